@@ -1,0 +1,92 @@
+"""How bad and odd input files are answered, held against what a manifest expects.
+
+Usage:  python benchmarks/badinput.py MANIFEST [--workers N] [--out benchmarks/results/badinput.json]
+
+MANIFEST is a table (tab-separated: path, kind, expect, code, why) beside the files it names. Rows of the kinds dicom,
+image and xml are read with ``read_study``, images in a child process, and the answer is compared: accept or reject, and
+the refusal's code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import platform
+import statistics
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from lingula.errors import InputError
+from lingula.read import read_study
+from lingula.sandbox import Sandbox
+
+KINDS = ("dicom", "image", "xml")
+PACKAGES = (
+    "numpy",
+    "pydicom",
+    "pillow",
+    "imagecodecs",
+    "pyjpegls",
+    "pylibjpeg-openjpeg",
+    "pylibjpeg-rle",
+    "defusedxml",
+)
+EXPLAINED = {
+    "dicom/charset/chrJapMultiExplicitIR6.dcm": "says Modality CR, body part CHEST, and has no Pixel Data, so it is "
+    "refused as no image and not for its modality",
+}
+
+
+def answer(path: Path, kind: str, sandbox: Sandbox) -> tuple[str, str]:
+    """("accept", "") or ("reject", code)."""
+    try:
+        read_study([] if kind == "xml" else [path], report=path if kind == "xml" else None, sandbox=sandbox)
+    except InputError as error:
+        return "reject", error.code
+    return "accept", ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/badinput.json"))
+    args = parser.parse_args()
+    with args.manifest.open(encoding="utf-8", newline="") as table:
+        rows = [row for row in csv.DictReader(table, delimiter="\t") if row["kind"] in KINDS]
+    disagreements, milliseconds = [], []
+    with Sandbox(args.workers) as sandbox:
+        for row in rows:
+            start = time.perf_counter()
+            got, code = answer(args.manifest.parent / row["path"], row["kind"], sandbox)
+            milliseconds.append(1000 * (time.perf_counter() - start))
+            if got != row["expect"] or (got == "reject" and code != row["code"]):
+                disagreements.append(
+                    {
+                        "path": row["path"],
+                        "expected": f"{row['expect']} {row['code']}".strip(),
+                        "got": f"{got} {code}".strip(),
+                        "reason": EXPLAINED.get(row["path"], ""),
+                    }
+                )
+    result = {
+        "command": "python benchmarks/badinput.py MANIFEST",
+        "n": len(rows),
+        "agree": len(rows) - len(disagreements),
+        "disagreements": disagreements,
+        "milliseconds": {
+            "median": round(statistics.median(milliseconds[1:]), 1),
+            "p99": round(sorted(milliseconds[1:])[int(0.99 * (len(milliseconds) - 1))], 1),
+        },
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+    }
+    args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"{result['agree']} of {result['n']} as expected")
+    for row in disagreements:
+        print(f"  {row['path']}: expected {row['expected']}, got {row['got']}. {row['reason']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Train the view and polarity classifiers on the training split and say how often they are right on the test split.
+
+    python benchmarks/view_classifier.py STUDY_SET
+
+STUDY_SET is the folder that ``lingula prepare`` wrote from the collection. Writes src/lingula/models/view.safetensors.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from machine import write_result
+from sklearn.linear_model import LogisticRegression
+
+from lingula.models.preprocess import resize
+from lingula.models.view import SURE, SUSPECT, THUMBNAIL, ViewClassifier
+from lingula.openi.splits import Split, SplitName
+from lingula.training.data import StudySet
+
+
+def thumbnails(data: StudySet, split: Split, name: SplitName) -> tuple[np.ndarray, np.ndarray]:
+    """Thumbnails (N, 1024) in [-1, 1] and whether each is a lateral (N,)."""
+    rows = set(data.rows(split.ids(name)).tolist())
+    films = [film for film in range(len(data.films)) if data.owner[film] in rows and data.views[film] != "unknown"]
+    pixels = (resize(np.asarray(data.films[film], np.float32) / 255, 32, 32).ravel() for film in films)
+    return (np.stack(list(pixels)) - THUMBNAIL.mean) / THUMBNAIL.std, np.array([data.views[f] == "lateral" for f in films])
+
+
+def main() -> None:
+    data, split = StudySet.load(Path(sys.argv[1])), Split.load("openi-v1")
+    films, lateral = thumbnails(data, split, "train")
+    view = LogisticRegression(C=0.01, max_iter=500).fit(films, lateral)
+    both, inverted = np.concatenate([films, -films]), np.repeat([0, 1], len(films))
+    polarity = LogisticRegression(C=0.01, max_iter=500).fit(both, inverted)
+    weights = [fit.coef_[0].astype(np.float32) for fit in (view, polarity)]
+    biases = [float(fit.intercept_[0]) for fit in (view, polarity)]
+    classifier = ViewClassifier(weights[0], biases[0], weights[1], biases[1])
+    classifier.save(Path(__file__).parents[1] / "src/lingula/models/view.safetensors")
+
+    films, lateral = thumbnails(data, split, "test")
+    p_view = view.predict_proba(films)[:, 1]
+    p_inverted, p_twin = polarity.predict_proba(films)[:, 1], polarity.predict_proba(-films)[:, 1]
+    named = (p_view >= SURE) | (p_view <= 1 - SURE)
+    write_result(
+        "view_classifier",
+        {
+            "n": len(films),
+            "split": split.digest,
+            "accuracy": float(((p_view > 0.5) == lateral).mean()),
+            "named": float(named.mean()),
+            "named_wrongly": float(((p_view > 0.5) != lateral)[named].sum() / len(films)),
+            "inverted_called_suspect": float((p_twin >= SUSPECT).mean()),
+            "upright_called_suspect": float((p_inverted >= SUSPECT).mean()),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How good it is: classification and retrieval measures, each with its interval."""

@@ -1,0 +1,80 @@
+"""The explainers by name, and their answers in the asker's coordinates: the film's own pixels, the report's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from lingula.errors import InputError
+from lingula.explain.attention import attention
+from lingula.explain.gradcam import gradcam
+from lingula.explain.gradients import integrated_gradients
+from lingula.explain.question import Question
+from lingula.models.checkpoint import Checkpoint
+from lingula.models.preprocess import to_radiograph
+from lingula.models.study_model import study_mode
+from lingula.study import Explanation, Mode, Study, TokenScore
+
+METHODS = ("attention", "gradcam", "integrated_gradients")
+
+
+def explain(
+    checkpoint: Checkpoint,
+    study: Study,
+    label: str,
+    *,
+    methods: Sequence[str] = METHODS,
+    mode: Mode | None = None,
+) -> tuple[Explanation, ...]:
+    """Evidence for one label of one study.
+
+    Args:
+        label: code of the vocabulary. methods: of ``METHODS``; Grad-CAM is left out where there is no film.
+        mode: which modalities are read; by default all that the study has.
+
+    Raises:
+        InputError: ``bad_request`` for an unknown label or method.
+    """
+    if label not in checkpoint.vocabulary.codes:
+        raise InputError("bad_request", f"No label {label!r}.", f"Labels: {', '.join(checkpoint.vocabulary.codes)}.")
+    if unknown := [name for name in methods if name not in METHODS]:
+        raise InputError("bad_request", f"No method {unknown[0]!r}.", f"Methods: {', '.join(METHODS)}.")
+    question = Question.ask(checkpoint, study, label, mode or study_mode(study))
+    answers = []
+    for name in METHODS:
+        if name not in methods or (name == "gradcam" and (not study.radiographs or question.mode == "text")):
+            continue
+        answers.append(_answer(question, name))
+    return tuple(answers)
+
+
+def _answer(question: Question, name: str) -> Explanation:
+    label = question.checkpoint.vocabulary.codes[question.label]
+    grid = question.checkpoint.model.architecture.grid
+    if name == "attention":
+        patches, words = attention(question)
+        return Explanation(name, label, _maps(question, patches.unflatten(1, (grid, grid))), _tokens(question, words))
+    if name == "gradcam":
+        return Explanation(name, label, _maps(question, gradcam(question)))
+    pixels, words, error = integrated_gradients(question)
+    maps = _maps(question, pixels) if question.mode != "text" else ()
+    return Explanation(name, label, maps, _tokens(question, words), signed=True, completeness_error=error)
+
+
+def _maps(question: Question, maps: Tensor) -> tuple[npt.NDArray[np.float32], ...]:
+    """One map (H, W) over the square input per film, in that film's own pixels."""
+    films = question.study.radiographs if len(maps) else ()
+    return tuple(to_radiograph(m.numpy(), *film.pixels.shape) for m, film in zip(maps, films, strict=True))
+
+
+def _tokens(question: Question, scores: Tensor) -> tuple[TokenScore, ...]:
+    if question.mode == "image":
+        return ()
+    return tuple(
+        TokenScore(start, end, float(score))
+        for (start, end), score in zip(question.spans, scores.tolist(), strict=True)
+        if end > start
+    )

@@ -1,0 +1,242 @@
+"""What a report asserts: findings with polarity, side, history and where the words stand.
+
+A reader of the ConText kind (Harkema et al. 2009, J Biomed Inform 42(5):839-851): mentions of findings are sought
+sentence by sentence, and modifiers ("no", "is not seen", "cannot exclude", "has resolved") change those in their scope.
+All words are data in ``assertions.json``. Standard library only; one to two milliseconds per report.
+
+Only findings and impression assert; what the indication or comparison names without a modifier is *uncertain*: it is
+why the film was taken, not what it shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+from lingula.labels.assertion_rules import Effect, Polarity, Rules, Scope, load_rules, matched_row
+from lingula.labels.laterality import Side
+from lingula.study import Report, SectionName
+
+SEARCH_FINDINGS = (
+    "pneumothorax",
+    "effusion",
+    "consolidation",
+    "pneumonia",
+    "edema",
+    "nodule",
+    "fracture",
+    "mass",
+    "infiltrate",
+    "cardiomegaly",
+    "emphysema",
+    "atelectasis",
+)
+"""Findings searched by word. Those that are no code of ``openi22`` are narrower than the label they belong to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """``report.text[start:end]`` says this of a finding.
+
+    Attributes:
+        finding: a code of ``openi22`` or one of ``SEARCH_FINDINGS``; the same words may assert one of each.
+        polarity: present, absent, or uncertain (possible, not excluded, one of several readings).
+        start, end: characters of the words that name the finding.
+        section: where they stand.
+        laterality: side named beside them, None when none is.
+        historical: said of the past ("history of", "prior", "resolved").
+    """
+
+    finding: str
+    polarity: Polarity
+    start: int
+    end: int
+    section: SectionName
+    laterality: Side | None
+    historical: bool
+
+
+def read_assertions(report: Report) -> tuple[Assertion, ...]:
+    """All assertions of a report, in the order of its text."""
+    found = [
+        assertion
+        for section in report.sections
+        for span in _sentences(report.text, section.start, section.end)
+        for assertion in _read_sentence(report.text, span, section.name)
+    ]
+    return tuple(sorted(found, key=lambda each: (each.start, each.end, each.finding)))
+
+
+def polarity(assertions: Iterable[Assertion], finding: str) -> Polarity | None:
+    """What a report says of a finding on the whole; None when it does not mention it.
+
+    One present mention that is not history makes it present, else one uncertain mention makes it uncertain; what is
+    said of the past alone counts as absent now.
+    """
+    said = {(each.polarity, each.historical) for each in assertions if each.finding == finding}
+    if ("present", False) in said:
+        return "present"
+    if ("uncertain", False) in said:
+        return "uncertain"
+    return "absent" if said else None
+
+
+class _Span(NamedTuple):
+    start: int
+    end: int
+
+
+class _Modifier(NamedTuple):
+    effects: frozenset[Effect]
+    scope: Scope
+    span: _Span
+
+    @property
+    def polar(self) -> bool:
+        """Whether it speaks of presence."""
+        return "absent" in self.effects or "uncertain" in self.effects
+
+
+class _Mention(NamedTuple):
+    findings: tuple[str, ...]
+    says: Polarity | None
+    span: _Span
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    text: str
+    span: _Span
+    mentions: Sequence[_Mention]
+    modifiers: Sequence[_Modifier]
+    breaks: Sequence[_Span]
+    verbs: Sequence[_Span]
+    commas: Sequence[_Span]
+
+    def governed(self, modifier: _Modifier) -> _Span:
+        """The characters a modifier governs."""
+        start, end = modifier.span
+        if modifier.scope == "after":
+            return _Span(end, self._next(end, self.breaks))
+        if modifier.scope == "phrase":
+            return _Span(end, self._next(end, self.breaks, self.commas))
+        first = self._previous(start, self.breaks, self.verbs)
+        if modifier.scope == "before":
+            return _Span(first, start)
+        last = self._next(end, self.breaks)
+        left = [
+            mention.span.start for mention in self.mentions if first <= mention.span.start and mention.span.end <= start
+        ]
+        right = [
+            mention.span.end for mention in self.mentions if end <= mention.span.start and mention.span.end <= last
+        ]
+        return _Span(max(left, default=start), min(right, default=end))
+
+    def effects(self, mention: _Mention, scopes: Sequence[_Span]) -> frozenset[Effect]:
+        """What the modifiers do to a mention: of those ahead of it the nearest decides, and so of those behind it.
+
+        ``scopes`` holds what each of the sentence's modifiers governs.
+        """
+        start, end = mention.span
+        over = [
+            modifier
+            for modifier, scope in zip(self.modifiers, scopes, strict=True)
+            if scope.start <= start and end <= scope.end
+        ]
+        ahead = [each for each in over if each.span.end <= start and each.scope != "beside" and each.polar]
+        behind = [each for each in over if each.span.start >= end and each.scope != "beside" and each.polar]
+        either = [each for each in over if each.scope == "beside" or not each.polar]
+        return frozenset().union(*(each.effects for each in (*ahead[-1:], *behind[:1], *either)))
+
+    def side(self, mention: _Mention, sides: re.Pattern[str]) -> Side | None:
+        """The side in the mention's own words, else the last one ahead of it, else the first one behind it.
+
+        Sought up to the neighbouring mentions, commas and breaks.
+        """
+        start, end = mention.span
+        others = [other.span for other in self.mentions if other is not mention]
+        room = (
+            self._previous(start, self.breaks, self.commas, others),
+            self._next(end, self.breaks, self.commas, others),
+        )
+        own, ahead = list(sides.finditer(self.text, start, end)), list(sides.finditer(self.text, room[0], start))
+        match = own[-1] if own else ahead[-1] if ahead else sides.search(self.text, end, room[1])
+        return cast(Side, match.lastgroup) if match else None
+
+    def _next(self, position: int, *stops: Sequence[_Span]) -> int:
+        return min((each.start for group in stops for each in group if each.start >= position), default=self.span.end)
+
+    def _previous(self, position: int, *stops: Sequence[_Span]) -> int:
+        return max((each.end for group in stops for each in group if each.end <= position), default=self.span.start)
+
+
+_SENTENCE_END = re.compile(r"[.?!;](?=\s|$)|\n\s*\n")
+_COMMA = re.compile(",")
+_LONGEST = 1000
+
+
+def _sentences(text: str, start: int, end: int) -> Iterator[_Span]:
+    """Sentences, a run of text without an end cut at ``_LONGEST`` so that no input takes quadratic time."""
+    ends = [stop.end() for stop in _SENTENCE_END.finditer(text, start, end)]
+    for stop in (*ends, end):
+        while stop - start > _LONGEST:
+            space = text.rfind(" ", start + 1, start + _LONGEST)
+            cut = start + _LONGEST if space < 0 else space
+            yield _Span(start, cut)
+            start = cut
+        if start < stop:
+            yield _Span(start, stop)
+        start = stop
+
+
+def _read_sentence(text: str, span: _Span, section: SectionName) -> Iterator[Assertion]:
+    rules = load_rules()
+    mentions = _mentions(rules, text, span)
+    if not mentions:
+        return
+    modifiers = [
+        _Modifier(*rules.modifier_effects[matched_row(match)], _Span(*match.span()))
+        for match in rules.modifiers.finditer(text, *span)
+    ]
+    stops = (
+        [_Span(*match.span()) for match in stop.finditer(text, *span)] for stop in (rules.breaks, rules.verbs, _COMMA)
+    )
+    sentence = _Sentence(text, span, mentions, modifiers, *stops)
+    scopes = [sentence.governed(modifier) for modifier in modifiers]
+    for mention in mentions:
+        effects = sentence.effects(mention, scopes)
+        settled = mention.says or _settle(effects)
+        if settled == "present" and section not in ("findings", "impression"):
+            settled = "uncertain"
+        side = sentence.side(mention, rules.sides)
+        for finding in mention.findings:
+            yield Assertion(finding, settled, *mention.span, section, side, "historical" in effects)
+
+
+def _settle(effects: frozenset[Effect]) -> Polarity:
+    return "absent" if "absent" in effects else "uncertain" if "uncertain" in effects else "present"
+
+
+def _mentions(rules: Rules, text: str, span: _Span) -> list[_Mention]:
+    """Whole statements first, then words outside a statement about the same finding; in the order of the text."""
+    found: list[_Mention] = []
+    for statement in rules.statements:
+        for match in statement.pattern.finditer(text, *span):
+            if not (statement.unless and statement.unless.search(text, match.end(), span.end)):
+                _add(found, statement.findings, statement.says, _Span(*match.span()))
+    for match in rules.mentions.finditer(text, *span):
+        _add(found, rules.mention_findings[matched_row(match)], None, _Span(*match.span()))
+    return sorted(found, key=lambda mention: mention.span)
+
+
+def _add(found: list[_Mention], findings: tuple[str, ...], says: Polarity | None, span: _Span) -> None:
+    taken = {
+        finding
+        for other in found
+        if other.span.start < span.end and span.start < other.span.end
+        for finding in other.findings
+    }
+    if free := tuple(finding for finding in findings if finding not in taken):
+        found.append(_Mention(free, says, span))

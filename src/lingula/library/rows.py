@@ -1,0 +1,119 @@
+"""Between studies and the rows that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sqlalchemy import Row
+
+from lingula.errors import ModelError, Notice
+from lingula.library import preview
+from lingula.library.record import (
+    MODES,
+    About,
+    Entry,
+    StoredRadiograph,
+    StudyRecord,
+    age_in_years,
+    birth_key,
+    image_digest,
+    unit,
+)  # fmt: skip
+from lingula.study import Radiograph, Report, Section
+
+Values = dict[str, Any]  # one row to insert, by column
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRows:
+    """The rows of one study."""
+
+    study: Values
+    radiographs: list[Values]
+    embeddings: list[Values]
+
+
+def from_entry(entry: Entry, digest: str, about: About, secret: bytes) -> StudyRows:
+    """Draw the previews, check the vectors, and lay the study out in rows.
+
+    Raises:
+        ModelError: ``model_mismatch`` for an embedding or a label that does not belong in this library.
+    """
+    study = entry.study
+    if unknown := [label for label in entry.labels or () if label not in about.labels]:
+        raise ModelError("model_mismatch", f"study {study.study_id} has labels {unknown}, unknown to this library.")
+    if unknown := [mode for mode in entry.embeddings if mode not in MODES]:
+        raise ModelError("model_mismatch", f"study {study.study_id} has embeddings {unknown}, not among {MODES}.")
+    dates = next(((image.birth_date, image.study_date) for image in study.radiographs if image.birth_date), ("", ""))
+    row = {
+        "study_id": study.study_id,
+        "digest": digest,
+        "text": study.report.text if study.report else None,
+        "sections": [[part.name, part.start, part.end] for part in study.report.sections] if study.report else [],
+        "terms": None if study.terms is None else list(study.terms),
+        "labels": None if entry.labels is None else list(entry.labels),
+        "notices": _plain(study.notices),
+        "age": age_in_years(*dates),
+        "birth_key": birth_key(secret, dates[0]),
+    }
+    images = [_from_radiograph(study.study_id, at, image) for at, image in enumerate(study.radiographs)]
+    embeddings = [
+        {"study_id": study.study_id, "mode": mode,
+         "vector": unit(vector, about.dimension, f"{study.study_id} ({mode})").astype("<f4").tobytes()}
+        for mode, vector in entry.embeddings.items()
+    ]  # fmt: skip
+    return StudyRows(row, images, embeddings)
+
+
+def _from_radiograph(study_id: str, position: int, image: Radiograph) -> Values:
+    return {
+        "study_id": study_id,
+        "position": position,
+        "image_id": image.image_id,
+        "view": image.view,
+        "digest": image_digest(image),
+        "rows": image.pixels.shape[0],
+        "columns": image.pixels.shape[1],
+        "decoder": image.decoder,
+        "attributes": [list(pair) for pair in image.attributes],
+        "notices": _plain(image.notices),
+        "png": preview.encode(image.pixels),
+    }
+
+
+def to_record(study: Row[Any], radiographs: Sequence[Row[Any]], modes: Sequence[str]) -> StudyRecord:
+    """The study as it was stored."""
+    return StudyRecord(
+        study_id=study.study_id,
+        digest=study.digest,
+        report=to_report(study.text, study.sections),
+        terms=None if study.terms is None else tuple(study.terms),
+        labels=None if study.labels is None else tuple(study.labels),
+        notices=_notices(study.notices),
+        age=study.age,
+        birth_key=study.birth_key,
+        modes=tuple(mode for mode in MODES if mode in modes),
+        radiographs=tuple(_to_radiograph(row) for row in radiographs),
+    )
+
+
+def _to_radiograph(row: Row[Any]) -> StoredRadiograph:
+    attributes = tuple((str(keyword), str(text)) for keyword, text in row.attributes)
+    return StoredRadiograph(
+        row.image_id, row.view, row.digest, row.rows, row.columns, row.decoder, attributes,
+        _notices(row.notices), row.png,
+    )  # fmt: skip
+
+
+def to_report(text: str | None, sections: Sequence[Sequence[Any]]) -> Report | None:
+    return None if text is None else Report(text, tuple(Section(cast(Any, name), *span) for name, *span in sections))
+
+
+def _plain(notices: Sequence[Notice]) -> list[list[str]]:
+    return [[notice.code, notice.message] for notice in notices]
+
+
+def _notices(plain: Sequence[Sequence[str]]) -> tuple[Notice, ...]:
+    return tuple(Notice(code, message) for code, message in plain)

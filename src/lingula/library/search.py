@@ -1,0 +1,76 @@
+"""Galleries: the embeddings of one mode in memory, searched exactly."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from lingula.errors import InputError
+from lingula.library.index import Index
+
+MOST = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """A snapshot of the studies that have an embedding of one mode. Immutable, so threads may share it.
+
+    Attributes:
+        revision: the write of the library it is complete up to.
+        ids: N study ids, sorted as plain strings.
+        vectors: (N, D) float32, unit norm, read-only, in the order of ``ids``.
+        index: searches ``vectors``; None while there are none.
+    """
+
+    revision: int
+    ids: tuple[str, ...]
+    vectors: npt.NDArray[np.float32] = field(repr=False)
+    index: Index | None = field(repr=False)
+
+    @classmethod
+    def empty(cls, dimension: int) -> Gallery:
+        return cls(0, (), np.empty((0, dimension), np.float32), None)
+
+    def extended(
+        self, revision: int, ids: Sequence[str], vectors: npt.NDArray[np.float32], engine: type[Index]
+    ) -> Gallery:
+        """The snapshot at a later revision, with these studies added."""
+        if not ids:
+            return Gallery(revision, self.ids, self.vectors, self.index)
+        every = (*self.ids, *ids)
+        order = sorted(range(len(every)), key=every.__getitem__)
+        merged = np.concatenate([self.vectors, vectors])[order]  # (N, D)
+        merged.flags.writeable = False
+        return Gallery(revision, tuple(every[row] for row in order), merged, engine(merged))
+
+    def __contains__(self, study_id: str) -> bool:
+        row = bisect_left(self.ids, study_id)
+        return row < len(self.ids) and self.ids[row] == study_id
+
+    def nearest(
+        self, query: npt.NDArray[np.float32], k: int, exclude: Collection[str] = ()
+    ) -> tuple[tuple[str, float], ...]:
+        """The best k (study id, cosine) for a (D,) unit-norm query, by ``(-score, study_id)``.
+
+        Scores are rounded to 6 decimals before they are ranked, so ties are ties whatever engine computed them.
+        """
+        if self.index is None:
+            return ()
+        left_out = {study_id for study_id in exclude if study_id in self}
+        scores, rows = self.index.search(query[None], k + len(left_out))  # (1, k + left out) each
+        ranked = ((self.ids[row], float(score)) for score, row in zip(scores[0], rows[0], strict=True))
+        return tuple(pair for pair in ranked if pair[0] not in left_out)[:k]
+
+
+def check_k(k: int) -> None:
+    """Refuse a number of neighbours outside 1 ... 100.
+
+    Raises:
+        InputError: ``bad_request``.
+    """
+    if not 1 <= k <= MOST:
+        raise InputError("bad_request", f"k is {k}.", f"Ask for 1 to {MOST} neighbours.")

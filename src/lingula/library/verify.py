@@ -1,0 +1,58 @@
+"""Is a library sound? The checks behind ``Library.verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from lingula.errors import LibraryError
+from lingula.library import preview
+from lingula.library.index import NumpyExact
+from lingula.library.record import MODES, content_digest
+from lingula.library.search import Gallery
+from lingula.library.store import Store
+from lingula.study import Mode
+
+
+def problems(store: Store, gallery_of: Callable[[Mode], Gallery]) -> tuple[str, ...]:
+    """One sentence per problem; empty when records, previews, vectors and index agree.
+
+    Args:
+        gallery_of: what is searched, by mode.
+    """
+    found: list[str] = []
+    for check in (store.problems, lambda: _records(store), lambda: _vectors(store, gallery_of)):
+        try:
+            found.extend(check())
+        except LibraryError as error:
+            found.append(error.message)
+    return tuple(found)
+
+
+def _records(store: Store) -> Iterator[str]:
+    """Each study still has the content it was stored with, and previews that can be drawn."""
+    for study_id in store.ids():
+        record = store.record(study_id)
+        if record is None:
+            continue
+        images = tuple((image.image_id, image.digest) for image in record.radiographs)
+        if content_digest(study_id, record.report, record.terms, images) != record.digest:
+            yield f"study {study_id} is not what was stored"
+        yield from (
+            f"the preview of {image.image_id} is damaged"
+            for image in record.radiographs
+            if not preview.is_intact(image.png)
+        )
+
+
+def _vectors(store: Store, gallery_of: Callable[[Mode], Gallery]) -> Iterator[str]:
+    """Each stored vector has its size and norm, and what is searched is what is stored."""
+    for mode in MODES:
+        gallery = gallery_of(mode)
+        stored = Gallery.empty(store.about.dimension).extended(*store.vectors(mode, 0, gallery.revision), NumpyExact)
+        if gallery.ids != stored.ids:
+            differing = len(set(gallery.ids) ^ set(stored.ids))
+            yield f"the {mode} index and the records differ in {differing} studies"
+        elif not np.array_equal(gallery.vectors, stored.vectors):
+            yield f"the {mode} index and the records hold different vectors"

@@ -1,0 +1,182 @@
+"""The checkpoint folder: weights, configuration, tokenizer, golden output, and a manifest that ties them together.
+
+    weights.safetensors   tensors (half precision on disk, computed in single precision)
+    model.json            architecture, preprocessing, vocabulary, calibration, how it was trained
+    tokenizer.json        the tokenisation
+    golden.json           what the model answers to a fixed made-up study
+    manifest.json         SHA-256 of each of these
+
+Nothing is unpickled. A file that is missing, extra or altered is refused, and so is a tensor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lingula.errors import ModelError
+from lingula.labels.vocabulary import Vocabulary
+from lingula.models.calibration import Calibration
+from lingula.models.study_model import Architecture, StudyModel, batch_studies
+from lingula.models.text import ReportTokenizer
+from lingula.study import Mode, Radiograph, Report, Study
+
+FILES = ("golden.json", "model.json", "tokenizer.json", "weights.safetensors")
+MODES: tuple[Mode, ...] = ("image", "text", "joint")
+TOLERANCE = 2e-3
+"""Largest difference of a golden value that another machine's arithmetic may cause."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A model with everything that travels with it.
+
+    Attributes:
+        training: how and on what it was trained, plain data (recipe, split digest, data licence, versions, seed).
+        fingerprint: first 16 hex digits of the manifest's SHA-256; empty before it is saved.
+    """
+
+    model: StudyModel
+    tokenizer: ReportTokenizer
+    vocabulary: Vocabulary
+    calibration: dict[Mode, Calibration]
+    training: dict[str, Any]
+    fingerprint: str = ""
+
+    def save(self, folder: Path) -> Checkpoint:
+        """Write the folder and load it back, so that what is returned is what is on disk."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.half().contiguous() for k, v in self.model.state_dict().items()}, folder / "weights.safetensors")
+        self.tokenizer.save(folder / "tokenizer.json")
+        body = {
+            "format": 1,
+            "architecture": self.model.architecture.to_json(),
+            "vocabulary": self.vocabulary.to_json(),
+            "calibration": {mode: entry.to_json() for mode, entry in self.calibration.items()},
+            "training": self.training,
+        }
+        (folder / "model.json").write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n")
+        stored = _assemble(folder)
+        (folder / "golden.json").write_text(json.dumps(_golden(stored)) + "\n")
+        sums = {name: _sha256(folder / name) for name in FILES}
+        (folder / "manifest.json").write_text(json.dumps(sums, indent=1) + "\n")
+        return load_checkpoint(folder)
+
+
+def load_checkpoint(folder: str | Path = "compact", *, check_golden: bool = False) -> Checkpoint:
+    """Load a checkpoint folder, or a shipped one by name.
+
+    Args:
+        folder: path, or ``compact``, the embedded default.
+        check_golden: also compute the golden study and compare.
+
+    Raises:
+        ModelError: ``model_bad_file`` (missing or unreadable), ``model_checksum_mismatch`` (altered),
+            ``model_unsafe_format`` (a file that does not belong), ``model_mismatch`` (tensors or golden output differ).
+    """
+    shipped = Path(__file__).parent / "checkpoints" / str(folder)
+    folder = shipped if shipped.is_dir() else Path(folder)
+    if not (folder / "manifest.json").is_file():
+        raise ModelError("model_bad_file", f"{folder} is not a checkpoint: it has no manifest.json.", "Shipped: 'compact'.")
+    fingerprint = _verify(folder)
+    checkpoint = _assemble(folder, fingerprint)
+    if check_golden:
+        verify_golden(checkpoint, json.loads((folder / "golden.json").read_text()))
+    return checkpoint
+
+
+def _verify(folder: Path) -> str:
+    """Compare the folder with its manifest; the fingerprint."""
+    try:
+        sums = json.loads((folder / "manifest.json").read_text())
+    except (ValueError, OSError) as error:
+        raise ModelError("model_bad_file", f"{folder / 'manifest.json'} cannot be read: {error}.") from error
+    if not isinstance(sums, dict) or sorted(sums) != sorted(FILES):
+        raise ModelError("model_bad_file", f"{folder / 'manifest.json'} must name exactly {', '.join(FILES)}.")
+    if extra := sorted({path.name for path in folder.iterdir()} - {*FILES, "manifest.json", "README.md"}):
+        raise ModelError("model_unsafe_format", f"{folder} holds files that do not belong: {', '.join(extra)}.", "Remove them.")
+    for name, expected in sums.items():
+        if not (folder / name).is_file():
+            raise ModelError("model_bad_file", f"{folder / name} is missing.", "Fetch the checkpoint again.")
+        if (found := _sha256(folder / name)) != expected:
+            raise ModelError(
+                "model_checksum_mismatch",
+                f"{folder / name} was altered: SHA-256 {found[:12]}…, the manifest says {str(expected)[:12]}….",
+                "Fetch the checkpoint again.",
+            )
+    return _sha256(folder / "manifest.json")[:16]
+
+
+def _assemble(folder: Path, fingerprint: str = "") -> Checkpoint:
+    try:
+        body = json.loads((folder / "model.json").read_text())
+        architecture = Architecture.from_json(body["architecture"])
+        vocabulary = Vocabulary.from_json(body["vocabulary"])
+        calibration: dict[Mode, Calibration] = {mode: Calibration.from_json(body["calibration"][mode]) for mode in MODES}
+        tokenizer = ReportTokenizer.load(
+            folder / "tokenizer.json", sections=architecture.sections, length=architecture.tokens
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError("model_bad_file", f"{folder / 'model.json'} is not a model description: {error!r}.") from error
+    model = StudyModel(architecture)
+    load_weights(model, folder / "weights.safetensors")
+    return Checkpoint(model.eval(), tokenizer, vocabulary, calibration, body["training"], fingerprint)
+
+
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Load a safetensors file into a model; every key and shape must match, nothing may be left over or not finite."""
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError("model_bad_file", f"{path} is not a safetensors file: {error}.") from error
+    expected = model.state_dict()
+    if missing := sorted(expected.keys() - tensors.keys()):
+        raise ModelError("model_mismatch", f"{path.name} lacks {len(missing)} tensors, first {missing[0]}.")
+    if extra := sorted(tensors.keys() - expected.keys()):
+        raise ModelError("model_mismatch", f"{path.name} has {len(extra)} unknown tensors, first {extra[0]}.")
+    for key, tensor in tensors.items():
+        if tensor.shape != expected[key].shape:
+            raise ModelError("model_mismatch", f"{key} is {tuple(tensor.shape)}, not {tuple(expected[key].shape)}.")
+        if not torch.isfinite(tensor).all():
+            raise ModelError("model_bad_file", f"{key} in {path.name} holds values that are not finite.")
+    model.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in tensors.items()})
+
+
+def golden_study() -> Study:
+    """A made-up study: a smooth pattern and two sentences. The same on every machine."""
+    y, x = np.mgrid[0:256, 0:208].astype(np.float32) / 256
+    pixels = (0.5 + 0.3 * np.sin(9 * x) * np.cos(7 * y) + 0.2 * x * y).astype(np.float32)
+    report = Report.from_sections(findings="The heart is enlarged. No pleural effusion.", impression="Cardiomegaly.")
+    return Study("golden", (Radiograph("golden", pixels, "frontal"),), report)
+
+
+def _golden(checkpoint: Checkpoint) -> dict[str, list[float]]:
+    model = checkpoint.model
+    batch = batch_studies([golden_study()], model.architecture.preprocessing, checkpoint.tokenizer)
+    with torch.inference_mode():
+        outputs = model(batch, MODES)
+    return {mode: [round(v, 6) for v in outputs[mode].logits[0].tolist()] for mode in MODES}
+
+
+def verify_golden(checkpoint: Checkpoint, golden: dict[str, list[float]]) -> None:
+    """Raise ModelError ``model_mismatch`` where this machine's answer to the golden study is not the recorded one."""
+    found = _golden(checkpoint)
+    for mode in MODES:
+        worst = max(abs(a - b) for a, b in zip(found[mode], golden[mode], strict=True))
+        if not worst <= TOLERANCE:
+            raise ModelError("model_mismatch", f"The {mode} answer to the golden study is off by {worst:.2g}.")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+__all__ = ["MODES", "Checkpoint", "golden_study", "load_checkpoint", "load_weights", "verify_golden"]

@@ -1,0 +1,128 @@
+"""Cross-modal fusion: image patches read report tokens, report tokens read image patches, layer after layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of queries over the other modality, pre-normalised. Masked keys get exactly 0."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} is not a multiple of heads {heads}")
+        self.heads = heads
+        self.norm_query, self.norm_key = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+
+    def forward(self, queries: Tensor, keys: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """queries (B, Q, W), keys (B, K, W), mask (B, K) bool to update (B, Q, W) and weights (B, heads, Q, K).
+
+        Every row of ``mask`` must hold at least one True: the stand-in token sees to that.
+        """
+        normed = self.norm_key(keys)
+        q = self.query(self.norm_query(queries)).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, Q, W/heads)
+        k = self.key(normed).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, K, W/heads)
+        v = self.value(normed).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5  # (B, heads, Q, K)
+        weights = scores.masked_fill(~mask[:, None, None, :], float("-inf")).softmax(-1)
+        return self.out((weights @ v).transpose(1, 2).flatten(2)), weights
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with GELU between, pre-normalised."""
+
+    def __init__(self, width: int, hidden: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width)
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        update: Tensor = self.layers(tokens)
+        return update
+
+
+class FusionLayer(nn.Module):
+    """One exchange. Both directions read the previous layer's output, then each modality passes the feed-forward block
+    and its own adapter (a narrow feed-forward that starts at zero, Houlsby et al. 2019)."""
+
+    def __init__(self, width: int, heads: int, adapter: int) -> None:
+        super().__init__()
+        self.image_reads, self.text_reads = CrossAttention(width, heads), CrossAttention(width, heads)
+        self.image_adapter, self.text_adapter = FeedForward(width, adapter), FeedForward(width, adapter)
+        for block in (self.image_adapter, self.text_adapter):
+            nn.init.zeros_(block.layers[-1].weight)
+            nn.init.zeros_(block.layers[-1].bias)
+
+    def forward(
+        self, image: Tensor, image_mask: Tensor, text: Tensor, text_mask: Tensor, feed_forward: FeedForward
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        from_text, image_to_text = self.image_reads(image, text, text_mask)
+        from_image, text_to_image = self.text_reads(text, image, image_mask)
+        image, text = image + from_text, text + from_image
+        image = image + feed_forward(image)
+        text = text + feed_forward(text)
+        return image + self.image_adapter(image), text + self.text_adapter(text), image_to_text, text_to_image
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """What fusion gives.
+
+    Attributes:
+        image: (B, 1 + V * P, width); position 0 is the stand-in for a missing film.
+        text: (B, 1 + T, width); position 0 is the stand-in for a missing report.
+        image_mask, text_mask: bool, True where a token takes part. The stand-in does only where its modality is missing.
+        image_to_text: per layer (B, heads, 1 + V * P, 1 + T), rows sum to 1.
+        text_to_image: per layer (B, heads, 1 + T, 1 + V * P), rows sum to 1.
+    """
+
+    image: Tensor
+    text: Tensor
+    image_mask: Tensor
+    text_mask: Tensor
+    image_to_text: tuple[Tensor, ...]
+    text_to_image: tuple[Tensor, ...]
+
+
+class Fusion(nn.Module):
+    """A stack of fusion layers; each reads the previous one's output.
+
+    Args:
+        width: of every token.
+        layers, heads: of the stack and of each attention.
+        hidden: width of the feed-forward block.
+        adapter: width of the adapters.
+        shared: one feed-forward block for all layers (the adapters stay per layer), or one for each.
+    """
+
+    def __init__(
+        self, width: int, *, layers: int, heads: int, hidden: int, adapter: int, shared: bool, dropout: float
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(FusionLayer(width, heads, adapter) for _ in range(layers))
+        self.feed_forward = nn.ModuleList(FeedForward(width, hidden, dropout) for _ in range(1 if shared else layers))
+        self.no_image = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.no_text = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+
+    def forward(self, image: Tensor, image_mask: Tensor, text: Tensor, text_mask: Tensor) -> Fused:
+        """image (B, N, W), text (B, T, W) and their masks (B, N), (B, T) bool; N or T may be 0."""
+        image, image_mask = _with_stand_in(self.no_image, image, image_mask)
+        text, text_mask = _with_stand_in(self.no_text, text, text_mask)
+        image_to_text, text_to_image = [], []
+        for depth, layer in enumerate(self.layers):
+            feed_forward = self.feed_forward[depth % len(self.feed_forward)]
+            image, text, one, other = layer(image, image_mask, text, text_mask, feed_forward)
+            image_to_text.append(one)
+            text_to_image.append(other)
+        return Fused(image, text, image_mask, text_mask, tuple(image_to_text), tuple(text_to_image))
+
+
+def _with_stand_in(stand_in: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    missing = ~mask.any(1, keepdim=True)  # (B, 1)
+    return torch.cat([stand_in.expand(len(tokens), -1, -1), tokens], 1), torch.cat([missing, mask], 1)

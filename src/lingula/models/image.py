@@ -1,0 +1,80 @@
+"""The image encoder: any ``transformers`` vision backbone that gives a grid of patches (Swin, MobileNet, DINOv2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from lingula.models.text import build_backbone
+
+
+class ImageEncoder(nn.Module):
+    """Backbone, patch grid, linear map to the fusion's width.
+
+    Args:
+        backbone: a ``transformers`` configuration as plain data (``model_type`` and its fields).
+        width: of the fusion.
+        grid: side of the patch grid the fusion sees.
+        levels: which hidden states make up a patch, as indices into ``hidden_states``; empty for the last one alone.
+            Coarser levels are resized to ``grid`` and concatenated, so that a patch is fine in place and rich in content.
+        fold: merge every batch normalisation into its convolution (the trunk then has plain biased convolutions).
+    """
+
+    def __init__(
+        self, backbone: dict[str, Any], width: int, *, grid: int, levels: tuple[int, ...] = (), fold: bool = False
+    ) -> None:
+        super().__init__()
+        self.grid, self.levels = grid, levels
+        self.backbone = build_backbone(backbone, **_without_pooling(backbone["model_type"]))
+        if fold:
+            fold_batch_norm(self.backbone)
+        self.patches = nn.Identity()  # a named place for the patch grid (N, C, grid, grid): Grad-CAM looks here
+        self.to_width = nn.Linear(self._channels(), width)
+
+    def _channels(self) -> int:
+        config = self.backbone.config
+        side = config.image_size if isinstance(config.image_size, int) else config.image_size[0]
+        with torch.no_grad():
+            was_training = self.backbone.training
+            self.backbone.eval()
+            channels = self.features(torch.zeros(1, config.num_channels, side, side)).shape[1]
+            self.backbone.train(was_training)
+        return channels
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """pixels (N, 1, S, S) to the feature grid (N, C, grid, grid)."""
+        pixels = pixels.expand(-1, self.backbone.config.num_channels, -1, -1)
+        output = self.backbone(pixels, output_hidden_states=bool(self.levels))
+        if not self.levels:
+            return self._to_grid(output.last_hidden_state)
+        states = getattr(output, "reshaped_hidden_states", None) or output.hidden_states
+        return torch.cat([self._to_grid(states[level]) for level in self.levels], 1)
+
+    def _to_grid(self, state: Tensor) -> Tensor:
+        if state.ndim == 3:  # (N, P, C) of a transformer; a class token, where there is one, is dropped
+            side = int(state.shape[1] ** 0.5)
+            state = state[:, state.shape[1] - side * side :].transpose(1, 2).unflatten(2, (side, side))
+        if state.shape[-1] != self.grid:
+            state = F.interpolate(state, (self.grid, self.grid), mode="bilinear", align_corners=False)
+        return state
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """pixels (N, 1, S, S) to patches (N, P, width), row by row, P = grid * grid."""
+        return self.to_width(self.patches(self.features(pixels)).flatten(2).transpose(1, 2))
+
+
+def _without_pooling(model_type: str) -> dict[str, Any]:
+    return {"add_pooling_layer": False} if model_type in {"swin", "mobilenet_v1"} else {}
+
+
+def fold_batch_norm(backbone: nn.Module) -> None:
+    """Replace each (convolution, normalization) pair of ``transformers``' convolutional layers by one convolution."""
+    for layer in backbone.modules():
+        convolution, norm = getattr(layer, "convolution", None), getattr(layer, "normalization", None)
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            layer.convolution = fuse_conv_bn_eval(convolution.eval(), norm.eval())
+            layer.normalization = None

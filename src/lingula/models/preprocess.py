@@ -1,0 +1,90 @@
+"""From a radiograph to the model's input and back: the one preprocessing of training, evaluation and serving.
+
+``to_input`` brings grey levels to a common range by quantiles, resizes with the aspect kept and pads to a square;
+``to_radiograph`` carries a map on the input back to the radiograph's own pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from lingula.study import Radiograph
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How pixels become input; travels in the checkpoint.
+
+    Attributes:
+        size: side of the square input, pixels.
+        tail: fraction of darkest and of brightest pixels that may saturate. The same on both sides, so that a film and
+            its inverse stay inverses.
+        mean, std: of the display values in [0, 1]; the input is ``(x - mean) / std``.
+    """
+
+    size: int = 224
+    tail: float = 0.005
+    mean: float = 0.5
+    std: float = 0.25
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """Where a resized film lies in the square input: rows ``top:top+height``, columns ``left:left+width``."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @classmethod
+    def fit(cls, rows: int, columns: int, size: int) -> Letterbox:
+        """Keep the aspect, fill the longer side, centre the shorter one (the odd pixel goes below / right)."""
+        scale = size / max(rows, columns)
+        height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
+        return cls((size - height) // 2, (size - width) // 2, height, width)
+
+
+def stretch(pixels: Array, tail: float) -> Array:
+    """Map the ``tail`` and ``1 - tail`` quantiles to 0 and 1, clipped. A flat image becomes 0.5 throughout."""
+    sample = pixels[:: max(1, pixels.shape[0] // 512), :: max(1, pixels.shape[1] // 512)]
+    low, high = np.quantile(sample, (tail, 1 - tail))
+    if high - low < 1e-6:
+        return np.full_like(pixels, 0.5)
+    return np.clip((pixels - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def resize(image: Array, rows: int, columns: int) -> Array:
+    """Antialiased bilinear resize in floating point, (H, W) to (rows, columns)."""
+    if image.shape == (rows, columns):
+        return image
+    picture = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
+    return np.asarray(picture, np.float32)
+
+
+def to_input(radiograph: Radiograph, preprocessing: Preprocessing) -> Array:
+    """The model's input for one radiograph: (size, size) float32, padding black, normalised by mean and std."""
+    rows, columns = radiograph.pixels.shape
+    box = Letterbox.fit(rows, columns, preprocessing.size)
+    square = np.zeros((preprocessing.size, preprocessing.size), np.float32)
+    film = resize(stretch(radiograph.pixels, preprocessing.tail), box.height, box.width)
+    square[box.top : box.top + box.height, box.left : box.left + box.width] = film
+    return (square - preprocessing.mean) / preprocessing.std
+
+
+def to_radiograph(input_map: Array, rows: int, columns: int) -> Array:
+    """A map over the square input, any resolution, in the radiograph's own pixels: padding cut, (rows, columns)."""
+    side = max(rows, columns)
+    box = Letterbox.fit(rows, columns, side)
+    square = resize(np.ascontiguousarray(input_map, np.float32), side, side)
+    return square[box.top : box.top + rows, box.left : box.left + columns].copy()

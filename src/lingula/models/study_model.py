@@ -1,0 +1,239 @@
+"""The joint model: any mix of radiographs and report to one embedding, one logit a label, and the attention between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lingula.errors import InputError
+from lingula.models.fusion import Fused, Fusion
+from lingula.models.image import ImageEncoder
+from lingula.models.preprocess import Preprocessing, to_input
+from lingula.models.text import ReportTokenizer, TextEncoder, Tokens
+from lingula.study import Mode, SectionName, Study, View
+
+VIEWS: tuple[View, ...] = ("frontal", "lateral", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Everything that fixes the model's shape; travels in the checkpoint.
+
+    Attributes:
+        image, text: ``transformers`` configurations as plain data.
+        levels, grid, fold: see ``ImageEncoder``.
+        width: of the fusion. dimension: of the joint space.
+        layers, heads, hidden, adapter, shared, dropout: see ``Fusion``.
+        sections: read by the text encoder, most important first. tokens: most it reads.
+        labels: how many.
+    """
+
+    image: dict[str, Any]
+    text: dict[str, Any]
+    labels: int
+    grid: int = 7
+    levels: tuple[int, ...] = ()
+    fold: bool = False
+    width: int = 256
+    dimension: int = 256
+    layers: int = 2
+    heads: int = 4
+    hidden: int = 512
+    adapter: int = 32
+    shared: bool = True
+    dropout: float = 0.1
+    sections: tuple[SectionName, ...] = ("findings", "impression", "indication")
+    tokens: int = 192
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Architecture:
+        body = dict(body, preprocessing=Preprocessing(**body["preprocessing"]))
+        return cls(**{**body, "levels": tuple(body["levels"]), "sections": tuple(body["sections"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Studies as tensors.
+
+    Attributes:
+        pixels: (N, 1, S, S) float32, the N radiographs of all studies, in study order.
+        place: (N, 2) int64, for each radiograph its study's row and its slot among the study's views.
+        views: (N,) int64 into ``VIEWS``.
+        slots: V, most radiographs of one study; 0 when nobody has any.
+        ids: (B, T) int64 token ids. token_mask: (B, T) bool, padding False. word_mask: also special tokens False.
+    """
+
+    pixels: Tensor
+    place: Tensor
+    views: Tensor
+    slots: int
+    ids: Tensor
+    token_mask: Tensor
+    word_mask: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> Batch:
+        moved = (getattr(self, name).to(device) for name in ("pixels", "place", "views"))
+        return Batch(*moved, self.slots, self.ids.to(device), self.token_mask.to(device), self.word_mask.to(device))
+
+
+def collate(
+    films: Sequence[Sequence[tuple[np.ndarray[Any, Any], View]]], tokens: Sequence[Tokens | None], *, size: int, pad: int
+) -> Batch:
+    """Inputs of B studies to a batch: ``films[b]`` holds (input (S, S), view) pairs, ``tokens[b]`` the report or None."""
+    flat = [(b, slot, film, view) for b, study in enumerate(films) for slot, (film, view) in enumerate(study)]
+    length = max((len(t.ids) for t in tokens if t), default=0)
+    ids = torch.full((len(films), length), pad)
+    token_mask, word_mask = (torch.zeros(len(films), length, dtype=torch.bool) for _ in range(2))
+    for b, report in enumerate(tokens):
+        if report:
+            ids[b, : len(report.ids)] = torch.tensor(report.ids)
+            token_mask[b, : len(report.ids)] = True
+            word_mask[b, : len(report.ids)] = torch.tensor(report.is_word)
+    return Batch(
+        pixels=torch.from_numpy(np.stack([f for _, _, f, _ in flat])[:, None]) if flat else torch.zeros(0, 1, size, size),
+        place=torch.tensor([(b, slot) for b, slot, _, _ in flat], dtype=torch.long).reshape(-1, 2),
+        views=torch.tensor([VIEWS.index(view) for *_, view in flat], dtype=torch.long),
+        slots=max((len(study) for study in films), default=0),
+        ids=ids,
+        token_mask=token_mask,
+        word_mask=word_mask,
+    )
+
+
+def batch_studies(studies: Sequence[Study], preprocessing: Preprocessing, tokenizer: ReportTokenizer) -> Batch:
+    """Studies through the one pixel path and the one tokenisation."""
+    films = [[(to_input(image, preprocessing), image.view) for image in study.radiographs] for study in studies]
+    tokens = [tokenizer(study.report) if study.report and not study.report.is_empty else None for study in studies]
+    return collate(films, tokens, size=preprocessing.size, pad=tokenizer.pad)
+
+
+def study_mode(study: Study) -> Mode:
+    """The mode that reads all a study has.
+
+    Raises:
+        InputError: ``bad_request`` when it has neither film nor text.
+    """
+    text = study.report is not None and not study.report.is_empty
+    if not study.radiographs and not text:
+        raise InputError("bad_request", f"Study {study.study_id} has neither a radiograph nor report text.")
+    return "joint" if study.radiographs and text else "image" if study.radiographs else "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Both encoders' tokens, before fusion: image (B, V * P, W), text (B, T, W), masks bool."""
+
+    image: Tensor
+    image_mask: Tensor
+    text: Tensor
+    text_mask: Tensor
+
+    def only(self, mode: Mode) -> Encoded:
+        """The same studies with one modality hidden; ``joint`` hides nothing."""
+        images = 0 if mode == "text" else self.image.shape[1]
+        words = 0 if mode == "image" else self.text.shape[1]
+        return Encoded(self.image[:, :images], self.image_mask[:, :images], self.text[:, :words], self.text_mask[:, :words])
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An answer.
+
+    Attributes:
+        embedding: (B, D), unit norm.
+        logits: (B, L), uncalibrated.
+        state: (B, D), the embedding before its norm is taken: a mean of what each token contributes.
+        fused: tokens after fusion, with attention.
+    """
+
+    embedding: Tensor
+    logits: Tensor
+    state: Tensor
+    fused: Fused
+
+
+class StudyModel(nn.Module):
+    """Image encoder, text encoder, fusion, projectors into one joint space, multi-label head."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        self.image_encoder = ImageEncoder(a.image, a.width, grid=a.grid, levels=a.levels, fold=a.fold)
+        self.text_encoder = TextEncoder(a.text, a.width)
+        self.view_embedding = nn.Embedding(len(VIEWS), a.width)
+        self.fusion = Fusion(
+            a.width, layers=a.layers, heads=a.heads, hidden=a.hidden, adapter=a.adapter, shared=a.shared, dropout=a.dropout
+        )
+        self.image_norm, self.text_norm = nn.LayerNorm(a.width), nn.LayerNorm(a.width)
+        self.image_projector = nn.Linear(a.width, a.dimension, bias=False)
+        self.text_projector = nn.Linear(a.width, a.dimension, bias=False)
+        self.dropout = nn.Dropout(a.dropout)
+        self.head = nn.Linear(a.dimension, a.labels)
+
+    @property
+    def patches(self) -> int:
+        return self.architecture.grid**2
+
+    def encode(self, batch: Batch, words: Tensor | None = None) -> Encoded:
+        """Run both encoders once; fusion may then be asked in several modes.
+
+        ``words`` (B, T, hidden) stands for the word embeddings of ``batch.ids`` where a caller wants their gradient.
+        """
+        size, patches = len(batch), self.patches
+        image = torch.zeros(size, batch.slots, patches, self.architecture.width, device=batch.pixels.device)
+        mask = torch.zeros(size, batch.slots, dtype=torch.bool, device=batch.pixels.device)
+        if len(batch.pixels):
+            tokens = self.image_encoder(batch.pixels) + self.view_embedding(batch.views)[:, None]
+            image = image.to(tokens.dtype).index_put((batch.place[:, 0], batch.place[:, 1]), tokens)
+            mask = mask.index_put((batch.place[:, 0], batch.place[:, 1]), torch.tensor(True, device=mask.device))
+        width = self.architecture.width
+        if batch.ids.shape[1]:
+            readable = batch.token_mask | ~batch.token_mask.any(1, keepdim=True)  # a row without text must not be all masked
+            text = self.text_encoder(self.text_encoder.words(batch.ids) if words is None else words, readable)
+        else:
+            text = torch.zeros(size, 0, width, device=batch.ids.device)
+        return Encoded(image.flatten(1, 2), mask.repeat_interleave(patches, 1), text, batch.word_mask)
+
+    def fuse(self, encoded: Encoded) -> Output:
+        """Fusion, pooling and head over what the masks let through."""
+        fused = self.fusion(encoded.image, encoded.image_mask, encoded.text, encoded.text_mask)
+        state = self.contributions(fused).sum(1)  # (B, D)
+        return Output(F.normalize(state, dim=-1), self.head(self.dropout(state)), state, fused)
+
+    def contributions(self, fused: Fused) -> Tensor:
+        """What each token adds to the state: (B, (1 + V * P) + (1 + T), D), image tokens first.
+
+        The state is the mean over the modalities present of the mean over their tokens; masked tokens and, where the
+        modality is present, its stand-in contribute exactly 0. In a study without anything the stand-ins speak.
+        """
+        parts = []
+        present = []
+        for tokens, mask, norm, projector in (
+            (fused.image, fused.image_mask, self.image_norm, self.image_projector),
+            (fused.text, fused.text_mask, self.text_norm, self.text_projector),
+        ):
+            own = mask.clone()
+            own[:, 0] = False  # the stand-in lends its attention, not its voice
+            share = own / own.sum(1, keepdim=True).clamp(min=1)  # (B, N)
+            parts.append(projector(norm(tokens)) * share[..., None])
+            present.append(own.any(1))
+        modalities = torch.stack(present).sum(0).clamp(min=1)  # (B,)
+        return torch.cat(parts, 1) / modalities[:, None, None]
+
+    def forward(self, batch: Batch, modes: Sequence[Mode] = ("joint",)) -> dict[Mode, Output]:
+        """The answer in each mode; the encoders run once."""
+        encoded = self.encode(batch)
+        return {mode: self.fuse(encoded.only(mode)) for mode in modes}

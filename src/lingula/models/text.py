@@ -1,0 +1,129 @@
+"""The one tokenisation and the text encoder: a BERT of any size from ``transformers``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lingula.study import Report, SectionName
+
+PAD, UNKNOWN, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A tokenised report.
+
+    Attributes:
+        ids: token ids, ``[CLS] section [SEP] section [SEP]``.
+        spans: for each id its (start, end) in ``report.text``; (0, 0) for special tokens.
+        cut: whether the report was longer than the model reads.
+    """
+
+    ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+    cut: bool
+
+    @property
+    def is_word(self) -> tuple[bool, ...]:
+        return tuple(end > start for start, end in self.spans)
+
+
+class ReportTokenizer:
+    """Reads the sections a model was trained on, in its order, and keeps every token's place in the report.
+
+    Args:
+        tokenizer: a ``tokenizers.Tokenizer`` (``tokenizer.json`` of a checkpoint or of any fast tokenizer).
+        sections: which sections are read, most important first: a report that is too long loses its end.
+        length: most tokens read, special ones included.
+    """
+
+    def __init__(self, tokenizer: Any, sections: tuple[SectionName, ...], length: int) -> None:
+        self._tokenizer, self.sections, self.length = tokenizer, sections, length
+        self._cls, self._sep = (tokenizer.token_to_id(token) for token in (CLS, SEP))
+        self.pad: int = tokenizer.token_to_id(PAD) or 0
+
+    @classmethod
+    def train(
+        cls, texts: Iterable[str], *, sections: tuple[SectionName, ...], length: int, vocabulary: int
+    ) -> ReportTokenizer:
+        """Learn a lower-case WordPiece vocabulary from report texts."""
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+        tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=vocabulary,
+            min_frequency=3,
+            special_tokens=[PAD, UNKNOWN, CLS, SEP, MASK],
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(texts, trainer)
+        return cls(tokenizer, sections, length)
+
+    @classmethod
+    def load(cls, path: Path, *, sections: tuple[SectionName, ...], length: int) -> ReportTokenizer:
+        from tokenizers import Tokenizer
+
+        return cls(Tokenizer.from_file(str(path)), sections, length)
+
+    def save(self, path: Path) -> None:
+        self._tokenizer.save(str(path))
+
+    @property
+    def vocabulary_size(self) -> int:
+        return int(self._tokenizer.get_vocab_size())
+
+    def __call__(self, report: Report) -> Tokens:
+        ids, spans = [self._cls], [(0, 0)]
+        for name in self.sections:
+            for part in report.sections:
+                if part.name != name:
+                    continue
+                encoding = self._tokenizer.encode(report.text[part.start : part.end], add_special_tokens=False)
+                ids += encoding.ids + [self._sep]
+                spans += [(part.start + start, part.start + end) for start, end in encoding.offsets] + [(0, 0)]
+        cut = len(ids) > self.length
+        if cut:
+            ids, spans = ids[: self.length - 1] + [self._sep], spans[: self.length - 1] + [(0, 0)]
+        return Tokens(tuple(ids), tuple(spans), cut)
+
+
+class TextEncoder(nn.Module):
+    """BERT and a linear map to the fusion's width.
+
+    Args:
+        backbone: a ``transformers`` configuration as plain data (``model_type`` and its fields).
+        width: of the fusion.
+    """
+
+    def __init__(self, backbone: dict[str, Any], width: int) -> None:
+        super().__init__()
+        self.backbone = build_backbone(backbone, add_pooling_layer=False)
+        self.to_width = nn.Linear(self.backbone.config.hidden_size, width)
+
+    def words(self, ids: Tensor) -> Tensor:
+        """Word embeddings (B, T, hidden) of token ids (B, T): where token attributions start."""
+        return self.backbone.get_input_embeddings()(ids)
+
+    def forward(self, words: Tensor, mask: Tensor) -> Tensor:
+        """Word embeddings (B, T, hidden) and mask (B, T) bool (padding False) to tokens (B, T, width)."""
+        hidden = self.backbone(inputs_embeds=words, attention_mask=mask.long()).last_hidden_state  # (B, T, hidden)
+        return self.to_width(hidden)
+
+
+def build_backbone(config: dict[str, Any], **options: Any) -> nn.Module:
+    """A ``transformers`` model with random weights from its configuration; eager attention, so that maps exist."""
+    from transformers import AutoConfig, AutoModel
+
+    settings = dict(config)
+    built = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    model: nn.Module = AutoModel.from_config(built, attn_implementation="eager", **options)
+    return model.float()
+

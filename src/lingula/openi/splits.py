@@ -1,0 +1,192 @@
+"""Train / validation / test by study, made so that no split knows another's texts or patients.
+
+Studies that share a report text (exactly or nearly) or a birth date are one group, and a group is never divided. Groups
+are dealt to the splits by iterative stratification over labels (Sechidis et al. 2011), so that rare labels are spread
+in proportion. The result is a file of ids with its own hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from lingula.errors import InputError
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+NEAR_DUPLICATE = 0.7
+"""Jaccard similarity of word 3-shingles from which two report texts count as near duplicates."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitStudy:
+    """What the split needs to know of a study: findings + impression text, birth date (or empty), label codes."""
+
+    study_id: str
+    text: str
+    birth_date: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Study ids by split name, each sorted, with how they were made.
+
+    ``digest`` is the SHA-256 over the sorted ids of the three splits; every table names it.
+    """
+
+    name: str
+    seed: int
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        listing = {name: sorted(self.ids(name)) for name in SPLITS}
+        return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()
+
+    def ids(self, name: SplitName) -> tuple[str, ...]:
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+
+    def save(self, path: Path) -> None:
+        body: dict[str, Any] = {
+            "name": self.name,
+            "seed": self.seed,
+            "sha256": self.digest,
+            "counts": {name: len(self.ids(name)) for name in SPLITS},
+            **{name: sorted(self.ids(name), key=_natural) for name in SPLITS},
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(body, indent=0) + "\n")
+
+    @classmethod
+    def load(cls, source: str | Path) -> Split:
+        """Read a split file, or one that ships with the package by its name (``openi-v1``).
+
+        Raises:
+            InputError: ``not_found``, or ``bad_request`` when the ids do not match the hash in the file.
+        """
+        packaged = resources.files("lingula.openi").joinpath(f"splits/{source}.json")
+        path = packaged if packaged.is_file() else Path(source)
+        try:
+            body = json.loads(path.read_text())
+            split = cls(body["name"], body["seed"], *(tuple(body[name]) for name in SPLITS))
+        except FileNotFoundError as error:
+            raise InputError("not_found", f"No split file {source}.", "The package ships 'openi-v1'.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError("bad_request", f"{source} is not a split file: {error!r}.") from error
+        if split.digest != body.get("sha256"):
+            raise InputError("bad_request", f"{source} was edited: its ids do not match its hash.", "Make it again.")
+        return split
+
+
+def normalise(text: str) -> str:
+    """Lower-case words only; removed words (XXXX), digits and punctuation dropped."""
+    return " ".join(re.findall(r"[a-z]+", text.lower().replace("xxxx", " ")))
+
+
+def shingles(text: str, width: int = 3) -> frozenset[str]:
+    """Word n-grams of a normalised text; a shorter text is one shingle."""
+    words = text.split()
+    return frozenset(" ".join(words[i : i + width]) for i in range(max(1, len(words) - width + 1)))
+
+
+def near_duplicates(texts: dict[str, str], threshold: float = NEAR_DUPLICATE) -> Iterable[tuple[str, str]]:
+    """Pairs of keys whose normalised texts are equal or have shingle Jaccard >= threshold.
+
+    MinHash (128 permutations, Broder 1997) proposes, the exact Jaccard decides.
+    """
+    from datasketch import MinHash, MinHashLSH
+
+    first: dict[str, str] = {}
+    for key, text in texts.items():
+        if text in first:
+            yield first[text], key
+        else:
+            first[text] = key
+    parts = {key: shingles(text) for text, key in first.items() if text}
+    lsh = MinHashLSH(threshold=threshold - 0.1, num_perm=128)  # a lower proposal threshold: fewer pairs missed
+    hashes = {}
+    for key, part in parts.items():
+        hashes[key] = MinHash(num_perm=128, seed=1)
+        hashes[key].update_batch([shingle.encode() for shingle in sorted(part)])
+        lsh.insert(key, hashes[key])
+    for key, part in parts.items():
+        for other in lsh.query(hashes[key]):
+            if other > key and len(part & parts[other]) >= threshold * len(part | parts[other]):
+                yield key, other
+
+
+def group(studies: Sequence[SplitStudy]) -> list[list[SplitStudy]]:
+    """Connected components under equal or near-equal text and equal birth date, largest first."""
+    parent = {study.study_id: study.study_id for study in studies}
+
+    def root(key: str) -> str:
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    for one, other in near_duplicates({study.study_id: normalise(study.text) for study in studies}):
+        parent[root(one)] = root(other)
+    by_birth: dict[str, str] = {}
+    for study in studies:
+        if study.birth_date:
+            parent[root(study.study_id)] = root(by_birth.setdefault(study.birth_date, study.study_id))
+    groups: dict[str, list[SplitStudy]] = defaultdict(list)
+    for study in studies:
+        groups[root(study.study_id)].append(study)
+    return sorted(groups.values(), key=lambda members: (-len(members), _natural(members[0].study_id)))
+
+
+def make_split(
+    studies: Sequence[SplitStudy],
+    *,
+    name: str,
+    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+    seed: int = 0,
+) -> Split:
+    """Deal whole groups to train, validation and test so that each label keeps its proportions."""
+    codes = sorted({code for study in studies for code in study.labels})
+    column = {code: i for i, code in enumerate(codes)}
+    groups = group(studies)
+    random.Random(seed).shuffle(groups)
+
+    def counts(members: Sequence[SplitStudy]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        vector = np.zeros(len(codes) + 1)
+        vector[-1] = len(members)  # the size of a split is stratified like a label
+        for study in members:
+            for code in study.labels:
+                vector[column[code]] += 1
+        return vector
+
+    total = counts(studies)
+    wanted = np.outer(fractions, total)  # (3, labels + 1): what each split still lacks
+    weight = 1 / np.maximum(np.outer(fractions, total), 1e-9)  # a shortfall counts in proportion to what was wanted
+    dealt: dict[SplitName, list[str]] = {split: [] for split in SPLITS}
+    vectors = [counts(members) for members in groups]
+    # Large groups first, then those with the rarest labels: the last ones dealt should be easy to place.
+    order = sorted(range(len(groups)), key=lambda i: (-len(groups[i]) // 8, -float((vectors[i] / np.maximum(total, 1)).max())))
+    for i in order:
+        after = ((wanted - np.eye(3)[:, :, None] * vectors[i]) ** 2 * weight).sum((1, 2))
+        best = int(after.argmin()) if len(codes) else int(wanted[:, -1].argmax())
+        wanted[best] -= vectors[i]
+        dealt[SPLITS[best]] += [study.study_id for study in groups[i]]
+    return Split(name, seed, *(tuple(sorted(dealt[split], key=_natural)) for split in SPLITS))
+
+
+def _natural(study_id: str) -> tuple[int, str]:
+    digits = re.sub(r"\D", "", study_id)
+    return (int(digits) if digits else 0, study_id)

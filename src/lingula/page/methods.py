@@ -1,0 +1,51 @@
+"""What the page says of each explanation method, in words a student understands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method's name and one sentence on what its map and its word scores mean."""
+
+    code: str
+    name: str
+    sentence: str
+    unit: str
+
+
+_METHODS = (
+    Method(
+        "attention",
+        "Attention",
+        "Strong where the model looked while it put film and text together. Looking at a spot is not the same as "
+        "deciding by it.",
+        "attention weight",
+    ),
+    Method(
+        "gradcam",
+        "Grad-CAM",
+        "Strong where a larger response of the image network would raise the score of this finding. It is coarse by "
+        "nature: read it as a region, not as an outline.",
+        "relevance",
+    ),
+    Method(
+        "integrated_gradients",
+        "Integrated Gradients",
+        "Orange raised the score of this finding, blue lowered it, each compared with an empty film or an empty text. "
+        "All contributions together add up to the change in the score.",
+        "contribution to the score (logit)",
+    ),
+)
+
+
+def method(code: str) -> Method:
+    """The method by its code; a method the page does not know is named by its code and not described."""
+    return next((known for known in _METHODS if known.code == code), Method(code, code.replace("_", " "), "", "score"))
+
+
+def in_order(codes: set[str]) -> list[str]:
+    """The page's own order, unknown methods last."""
+    known = [known.code for known in _METHODS]
+    return sorted(codes, key=lambda code: (known.index(code) if code in known else len(known), code))

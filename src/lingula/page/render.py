@@ -1,0 +1,103 @@
+"""``render_page`` and ``write_page``: templates, style sheet and view model put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lingula.page.view import view_of
+from lingula.study import DISCLAIMER, Analysis, Explanation, Study
+
+
+def render_page(
+    analysis: Analysis,
+    *,
+    neighbour_studies: Mapping[str, Study] = {},
+    neighbour_explanations: Mapping[str, tuple[Explanation, ...]] = {},
+    vocabulary_names: Mapping[str, str],
+    title: str = "",
+) -> str:
+    """One HTML document that loads nothing and runs no script; the same analysis gives the same text.
+
+    Args:
+        analysis: the answer to show.
+        neighbour_studies: similar cases by study id, for their films and reports; what is missing is left out.
+        neighbour_explanations: evidence on those cases, drawn when it answers the label and method chosen.
+        vocabulary_names: label code to the label's name for a reader.
+        title: of the document; the study's id if empty.
+    """
+    view = view_of(analysis, neighbour_studies, neighbour_explanations, vocabulary_names)
+    title = title or f"{analysis.study.study_id} · lingula"
+    return _environment().get_template("analysis.html").render(view=view, title=title)
+
+
+def write_page(
+    path: Path,
+    analysis: Analysis,
+    *,
+    neighbour_studies: Mapping[str, Study] = {},
+    neighbour_explanations: Mapping[str, tuple[Explanation, ...]] = {},
+    vocabulary_names: Mapping[str, str],
+    title: str = "",
+) -> None:
+    """Write ``render_page`` to ``path`` as UTF-8; characters UTF-8 cannot hold are written as references."""
+    page = render_page(
+        analysis,
+        neighbour_studies=neighbour_studies,
+        neighbour_explanations=neighbour_explanations,
+        vocabulary_names=vocabulary_names,
+        title=title,
+    )
+    path.write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
+
+
+def style_sheet() -> str:
+    """The one style sheet, inlined into a written page and served as a file by a web application."""
+    return files("lingula.page").joinpath("templates/page.css").read_text(encoding="utf-8")
+
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lingula.page", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"signed": _signed, "percent": _percent, "short": _short}
+    environment.globals |= {
+        "disclaimer": DISCLAIMER,
+        "style": Markup(style_sheet()),  # our own file, the only text that is not escaped
+    }
+    return environment
+
+
+def _signed(value: float) -> str:
+    """Three significant digits with sign, as ``+0.61`` or ``−1.9 × 10⁻⁵``."""
+    return _number(f"{value:+.3g}")
+
+
+def _short(value: float) -> str:
+    return _number(f"{value:.2g}")
+
+
+def _number(text: str) -> str:
+    mantissa, _, exponent = text.partition("e")
+    power = f" × 10{str(int(exponent)).translate(_SUPERSCRIPT)}" if exponent else ""
+    return mantissa.replace("-", "−") + power
+
+
+def _percent(value: float) -> str:
+    """A probability in whole percent, never rounded up to certainty or down to impossibility."""
+    if 0 < value < 0.01:
+        return "< 1 %"
+    return "> 99 %" if 0.99 < value < 1 else f"{value * 100:.0f} %"

@@ -1,0 +1,250 @@
+"""The types every stage speaks: a study and its parts going in, an analysis and its parts coming out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lingula.errors import Notice
+
+DISCLAIMER = "For education and research. Not for diagnostic use."
+
+View = Literal["frontal", "lateral", "unknown"]
+SECTIONS = ("comparison", "indication", "findings", "impression")
+SectionName = Literal["comparison", "indication", "findings", "impression"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Radiograph:
+    """One image of a study, ready to look at.
+
+    Attributes:
+        image_id: identifier in the collection (``CXR1000_IM-0003-1001``) or the SOP Instance UID, or the file's name.
+        pixels: (rows, columns) float32 in [0, 1], display values: Modality LUT, VOI LUT and polarity applied, dense
+            tissue bright (as MONOCHROME2), square pixels, upright. Original resolution.
+        view: frontal, lateral or unknown.
+        decoder: what decoded the pixels ("pydicom", "imagecodecs 2026.3.6", "pillow 12.0 JPEG", ...).
+        attributes: the few allow-listed, de-identified facts worth showing, keyword to text (Modality,
+            PhotometricInterpretation, BitsStored, ViewPosition, BodyPartExamined, TransferSyntaxUID ...).
+        notices: warnings found while reading.
+        digest: SHA-256 of the file's bytes, hex; empty when the image never was a file.
+        birth_date, study_date: YYYYMMDD or empty; used for grouping and age only, never shown.
+    """
+
+    image_id: str
+    pixels: npt.NDArray[np.float32] = field(repr=False)
+    view: View = "unknown"
+    decoder: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+    notices: tuple[Notice, ...] = ()
+    digest: str = ""
+    birth_date: str = field(default="", repr=False)
+    study_date: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 2 or self.pixels.dtype != np.float32:
+            raise ValueError(f"pixels must be (rows, columns) float32, got {self.pixels.shape} {self.pixels.dtype}")
+
+    def with_view(self, view: View) -> Radiograph:
+        return replace(self, view=view)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A named part of a report: ``report.text[start:end]``."""
+
+    name: SectionName
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A radiology report: its text as given and where its sections are.
+
+    Token scores and snippets are character spans of ``text``, so that they can be shown in the reader's own words.
+    """
+
+    text: str
+    sections: tuple[Section, ...]
+
+    @classmethod
+    def from_sections(cls, **sections: str) -> Report:
+        """Compose a report from section texts, in the order of ``SECTIONS``, each under its heading."""
+        if unknown := set(sections) - set(SECTIONS):
+            raise ValueError(f"unknown sections {sorted(unknown)}; known: {SECTIONS}")
+        text, spans = "", []
+        for name in SECTIONS:
+            if body := sections.get(name, "").strip():
+                text += ("\n\n" if text else "") + f"{name.upper()}: "
+                spans.append(Section(name, len(text), len(text) + len(body)))  # type: ignore[arg-type]
+                text += body
+        return cls(text, tuple(spans))
+
+    def section(self, name: SectionName) -> str:
+        """The text of a section, empty when the report lacks it."""
+        return "\n".join(self.text[part.start : part.end] for part in self.sections if part.name == name)
+
+    def only(self, *names: SectionName) -> Report:
+        """The same text with only these sections marked: what an encoder may read."""
+        return replace(self, sections=tuple(part for part in self.sections if part.name in names))
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(self.text[part.start : part.end].strip() for part in self.sections)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """One examination: images and report. The unit of split and of retrieval.
+
+    Attributes:
+        study_id: collection identifier (``CXR1000``), Study Instance UID, or a name made from the file.
+        terms: human MeSH coding, ``Heading/qualifier/...`` as in the file; None when nobody coded the study
+            (unknown is not absent).
+    """
+
+    study_id: str
+    radiographs: tuple[Radiograph, ...] = ()
+    report: Report | None = None
+    terms: tuple[str, ...] | None = None
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def all_notices(self) -> tuple[Notice, ...]:
+        return self.notices + tuple(notice for image in self.radiographs for notice in image.notices)
+
+    def frontal(self) -> Study:
+        """This study with its frontal (or unknown) radiographs only."""
+        return replace(self, radiographs=tuple(r for r in self.radiographs if r.view != "lateral"))
+
+    def image_only(self) -> Study:
+        return replace(self, report=None)
+
+    def text_only(self) -> Study:
+        return replace(self, radiographs=())
+
+
+Decision = Literal["present", "absent", "abstain"]
+Mode = Literal["image", "text", "joint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says of one label.
+
+    Attributes:
+        label: code of the vocabulary (``pleural_effusion``).
+        name: the label's name for a reader.
+        probability: calibrated, in [0, 1].
+        threshold: cut chosen on validation, in [0, 1].
+        decision: present, absent, or abstain where the probability lies too near the threshold to tell.
+    """
+
+    label: str
+    name: str
+    probability: float
+    threshold: float
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One answer of a search; ``rank`` counts from 1 and a higher ``score`` (cosine, [-1, 1]) is better."""
+
+    rank: int
+    study_id: str
+    score: float
+    labels: tuple[str, ...]
+    report: Report | None = field(default=None, repr=False)
+    image_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScore:
+    """How much ``report.text[start:end]`` contributed (signed where the method is signed)."""
+
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """Evidence of one method for one label.
+
+    Attributes:
+        method: "attention", "gradcam" or "integrated_gradients".
+        label: code of the label explained.
+        maps: one (rows, columns) float32 map per radiograph, in that radiograph's own pixels; empty without images.
+            Signed attributions keep their sign; saliency maps are >= 0.
+        tokens: scores as character spans of the report's text; empty without text.
+        signed: True for attributions, False for saliency.
+        completeness_error: |sum of attributions - (output - baseline output)| / |output - baseline output| for
+            Integrated Gradients, else None.
+    """
+
+    method: str
+    label: str
+    maps: tuple[npt.NDArray[np.float32], ...] = field(default=(), repr=False)
+    tokens: tuple[TokenScore, ...] = ()
+    signed: bool = False
+    completeness_error: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analysis:
+    """The whole answer to one question: findings, similar cases, evidence."""
+
+    study: Study
+    mode: Mode
+    predictions: tuple[Prediction, ...]
+    neighbours: tuple[Neighbour, ...]
+    explanations: tuple[Explanation, ...]
+    model: str
+    library: str
+    notices: tuple[Notice, ...] = ()
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``; maps are left out (``--npz`` and ``--html`` carry them)."""
+        return {
+            "disclaimer": DISCLAIMER,
+            "study_id": self.study.study_id,
+            "mode": self.mode,
+            "model": self.model,
+            "library": self.library,
+            "seconds": round(self.seconds, 4),
+            "images": [
+                {"image_id": r.image_id, "view": r.view, "rows": r.pixels.shape[0], "columns": r.pixels.shape[1],
+                 "decoder": r.decoder}
+                for r in self.study.radiographs
+            ],
+            "warnings": [notice.to_json() for notice in self.notices],
+            "predictions": [_plain(p, "label", "name", "probability", "threshold", "decision") for p in self.predictions],
+            "neighbours": [_plain(n, "rank", "study_id", "score", "labels", "image_ids") for n in self.neighbours],
+            "explanations": [
+                {"method": e.method, "label": e.label, "signed": e.signed, "completeness_error": e.completeness_error,
+                 "tokens": [_plain(t, "start", "end", "score") for t in e.tokens]}
+                for e in self.explanations
+            ],
+        }  # fmt: skip
+
+
+def _plain(value: object, *names: str) -> dict[str, Any]:
+    return {name: _round(getattr(value, name)) for name in names}
+
+
+def _round(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def unique_notices(notices: Iterable[Notice]) -> tuple[Notice, ...]:
+    """Each notice once, in the order first met."""
+    return tuple(dict.fromkeys(notices))

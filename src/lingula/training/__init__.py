@@ -1,0 +1,1 @@
+"""Training: the study set, losses, augmentation, the loop, and calibration on validation."""

@@ -1,0 +1,97 @@
+"""A study set: what training reads. Films are prepared once through the one pixel path and kept as a memory map."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lingula.labels.vocabulary import Vocabulary
+from lingula.models.preprocess import Preprocessing, to_input
+from lingula.openi.splits import normalise
+from lingula.study import Report, Section, Study, View
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudySet:
+    """Studies ready for training.
+
+    Attributes:
+        ids: B study ids. reports: B reports or None. labels: (B, L) float32 in {0, 1, NaN}.
+        films: (N, S, S) uint8 display values (0 black, 255 white), letterboxed.
+        owner: (N,) row of the study each film belongs to. views: N views.
+        digest: of the preprocessing and vocabulary the set was made with.
+    """
+
+    ids: tuple[str, ...]
+    reports: tuple[Report | None, ...]
+    labels: npt.NDArray[np.float32]
+    films: npt.NDArray[np.uint8]
+    owner: npt.NDArray[np.int64]
+    views: tuple[View, ...]
+
+    def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Rows of these studies, in the order asked; those the set lacks are left out."""
+        place = {study_id: row for row, study_id in enumerate(self.ids)}
+        return np.array([place[study_id] for study_id in ids if study_id in place], np.int64)
+
+    def films_of(self, row: int) -> npt.NDArray[np.int64]:
+        return np.flatnonzero(self.owner == row)
+
+    def text_keys(self) -> npt.NDArray[np.int64]:
+        """One number per distinct normalised findings + impression; studies without text have numbers of their own."""
+        numbers: dict[str, int] = {}
+        texts = [normalise(f"{r.section('findings')} {r.section('impression')}") if r else "" for r in self.reports]
+        return np.array([numbers.setdefault(text or f"#{row}", len(numbers)) for row, text in enumerate(texts)])
+
+    @classmethod
+    def build(
+        cls,
+        studies: Iterable[Study],
+        folder: Path,
+        vocabulary: Vocabulary,
+        preprocessing: Preprocessing,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> StudySet:
+        """Prepare studies once and keep them in ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        size = preprocessing.size
+        rows = []
+        with (folder / "films.u8").open("wb") as films:
+            for done, study in enumerate(studies, 1):
+                for image in study.radiographs:
+                    display = to_input(image, preprocessing) * preprocessing.std + preprocessing.mean
+                    films.write(np.rint(display * 255).clip(0, 255).astype(np.uint8).tobytes())
+                rows.append(
+                    {
+                        "id": study.study_id,
+                        "views": [image.view for image in study.radiographs],
+                        "text": study.report.text if study.report else None,
+                        "sections": [[s.name, s.start, s.end] for s in study.report.sections] if study.report else [],
+                        "labels": [None if np.isnan(v) else int(v) for v in vocabulary.encode(study.terms)],
+                    }
+                )
+                progress(done)
+        (folder / "studies.json").write_text(json.dumps({"size": size, "studies": rows}))
+        return cls.load(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> StudySet:
+        body = json.loads((folder / "studies.json").read_text())
+        rows, size = body["studies"], body["size"]
+        views = tuple(view for row in rows for view in row["views"])
+        return cls(
+            ids=tuple(row["id"] for row in rows),
+            reports=tuple(
+                Report(row["text"], tuple(Section(*part) for part in row["sections"])) if row["text"] is not None else None
+                for row in rows
+            ),
+            labels=np.array([[np.nan if v is None else v for v in row["labels"]] for row in rows], np.float32),
+            films=np.memmap(folder / "films.u8", np.uint8, "r", shape=(len(views), size, size)),
+            owner=np.repeat(np.arange(len(rows)), [len(row["views"]) for row in rows]),
+            views=views,
+        )

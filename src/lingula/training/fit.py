@@ -1,0 +1,131 @@
+"""From a preset and a study set to a checkpoint: stages, then calibration on validation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lingula.errors import InputError
+from lingula.labels.vocabulary import Vocabulary
+from lingula.models.calibration import Calibration, fit_calibration
+from lingula.models.checkpoint import MODES, Checkpoint
+from lingula.models.mobilenet import load_trunk
+from lingula.models.study_model import Architecture, StudyModel
+from lingula.models.text import ReportTokenizer
+from lingula.openi.splits import Split
+from lingula.study import Mode
+from lingula.training.data import StudySet
+from lingula.training.loop import Epoch, Recipe, Trainer, predict_set
+
+DATA_NOTE = "Indiana University chest X-ray collection (Open-i), CC BY-NC-ND 4.0: education and research only."
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A model and how to train it, as data: ``presets/<name>.json`` or a file of the same form."""
+
+    name: str
+    architecture: dict[str, Any]
+    stages: tuple[Recipe, ...]
+
+    @classmethod
+    def load(cls, source: str | Path) -> Preset:
+        packaged = resources.files("lingula.models").joinpath(f"presets/{source}.json")
+        path = packaged if packaged.is_file() else Path(source)
+        if not path.is_file():
+            raise InputError("not_found", f"No preset {source}.", "Shipped: compact, tiny.")
+        body = json.loads(path.read_text())
+        stages = [{**stage, "modes": tuple(stage["modes"]), "weights": tuple(stage["weights"])} for stage in body["stages"]]
+        return cls(Path(str(source)).stem, body["architecture"], tuple(Recipe(**stage) for stage in stages))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where training stands: after a step (``epoch_done`` None) or after an epoch."""
+
+    stage: int
+    stages: int
+    epoch: int
+    step: int
+    steps: int
+    epoch_done: Epoch | None = None
+
+
+def train_checkpoint(
+    preset: Preset,
+    data: StudySet,
+    split: Split,
+    out: Path,
+    *,
+    vocabulary: Vocabulary,
+    run: Path,
+    trunk: Path | None = None,
+    seed: int = 0,
+    note: str = DATA_NOTE,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> Checkpoint:
+    """Train a preset on the training split, calibrate on validation, save the checkpoint.
+
+    Args:
+        run: folder for resumable state; calling again with the same one goes on where training stopped.
+        trunk: ImageNet trunk to start the image encoder from (MobileNetV1 presets).
+    """
+    train, validation = data.rows(split.train), data.rows(split.validation)
+    if not len(train) or not len(validation):
+        raise InputError("bad_request", f"The study set has {len(train)} training and {len(validation)} validation studies.")
+    torch.manual_seed(seed)
+    architecture = Architecture.from_json({**preset.architecture, "labels": len(vocabulary.codes)})
+    reports = (data.reports[row] for row in train)
+    tokenizer = ReportTokenizer.train(
+        (report.text for report in reports if report),
+        sections=architecture.sections,
+        length=architecture.tokens,
+        vocabulary=architecture.text["vocab_size"],
+    )
+    model = StudyModel(architecture)
+    if trunk:
+        load_trunk(model.image_encoder, trunk)
+    best: dict[str, float] = {}
+    for number, recipe in enumerate(preset.stages):
+
+        def report_step(epoch: int, step: int, steps: int, number: int = number) -> None:
+            progress(Progress(number, len(preset.stages), epoch, step, steps))
+
+        folder = run / f"stage{number}"
+        recipe = replace(recipe, seed=seed)
+        trainer = Trainer(model.train(), tokenizer, data, train, validation, recipe, folder, report_step)
+        for done in trainer.fit():
+            progress(Progress(number, len(preset.stages), done.epoch, 0, 0, done))
+        best = {f"stage{number}": trainer.best, **best}
+        model = trainer.best_model()
+    calibration = calibrate(model, data, validation, tokenizer)
+    training = {
+        "preset": preset.name,
+        "stages": [asdict(replace(recipe, seed=seed)) for recipe in preset.stages],
+        "validation_auroc": best,
+        "started_from": trunk.name if trunk else None,
+        "split": {"name": split.name, "sha256": split.digest},
+        "studies": {"train": len(train), "validation": len(validation)},
+        "data": note,
+        "versions": {name: version(name) for name in ("lingula", "torch", "transformers")},
+    }
+    return Checkpoint(model, tokenizer, vocabulary, calibration, training).save(out)
+
+
+def calibrate(model: StudyModel, data: StudySet, rows: Any, tokenizer: ReportTokenizer) -> dict[Mode, Calibration]:
+    """Probabilities, thresholds and abstention for each mode, from the validation rows."""
+    tokens = [tokenizer(report) if report and not report.is_empty else None for report in data.reports]
+    fitted: dict[Mode, Calibration] = {}
+    for mode in MODES:
+        logits = predict_set(model.eval(), data, rows, tokens, tokenizer.pad, mode)
+        fitted[mode] = fit_calibration(logits, data.labels[rows])
+    return fitted
+
+

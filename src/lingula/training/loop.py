@@ -1,0 +1,281 @@
+"""The training loop: one for CPU, GPU and several of either (``accelerate``), resumable after every epoch."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lingula.evaluation.classification import macro_auroc
+from lingula.models.study_model import Batch, StudyModel, collate
+from lingula.models.text import ReportTokenizer, Tokens
+from lingula.study import Mode, SectionName
+from lingula.training.augment import augment
+from lingula.training.data import StudySet
+from lingula.training.losses import contrastive, focal_bce
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train; travels with the checkpoint it made.
+
+    Attributes:
+        epochs: most epochs over the training studies. patience: epochs without a better validation figure before stopping.
+        modes: which modes are trained, and in their order their weight in the label loss.
+        batch: studies a step. size: side of the films while training (the deployed size may be larger).
+        rate: peak learning rate (AdamW, one-cycle cosine with 5 % warm-up). trunk_rate: of the image backbone.
+        decay: weight decay. ema: decay of the averaged weights, which are the ones kept.
+        gamma: of the focal loss. align: weight of the contrastive losses (image-text, image-joint, text-joint).
+        drop_view: chance that a study shows only one of its films. drop_section: chance that it loses a report section.
+        monitor: the mode whose macro AUROC on validation decides.
+    """
+
+    epochs: int = 12
+    patience: int = 4
+    modes: tuple[Mode, ...] = ("image", "text", "joint")
+    weights: tuple[float, ...] = (1.0, 0.5, 0.5)
+    batch: int = 32
+    size: int = 160
+    rate: float = 5e-4
+    trunk_rate: float = 2e-4
+    decay: float = 0.05
+    ema: float = 0.99
+    gamma: float = 1.0
+    align: float = 0.1
+    drop_view: float = 0.5
+    drop_section: float = 0.3
+    monitor: Mode = "image"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What is reported after each epoch; ``auroc`` is macro, on validation, of the averaged weights, by mode."""
+
+    epoch: int
+    loss: float
+    auroc: dict[str, float]
+    best: bool
+
+
+class Trainer:
+    """Trains a model on the training rows of a study set, keeping the averaged weights that do best on validation.
+
+    Args:
+        run: folder for the state after each epoch; training that finds one there goes on from it, to the same result.
+        progress: called with (epoch, step, steps) after each step.
+    """
+
+    def __init__(
+        self,
+        model: StudyModel,
+        tokenizer: ReportTokenizer,
+        data: StudySet,
+        train: np.ndarray[Any, Any],
+        validation: np.ndarray[Any, Any],
+        recipe: Recipe,
+        run: Path,
+        progress: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
+    ) -> None:
+        self.accelerator = Accelerator()
+        self.recipe, self.data, self.run, self.progress = recipe, data, run, progress
+        self.train_rows, self.validation_rows, self.tokenizer = train, validation, tokenizer
+        self.tokens: list[Tokens | None] = [tokenizer(r) if r and not r.is_empty else None for r in data.reports]
+        self.keys = torch.from_numpy(data.text_keys())
+        trunk = list(model.image_encoder.backbone.parameters())
+        rest = [p for p in model.parameters() if all(p is not t for t in trunk)]
+        self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": trunk, "lr": recipe.trunk_rate},
+                {"params": rest, "lr": recipe.rate},
+                {"params": [self.scale], "lr": recipe.rate, "weight_decay": 0.0},
+            ],
+            weight_decay=recipe.decay,
+        )
+        self.model = self.accelerator.prepare(model)
+        self.average = copy.deepcopy(self._bare).eval()
+        self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.best = -math.inf
+
+    @property
+    def _bare(self) -> StudyModel:
+        bare: StudyModel = self.accelerator.unwrap_model(self.model)
+        return bare
+
+    def fit(self) -> Iterator[Epoch]:
+        """Train, yielding after each epoch. The best averaged weights are in ``run/best.safetensors``."""
+        start, waited, steps = self._resume()
+        per_epoch = max(1, len(self.train_rows) // self.recipe.batch)
+        for epoch in range(start, self.recipe.epochs):
+            set_seed(self.recipe.seed * 1000 + epoch)
+            generator = torch.Generator().manual_seed(self.recipe.seed * 1000 + epoch)
+            order = self.train_rows[torch.randperm(len(self.train_rows), generator=generator).numpy()]
+            self.model.train()
+            losses = []
+            for step in range(per_epoch):
+                rows = order[step * self.recipe.batch : (step + 1) * self.recipe.batch]
+                rows = rows[self.accelerator.process_index :: self.accelerator.num_processes]
+                self._set_rate(steps / (per_epoch * self.recipe.epochs))
+                losses.append(self._step(rows, generator))
+                steps += 1
+                self.progress(epoch, step + 1, per_epoch)
+            auroc = {mode: self.validate(mode) for mode in self.recipe.modes}
+            better = auroc[self.recipe.monitor] > self.best
+            waited = 0 if better else waited + 1
+            if better:
+                self.best = auroc[self.recipe.monitor]
+            if self.accelerator.is_main_process:
+                self._save(epoch + 1, waited, steps, better)
+            yield Epoch(epoch, float(np.mean(losses)), auroc, better)
+            if waited >= self.recipe.patience:
+                return
+
+    def best_model(self) -> StudyModel:
+        """The averaged weights that did best on validation."""
+        model = copy.deepcopy(self.average)
+        model.load_state_dict(load_file(self.run / "best.safetensors"))
+        return model.eval()
+
+    def _set_rate(self, done: float) -> None:
+        factor = min(done / 0.05, 0.5 * (1 + math.cos(math.pi * done))) + 1e-3
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _step(self, rows: np.ndarray[Any, Any], generator: torch.Generator) -> float:
+        recipe = self.recipe
+        batch = self._batch(rows, generator).to(self.accelerator.device)
+        targets = torch.from_numpy(self.data.labels[rows]).to(self.accelerator.device)
+        outputs = self.model(batch, recipe.modes)
+        loss = sum(
+            (w * focal_bce(outputs[m].logits, targets, gamma=recipe.gamma) for m, w in zip(recipe.modes, recipe.weights)),
+            start=torch.zeros((), device=self.accelerator.device),
+        )
+        if recipe.align and len(recipe.modes) > 1:
+            loss = loss + recipe.align * self._alignment(outputs, rows)
+        self.optimizer.zero_grad()
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        with torch.no_grad():
+            for kept, now in zip(self.average.state_dict().values(), self._bare.state_dict().values(), strict=True):
+                if kept.dtype.is_floating_point:
+                    kept.lerp_(now, 1 - recipe.ema)
+        return float(loss.detach())
+
+    def _alignment(self, outputs: dict[Mode, Any], rows: np.ndarray[Any, Any]) -> Tensor:
+        keys = self.keys[torch.from_numpy(rows)]
+        same = (keys[:, None] == keys).to(self.accelerator.device)
+        modes = list(outputs)
+        pairs = [(one, other) for i, one in enumerate(modes) for other in modes[i + 1 :]]
+        scale = self.scale.exp().clamp(max=100)
+        terms = [contrastive(outputs[a].embedding, outputs[b].embedding, scale, same) for a, b in pairs]
+        return torch.stack(terms).mean()
+
+    def _batch(self, rows: np.ndarray[Any, Any], generator: torch.Generator) -> Batch:
+        """A training batch: some studies show one film only, some lose a report section, films are augmented."""
+        films, tokens = [], []
+        for row in rows:
+            own = self.data.films_of(row) if self.recipe.modes != ("text",) else self.data.films_of(-1)
+            if len(own) > 1 and torch.rand((), generator=generator) < self.recipe.drop_view:
+                own = own[torch.randint(len(own), (1,), generator=generator).numpy()]
+            films.append([(self.data.films[film], self.data.views[film]) for film in own[:3]])
+            tokens.append(self._some_sections(row, generator))
+        bare = self._bare.architecture.preprocessing
+        batch = collate(films, tokens, size=bare.size, pad=self.tokenizer.pad)
+        pixels = augment(batch.pixels.float() / 255, self.recipe.size, generator) if len(batch.pixels) else batch.pixels
+        return Batch(
+            (pixels - bare.mean) / bare.std, batch.place, batch.views, batch.slots, batch.ids, batch.token_mask, batch.word_mask
+        )
+
+    def _some_sections(self, row: int, generator: torch.Generator) -> Tokens | None:
+        report = self.data.reports[row]
+        if report is None or torch.rand((), generator=generator) >= self.recipe.drop_section:
+            return self.tokens[row]
+        subsets: tuple[tuple[SectionName, ...], ...] = (("findings", "impression"), ("impression",), ("findings",))
+        chosen = report.only(*subsets[int(torch.randint(len(subsets), (), generator=generator))])
+        return self.tokens[row] if chosen.is_empty else self.tokenizer(chosen)
+
+    @torch.no_grad()
+    def validate(self, mode: Mode) -> float:
+        """Macro AUROC of the averaged weights on the validation rows."""
+        logits = predict_set(self.average, self.data, self.validation_rows, self.tokens, self.tokenizer.pad, mode)
+        return macro_auroc(logits, self.data.labels[self.validation_rows], least=5)
+
+    def _save(self, epoch: int, waited: int, steps: int, better: bool) -> None:
+        """Write the whole state, atomically: weights, averages, optimiser moments as safetensors, the rest as JSON."""
+        self.run.mkdir(parents=True, exist_ok=True)
+        tensors = {f"model.{k}": v for k, v in self._bare.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()} | {"scale": self.scale.detach()}
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
+        if better:
+            _write(self.run / "best.safetensors", dict(self.average.state_dict()))
+        _write(self.run / "state.safetensors", tensors)
+        body = {"epoch": epoch, "waited": waited, "steps": steps, "best": self.best, "recipe": asdict(self.recipe)}
+        temporary = self.run / "state.json.part"
+        temporary.write_text(json.dumps(body))
+        os.replace(temporary, self.run / "state.json")
+
+    def _resume(self) -> tuple[int, int, int]:
+        if not (self.run / "state.json").exists():
+            return 0, 0, 0
+        body = json.loads((self.run / "state.json").read_text())
+        tensors = load_file(self.run / "state.safetensors")
+        self._bare.load_state_dict(_part(tensors, "model."))
+        self.average.load_state_dict(_part(tensors, "average."))
+        self.scale.data.copy_(tensors["scale"])
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in _part(tensors, "optimizer.").items():
+            number, name = key.split(".", 1)
+            state.setdefault(int(number), {})[name] = value
+        self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        self.best = body["best"]
+        return body["epoch"], body["waited"], body["steps"]
+
+
+@torch.no_grad()
+def predict_set(
+    model: StudyModel,
+    data: StudySet,
+    rows: np.ndarray[Any, Any],
+    tokens: list[Tokens | None],
+    pad: int,
+    mode: Mode,
+    batch: int = 32,
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Logits (len(rows), L) of prepared studies, all their films, without augmentation."""
+    preprocessing = model.architecture.preprocessing
+    found = []
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
+        films = [[(data.films[f], data.views[f]) for f in data.films_of(r)] if mode != "text" else [] for r in part]
+        texts = [tokens[r] if mode != "image" else None for r in part]
+        made = collate(films, texts, size=preprocessing.size, pad=pad)
+        pixels = (made.pixels.float() / 255 - preprocessing.mean) / preprocessing.std
+        made = Batch(pixels, made.place, made.views, made.slots, made.ids, made.token_mask, made.word_mask)
+        device = next(model.parameters()).device
+        found.append(model(made.to(device), (mode,))[mode].logits.cpu().numpy())
+    return np.concatenate(found)
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    temporary = path.with_suffix(".part")
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
+    os.replace(temporary, path)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

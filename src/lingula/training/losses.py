@@ -1,0 +1,45 @@
+"""Losses of the joint model, each with its formula and source."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def focal_bce(logits: Tensor, targets: Tensor, *, gamma: float = 0.0) -> Tensor:
+    """Mean focal binary cross-entropy over the known labels (Lin et al. 2017, without class weights).
+
+    ``FL = -(1 - p_t)^gamma log(p_t)`` with ``p_t = p`` for positives and ``1 - p`` for negatives; ``gamma = 0`` is BCE.
+
+    Args:
+        logits, targets: (B, L); targets in {0, 1} or NaN where the label is unknown.
+        gamma: >= 0; larger looks away from what is already right.
+
+    Returns:
+        A scalar; 0 when nothing is known.
+    """
+    known = ~targets.isnan()
+    goal = torch.where(known, targets, torch.zeros_like(targets))
+    bce = F.binary_cross_entropy_with_logits(logits, goal, reduction="none")
+    if gamma:
+        bce = bce * (1 - torch.exp(-bce)) ** gamma  # exp(-bce) is p_t
+    return (bce * known).sum() / known.sum().clamp(min=1)
+
+
+def contrastive(one: Tensor, other: Tensor, scale: Tensor, same: Tensor) -> Tensor:
+    """Symmetric InfoNCE (Radford et al. 2021) in which every duplicate of the partner is a positive.
+
+    ``L = -mean_i log( mean over positives of softmax )`` would let one positive win; as in SupCon (Khosla et al. 2020,
+    ``L_out``) the mean is taken outside the logarithm: each row's target is uniform over its positives.
+
+    Args:
+        one, other: (B, D), unit norm, row i of one belongs to row i of the other.
+        scale: inverse temperature, scalar.
+        same: (B, B) bool, True where two rows are the same thing (at least the diagonal), symmetric.
+    """
+    logits = scale * one @ other.T
+    target = same / same.sum(1, keepdim=True)
+    rows = -(target * logits.log_softmax(1)).sum(1).mean()
+    columns = -(target * logits.T.log_softmax(1)).sum(1).mean()
+    return (rows + columns) / 2

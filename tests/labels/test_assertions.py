@@ -1,0 +1,167 @@
+"""Polarity, side, history and position of what a report asserts. All sentences are written for the test."""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib import resources
+
+import pytest
+
+from lingula.labels import Vocabulary
+from lingula.labels.assertions import SEARCH_FINDINGS, Assertion, polarity, read_assertions
+from lingula.study import Report
+
+
+def read(text: str) -> tuple[Assertion, ...]:
+    return read_assertions(Report.from_sections(findings=text))
+
+
+P, A, U = "present", "absent", "uncertain"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        # negation after the finding
+        ("Pneumothorax is not seen.", {"pneumothorax": A}),
+        ("Effusion and pneumothorax are not identified.", {"effusion": A, "pneumothorax": A}),
+        ("The effusion has resolved.", {"effusion": A, "pleural_effusion": A}),
+        ("Resolved interstitial edema.", {"edema": A, "pulmonary_edema": A}),
+        ("Pneumonia is unlikely.", {"pneumonia": A}),
+        # negation before it
+        ("No pneumothorax or pleural effusion.", {"pneumothorax": A, "effusion": A}),
+        ("No evidence of focal consolidation, effusion, or pneumothorax.", {"consolidation": A, "effusion": A}),
+        ("No evidence of focal consolidation, effusion, or pneumothorax.", {"pneumothorax": A}),
+        ("Without effusion.", {"effusion": A}),
+        ("The lungs are clear of focal airspace disease.", {"airspace_disease": A}),
+        ("There is no airspace opacity to suggest pneumonia.", {"airspace_disease": A, "pneumonia": A}),
+        ("Degenerative changes without fracture.", {"degenerative_spine": P, "fracture": A}),
+        ("Negative for pneumothorax, consolidation and mass.", {"pneumothorax": A, "consolidation": A, "mass": A}),
+        # where a negation ends
+        ("No pneumothorax, small right effusion.", {"pneumothorax": A, "effusion": P}),
+        ("No consolidation but there is atelectasis.", {"consolidation": A, "atelectasis": P}),
+        ("No effusion; nodule in the lingula.", {"effusion": A, "nodule": P}),
+        ("Scarring is present. Pneumothorax is not seen.", {"scar": P, "pneumothorax": A}),
+        ("Atelectasis is stable and no effusion is noted.", {"atelectasis": P, "effusion": A}),
+        # what only looks like one
+        ("No change in the right effusion.", {"effusion": P}),
+        ("The mass has not increased.", {"mass": P}),
+        ("Cardiomegaly without significant change.", {"cardiomegaly": P}),
+        ("Nodule, not calcified.", {"nodule": P}),
+        # uncertain
+        ("Cannot exclude pneumonia.", {"pneumonia": U}),
+        ("A small effusion cannot be excluded.", {"effusion": U}),
+        ("Atelectasis versus infiltrate at the base.", {"atelectasis": U, "infiltrate": U}),
+        ("Opacity may represent atelectasis, no effusion.", {"lung_opacity": P, "atelectasis": U, "effusion": A}),
+        ("Possible fracture.", {"fracture": U}),
+        ("No effusion, possible nodule.", {"effusion": A, "nodule": U}),  # the nearest modifier decides
+        ("No new consolidation.", {"consolidation": U}),
+        ("Borderline heart size.", {"cardiomegaly": U}),
+        # whole statements
+        ("Heart size is normal.", {"cardiomegaly": A}),
+        ("The heart is not enlarged.", {"cardiomegaly": A}),
+        ("The heart is mildly enlarged.", {"cardiomegaly": P}),
+        ("No effusion and the heart is enlarged.", {"effusion": A, "cardiomegaly": P}),
+        ("The lungs are clear.", {"airspace_disease": A, "consolidation": A, "lung_opacity": A}),
+        ("Lungs are clear except for a nodule.", {"airspace_disease": None, "nodule": P}),
+        ("Bony structures are intact.", {"fracture": A}),
+        # words that name something else
+        ("Small pericardial effusion.", {"effusion": None}),
+        ("Subcutaneous emphysema of the neck.", {"emphysema": None}),
+        ("Degenerative changes of the right shoulder.", {"degenerative_spine": None}),
+        ("Calcified granuloma, calcified nodule.", {"granuloma": P, "nodule": None}),
+        ("Non-calcified nodule.", {"granuloma": None, "nodule": P}),
+        ("No acute disease.", {"pneumonia": None, "normal": None}),
+        ("Normal chest radiograph.", {"normal": P}),
+        # labels
+        ("Hyperexpanded lungs with flattened diaphragms.", {"hyperinflation": P}),
+        ("Low lung volumes.", {"hypoinflation": P}),
+        ("Tortuous thoracic aorta.", {"aortic_disease": P}),
+        ("Mild dextroscoliosis.", {"spinal_curvature": P}),
+        ("Blunting of the left costophrenic angle.", {"pleural_thickening": P, "effusion": None}),
+        ("Elevation of the right hemidiaphragm.", {"elevated_diaphragm": P}),
+        ("Large hiatal hernia and a pacemaker.", {"hernia": P, "device": P}),
+        ("Left hydropneumothorax.", {"pneumothorax": P, "effusion": P}),
+        ("Prominent interstitial markings.", {"interstitial_markings": P}),
+    ],
+)  # fmt: skip
+def test_polarity(sentence: str, expected: dict[str, str | None]) -> None:
+    said = read(sentence)
+    assert {finding: polarity(said, finding) for finding in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("sentence", "finding", "side"),
+    [
+        ("Small right pleural effusion and left lower lobe atelectasis.", "effusion", "right"),
+        ("Small right pleural effusion and left lower lobe atelectasis.", "atelectasis", "left"),
+        ("Atelectasis in the left base, right effusion.", "atelectasis", "left"),
+        ("Atelectasis in the left base, right effusion.", "effusion", "right"),
+        ("Bibasilar atelectasis.", "atelectasis", "bilateral"),
+        ("Right and left pleural effusions.", "effusion", "bilateral"),
+        ("Nodule of the lingula.", "nodule", "left"),
+        ("No pneumothorax, right clavicle fracture.", "pneumothorax", None),
+        ("Mild cardiomegaly.", "cardiomegaly", None),
+    ],
+)
+def test_laterality(sentence: str, finding: str, side: str | None) -> None:
+    assert [each.laterality for each in read(sentence) if each.finding == finding] == [side]
+
+
+def test_history() -> None:
+    (pneumonia,) = (each for each in read("History of pneumonia, old rib fracture.") if each.finding == "pneumonia")
+    assert (pneumonia.polarity, pneumonia.historical) == (P, True)
+    assert polarity(read("History of pneumonia."), "pneumonia") == A  # not now
+    (resolved,) = (each for each in read("The effusion has resolved.") if each.finding == "effusion")
+    assert (resolved.polarity, resolved.historical) == (A, True)
+    (stable,) = (each for each in read("Nodule unchanged from prior study.") if each.finding == "nodule")
+    assert (stable.polarity, stable.historical) == (P, False)
+
+
+def test_one_present_mention_outweighs_the_rest() -> None:
+    said = read("No large effusion. Small left effusion. Possible nodule. No nodule.")
+    assert polarity(said, "effusion") == P
+    assert polarity(said, "nodule") == U
+    assert polarity(said, "mass") is None
+
+
+def test_indication_asks_and_does_not_find() -> None:
+    said = read_assertions(
+        Report.from_sections(indication="Pneumonia.", findings="No consolidation.", impression="Mass.")
+    )
+    assert {(each.finding, each.polarity, each.section) for each in said} >= {
+        ("pneumonia", U, "indication"),
+        ("consolidation", A, "findings"),
+        ("mass", P, "impression"),
+    }
+
+
+def test_spans_and_order() -> None:
+    report = Report.from_sections(findings="A  pleural\neffusion.  No\nfracture.", impression="Stable cardiomegaly.")
+    said = read_assertions(report)
+    words = {each.finding: report.text[each.start : each.end] for each in said}
+    assert words == {
+        "pleural_effusion": "pleural\neffusion",
+        "effusion": "pleural\neffusion",
+        "fracture": "fracture",
+        "cardiomegaly": "cardiomegaly",
+    }
+    assert list(said) == sorted(said, key=lambda each: (each.start, each.end, each.finding))
+    assert read_assertions(report.only("impression")) == said[-1:]
+    assert read_assertions(Report("", ())) == ()
+
+
+def test_every_label_and_search_finding_can_be_asserted_and_nothing_else() -> None:
+    data = json.loads(resources.files("lingula.labels").joinpath("assertions.json").read_text("utf-8"))
+    named = {finding for row in data["statements"] + data["mentions"] for finding in row["as"]}
+    assert named == {*Vocabulary.load("openi22").codes, *SEARCH_FINDINGS}
+
+
+@pytest.mark.parametrize(
+    "word", ["pulmonary ", "no effusion or ", "increased prominent ", "a-", "heart ", "effusion, "]
+)
+def test_time_grows_with_length_only(word: str) -> None:
+    began = time.process_time()
+    read((word * 20_000)[:20_000])
+    assert time.process_time() - began < 2
