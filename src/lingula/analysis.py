@@ -40,7 +40,7 @@ def available_modes(study: Study) -> tuple[Mode, ...]:
 
 def predict(checkpoint: Checkpoint, study: Study, mode: Mode | None = None) -> tuple[Prediction, ...]:
     """Calibrated probabilities and decisions for every label, in the vocabulary's order."""
-    return _ask(checkpoint, study, mode or study_mode(study))[0]
+    return _ask(checkpoint, with_views(study), study_mode(study, mode))[0]
 
 
 def _ask(checkpoint: Checkpoint, study: Study, mode: Mode) -> tuple[tuple[Prediction, ...], Vector]:
@@ -75,11 +75,12 @@ def search(
     Args:
         mode: what of the query is read; by default all it has.
         gallery: which embeddings are searched; by default those of the query's own mode.
-        exclude: study ids that may not answer, such as the query's own.
+        exclude: study ids that may not answer; the study itself never does.
     """
-    mode = mode or study_mode(study)
+    mode = study_mode(study, mode)
     require_model(library, checkpoint)
-    return library.search(_ask(checkpoint, study, mode)[1], mode=gallery or mode, k=k, exclude=exclude)
+    embedding = _ask(checkpoint, with_views(study), mode)[1]
+    return library.search(embedding, mode=gallery or mode, k=k, exclude={study.study_id, *exclude})
 
 
 def require_model(library: Library, checkpoint: Checkpoint) -> None:
@@ -124,7 +125,7 @@ def analyze(
     """
     started = time.perf_counter()
     study = with_views(study)
-    mode = mode or study_mode(study)
+    mode = study_mode(study, mode)
     predictions, embedding = _ask(checkpoint, study, mode)
     neighbours: tuple[Neighbour, ...] = ()
     if library is not None:

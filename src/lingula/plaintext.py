@@ -45,9 +45,7 @@ def parse_report(text: str, limits: Limits | None = None) -> tuple[Report, tuple
     if len(text) > limits.text_characters:
         text = text[: limits.text_characters]
         notices.append(Notice("text_cut", f"The report was cut after {limits.text_characters} characters."))
-    headings = [
-        found for found in _HEADING.finditer(text) if found[1][0].isupper() or _starts_line(text, found.start())
-    ]
+    headings = [found for found in _HEADING.finditer(text) if found[1][0].isupper() or _opens_line(text, found.start())]
     names = [_SECTION_OF[found[1].upper()] for found in headings]
     starts = [found.end() for found in headings]
     ends = [found.start() for found in headings[1:]] + [len(text)]

@@ -63,9 +63,12 @@ def _read(data: bytes, limits: Limits) -> DicomFile:
     header = judge(dataset, envelope.transfer_syntax, envelope.problem, limits)
     notices = [*envelope.notices, *header_notices(dataset)]
 
-    element = dataset["PixelData"]
+    element = dataset.get_item("PixelData")  # as in the file: a wrong VR does not matter
+    value = b"" if element.value is None else element.value
+    if not isinstance(value, bytes):
+        raise InputError("bad_header", "Pixel Data are not bytes")
     stored, decoder = decode(
-        element.value or b"",
+        value,
         envelope.transfer_syntax,
         header,
         little=envelope.little,

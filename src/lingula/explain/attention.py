@@ -30,7 +30,7 @@ def attention(question: Question) -> tuple[Tensor, Tensor]:
     words = _weighted(to_words, voice[:images], fused.image_mask[0])[1:]
     films = len(question.batch.pixels) if question.mode != "text" else 0
     tokens = question.batch.ids.shape[1] if question.mode != "image" else 0
-    return _unit(patches[: films * model.patches]).reshape(films, -1), _unit(words[:tokens])
+    return _unit(patches[: films * model.patches]).reshape(films, model.patches), _unit(words[:tokens])
 
 
 def _weighted(weights: Tensor, voice: Tensor, mask: Tensor) -> Tensor:

@@ -46,9 +46,7 @@ def integrated_gradients(question: Question, steps: int = STEPS) -> tuple[Tensor
     )
     values = dict(zip(reads, (part.detach() for part in found), strict=True))
     with torch.no_grad():
-        change = float(
-            logit(*(inputs[n] for n in reads)) - logit(*(baselines[n] for n in reads))
-        )
+        change = float(logit(*(inputs[n] for n in reads)) - logit(*(baselines[n] for n in reads)))
     total = float(sum(part.double().sum() for part in values.values()))
     pixels = values.get("pixels", torch.zeros_like(inputs["pixels"]))[0, :, 0]
     tokens = values.get("words", torch.zeros_like(inputs["words"]))[0].sum(-1)

@@ -32,17 +32,18 @@ def explain(
     """Evidence for one label of one study.
 
     Args:
+        study: with its views named (``lingula.models.view.with_views``), as the prediction read it.
         label: code of the vocabulary. methods: of ``METHODS``; Grad-CAM is left out where there is no film.
         mode: which modalities are read; by default all that the study has.
 
     Raises:
-        InputError: ``bad_request`` for an unknown label or method.
+        InputError: ``bad_request`` for an unknown label or method, or a mode the study lacks the parts for.
     """
     if label not in checkpoint.vocabulary.codes:
         raise InputError("bad_request", f"No label {label!r}.", f"Labels: {', '.join(checkpoint.vocabulary.codes)}.")
     if unknown := [name for name in methods if name not in METHODS]:
         raise InputError("bad_request", f"No method {unknown[0]!r}.", f"Methods: {', '.join(METHODS)}.")
-    question = Question.ask(checkpoint, study, label, mode or study_mode(study))
+    question = Question.ask(checkpoint, study, label, study_mode(study, mode))
     answers = []
     for name in METHODS:
         if name not in methods or (name == "gradcam" and (not study.radiographs or question.mode == "text")):
@@ -60,14 +61,22 @@ def _answer(question: Question, name: str) -> Explanation:
     if name == "gradcam":
         return Explanation(name, label, _maps(question, gradcam(question)))
     pixels, words, error = integrated_gradients(question)
-    maps = _maps(question, pixels) if question.mode != "text" else ()
+    maps = _maps(question, pixels, share=True) if question.mode != "text" else ()
     return Explanation(name, label, maps, _tokens(question, words), signed=True, completeness_error=error)
 
 
-def _maps(question: Question, maps: Tensor) -> tuple[npt.NDArray[np.float32], ...]:
-    """One map (H, W) over the square input per film, in that film's own pixels."""
+def _maps(question: Question, maps: Tensor, *, share: bool = False) -> tuple[npt.NDArray[np.float32], ...]:
+    """One map (H, W) over the square input per film, in that film's own pixels.
+
+    With ``share`` the values are shares of a total and are thinned or thickened so that their sum stays what it was.
+    """
+    size = question.checkpoint.model.architecture.preprocessing.size
     films = question.study.radiographs if len(maps) else ()
-    return tuple(to_radiograph(m.numpy(), *film.pixels.shape) for m, film in zip(maps, films, strict=True))
+    scale = [maps.shape[-1] / max(film.pixels.shape) if share else 1.0 for film in films]
+    return tuple(
+        to_radiograph(m.numpy(), *film.pixels.shape, size) * np.float32(factor**2)
+        for m, film, factor in zip(maps, films, scale, strict=True)
+    )
 
 
 def _tokens(question: Question, scores: Tensor) -> tuple[TokenScore, ...]:

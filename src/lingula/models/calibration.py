@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +29,7 @@ class Calibration:
 
     def probabilities(self, logits: npt.NDArray[np.floating]) -> Array:
         """Logits (..., L) to calibrated probabilities (..., L)."""
-        return np.asarray(1 / (1 + np.exp(-(self.scale * logits + self.shift))), np.float64)
+        return _sigmoid(self.scale * logits + self.shift)
 
     def decide(self, probabilities: Array) -> tuple[Decision, ...]:
         """One decision a label for one study's probabilities (L,)."""
@@ -72,7 +71,7 @@ def fit_calibration(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.fl
             continue
         platt = LogisticRegression(C=1.0).fit(logit[:, None], goal)
         scale[label], shift[label] = max(float(platt.coef_[0, 0]), 0.05), float(platt.intercept_[0])
-        probability = 1 / (1 + np.exp(-(scale[label] * logit + shift[label])))
+        probability = _sigmoid(scale[label] * logit + shift[label])
         threshold[label] = best_threshold(probability, goal)
         low[label], high[label] = _band(probability, goal, threshold[label])
     return Calibration(scale, shift, threshold, low, high)
@@ -81,12 +80,12 @@ def fit_calibration(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.fl
 def best_threshold(probability: Array, goal: npt.NDArray[np.int_]) -> float:
     """The cut with the best F1; halfway to the next lower probability, so that it does not hang on one study."""
     order = np.argsort(-probability, kind="stable")
-    hits = np.cumsum(goal[order])
+    ordered, hits = probability[order], np.cumsum(goal[order])
     f1 = 2 * hits / (np.arange(1, len(goal) + 1) + goal.sum())
+    f1[:-1][ordered[:-1] == ordered[1:]] = -1  # no cut parts equal probabilities
     best = int(f1.argmax())
-    ordered: Sequence[float] = probability[order].tolist()
     below = ordered[best + 1] if best + 1 < len(ordered) else 0.0
-    return (ordered[best] + below) / 2
+    return float(ordered[best] + below) / 2
 
 
 def _band(probability: Array, goal: npt.NDArray[np.int_], threshold: float, share: float = 0.1) -> tuple[float, float]:
@@ -95,5 +94,9 @@ def _band(probability: Array, goal: npt.NDArray[np.int_], threshold: float, shar
     half = max(1, round(share * len(goal) / 2))
     below, above = np.sort(probability[probability < threshold]), np.sort(probability[probability >= threshold])
     low = below[-half] if len(below) >= half else below[0] if len(below) else threshold
-    high = above[min(half, max(1, len(above) // 2)) - 1] if len(above) else threshold
-    return float(low), float(high)
+    called = min(half, len(above) // 2)
+    return float(low), float(above[called - 1] if called else threshold)
+
+
+def _sigmoid(values: npt.NDArray[np.floating]) -> Array:
+    return np.asarray(1 / (1 + np.exp(-np.clip(values, -700, 700))), np.float64)

@@ -33,6 +33,8 @@ FILES = ("golden.json", "model.json", "tokenizer.json", "weights.safetensors")
 MODES: tuple[Mode, ...] = ("image", "text", "joint")
 TOLERANCE = 2e-3
 """Largest difference of a golden value that another machine's arithmetic may cause."""
+PICKLES = (b"\x80", b"PK\x03\x04")
+"""How a pickle and a ``torch.save`` archive start."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +56,7 @@ class Checkpoint:
     def save(self, folder: Path) -> Checkpoint:
         """Write the folder and load it back, so that what is returned is what is on disk."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.half().contiguous() for k, v in self.model.state_dict().items()}, folder / "weights.safetensors")
+        save_file({key: _stored(tensor) for key, tensor in self.model.state_dict().items()}, folder / "weights.safetensors")
         self.tokenizer.save(folder / "tokenizer.json")
         body = {
             "format": 1,
@@ -79,8 +81,9 @@ def load_checkpoint(folder: str | Path = "compact", *, check_golden: bool = Fals
         check_golden: also compute the golden study and compare.
 
     Raises:
-        ModelError: ``model_bad_file`` (missing or unreadable), ``model_checksum_mismatch`` (altered),
-            ``model_unsafe_format`` (a file that does not belong), ``model_mismatch`` (tensors or golden output differ).
+        ModelError: ``model_bad_file`` (missing, unreadable, or tensors that are not the architecture's),
+            ``model_checksum_mismatch`` (altered), ``model_unsafe_format`` (a file that does not belong, or a pickle),
+            ``model_mismatch`` (another golden output).
     """
     shipped = Path(__file__).parent / "checkpoints" / str(folder)
     folder = shipped if shipped.is_dir() else Path(folder)
@@ -89,7 +92,12 @@ def load_checkpoint(folder: str | Path = "compact", *, check_golden: bool = Fals
     fingerprint = _verify(folder)
     checkpoint = _assemble(folder, fingerprint)
     if check_golden:
-        verify_golden(checkpoint, json.loads((folder / "golden.json").read_text()))
+        try:
+            golden = json.loads((folder / "golden.json").read_text())
+            expected = {mode: [float(v) for v in golden[mode]] for mode in MODES}
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ModelError("model_bad_file", f"{folder / 'golden.json'} is not a golden output: {error!r}.") from error
+        verify_golden(checkpoint, expected)
     return checkpoint
 
 
@@ -97,7 +105,7 @@ def _verify(folder: Path) -> str:
     """Compare the folder with its manifest; the fingerprint."""
     try:
         sums = json.loads((folder / "manifest.json").read_text())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ModelError("model_bad_file", f"{folder / 'manifest.json'} cannot be read: {error}.") from error
     if not isinstance(sums, dict) or sorted(sums) != sorted(FILES):
         raise ModelError("model_bad_file", f"{folder / 'manifest.json'} must name exactly {', '.join(FILES)}.")
@@ -115,7 +123,13 @@ def _verify(folder: Path) -> str:
     return _sha256(folder / "manifest.json")[:16]
 
 
+def _stored(tensor: torch.Tensor) -> torch.Tensor:
+    """As it is kept on disk: half precision, but integers (counts, positions) as they are."""
+    return (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+
+
 def _assemble(folder: Path, fingerprint: str = "") -> Checkpoint:
+    """The parts of a folder. A bad description breaks anywhere (transformers and tokenizers raise what they like)."""
     try:
         body = json.loads((folder / "model.json").read_text())
         architecture = Architecture.from_json(body["architecture"])
@@ -124,11 +138,15 @@ def _assemble(folder: Path, fingerprint: str = "") -> Checkpoint:
         tokenizer = ReportTokenizer.load(
             folder / "tokenizer.json", sections=architecture.sections, length=architecture.tokens
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError("model_bad_file", f"{folder / 'model.json'} is not a model description: {error!r}.") from error
-    model = StudyModel(architecture)
+        training: dict[str, Any] = body["training"]
+        model = StudyModel(architecture).eval()
+    except Exception as error:
+        raise ModelError("model_bad_file", f"{folder} is not described by its JSON files: {error!r}.") from error
+    sizes = {len(vocabulary), *(len(entry.threshold) for entry in calibration.values())}
+    if sizes != {architecture.labels} or tokenizer.vocabulary_size > architecture.text["vocab_size"]:
+        raise ModelError("model_bad_file", f"{folder}: labels, calibration or tokenizer do not fit the architecture.")
     load_weights(model, folder / "weights.safetensors")
-    return Checkpoint(model.eval(), tokenizer, vocabulary, calibration, body["training"], fingerprint)
+    return Checkpoint(model, tokenizer, vocabulary, calibration, training, fingerprint)
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
@@ -136,15 +154,17 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ModelError("model_bad_file", f"{path} is not a safetensors file: {error}.") from error
+        with path.open("rb") as file:
+            code = "model_unsafe_format" if file.read(4).startswith(PICKLES) else "model_bad_file"
+        raise ModelError(code, f"{path} is not a safetensors file: {error}.") from error
     expected = model.state_dict()
     if missing := sorted(expected.keys() - tensors.keys()):
-        raise ModelError("model_mismatch", f"{path.name} lacks {len(missing)} tensors, first {missing[0]}.")
+        raise ModelError("model_bad_file", f"{path.name} lacks {len(missing)} tensors, first {missing[0]}.")
     if extra := sorted(tensors.keys() - expected.keys()):
-        raise ModelError("model_mismatch", f"{path.name} has {len(extra)} unknown tensors, first {extra[0]}.")
+        raise ModelError("model_bad_file", f"{path.name} has {len(extra)} unknown tensors, first {extra[0]}.")
     for key, tensor in tensors.items():
         if tensor.shape != expected[key].shape:
-            raise ModelError("model_mismatch", f"{key} is {tuple(tensor.shape)}, not {tuple(expected[key].shape)}.")
+            raise ModelError("model_bad_file", f"{key} is {tuple(tensor.shape)}, not {tuple(expected[key].shape)}.")
         if not torch.isfinite(tensor).all():
             raise ModelError("model_bad_file", f"{key} in {path.name} holds values that are not finite.")
     model.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in tensors.items()})
@@ -170,8 +190,10 @@ def verify_golden(checkpoint: Checkpoint, golden: dict[str, list[float]]) -> Non
     """Raise ModelError ``model_mismatch`` where this machine's answer to the golden study is not the recorded one."""
     found = _golden(checkpoint)
     for mode in MODES:
-        worst = max(abs(a - b) for a, b in zip(found[mode], golden[mode], strict=True))
-        if not worst <= TOLERANCE:
+        if len(found[mode]) != len(golden[mode]):
+            raise ModelError("model_mismatch", f"The golden study has {len(golden[mode])} {mode} logits recorded.")
+        worst = float(np.abs(np.subtract(found[mode], golden[mode])).max())
+        if not worst <= TOLERANCE:  # NaN too
             raise ModelError("model_mismatch", f"The {mode} answer to the golden study is off by {worst:.2g}.")
 
 

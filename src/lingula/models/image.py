@@ -77,4 +77,5 @@ def fold_batch_norm(backbone: nn.Module) -> None:
         convolution, norm = getattr(layer, "convolution", None), getattr(layer, "normalization", None)
         if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             layer.convolution = fuse_conv_bn_eval(convolution.eval(), norm.eval())
+            layer.convolution.bias.requires_grad_()  # fused from running statistics, which have no gradient
             layer.normalization = None

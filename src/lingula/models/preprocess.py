@@ -82,9 +82,15 @@ def to_input(radiograph: Radiograph, preprocessing: Preprocessing) -> Array:
     return (square - preprocessing.mean) / preprocessing.std
 
 
-def to_radiograph(input_map: Array, rows: int, columns: int) -> Array:
-    """A map over the square input, any resolution, in the radiograph's own pixels: padding cut, (rows, columns)."""
-    side = max(rows, columns)
-    box = Letterbox.fit(rows, columns, side)
-    square = resize(np.ascontiguousarray(input_map, np.float32), side, side)
-    return square[box.top : box.top + rows, box.left : box.left + columns].copy()
+def to_radiograph(input_map: Array, rows: int, columns: int, size: int) -> Array:
+    """A map over the square input in the radiograph's own pixels: padding cut, (rows, columns).
+
+    Args:
+        input_map: (m, m), at the input's resolution or coarser, such as a patch grid.
+        rows, columns: of the radiograph. size: side of the input, pixels.
+    """
+    box, side = Letterbox.fit(rows, columns, size), input_map.shape[0]
+    edges = (box.left, box.top, box.left + box.width, box.top + box.height)
+    picture = Image.fromarray(np.ascontiguousarray(input_map, np.float32))
+    cut = tuple(edge * side / size for edge in edges)
+    return np.array(picture.resize((columns, rows), Image.Resampling.BILINEAR, box=cut), np.float32)

@@ -120,16 +120,19 @@ def batch_studies(studies: Sequence[Study], preprocessing: Preprocessing, tokeni
     return collate(films, tokens, size=preprocessing.size, pad=tokenizer.pad)
 
 
-def study_mode(study: Study) -> Mode:
-    """The mode that reads all a study has.
+def study_mode(study: Study, asked: Mode | None = None) -> Mode:
+    """The mode asked for, by default the one that reads all a study has.
 
     Raises:
-        InputError: ``bad_request`` when it has neither film nor text.
+        InputError: ``bad_request`` when it has neither film nor text, or lacks what the mode reads.
     """
     text = study.report is not None and not study.report.is_empty
     if not study.radiographs and not text:
         raise InputError("bad_request", f"Study {study.study_id} has neither a radiograph nor report text.")
-    return "joint" if study.radiographs and text else "image" if study.radiographs else "text"
+    most: Mode = "joint" if study.radiographs and text else "image" if study.radiographs else "text"
+    if most != "joint" and asked not in (None, most):
+        raise InputError("bad_request", f"Study {study.study_id} cannot be read in {asked} mode.", f"It has {most} only.")
+    return asked or most
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,10 @@ class StudyModel(nn.Module):
             a.width, layers=a.layers, heads=a.heads, hidden=a.hidden, adapter=a.adapter, shared=a.shared, dropout=a.dropout
         )
         self.image_norm, self.text_norm = nn.LayerNorm(a.width), nn.LayerNorm(a.width)
+        self.image_gate, self.text_gate = nn.Linear(a.width, a.heads), nn.Linear(a.width, a.heads)
+        for gate in (self.image_gate, self.text_gate):  # pooling starts as a plain mean
+            nn.init.zeros_(gate.weight)
+            nn.init.zeros_(gate.bias)
         self.image_projector = nn.Linear(a.width, a.dimension, bias=False)
         self.text_projector = nn.Linear(a.width, a.dimension, bias=False)
         self.dropout = nn.Dropout(a.dropout)
@@ -216,19 +223,20 @@ class StudyModel(nn.Module):
     def contributions(self, fused: Fused) -> Tensor:
         """What each token adds to the state: (B, (1 + V * P) + (1 + T), D), image tokens first.
 
-        The state is the mean over the modalities present of the mean over their tokens; masked tokens and, where the
-        modality is present, its stand-in contribute exactly 0. In a study without anything the stand-ins speak.
+        The state is the mean over the modalities present of a weighted mean over their tokens: each head of a gate
+        weighs them (softmax) for its slice of the D dimensions, so that one word or patch can speak for a small finding.
+        Masked tokens and stand-ins contribute exactly 0.
         """
-        parts = []
-        present = []
-        for tokens, mask, norm, projector in (
-            (fused.image, fused.image_mask, self.image_norm, self.image_projector),
-            (fused.text, fused.text_mask, self.text_norm, self.text_projector),
+        parts, present = [], []
+        for tokens, mask, norm, gate, projector in (
+            (fused.image, fused.image_mask, self.image_norm, self.image_gate, self.image_projector),
+            (fused.text, fused.text_mask, self.text_norm, self.text_gate, self.text_projector),
         ):
             own = mask.clone()
             own[:, 0] = False  # the stand-in lends its attention, not its voice
-            share = own / own.sum(1, keepdim=True).clamp(min=1)  # (B, N)
-            parts.append(projector(norm(tokens)) * share[..., None])
+            normed = norm(tokens)
+            share = gate(normed).masked_fill(~own[..., None], -1e4).softmax(1) * own[..., None]  # (B, N, heads)
+            parts.append(projector(normed) * share.repeat_interleave(self.architecture.dimension // share.shape[-1], -1))
             present.append(own.any(1))
         modalities = torch.stack(present).sum(0).clamp(min=1)  # (B,)
         return torch.cat(parts, 1) / modalities[:, None, None]

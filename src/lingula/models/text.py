@@ -52,19 +52,26 @@ class ReportTokenizer:
     def train(
         cls, texts: Iterable[str], *, sections: tuple[SectionName, ...], length: int, vocabulary: int
     ) -> ReportTokenizer:
-        """Learn a lower-case WordPiece vocabulary from report texts."""
-        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+        """Learn a lower-case WordPiece vocabulary from report texts; the same texts give the same vocabulary.
 
-        tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        The trainer numbers the continuing characters (``##a``) in the order of a hash map, which differs from process to
+        process and decides ties between merges. Naming them in advance, in order, leaves nothing to chance.
+        """
+        from tokenizers import models, normalizers, trainers
+
+        texts, special = list(texts), [PAD, UNKNOWN, CLS, SEP, MASK]
+        normalizer = normalizers.BertNormalizer(lowercase=True)
+        characters = sorted({c for text in texts for c in normalizer.normalize_str(text) if not c.isspace()})
         trainer = trainers.WordPieceTrainer(
             vocab_size=vocabulary,
             min_frequency=3,
-            special_tokens=[PAD, UNKNOWN, CLS, SEP, MASK],
+            special_tokens=special + [f"##{c}" for c in characters],
             show_progress=False,
         )
-        tokenizer.train_from_iterator(texts, trainer)
+        learner = _bert_tokenizer(models.WordPiece(unk_token=UNKNOWN))
+        learner.train_from_iterator(texts, trainer)
+        tokenizer = _bert_tokenizer(models.WordPiece(vocab=learner.get_vocab(), unk_token=UNKNOWN))
+        tokenizer.add_special_tokens(special)
         return cls(tokenizer, sections, length)
 
     @classmethod
@@ -93,6 +100,16 @@ class ReportTokenizer:
         if cut:
             ids, spans = ids[: self.length - 1] + [self._sep], spans[: self.length - 1] + [(0, 0)]
         return Tokens(tuple(ids), tuple(spans), cut)
+
+
+def _bert_tokenizer(model: Any) -> Any:
+    """Lower case, split at spaces and punctuation, as BERT does."""
+    from tokenizers import Tokenizer, normalizers, pre_tokenizers
+
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
 
 
 class TextEncoder(nn.Module):

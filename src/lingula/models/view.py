@@ -72,4 +72,4 @@ def with_views(study: Study) -> Study:
 
 
 def _sigmoid(value: float) -> float:
-    return float(1 / (1 + np.exp(-value)))
+    return float(1 / (1 + np.exp(-np.clip(value, -80, 80))))

@@ -21,6 +21,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from lingula.errors import InputError
+from lingula.labels.vocabulary import Vocabulary
+from lingula.openi.collection import Collection
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -185,6 +187,22 @@ def make_split(
         wanted[best] -= vectors[i]
         dealt[SPLITS[best]] += [study.study_id for study in groups[i]]
     return Split(name, seed, *(tuple(sorted(dealt[split], key=_natural)) for split in SPLITS))
+
+
+def split_studies(collection: Collection, vocabulary: Vocabulary) -> list[SplitStudy]:
+    """The studies that take part: those with a frontal film and findings or impression. ``unknown`` marks an uncoded one,
+    so that these too are dealt in proportion."""
+    studies = []
+    for files in collection:
+        report = files.report.report
+        text = f"{report.section('findings')}\n{report.section('impression')}"
+        if not text.strip() or not any(image.view == "frontal" for image in files.images):
+            continue
+        coded = not np.isnan(vocabulary.encode(files.report.terms)).any()
+        labels = vocabulary.present(files.report.terms) if coded else ("unknown",)
+        birth_date = next((image.birth_date for image in files.images if image.birth_date), "")
+        studies.append(SplitStudy(files.study_id, text, birth_date, labels))
+    return studies
 
 
 def _natural(study_id: str) -> tuple[int, str]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lingula.phantom.film import Array, Grid
+from lingula.phantom.film import Array, Points
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class Patient:
             vessels=float(rng.normal(1.0, 0.06)), lung_density=float(rng.normal(0.2, 0.015)),
             scoliosis=float(rng.normal(0, 0.12)), bone=float(rng.normal(1.15 - age / 260, 0.06)),
             landscape=bool(rng.random() < 0.35), tilt=float(np.clip(rng.normal(0, 0.9), -2.2, 2.2)),
-            scale=float(rng.normal(1.04, 0.025)), shift_x=float(rng.normal(0, 0.5)), shift_y=float(rng.normal(0, 0.7)),
-            quanta=float(rng.uniform(1.2e4, 4e4)), contrast=float(rng.normal(0.7, 0.03)),
+            scale=float(rng.normal(1.05, 0.035)), shift_x=float(rng.normal(0, 0.5)), shift_y=float(rng.normal(0, 0.7)),
+            quanta=float(rng.uniform(1.2e4, 4e4)), contrast=float(rng.normal(0.7, 0.05)),
         )  # fmt: skip
 
     def side_wall(self, y: Array) -> Array:
@@ -129,8 +129,13 @@ class Tubes(NamedTuple):
     flat: Array
     cortex: Array
 
-    def cast(self, grid: Grid, horizontal: int, around: int) -> Array:
-        """Line integrals on the film; ``horizontal`` is the coordinate across it (0 frontal, 2 lateral, flipped)."""
+    def project(self, horizontal: int, pitch: float, density: float) -> Points:
+        """About ``density`` points round every station, more on a finer film.
+
+        Args:
+            horizontal: the coordinate across the film: 0 frontal, 2 lateral (then -z).
+        """
+        around = round(density * max(1, 0.084 / pitch))
         tangent = np.diff(self.centre, axis=1)
         length = np.linalg.norm(tangent, axis=2)
         radial, broad, flat = self.radial[:, :-1], self.broad[:, :-1], self.flat[:, :-1]
@@ -146,7 +151,7 @@ class Tubes(NamedTuple):
             + (broad * normal[..., c])[..., None] * cos + (flat * radial[..., c])[..., None] * sin
             for c in (horizontal, 1)
         )  # fmt: skip
-        return grid.deposit(-x if horizontal == 2 else x, y, np.broadcast_to(mass[..., None], x.shape))
+        return Points(-x if horizontal == 2 else x, y, np.broadcast_to(mass[..., None], x.shape))
 
 
 def ribs(patient: Patient, stations: int, sides: tuple[int, ...] = (-1, 1)) -> Tubes:
@@ -170,7 +175,9 @@ def ribs(patient: Patient, stations: int, sides: tuple[int, ...] = (-1, 1)) -> T
     radial = np.stack(np.broadcast_arrays(side * np.sin(angle), 0 * y, -np.cos(angle)), -1)
     broad = (0.56 + 0.12 * np.sin(angle * 1.2)) * (1 + 0.55 * bulge) + 0 * y
     flat = 0.33 + 0.25 * bulge + 0 * y
-    cortex = 0.38 * patient.bone * (1 - 0.62 * np.clip((angle - 1.45) / 0.7, 0, 1)) + 0 * bulge  # thinner towards the cartilage
+    cortex = (
+        0.38 * patient.bone * (1 - 0.62 * np.clip((angle - 1.45) / 0.7, 0, 1)) + 0 * bulge
+    )  # thinner towards the cartilage
     shape = (len(sides) * 11, stations)
     centre = np.stack(np.broadcast_arrays(x, y, z), -1).reshape(*shape, 3).astype(np.float32)
     return Tubes(centre, radial.reshape(*shape, 3).astype(np.float32), broad.reshape(shape).astype(np.float32),
@@ -182,11 +189,10 @@ def shoulders(patient: Patient, stations: int) -> Tubes:
     wide = patient.width / 13.6
     lines = (  # points (x, y), half diameters at the ends
         ([(2.0, 3.4), (5.0, 2.6), (9.0, 0.2), (13.0, -1.6), (16.8, -1.3)], 0.78, 0.5),
-        ([(9.6, 2.6), (10.9, 6.0), (12.3, 10.0), (13.2, 13.4)], 0.22, 0.2),
-        ([(13.2, 13.4), (14.4, 10.0), (15.0, 7.0), (15.7, 4.6)], 0.24, 0.55),
+        ([(9.6, 2.6), (10.9, 6.0), (12.3, 10.0), (13.2, 13.4)], 0.17, 0.16),
+        ([(13.2, 13.4), (14.4, 10.0), (15.0, 7.0), (15.7, 4.6)], 0.16, 0.4),
         ([(9.8, 3.0), (13.0, 1.2), (16.0, -0.6), (18.2, -0.9)], 0.2, 0.5),
-        ([(14.6, 2.8), (14.0, 1.5), (14.6, 0.8), (15.4, 1.3)], 0.5, 0.35),
-        ([(17.6, 0.6), (18.3, 2.6), (19.2, 5.0), (20.6, 12.0), (22.4, 20.0)], 2.4, 1.15),
+        ([(17.0, 0.6), (18.4, 2.0), (21.0, 3.6), (27.0, 6.0)], 2.3, 1.0),
     )  # fmt: skip
     s = np.linspace(0, 1, stations)
     centre, broad = [], []
@@ -194,8 +200,8 @@ def shoulders(patient: Patient, stations: int) -> Tubes:
         x, y = (smooth(s, np.array(points)[:, c]) for c in (0, 1))
         for side in (-1, 1):
             centre.append(np.stack([side * wide * x, y, np.zeros_like(x)], -1))
-            round_end = np.sqrt(1 - (1 - np.clip(s / 0.12, 0, 1)) ** 2) if first > 2 else 1
-            broad.append((first + (last - first) * s**0.6) * round_end)
+            ends = np.sqrt(1 - (1 - np.clip(np.minimum(s, 1 - s) / min(0.3, 0.14 * first), 0, 1)) ** 2)
+            broad.append((first + (last - first) * s**0.6) * ends)
     radial = np.zeros((len(centre), stations, 3), np.float32)
     radial[..., 2] = 1
     half = np.array(broad, np.float32)
@@ -213,45 +219,38 @@ def smooth(s: npt.NDArray[np.float64], knots: npt.NDArray[np.float64]) -> npt.ND
     return 0.35 * straight + 0.65 * bezier
 
 
-class Cloud(NamedTuple):
-    """Point masses: coordinates (n, 3) cm and masses (n,) cm³ of water."""
-
-    points: Array
-    mass: Array
-
-    def cast(self, grid: Grid, horizontal: int) -> Array:
-        across = self.points[:, horizontal] * (-1 if horizontal == 2 else 1)
-        return grid.deposit(across, self.points[:, 1], self.mass)
-
-
 GENERATIONS = 7
+LOBAR = np.array([(5.5, 1, 0), (9, 4, 3), (11, 8, -3), (11.5, 13, 3), (10.5, 18, -4), (8, 20, 2), (5.5, 20, -4),
+                  (7.5, 3, -3), (10, 11, -1)], np.float32)  # where the first branches head for  # fmt: skip
+CALIBRE = np.array([0.26, 0.24, 0.25, 0.27, 0.36, 0.34, 0.33, 0.2, 0.25], np.float32)
 
 
-def vessels(patient: Patient, rng: np.random.Generator, pitch: float) -> Cloud:
+def vessels(patient: Patient, rng: np.random.Generator, pitch: float, horizontal: int) -> list[Points]:
     """Arteries of both lungs: trees that fork from the hila towards the pleura, each child thinner and shorter."""
-    reach = patient.dome_right / 21.3
-    points, masses = [], []
-    for side, hilum in ((-1, 11.0), (1, 10.2)):
-        root = np.array([side * 3.3, hilum * reach, 0.0])
-        targets = np.array([(5.5, 1, 0), (9, 4, 3), (11, 8, -3), (11.5, 13, 3), (10.5, 18, -4), (8, 20, 2),
-                            (5.5, 20, -4), (7.5, 3, -3), (10, 11, -1)]) * (side, reach, 1)  # fmt: skip
-        heading = targets - root
-        start = root + rng.normal(0, 0.25, heading.shape)
-        radius = np.array([0.26, 0.24, 0.25, 0.27, 0.36, 0.34, 0.33, 0.2, 0.25]) * patient.vessels
-        length = np.linalg.norm(heading, axis=1) * 0.25
-        for generation in range(GENERATIONS):
-            heading = heading / np.linalg.norm(heading, axis=1, keepdims=True)
-            bend = rng.normal(0, 0.1, heading.shape) * length[:, None]
-            n = max(8, int((4 if generation < 3 else 1.6) * length.mean() * max(2 * radius.mean(), pitch) / pitch**2))
-            u = (np.arange(n, dtype=np.float32) + 0.5)[None, :, None] / n
-            disc = rng.random((len(start), n, 3), dtype=np.float32) - np.float32(0.5)
-            along, arc, width = (a.astype(np.float32)[:, None] for a in (heading * length[:, None], bend, 1.7 * radius[:, None]))
-            points.append((start.astype(np.float32)[:, None] + along * u + arc * (4 * u * (1 - u)) + disc * width).reshape(-1, 3))
-            masses.append(np.repeat(1.5 * np.pi * radius**2 * length / n, n))
-            end = start + heading * length[:, None]
-            spread = rng.normal(0, (0.3, 0.5)[generation > 1], heading.shape)
-            start = np.concatenate([end, end])
-            heading = np.concatenate([heading + 0.5 * spread, heading - 1.15 * spread + rng.normal(0, 0.2, spread.shape)])
-            length = np.concatenate([length * 0.88, length * 0.74])
-            radius = np.concatenate([radius * 0.84, radius * 0.66])
-    return Cloud(np.concatenate(points).astype(np.float32), np.concatenate(masses).astype(np.float32))
+    scale = np.array([1, patient.dome_right / 21.3, 1], np.float32)
+    right, left = np.array([-3.3, 11.0, 0], np.float32) * scale, np.array([3.3, 10.2, 0], np.float32) * scale
+    heading = np.concatenate([LOBAR * (-1, 1, 1) * scale - right, LOBAR * scale - left]).astype(np.float32)
+    start = np.repeat([right, left], len(LOBAR), axis=0) + 0.25 * rng.standard_normal(heading.shape, np.float32)
+    radius = np.tile(CALIBRE, 2) * np.float32(patient.vessels)
+    length = 0.25 * np.linalg.norm(heading, axis=1)
+    found = []
+    for generation in range(GENERATIONS):
+        heading /= np.linalg.norm(heading, axis=1, keepdims=True)
+        bend, spread, twist = rng.standard_normal((3, *heading.shape), np.float32)
+        dense = 3.5 if generation < 3 else 1.4
+        n = max(8, int(dense * length.mean() * max(2 * radius.mean(), pitch) / pitch**2))
+        u = (np.arange(n, dtype=np.float32) + np.float32(0.5)) / n
+        disc = rng.random((2, len(start), n), np.float32) - np.float32(0.5)
+        along, arc, width = heading * length[:, None], 0.4 * bend * length[:, None], 1.7 * radius[:, None]
+        x, y = (
+            start[:, c, None] + along[:, c, None] * u + arc[:, c, None] * (u * (1 - u)) + off * width
+            for c, off in zip((horizontal, 1), disc, strict=True)
+        )
+        mass = 1.5 * np.pi * radius**2 * length / n
+        found.append(Points(-x if horizontal == 2 else x, y, np.broadcast_to(mass[:, None], x.shape)))
+        spread *= (0.3, 0.5)[generation > 1]
+        start = np.tile(start + along, (2, 1))
+        heading = np.concatenate([heading + 0.5 * spread, heading - 1.15 * spread + 0.2 * twist])
+        length = np.concatenate([length * 0.88, length * 0.74])
+        radius = np.concatenate([radius * 0.84, radius * 0.66])
+    return found

@@ -50,7 +50,7 @@ class PhantomCase:
 
         One a side; none for findings that are nowhere in particular (inflation, spine, aorta).
         """
-        grid, margin = _grid(self.patient, long_side)
+        grid, margin = _grid(self.patient, long_side, self.patient.landscape)
         rows, columns = grid.rows - 2 * margin, grid.columns - 2 * margin
         cos, sin = (f(math.radians(self.patient.tilt)) for f in (math.cos, math.sin))
         found = []
@@ -93,7 +93,7 @@ def draw_lateral(case: PhantomCase, rng: np.random.Generator, long_side: int = 5
 
 def _draw(case: PhantomCase, rng: np.random.Generator, long_side: int, view: lesions.View) -> Array:
     patient = case.shaped
-    grid, margin = _grid(patient, long_side)
+    grid, margin = _grid(patient, long_side, patient.landscape and view == "frontal")
     anatomy_rng, noise_rng = rng.spawn(2)
     chest = (frontal if view == "frontal" else lateral)(patient, grid, anatomy_rng)
     for finding in case.findings:
@@ -104,10 +104,10 @@ def _draw(case: PhantomCase, rng: np.random.Generator, long_side: int, view: les
     return image
 
 
-def _grid(patient: Patient, long_side: int) -> tuple[Grid, int]:
+def _grid(patient: Patient, long_side: int, landscape: bool) -> tuple[Grid, int]:
     """The film with its margin, and the margin in pixels."""
     pitch, margin = LONG_SIDE / long_side / patient.scale, round(MARGIN * long_side)
     short = round(long_side * SHORT_SIDE / LONG_SIDE)
-    rows, columns = (short, long_side) if patient.landscape else (long_side, short)
+    rows, columns = (short, long_side) if landscape else (long_side, short)
     left, top = -pitch * (columns - 1) / 2 + patient.shift_x, MIDDLE - pitch * (rows - 1) / 2 + patient.shift_y
     return Grid(left - margin * pitch, top - margin * pitch, pitch, rows + 2 * margin, columns + 2 * margin), margin

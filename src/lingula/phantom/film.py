@@ -9,15 +9,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating[Any]]  # float32 in practice
 
 MU = 0.17  # 1/cm, water at about 120 kVp
 SCATTER = 0.3  # scattered share behind an anti-scatter grid
+
+
+class Points(NamedTuple):
+    """Projected point masses of equal shape: positions in cm, masses in cm³ of water."""
+
+    x: Array
+    y: Array
+    mass: Array
 
 
 @dataclass(frozen=True)
@@ -59,27 +68,34 @@ class Grid:
     def empty(self) -> Array:
         return np.zeros((self.rows, self.columns), np.float32)
 
-    def deposit(self, x: Array, y: Array, mass: Array) -> Array:
-        """Project point masses (cm³ of water): their line integrals in cm, (rows, columns).
+    def deposit(self, *clouds: Points) -> Array:
+        """Project point masses: their line integrals in cm, (rows, columns).
 
         Points off the film collect in the outermost pixels, which the margin around a film discards.
         """
-        column = np.clip((x - (self.left - self.pitch / 2)) / self.pitch, 0, self.columns - 1).astype(np.int32)
-        row = np.clip((y - (self.top - self.pitch / 2)) / self.pitch, 0, self.rows - 1).astype(np.int32)
-        counts = np.bincount((row * self.columns + column).ravel(), mass.ravel(), self.rows * self.columns)
-        return binomial((counts.reshape(self.rows, self.columns) / self.pitch**2).astype(np.float32))
+        total = np.zeros(self.rows * self.columns)
+        scale = np.float32(1 / self.pitch)
+        for x, y, mass in clouds:
+            column = np.asarray((x - np.float32(self.left - self.pitch / 2)) * scale).astype(np.int32)
+            row = np.asarray((y - np.float32(self.top - self.pitch / 2)) * scale).astype(np.int32)
+            np.clip(column, 0, self.columns - 1, out=column)
+            np.clip(row, 0, self.rows - 1, out=row)
+            row *= self.columns
+            row += column
+            total += np.bincount(row.ravel(), mass.ravel(), total.size)
+        return binomial((total / self.pitch**2).reshape(self.rows, self.columns).astype(np.float32))
 
 
 def step(distance: Array, softness: float) -> Array:
     """0 below, 1 above, a smooth edge ``softness`` wide around distance 0."""
     t = np.asarray(distance, np.float32) * np.float32(1 / softness)
     t = np.clip(t + np.float32(0.5), 0, 1)
-    return t * t * (3 - 2 * t)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def dome(distance: Array) -> Array:
     """Depth of a round body of unit depth across ``distance`` (unit radius): sqrt(1 - distance²), 0 outside."""
-    return np.sqrt(np.maximum(1 - distance * distance, 0), dtype=np.float32)
+    return np.asarray(np.sqrt(np.maximum(1 - distance * distance, 0)), np.float32)
 
 
 def binomial(image: Array) -> Array:
@@ -94,10 +110,12 @@ def binomial(image: Array) -> Array:
 
 
 def lowpass(image: Array, pixels: int) -> Array:
-    """The slow part of an image: block means of ``pixels``, twice smoothed, interpolated back."""
-    small = Image.fromarray(image).reduce(max(1, pixels))
-    small = Image.fromarray(binomial(np.pad(np.asarray(small), 1, mode="edge"))[1:-1, 1:-1])
-    return np.asarray(small.resize(image.shape[::-1], Image.Resampling.BICUBIC))
+    """The slow part of an image: means over about ``pixels``, interpolated back."""
+    small = np.asarray(Image.fromarray(image).reduce(max(1, pixels // 2)))
+    small = binomial(binomial(np.pad(small, 4, mode="edge")))[3:-3, 3:-3]
+    smooth = Image.fromarray(np.ascontiguousarray(small))
+    box = (1, 1, small.shape[1] - 1, small.shape[0] - 1)
+    return np.asarray(smooth.resize(image.shape[::-1], Image.Resampling.BICUBIC, box))
 
 
 def clouds(rng: np.random.Generator, shape: tuple[int, int], cells: int) -> Array:
@@ -142,11 +160,12 @@ def develop(attenuation: Array, contrast: float, pitch: float) -> Array:
     slow, middle = lowpass(attenuation, round(2.2 / pitch)), lowpass(attenuation, max(2, round(0.35 / pitch)))
     value = attenuation - 0.4 * slow + 0.5 * (attenuation - middle)
     rows, columns = value.shape
-    centre = value[rows // 6 : -rows // 4 : 4, columns // 6 : -columns // 6 : 4]
-    dark, bright = (float(level) for level in np.percentile(centre, (8, 96)))
+    centre = (slice(rows // 6, -rows // 4, 4), slice(columns // 6, -columns // 6, 4))
+    body = value[centre][attenuation[centre] > 0.55]
+    dark, bright = (float(level) for level in np.percentile(body, (8, 96)))
     scaled = (value - dark) * (contrast / (bright - dark)) + 0.27
     over = np.maximum(scaled - 0.7, 0)
-    return np.clip(np.minimum(scaled, 0.7) + over / (1 + over / 0.3), 0, 1)
+    return np.asarray(np.clip(np.minimum(scaled, 0.7) + over / (1 + over / 0.3), 0, 1), np.float32)
 
 
 def mark(image: Array, pitch: float, corner: tuple[float, float]) -> None:
@@ -154,6 +173,7 @@ def mark(image: Array, pitch: float, corner: tuple[float, float]) -> None:
     bars: Sequence[tuple[float, float, float, float]] = ((0, 0, 0.32, 1.7), (0, 1.4, 1.05, 1.7))
     for x0, y0, x1, y1 in bars:
         (left, right), (top, bottom) = (
-            (round((at + a) / pitch), round((at + b) / pitch)) for at, a, b in ((corner[0], x0, x1), (corner[1], y0, y1))
+            (round((at + a) / pitch), round((at + b) / pitch))
+            for at, a, b in ((corner[0], x0, x1), (corner[1], y0, y1))
         )
         image[top:bottom, left:right] = 0.97

@@ -57,7 +57,7 @@ class Finding:
         across, down = ZONES[self.zone or "lower lobe"]
         dome = patient.dome_left if sign > 0 else patient.dome_right
         y = dome * (down + rng.uniform(-0.03, 0.03))
-        x = sign * float(patient.side_wall(np.float32(y))) * (across + rng.uniform(-0.06, 0.06))
+        x = sign * float(patient.side_wall(np.asarray(y))) * (across + rng.uniform(-0.06, 0.06))
         return x, y, DEPTHS.get(self.zone, 0.0) + rng.uniform(-1, 1)
 
 
@@ -121,27 +121,34 @@ def reshape(patient: Patient, finding: Finding) -> Patient:
         case "cardiomegaly":
             return replace(patient, heart=patient.heart * (1.24, 1.4, 1.56)[s])
         case "hyperinflation":
-            return replace(patient, dome_right=patient.dome_right + 1.5 + 0.5 * s, dome_left=patient.dome_left + 1.3 + 0.5 * s,
-                           dome_curve=0.4 - 0.12 * s, depth=patient.depth * (1.1 + 0.05 * s), heart=patient.heart * 0.87,
-                           lung_density=0.15 - 0.02 * s, vessels=0.85, width=patient.width * 1.02)  # fmt: skip
+            rise, depth = 1.5 + 0.5 * s, patient.depth * (1.1 + 0.05 * s)
+            return replace(patient, dome_right=patient.dome_right + rise, dome_left=patient.dome_left + rise - 0.2,
+                           dome_curve=0.4 - 0.12 * s, width=patient.width * 1.02, depth=depth,
+                           heart=patient.heart * 0.87, lung_density=0.15 - 0.02 * s, vessels=0.85)  # fmt: skip
         case "hypoinflation":
             drop = 2.6 + 0.9 * s
             return replace(patient, dome_right=patient.dome_right - drop, dome_left=patient.dome_left - drop,
                            vessels=patient.vessels * 1.12, lung_density=patient.lung_density + 0.04)  # fmt: skip
         case "elevated_diaphragm":
-            return replace(patient, **{f"dome_{finding.side}": getattr(patient, f"dome_{finding.side}") - 3.0 - 0.8 * s})
+            return replace(
+                patient, **{f"dome_{finding.side}": getattr(patient, f"dome_{finding.side}") - 3.0 - 0.8 * s}
+            )
         case "congestion":
-            return replace(patient, vessels=patient.vessels * (1.3 + 0.15 * s), lung_density=patient.lung_density + 0.05 + 0.03 * s)
+            return replace(
+                patient, vessels=patient.vessels * (1.3 + 0.15 * s), lung_density=patient.lung_density + 0.05 + 0.03 * s
+            )
         case "tortuous_aorta":
             return replace(patient, aorta=patient.aorta * (1.25 + 0.1 * s))
         case "scoliosis":
-            return replace(patient, scoliosis=finding.signs[0] * (1.3 + 0.7 * s))
+            return replace(patient, scoliosis=finding.signs[0] * (1.9 + 0.9 * s))
         case "degenerative_spine":
             return replace(patient, osteophytes=0.45 + 0.27 * s)
         case "rib_fracture":
             rng = np.random.default_rng(finding.seed)
             first = int(rng.integers(3, 7))
-            broken = (Break(finding.signs[0], first + i, float(rng.uniform(0.8, 1.1))) for i in range(finding.severity + 1))
+            broken = (
+                Break(finding.signs[0], first + i, float(rng.uniform(0.8, 1.1))) for i in range(finding.severity + 1)
+            )
             return replace(patient, breaks=(*patient.breaks, *broken))
         case _:
             return patient

@@ -34,11 +34,13 @@ def frontal(patient: Patient, grid: Grid, rng: np.random.Generator) -> Chest:
     cavity = _cavity(patient, grid)
     air = cavity * np.clip(1 - _mediastinum(patient, grid) / patient.depth, 0, 1)
     air *= 1 + 0.05 * clouds(texture, cavity.shape, 18)
-    tree = vessels(patient, tree_rng, grid.pitch).cast(grid, 0) * np.clip(air / 4, 0, 1)
+    tree = grid.deposit(*vessels(patient, tree_rng, grid.pitch, 0)) * np.clip(air / 4, 0, 1)
     tree += 0.018 * patient.vessels * air * clouds(texture, cavity.shape, round(7 / grid.pitch))  # too fine to draw
     solid = _body(patient, grid)
-    solid += ribs(patient, round(21 / grid.pitch)).cast(grid, 0, 24)
-    solid += shoulders(patient, round(8 / grid.pitch)).cast(grid, 0, 64)
+    long, short = round(18 / grid.pitch), round(8 / grid.pitch)
+    solid += grid.deposit(
+        ribs(patient, long).project(0, grid.pitch, 22), shoulders(patient, short).project(0, grid.pitch, 36)
+    )
     _spine(patient, grid, solid)
     _scapulae(patient, grid, solid)
     _airways(patient, grid, solid)
@@ -66,7 +68,7 @@ def _body(patient: Patient, grid: Grid) -> Array:
     out = flank + (27 - flank) / (1 + np.exp((y - 6.2 + 0.25 * patient.wall) / 1.1))
     top = -7.5 + 6.8 * np.clip((np.abs(x) - 5.0) / 12.5, 0, 1.3) ** 0.75
     trunk = (patient.depth + 1.6 * patient.wall) * dome(x / out) * np.sqrt(np.clip((y - top) / 13, 0, 1))
-    neck = 12 * dome(x / (5.2 + 0.07 * np.maximum(y + 9, 0) ** 2)) * step(4 - y, 12)
+    neck = 9.5 * dome(x / (5.2 + 0.07 * np.maximum(y + 9, 0) ** 2)) * step(4 - y, 12)
     body = np.sqrt(trunk * trunk + neck * neck)
     for sign in (-1, 1) if patient.breast else ():
         cx, cy, radius = sign * 0.62 * patient.width, 16.2 + 2 * patient.breast, 5.6 + 1.6 * patient.breast
@@ -86,13 +88,13 @@ def _mediastinum(patient: Patient, grid: Grid) -> Array:
     x, y = grid.x[:, here[1]], grid.y
     half = 2.5 * w + 0.35 * np.cos((y - 1) / 2.6) * (y < 9) + 0.5 * np.exp(-((y - 11) ** 2) / 14)
     edge = 1.7 * w + 1.45 * a + 1.5 * stretch * np.exp(-((y - 9.5) ** 2) / 18) - 0.05 * np.maximum(y - 8, 0)
-    total[here] = (8.5 * dome((x - 0.8 * patient.spine_x(y)) / half)) ** 2
+    total[here] = (8.5 * dome((x - 0.8 * patient.spine_x(y)) / half) * (1 - 0.6 * step(y - 12.5, 5))) ** 2
     total[here] += 25 * np.maximum(1 - ((x - edge + 1.5) / 1.5) ** 2, 0) * step(y - 7, 2)  # descending aorta
     ellipses = (  # centre, half axes, turn in degrees, depth
         (1.9 * w * h, 17.9 + low, 8.0 * w * h, 5.5 * w * h, 40, 12),  # ventricles
         (-1.5 * w * h, 17.4 + low, 3.3 * w * h, 5.8 * h, 4, 9.5),  # right atrium
         (0.6 * w, 12.6 + 0.7 * low, 3.6 * w, 4.5, -10, 8),
-        (0.6, 22.8 + low, 7.4 * w * h, 3.8, 3, 9),
+        (1.0, 22.8 + low, 6.8 * w * h, 3.8, 3, 9),
         (2.0 * w + 0.6 * stretch, 6.5 - 0.5 * stretch, 1.9 * a, 2.0 * a, 0, 8),  # aortic arch
         (2.2 * w, 10.6 + 0.5 * low, 2.0 * w, 2.7, 20, 8),  # pulmonary trunk
         (-1.7 * w - 0.7 * stretch, 9.0, 1.7 * a, 4.2, -4, 7),  # ascending aorta, superior vena cava
@@ -135,7 +137,8 @@ def _scapulae(patient: Patient, grid: Grid, solid: Array) -> None:
 
 def _spine(patient: Patient, grid: Grid, solid: Array) -> None:
     """Add vertebral bodies with end plates, pedicles, spinous and transverse processes, osteophytes."""
-    here = grid.crop(-7, 7, -8, grid.top + grid.rows * grid.pitch)
+    reach = 4.5 + abs(patient.scoliosis)
+    here = grid.crop(-reach, reach, -6, grid.top + grid.rows * grid.pitch)
     y = grid.y[here[0]]
     dx = grid.x[:, here[1]] - patient.spine_x(y)
     side = np.abs(dx)
@@ -154,7 +157,7 @@ def _spine(patient: Patient, grid: Grid, solid: Array) -> None:
     bone += 0.32 * np.exp(-(((phase - 0.3) * height / 0.42) ** 2)) * step(side - 1.2, 0.4) * step(3.0 - side, 0.5)
     if worn:
         bump = np.exp(-(((phase - 0.95) / 0.16) ** 2)) + np.exp(-(((phase + 0.05) / 0.16) ** 2))
-        bone += 1.6 * step(half + 0.9 * worn * bump - side, 0.2) * step(rim + 0.1, 0.2) * (bump * step(y - 6, 4))
+        bone += 3.2 * step(half + 1.0 * worn * bump - side, 0.2) * step(rim + 0.1, 0.2) * (bump * step(y - 6, 4))
     solid[here] += 0.8 * patient.bone * bone * step(y + 5, 6)
 
 
@@ -163,8 +166,10 @@ def gas(patient: Patient, grid: Grid, rng: np.random.Generator, solid: Array, sh
     blobs = [(rng.uniform(4.5, 7.5), patient.dome_left + rng.uniform(1.8, 2.6), rng.uniform(1.4, 3.0),
               rng.uniform(0.7, 1.3), rng.uniform(1.5, 4.0))]  # fmt: skip
     for _ in range(5):
-        cx, drop, rx, ry, depth = (rng.uniform(*bounds) for bounds in ((-2, 10), (4, 8), (0.6, 1.5), (0.6, 1.5), (1, 2.5)))
-        blobs.append((cx, float(patient.dome(np.float32(cx))) + drop, rx, ry, depth))
+        cx, drop, rx, ry, depth = (
+            rng.uniform(*bounds) for bounds in ((-2, 10), (4, 8), (0.6, 1.5), (0.6, 1.5), (1, 2.5))
+        )
+        blobs.append((cx, float(patient.dome(np.asarray(cx))) + drop, rx, ry, depth))
     for cx, cy, rx, ry, depth in blobs:
         cx += shift
         here = grid.around(cx, cy, 1.4 * max(rx, ry) + 0.3)

@@ -17,10 +17,10 @@ def lateral(patient: Patient, grid: Grid, rng: np.random.Generator) -> Chest:
     cavity = _cavity(patient, grid)
     air = cavity * np.clip(1 - _mediastinum(patient, grid) / (2 * patient.width), 0, 1)
     air *= 1 + 0.05 * clouds(texture, cavity.shape, 16)
-    tree = vessels(patient, tree_rng, grid.pitch).cast(grid, 2) * np.clip(air / 6, 0, 1)
+    tree = grid.deposit(*vessels(patient, tree_rng, grid.pitch, 2)) * np.clip(air / 6, 0, 1)
     tree += 0.014 * patient.vessels * air * clouds(texture, cavity.shape, round(7 / grid.pitch))
     solid = _body(patient, grid)
-    solid += 0.5 * ribs(patient, round(21 / grid.pitch)).cast(grid, 2, 24)
+    solid += 0.5 * grid.deposit(ribs(patient, round(18 / grid.pitch)).project(2, grid.pitch, 14))
     _spine(patient, grid, solid)
     _sternum(patient, grid, solid)
     _trachea(grid, solid)
@@ -94,8 +94,12 @@ def _spine(patient: Patient, grid: Grid, solid: Array) -> None:
     plate = np.exp(-(((phase - 0.07) / 0.04) ** 2)) + np.exp(-(((phase - 0.81) / 0.04) ** 2))
     half = 1.45 + 0.02 * np.maximum(y, 0) + 0.2 * (2 * phase - 0.9) ** 2 * body
     rim, worn = np.abs(off) - half, patient.osteophytes
-    bone = step(-rim, 0.25) * (0.5 + 0.5 * body + (0.7 + 0.7 * worn) * plate) + 0.5 * np.exp(-((rim / 0.13) ** 2)) * body
-    bone += 0.5 * step(off - half, 0.4) * step(half + 2.4 - off, 1.4) * (0.6 + 0.4 * np.cos(2 * math.pi * (phase - 0.2)))
+    bone = (
+        step(-rim, 0.25) * (0.5 + 0.5 * body + (0.7 + 0.7 * worn) * plate) + 0.5 * np.exp(-((rim / 0.13) ** 2)) * body
+    )
+    bone += (
+        0.5 * step(off - half, 0.4) * step(half + 2.4 - off, 1.4) * (0.6 + 0.4 * np.cos(2 * math.pi * (phase - 0.2)))
+    )
     if worn:
         bump = np.exp(-(((phase - 0.94) / 0.15) ** 2)) + np.exp(-(((phase + 0.06) / 0.15) ** 2))
         bone += 2 * step(half + 0.9 * worn * bump + off, 0.2) * step(-half - off + 0.1, 0.2) * bump * step(y - 6, 4)

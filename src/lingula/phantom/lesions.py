@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from lingula.phantom.anatomy import Cloud, Patient, ribs, smooth
-from lingula.phantom.film import Array, Grid, clouds, step
+from lingula.phantom.anatomy import Patient, ribs, smooth
+from lingula.phantom.film import Array, Grid, Points, clouds, step
 from lingula.phantom.findings import Finding
 from lingula.phantom.frontal import Chest, ellipse
 from lingula.phantom.lateral import floor
@@ -28,7 +28,7 @@ def draw(finding: Finding, patient: Patient, grid: Grid, chest: Chest, view: Vie
         at = (x if view == "frontal" else -z, y)
         match finding.kind:
             case "airspace_disease" | "opacity":
-                _patch(finding, grid, chest, at)
+                _patch(finding, grid, chest, at, 1.0 if view == "frontal" else 0.6)
             case "nodule" | "granuloma":
                 _ball(finding, grid, chest, at)
             case "atelectasis":
@@ -38,8 +38,8 @@ def draw(finding: Finding, patient: Patient, grid: Grid, chest: Chest, view: Vie
             case "pneumothorax" if view == "frontal":
                 _free_air(finding, patient, grid, chest, sign)
             case "pacemaker" | "catheter":
-                for line, radius, weight in _device(finding, patient, sign):
-                    chest.solid[:] += _wire(line, radius, weight, grid.pitch).cast(grid, 0 if view == "frontal" else 2)
+                bars = (_wire(*line, grid.pitch, view) for line in _device(finding, patient, sign))
+                chest.solid[:] += grid.deposit(*bars)
 
 
 def extents(finding: Finding, patient: Patient) -> Iterator[Extent]:
@@ -71,8 +71,8 @@ def extents(finding: Finding, patient: Patient) -> Iterator[Extent]:
                 (left, top), (right, bottom) = broken[:, :2].min(0) - 1.3, broken[:, :2].max(0) + 1.3
                 yield float(left), float(top), float(right), float(bottom)
             case "pacemaker" | "catheter":
-                lines = np.concatenate([line for line, _, _ in _device(finding, patient, sign)])
-                (left, top), (right, bottom) = lines[:, :2].min(0) - 0.2, lines[:, :2].max(0) + 0.2
+                housing, radius, _ = _device(finding, patient, sign)[0]  # without its leads
+                (left, top), (right, bottom) = housing[:, :2].min(0) - radius, housing[:, :2].max(0) + radius
                 yield float(left), float(top), float(right), float(bottom)
             case _:
                 pass
@@ -84,7 +84,7 @@ def _patch_size(finding: Finding) -> tuple[float, float]:
     return size * rng.uniform(0.9, 1.25), size * rng.uniform(0.75, 1.05)
 
 
-def _patch(finding: Finding, grid: Grid, chest: Chest, at: tuple[float, float]) -> None:
+def _patch(finding: Finding, grid: Grid, chest: Chest, at: tuple[float, float], strength: float) -> None:
     """Fluffy filling of the airspaces, or a fainter haze for an opacity."""
     rng = np.random.default_rng(finding.seed)
     rx, ry = _patch_size(finding)
@@ -94,12 +94,12 @@ def _patch(finding: Finding, grid: Grid, chest: Chest, at: tuple[float, float]) 
     fluff = clouds(rng, chest.air[here].shape, 9) + 0.6 * clouds(rng, chest.air[here].shape, 22)
     r = np.hypot((grid.x[:, here[1]] - at[0]) / rx, (grid.y[here[0]] - at[1]) / ry)
     shape = step(0.85 - r + 0.16 * fluff, 0.9) * (1 + 0.1 * fluff)
-    share = (0.3, 0.38, 0.46)[finding.severity] * (1 if finding.kind == "airspace_disease" else 0.62)
+    share = strength * (0.3, 0.38, 0.46)[finding.severity] * (1 if finding.kind == "airspace_disease" else 0.62)
     chest.air[here] *= 1 - np.clip(share * shape, 0, 0.9)
 
 
 def _radius(finding: Finding) -> float:
-    low, high = ((0.55, 0.7), (0.75, 1.0), (1.05, 1.45))[finding.severity]
+    low, high = ((0.65, 0.8), (0.85, 1.1), (1.15, 1.5))[finding.severity]
     if finding.kind == "granuloma":
         low, high = 0.26 + 0.05 * finding.severity, 0.34 + 0.05 * finding.severity
     return float(np.random.default_rng(finding.seed).uniform(low, high))
@@ -110,7 +110,7 @@ def _ball(finding: Finding, grid: Grid, chest: Chest, at: tuple[float, float]) -
     radius = _radius(finding)
     here = grid.around(*at, radius)
     depth = 2 * radius * np.sqrt(ellipse(grid, here, *at, radius, radius, 0))
-    chest.solid[here] += depth * (5.0 if finding.kind == "granuloma" else 1.15)
+    chest.solid[here] += depth * (5.0 if finding.kind == "granuloma" else 1.5)
 
 
 def _bands(finding: Finding, grid: Grid, chest: Chest, at: tuple[float, float]) -> None:
@@ -119,7 +119,12 @@ def _bands(finding: Finding, grid: Grid, chest: Chest, at: tuple[float, float]) 
     here = grid.around(*at, 4)
     x, y = grid.x[:, here[1]] - at[0], grid.y[here[0]] - at[1]
     for _ in range(2 + finding.severity):
-        slope, bend, shift, half = rng.uniform(-0.25, 0.25), rng.uniform(-0.02, 0.02), rng.uniform(-1.1, 1.1), rng.uniform(1.6, 2.8)
+        slope, bend, shift, half = (
+            rng.uniform(-0.25, 0.25),
+            rng.uniform(-0.02, 0.02),
+            rng.uniform(-1.1, 1.1),
+            rng.uniform(1.6, 2.8),
+        )
         off = (y - shift - slope * x - bend * x * x) / rng.uniform(0.13, 0.22)
         chest.air[here] -= np.minimum(chest.air[here], 2.6 * np.exp(-off * off) * step(half - np.abs(x), 1.5))
     chest.air[here] *= 1 - 0.1 * np.exp(-((x / 2.8) ** 2) - (y / 1.6) ** 2)
@@ -127,7 +132,7 @@ def _bands(finding: Finding, grid: Grid, chest: Chest, at: tuple[float, float]) 
 
 def _angle(patient: Patient, sign: int) -> float:
     """y of the costophrenic angle."""
-    return float(patient.dome(np.float32(0.98 * sign * patient.width)))
+    return float(patient.dome(np.asarray(0.98 * sign * patient.width)))
 
 
 def _height(finding: Finding) -> float:
@@ -141,8 +146,8 @@ def _fluid(finding: Finding, patient: Patient, grid: Grid, chest: Chest, view: V
         out, floor_y, share = sign * grid.x / patient.width, _angle(patient, sign), step(sign * grid.x - 0.8, 1.6)
     else:
         top = patient.dome_left if sign > 0 else patient.dome_right
-        behind = patient.half_depth(np.float32(top + 2)) + patient.lean(np.float32(top + 2))
-        out, floor_y, share = grid.x / behind, float(floor(top, patient, behind)) - 0.5, np.float32(0.5)
+        behind = patient.half_depth(np.asarray(top + 2)) + patient.lean(np.asarray(top + 2))
+        out, floor_y, share = grid.x / behind, float(floor(top, patient, behind)) - 0.5, np.asarray(0.5)
     climb = 0.25 + 0.75 * np.clip(out, 0, 1) ** 3.5
     chest.air[:] *= 1 - 0.97 * share * step(grid.y - (floor_y - _height(finding) * climb), 1.1)
 
@@ -164,13 +169,13 @@ Line = tuple[Array, float, float]  # knots (n, 3), radius in cm, weight in cm of
 
 
 def _device(finding: Finding, patient: Patient, sign: int) -> list[Line]:
-    """A pacemaker with two leads, or a central venous catheter with its port; tip in the superior vena cava or heart."""
+    """A pacemaker with two leads, or a central venous catheter with its port; the housing comes first."""
     low, h = patient.dome_left - 22.3, patient.heart
     if finding.kind == "catheter":
         path = [(sign * 8.4, 5.2, 8), (sign * 7.6, 1.5, 6), (sign * 3.6, 1.4, 3), (-1.6, 4.4, 2), (-2.4, 9.5, 1)]
         hub = [(sign * 8.4 - 0.4, 5.2, 8), (sign * 8.4 + 0.4, 5.2, 8)]
-        return [(np.array(path, np.float32), 0.11, 9), (np.array(hub, np.float32), 0.75, 5)]
-    case = [(sign * 9.3 - 0.9, 4.9, 8), (sign * 9.3, 5.4, 8), (sign * 9.3 + 0.9, 4.9, 8)]
+        return [(np.array(hub, np.float32), 0.75, 5), (np.array(path, np.float32), 0.11, 9)]
+    case = [(sign * 9.3 - 0.3, 4.9, 8), (sign * 9.3 + 0.3, 4.9, 8)]
     leads = [
         [(sign * 8.2, 4.4, 8), (sign * 9.6, 1.8, 6), (sign * 4.8, 1.5, 4), (-1.8, 4.6, 2), (-2.6, 11, 1), *end]
         for end in (
@@ -178,16 +183,16 @@ def _device(finding: Finding, patient: Patient, sign: int) -> list[Line]:
             [(-3.0 * h, 19.5 + low, 2), (0.8, 20.8 + low, 4), (4.6 * h, 20.4 + low, 6)],
         )
     ]
-    return [(np.array(case, np.float32), 1.7, 8), *((np.array(lead, np.float32), 0.1, 12) for lead in leads)]
+    return [(np.array(case, np.float32), 2.0, 12), *((np.array(lead, np.float32), 0.1, 12) for lead in leads)]
 
 
-def _wire(knots: Array, radius: float, weight: float, pitch: float) -> Cloud:
+def _wire(knots: Array, radius: float, weight: float, pitch: float, view: View) -> Points:
     """A solid round bar along a smooth curve through the knots."""
     length = float(np.linalg.norm(np.diff(knots, axis=0), axis=1).sum())
     n = int(12 * (length + radius) * max(radius, pitch) / pitch**2)
-    s, i = (np.arange(n) + 0.5) / n, np.arange(n)
-    centre = np.stack([smooth(s, knots[:, c].astype(np.float64)) for c in range(3)], -1)
-    reach = radius * np.sqrt((i * 0.7549) % 1)
-    across = np.stack([reach * np.cos(i * 2.39996), reach * np.sin(i * 2.39996), reach * 0.2 * np.cos(i * 1.7)], -1)
+    s, share, turn = (np.arange(n)[None, :] * np.array([[0.8191725], [0.6710436], [0.5497005]])) % 1  # evenly spread
+    x, y, z = (smooth(s, knots[:, c].astype(np.float64)) for c in range(3))
+    reach, turn = radius * np.sqrt(share), 2 * np.pi * turn
+    across = x + reach * np.cos(turn) if view == "frontal" else -z + 0.2 * reach * np.cos(turn)
     volume = (length + radius) * 2 * radius * min(1.0, 2 * radius)
-    return Cloud((centre + across).astype(np.float32), np.full(n, weight * volume / n, np.float32))
+    return Points(across, y + reach * np.sin(turn), np.full(n, weight * volume / n))

@@ -24,7 +24,6 @@ class StudySet:
         ids: B study ids. reports: B reports or None. labels: (B, L) float32 in {0, 1, NaN}.
         films: (N, S, S) uint8 display values (0 black, 255 white), letterboxed.
         owner: (N,) row of the study each film belongs to. views: N views.
-        digest: of the preprocessing and vocabulary the set was made with.
     """
 
     ids: tuple[str, ...]

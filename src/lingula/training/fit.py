@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 
 from lingula.errors import InputError
 from lingula.labels.vocabulary import Vocabulary
 from lingula.models.calibration import Calibration, fit_calibration
-from lingula.models.checkpoint import MODES, Checkpoint
+from lingula.models.checkpoint import MODES, Checkpoint, load_checkpoint
 from lingula.models.mobilenet import load_trunk
 from lingula.models.study_model import Architecture, StudyModel
 from lingula.models.text import ReportTokenizer
@@ -76,12 +77,20 @@ def train_checkpoint(
     Args:
         run: folder for resumable state; calling again with the same one goes on where training stopped.
         trunk: ImageNet trunk to start the image encoder from (MobileNetV1 presets).
+
+    Raises:
+        InputError: ``bad_request`` when the study set does not fit the preset, the vocabulary, the split or the run.
     """
     train, validation = data.rows(split.train), data.rows(split.validation)
     if not len(train) or not len(validation):
         raise InputError("bad_request", f"The study set has {len(train)} training and {len(validation)} validation studies.")
     torch.manual_seed(seed)
     architecture = Architecture.from_json({**preset.architecture, "labels": len(vocabulary.codes)})
+    size, side = architecture.preprocessing.size, data.films.shape[-1]
+    if side != size:
+        raise InputError("bad_request", f"The study set's films are {side} px, {preset.name} reads {size}.", f"Prepare it with --size {size}.")
+    if data.labels.shape[1] != architecture.labels:
+        raise InputError("bad_request", f"The study set has {data.labels.shape[1]} labels, not {architecture.labels}.", "Prepare it again.")
     reports = (data.reports[row] for row in train)
     tokenizer = ReportTokenizer.train(
         (report.text for report in reports if report),
@@ -116,7 +125,10 @@ def train_checkpoint(
         "data": note,
         "versions": {name: version(name) for name in ("lingula", "torch", "transformers")},
     }
-    return Checkpoint(model, tokenizer, vocabulary, calibration, training).save(out)
+    if PartialState().is_main_process:
+        Checkpoint(model, tokenizer, vocabulary, calibration, training).save(out)
+    PartialState().wait_for_everyone()
+    return load_checkpoint(out)
 
 
 def calibrate(model: StudyModel, data: StudySet, rows: Any, tokenizer: ReportTokenizer) -> dict[Mode, Calibration]:

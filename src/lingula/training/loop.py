@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lingula.evaluation.classification import macro_auroc
+from lingula.errors import InputError
+from lingula.evaluation.classification import auroc, supported
 from lingula.models.study_model import Batch, StudyModel, collate
 from lingula.models.text import ReportTokenizer, Tokens
 from lingula.study import Mode, SectionName
@@ -76,6 +77,8 @@ class Trainer:
     Args:
         run: folder for the state after each epoch; training that finds one there goes on from it, to the same result.
         progress: called with (epoch, step, steps) after each step.
+
+    With several processes each step's studies are shared out among them.
     """
 
     def __init__(
@@ -89,14 +92,15 @@ class Trainer:
         run: Path,
         progress: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
     ) -> None:
-        self.accelerator = Accelerator()
+        unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a stage may train one mode only
+        self.accelerator = Accelerator(kwargs_handlers=[unused])
         self.recipe, self.data, self.run, self.progress = recipe, data, run, progress
         self.train_rows, self.validation_rows, self.tokenizer = train, validation, tokenizer
         self.tokens: list[Tokens | None] = [tokenizer(r) if r and not r.is_empty else None for r in data.reports]
         self.keys = torch.from_numpy(data.text_keys())
         trunk = list(model.image_encoder.backbone.parameters())
         rest = [p for p in model.parameters() if all(p is not t for t in trunk)]
-        self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07), device=self.accelerator.device))
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": trunk, "lr": recipe.trunk_rate},
@@ -116,10 +120,16 @@ class Trainer:
         return bare
 
     def fit(self) -> Iterator[Epoch]:
-        """Train, yielding after each epoch. The best averaged weights are in ``run/best.safetensors``."""
+        """Train, yielding after each epoch. The best averaged weights are in ``run/best.safetensors``.
+
+        Raises:
+            InputError: ``bad_request`` when the run was begun with another recipe.
+        """
         start, waited, steps = self._resume()
         per_epoch = max(1, len(self.train_rows) // self.recipe.batch)
         for epoch in range(start, self.recipe.epochs):
+            if waited >= self.recipe.patience:
+                return
             set_seed(self.recipe.seed * 1000 + epoch)
             generator = torch.Generator().manual_seed(self.recipe.seed * 1000 + epoch)
             order = self.train_rows[torch.randperm(len(self.train_rows), generator=generator).numpy()]
@@ -132,16 +142,15 @@ class Trainer:
                 losses.append(self._step(rows, generator))
                 steps += 1
                 self.progress(epoch, step + 1, per_epoch)
-            auroc = {mode: self.validate(mode) for mode in self.recipe.modes}
-            better = auroc[self.recipe.monitor] > self.best
+            found = {mode: self.validate(mode) for mode in self.recipe.modes}
+            better = found[self.recipe.monitor] > self.best
             waited = 0 if better else waited + 1
             if better:
-                self.best = auroc[self.recipe.monitor]
+                self.best = found[self.recipe.monitor]
             if self.accelerator.is_main_process:
                 self._save(epoch + 1, waited, steps, better)
-            yield Epoch(epoch, float(np.mean(losses)), auroc, better)
-            if waited >= self.recipe.patience:
-                return
+            self.accelerator.wait_for_everyone()
+            yield Epoch(epoch, float(np.mean(losses)), found, better)
 
     def best_model(self) -> StudyModel:
         """The averaged weights that did best on validation."""
@@ -168,6 +177,8 @@ class Trainer:
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
+        if self.scale.grad is not None:  # not the model's, so nobody else shares it
+            self.scale.grad = self.accelerator.reduce(self.scale.grad, "mean")
         self.optimizer.step()
         with torch.no_grad():
             for kept, now in zip(self.average.state_dict().values(), self._bare.state_dict().values(), strict=True):
@@ -210,9 +221,15 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, mode: Mode) -> float:
-        """Macro AUROC of the averaged weights on the validation rows."""
+        """Macro AUROC of the averaged weights on the validation rows, over the labels with 5 positives; where there are
+        too few studies for that, over all that can be measured; 0.5 where none can."""
         logits = predict_set(self.average, self.data, self.validation_rows, self.tokens, self.tokenizer.pad, mode)
-        return macro_auroc(logits, self.data.labels[self.validation_rows], least=5)
+        targets = self.data.labels[self.validation_rows]
+        values = auroc(logits, targets)
+        for some in (values[supported(targets, 5)], values):
+            if np.isfinite(some).any():
+                return float(np.nanmean(some))
+        return 0.5
 
     def _save(self, epoch: int, waited: int, steps: int, better: bool) -> None:
         """Write the whole state, atomically: weights, averages, optimiser moments as safetensors, the rest as JSON."""
@@ -233,6 +250,8 @@ class Trainer:
         if not (self.run / "state.json").exists():
             return 0, 0, 0
         body = json.loads((self.run / "state.json").read_text())
+        if body["recipe"] != json.loads(json.dumps(asdict(self.recipe))):
+            raise InputError("bad_request", f"{self.run} was begun with another recipe.", "Choose another folder.")
         tensors = load_file(self.run / "state.safetensors")
         self._bare.load_state_dict(_part(tensors, "model."))
         self.average.load_state_dict(_part(tensors, "average."))

@@ -1,0 +1,1 @@
+"""The command line: thin, translating between the shell and the library."""

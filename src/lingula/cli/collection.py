@@ -1,0 +1,191 @@
+"""fetch, import, phantom, library: getting studies in and looking after them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from lingula.cli import output
+from lingula.cli.ask import DEFAULT_LIBRARY, Json, LibraryAt, Model
+
+Kind = Literal["reports", "png", "dicom"]
+
+
+def register(app: typer.Typer) -> None:
+    fetch = typer.Typer(help="Download a collection.", no_args_is_help=True)
+    fetch.command("openi")(fetch_openi)
+    app.add_typer(fetch, name="fetch")
+    imports = typer.Typer(help="Put studies into a library.", no_args_is_help=True)
+    imports.command("openi")(import_openi)
+    imports.command("files")(import_files)
+    app.add_typer(imports, name="import")
+    app.command()(phantom)
+    library = typer.Typer(help="Look after a library.", no_args_is_help=True)
+    library.command("status")(status)
+    library.command("verify")(verify)
+    app.add_typer(library, name="library")
+
+
+def fetch_openi(
+    out: Annotated[Path, typer.Argument(help="Folder for the download.")] = Path("openi"),
+    reports: Annotated[bool, typer.Option("--reports", help="1.1 MB of XML reports.")] = False,
+    png: Annotated[bool, typer.Option("--png", help="About 14 GB of PNG images.")] = False,
+    dicom: Annotated[bool, typer.Option("--dicom", help="About 80 GB of DICOM files.")] = False,
+    unpack: Annotated[bool, typer.Option(help="Unpack after the download.")] = True,
+    base_url: Annotated[str | None, typer.Option(help="Another server with the same files.")] = None,
+    json: Json = False,
+) -> None:
+    """Download the Open-i chest X-ray collection from NLM (CC BY-NC-ND 4.0); stopped downloads go on.
+
+    Example: [bold]lingula fetch openi --reports --png[/]
+    """
+    from lingula.openi import fetch
+
+    wanted: list[fetch.Kind] = []
+    for kind, chosen in (("reports", reports), ("png", png), ("dicom", dicom)):
+        if chosen or (kind == "reports" and not (png or dicom)):
+            wanted.append(kind)  # type: ignore[arg-type]
+    done = {}
+    for kind in wanted:
+        with output.progress_bar(f"Fetching {kind}") as progress:
+            options = {"base_url": base_url} if base_url else {}
+            archive = fetch.fetch(kind, out, progress=progress, **options)  # type: ignore[arg-type]
+        done[kind] = str(archive)
+        if unpack:
+            unpacked = fetch.unpack(archive, out / archive.name.removesuffix(".tgz"))
+            done[kind] = str(unpacked.folder)
+    if json:
+        return output.write_json(done)
+    for kind, place in done.items():
+        output.out.print(f"{kind}: {place}")
+
+
+def import_openi(
+    path: Annotated[Path, typer.Argument(help="The unpacked DICOM or PNG tree with the XML tree.")],
+    library: LibraryAt = DEFAULT_LIBRARY,
+    model: Model = "compact",
+    split: Annotated[str | None, typer.Option(help="Split file; with --part, import only that part of it.")] = None,
+    part: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
+    workers: Annotated[int, typer.Option(help="Reading processes.")] = 2,
+    json: Json = False,
+) -> None:
+    """Import the Open-i collection. Stopped imports go on; files that cannot be read are listed with their codes.
+
+    Example: [bold]lingula import openi ~/openi --library library.sqlite --split openi-v1 --part train[/]
+    """
+    from lingula.errors import InputError
+    from lingula.ingest import create_library
+    from lingula.ingest import import_openi as run
+    from lingula.models.checkpoint import load_checkpoint
+    from lingula.openi.splits import SPLITS, Split
+    from lingula.sandbox import Sandbox
+
+    only = None
+    if part is not None:
+        if part not in SPLITS:
+            raise InputError("bad_request", f"No part {part!r} of a split.", f"Parts: {', '.join(SPLITS)}.")
+        only = frozenset(Split.load(split or "openi-v1").ids(part))
+    checkpoint = load_checkpoint(model)
+    with create_library(checkpoint, library) as opened, Sandbox(workers) as sandbox:
+        with output.progress_bar("Importing") as progress:
+            result = run(opened, checkpoint, path, sandbox, only=only, progress=progress)
+    _report(result, json)
+
+
+def import_files(
+    path: Annotated[Path, typer.Argument(help="A folder (or one file) of DICOM, PNG or JPEG radiographs.")],
+    library: LibraryAt = DEFAULT_LIBRARY,
+    model: Model = "compact",
+    workers: Annotated[int, typer.Option(help="Reading processes.")] = 2,
+    json: Json = False,
+) -> None:
+    """Import a folder of radiographs of your own. Bad files are listed with their codes, good ones are kept.
+
+    Example: [bold]lingula import files ./films --library library.sqlite[/]
+    """
+    from lingula.ingest import create_library
+    from lingula.ingest import import_files as run
+    from lingula.models.checkpoint import load_checkpoint
+    from lingula.sandbox import Sandbox
+
+    checkpoint = load_checkpoint(model)
+    with create_library(checkpoint, library) as opened, Sandbox(workers) as sandbox:
+        with output.progress_bar("Importing") as progress:
+            result = run(opened, checkpoint, path, sandbox, progress=progress)
+    _report(result, json)
+
+
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    studies: Annotated[int, typer.Option(help="How many studies.")] = 48,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
+    json: Json = False,
+) -> None:
+    """Write a made-up collection in Open-i's own file formats: drawn radiographs, invented reports.
+
+    Example: [bold]lingula phantom phantom --studies 48[/]
+    """
+    from lingula.phantom import generate
+
+    with output.progress_bar("Drawing") as progress:
+        generate(out, studies=studies, seed=seed, progress=lambda done: progress(done, studies))
+    output.write_json({"folder": str(out), "studies": studies}) if json else output.out.print(f"Collection: {out}")
+
+
+def status(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
+    """What a library holds.
+
+    Example: [bold]lingula library status --library library.sqlite[/]
+    """
+    from lingula.library import Library
+
+    with Library.open(library) as opened:
+        body = opened.status().to_json()
+    if json:
+        return output.write_json(body)
+    table = Table("", "", box=None, show_header=False)
+    for key, value in body.items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        table.add_row(key, shown)
+    output.out.print(table)
+
+
+def verify(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
+    """Check every record and vector of a library.
+
+    Example: [bold]lingula library verify --library library.sqlite[/]
+    """
+    from lingula.library import Library
+
+    with Library.open(library) as opened:
+        problems = opened.verify()
+    if json:
+        output.write_json({"problems": list(problems)})
+    else:
+        output.out.print("\n".join(problems) or "Sound.")
+    if problems:
+        raise typer.Exit(1)
+
+
+def _report(result: object, json: bool) -> None:
+    from lingula.ingest import Imported
+
+    assert isinstance(result, Imported)
+    if json:
+        refused = [{"file": str(r.path), "code": r.code, "message": r.message} for r in result.refused]
+        names = ("added", "present", "images", "missing", "unreferenced")
+        return output.write_json({**{name: getattr(result, name) for name in names}, "refused": refused})
+    output.out.print(
+        f"{result.added} studies added ({result.images} images), {result.present} there before; "
+        f"{result.missing} images missing, {result.unreferenced} without a report, {len(result.refused)} files refused."
+    )
+    if result.refused:
+        table = Table("file", "code", "why", box=None, header_style="dim")
+        for entry in result.refused[:50]:
+            table.add_row(entry.path.name, entry.code, entry.message)
+        output.out.print(table)
+        if len(result.refused) > 50:
+            output.out.print(f"… and {len(result.refused) - 50} more; all of them with --json.")

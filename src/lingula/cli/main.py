@@ -1,0 +1,63 @@
+"""``lingula``: every command, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from lingula import __version__
+from lingula.cli import ask, collection, demo, train
+from lingula.cli.output import err
+from lingula.errors import LingulaError
+from lingula.study import DISCLAIMER
+
+app = typer.Typer(
+    name="lingula",
+    help=f"Similar chest X-ray studies, findings and the evidence.\n\n{DISCLAIMER}",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (ask, collection, train, demo):
+    group.register(app)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"lingula {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 refused, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except LingulaError as error:
+        if "--json" in sys.argv:
+            sys.stdout.write(json.dumps({"error": error.to_json()}) + "\n")
+        else:
+            err.print(f"[bold red]{error.code}[/]  {_plain(error.message)}", highlight=False)
+            if error.hint:
+                err.print(f"[dim]{_plain(error.hint)}[/]", highlight=False)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        err.print("Stopped. What was stored stays stored; the same command goes on from there.")
+        raise SystemExit(130) from None
+
+
+def _plain(text: str) -> str:
+    """File names are hostile: no markup, no control characters."""
+    from rich.markup import escape
+
+    return escape("".join(char if char.isprintable() else "·" for char in text))

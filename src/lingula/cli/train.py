@@ -1,0 +1,123 @@
+"""split, prepare, train: from a collection to a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lingula.cli import output
+from lingula.cli.ask import Json
+
+
+def register(app: typer.Typer) -> None:
+    for command in (split, prepare, train):
+        app.command()(command)
+
+
+def split(
+    path: Annotated[Path, typer.Argument(help="The collection.")],
+    out: Annotated[Path, typer.Argument(help="Split file to write.")],
+    seed: Annotated[int, typer.Option(help="Order in which equal groups are dealt.")] = 0,
+    name: Annotated[str, typer.Option(help="Name of the split.")] = "openi-v1",
+    json: Json = False,
+) -> None:
+    """Deal the studies with a frontal film and text to train, validation and test; no text or birth date is shared.
+
+    Example: [bold]lingula split ~/openi openi-v1.json[/]
+    """
+    from lingula.labels.vocabulary import Vocabulary
+    from lingula.openi import scan
+    from lingula.openi.splits import SPLITS, make_split, split_studies
+
+    studies = split_studies(scan(path), Vocabulary.load("openi22"))
+    made = make_split(studies, name=name, seed=seed)
+    made.save(out)
+    counts = {part: len(made.ids(part)) for part in SPLITS}
+    if json:
+        return output.write_json({"sha256": made.digest, **counts})
+    output.out.print(", ".join(f"{part} {count}" for part, count in counts.items()) + f"\nsha256 {made.digest}")
+
+
+def prepare(
+    path: Annotated[Path, typer.Argument(help="The collection.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the study set.")],
+    size: Annotated[int, typer.Option(help="Side of the films, pixels.")] = 224,
+    workers: Annotated[int, typer.Option(help="Reading processes.")] = 2,
+    json: Json = False,
+) -> None:
+    """Read a collection once, through the one pixel path, into a study set for training.
+
+    Example: [bold]lingula prepare ~/openi studies[/]
+    """
+    from lingula.labels.vocabulary import Vocabulary
+    from lingula.models.preprocess import Preprocessing
+    from lingula.openi import load_many, scan
+    from lingula.sandbox import Sandbox
+    from lingula.training.data import StudySet
+
+    collection = scan(path)
+    total = len(collection.studies)
+    with Sandbox(workers) as sandbox, output.progress_bar("Reading") as progress:
+        studies = load_many(collection, sandbox)
+        vocabulary, preprocessing = Vocabulary.load("openi22"), Preprocessing(size=size)
+        made = StudySet.build(studies, out, vocabulary, preprocessing, lambda done: progress(done, total))
+    body = {"studies": len(made.ids), "films": len(made.films)}
+    output.write_json(body) if json else output.out.print(f"{body['studies']} studies, {body['films']} films: {out}")
+
+
+def train(
+    data: Annotated[Path, typer.Argument(help="Study set, see prepare.")],
+    out: Annotated[Path, typer.Argument(help="Checkpoint folder to write.")],
+    preset: Annotated[str, typer.Option(help="A shipped preset or a file.")] = "compact",
+    split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
+    run: Annotated[Path | None, typer.Option(help="Folder for the resumable state; default: beside the checkpoint.")] = None,
+    trunk: Annotated[Path | None, typer.Option(help="ImageNet trunk to start from (MobileNetV1).")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Threads for arithmetic.")] = None,
+    json: Json = False,
+) -> None:
+    """Train a preset, calibrate it on validation and save the checkpoint. Stopped training goes on.
+
+    Example: [bold]lingula train studies my-model --preset compact[/]
+    """
+    import torch
+
+    from lingula.labels.vocabulary import Vocabulary
+    from lingula.openi.splits import Split
+    from lingula.training.data import StudySet
+    from lingula.training.fit import Preset, Progress, train_checkpoint
+
+    if threads:
+        torch.set_num_threads(threads)
+    with output.progress_bar("Training") as progress:
+
+        def show(at: Progress) -> None:
+            if at.epoch_done is None:
+                return progress(at.epoch * at.steps + at.step, 0 if not at.steps else _total(at))
+            done = at.epoch_done
+            figures = ", ".join(f"{mode} {value:.3f}" for mode, value in done.auroc.items())
+            output.err.print(
+                f"stage {at.stage + 1}/{at.stages} epoch {done.epoch + 1}: loss {done.loss:.4f}; validation AUROC {figures}"
+                + (" [green]best[/]" if done.best else "")
+            )
+
+        stages = Preset.load(preset)
+
+        def _total(at: Progress) -> int:
+            return stages.stages[at.stage].epochs * at.steps
+
+        checkpoint = train_checkpoint(
+            stages,
+            StudySet.load(data),
+            Split.load(split),
+            out,
+            vocabulary=Vocabulary.load("openi22"),
+            run=run or out.with_name(out.name + ".run"),
+            trunk=trunk,
+            seed=seed,
+            progress=show,
+        )
+    body = {"checkpoint": str(out), "fingerprint": checkpoint.fingerprint, **checkpoint.training}
+    output.write_json(body) if json else output.out.print(f"Checkpoint {checkpoint.fingerprint}: {out}")
