@@ -1,6 +1,6 @@
 """How bad and odd input files are answered, held against what a manifest expects.
 
-Usage:  python benchmarks/badinput.py MANIFEST [--workers N] [--out benchmarks/results/badinput.json]
+Usage:  python benchmarks/badinput.py MANIFEST [--workers N]
 
 MANIFEST is a table (tab-separated: path, kind, expect, code, why) beside the files it names. Rows of the kinds dicom,
 image and xml are read with ``read_study``, images in a child process, and the answer is compared: accept or reject, and
@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
-import platform
 import statistics
 import time
 from importlib.metadata import version
@@ -21,6 +19,7 @@ from pathlib import Path
 from lingula.errors import InputError
 from lingula.read import read_study
 from lingula.sandbox import Sandbox
+from machine import write_result
 
 KINDS = ("dicom", "image", "xml")
 PACKAGES = (
@@ -52,7 +51,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/badinput.json"))
     args = parser.parse_args()
     with args.manifest.open(encoding="utf-8", newline="") as table:
         rows = [row for row in csv.DictReader(table, delimiter="\t") if row["kind"] in KINDS]
@@ -72,7 +70,6 @@ def main() -> None:
                     }
                 )
     result = {
-        "command": "python benchmarks/badinput.py MANIFEST",
         "n": len(rows),
         "agree": len(rows) - len(disagreements),
         "disagreements": disagreements,
@@ -80,9 +77,13 @@ def main() -> None:
             "median": round(statistics.median(milliseconds[1:]), 1),
             "p99": round(sorted(milliseconds[1:])[int(0.99 * (len(milliseconds) - 1))], 1),
         },
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {name: version(name) for name in PACKAGES},
     }
-    args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    headline = {
+        "badinput_agree": {"value": result["agree"], "unit": "files", "n": result["n"]},
+        "badinput_total": {"value": result["n"], "unit": "files"},
+    }
+    write_result("badinput", result, headline)
     print(f"{result['agree']} of {result['n']} as expected")
     for row in disagreements:
         print(f"  {row['path']}: expected {row['expected']}, got {row['got']}. {row['reason']}")

@@ -16,7 +16,9 @@ PACKAGES = ("torch", "transformers", "numpy", "scikit-learn", "pydicom", "faiss-
 
 def machine() -> dict[str, Any]:
     """Processor, cores, Python and package versions."""
-    model = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor())
+    model = next(
+        (line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.processor()
+    )
     cores = sum(line.startswith("processor") for line in _cpuinfo())
     return {
         "processor": model,
@@ -36,7 +38,9 @@ def write_result(name: str, body: dict[str, Any], headline: dict[str, dict[str, 
     path = RESULTS / f"{name}.json"
     RESULTS.mkdir(exist_ok=True)
     entries = headline or {}
-    path.write_text(json.dumps({**body, "headline": entries, "command": command, "machine": machine()}, indent=1) + "\n")
+    path.write_text(
+        json.dumps({**body, "headline": entries, "command": command, "machine": machine()}, indent=1) + "\n"
+    )
     file = RESULTS / "headline.json"
     known = json.loads(file.read_text()) if file.exists() else {}
     for key, entry in entries.items():

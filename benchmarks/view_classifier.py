@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from machine import write_result
 from sklearn.linear_model import LogisticRegression
 
 from lingula.models.preprocess import resize
 from lingula.models.view import SURE, SUSPECT, THUMBNAIL, ViewClassifier
 from lingula.openi.splits import Split, SplitName
 from lingula.training.data import StudySet
+from machine import write_result
 
 
 def thumbnails(data: StudySet, split: Split, name: SplitName) -> tuple[np.ndarray, np.ndarray]:
@@ -25,7 +25,9 @@ def thumbnails(data: StudySet, split: Split, name: SplitName) -> tuple[np.ndarra
     rows = set(data.rows(split.ids(name)).tolist())
     films = [film for film in range(len(data.films)) if data.owner[film] in rows and data.views[film] != "unknown"]
     pixels = (resize(np.asarray(data.films[film], np.float32) / 255, 32, 32).ravel() for film in films)
-    return (np.stack(list(pixels)) - THUMBNAIL.mean) / THUMBNAIL.std, np.array([data.views[f] == "lateral" for f in films])
+    return (np.stack(list(pixels)) - THUMBNAIL.mean) / THUMBNAIL.std, np.array(
+        [data.views[f] == "lateral" for f in films]
+    )
 
 
 def main() -> None:

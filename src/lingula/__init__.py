@@ -1,10 +1,10 @@
 """lingula: similar chest X-ray studies, findings and the evidence. Education and research, never diagnosis.
 
-    >>> import lingula                                              # doctest: +SKIP
-    >>> study = lingula.read_study(["chest.dcm"])                   # doctest: +SKIP
-    >>> model = lingula.load_checkpoint("compact")                  # doctest: +SKIP
-    >>> library = lingula.Library.open("library.sqlite")            # doctest: +SKIP
-    >>> answer = lingula.analyze(study, model, library)             # doctest: +SKIP
+>>> import lingula                                              # doctest: +SKIP
+>>> study = lingula.read_study(["chest.dcm"])                   # doctest: +SKIP
+>>> model = lingula.load_checkpoint("compact")                  # doctest: +SKIP
+>>> library = lingula.Library.open("library.sqlite")            # doctest: +SKIP
+>>> answer = lingula.analyze(study, model, library)             # doctest: +SKIP
 """
 
 from __future__ import annotations

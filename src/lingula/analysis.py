@@ -21,7 +21,9 @@ from lingula.study import Analysis, Mode, Neighbour, Prediction, Study, unique_n
 Vector = npt.NDArray[np.float32]
 
 
-def embed(checkpoint: Checkpoint, studies: Iterable[Study], batch: int = 8) -> Iterator[tuple[Study, dict[Mode, Vector]]]:
+def embed(
+    checkpoint: Checkpoint, studies: Iterable[Study], batch: int = 8
+) -> Iterator[tuple[Study, dict[Mode, Vector]]]:
     """Each study with its embeddings, (D,) float32 of unit norm, in every mode it has the parts for."""
     remaining = iter(studies)
     while group := list(islice(remaining, batch)):
@@ -56,7 +58,7 @@ def _ask(checkpoint: Checkpoint, study: Study, mode: Mode) -> tuple[tuple[Predic
         calibration.decide(probabilities),
         strict=True,
     )
-    predictions = tuple(Prediction(l.code, l.name, float(p), float(t), decision) for l, p, t, decision in rows)
+    predictions = tuple(Prediction(label.code, label.name, float(p), float(t), said) for label, p, t, said in rows)
     return predictions, output.embedding[0].numpy()
 
 

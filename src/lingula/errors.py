@@ -10,19 +10,66 @@ from dataclasses import dataclass
 from typing import Any
 
 INPUT_CODES = frozenset(
-    """empty_file too_large not_dicom truncated bad_header nesting_too_deep decompression_bomb not_an_image
-    unsupported_modality wrong_body_part unsupported_transfer_syntax unsupported_photometric multiframe image_too_small
-    pixel_mismatch decode_failed decode_timeout missing_uid invalid_uid uid_conflict xml_malformed xml_encoding
-    xml_forbidden_dtd xml_too_deep not_a_report image_bomb image_decode_failed unsupported_format archive_unsafe_path
-    archive_unsupported_member archive_bomb archive_too_many archive_bad not_found bad_request""".split()
+    [
+        "empty_file",
+        "too_large",
+        "not_dicom",
+        "truncated",
+        "bad_header",
+        "nesting_too_deep",
+        "decompression_bomb",
+        "not_an_image",
+        "unsupported_modality",
+        "wrong_body_part",
+        "unsupported_transfer_syntax",
+        "unsupported_photometric",
+        "multiframe",
+        "image_too_small",
+        "pixel_mismatch",
+        "decode_failed",
+        "decode_timeout",
+        "missing_uid",
+        "invalid_uid",
+        "uid_conflict",
+        "xml_malformed",
+        "xml_encoding",
+        "xml_forbidden_dtd",
+        "xml_too_deep",
+        "not_a_report",
+        "image_bomb",
+        "image_decode_failed",
+        "unsupported_format",
+        "archive_unsafe_path",
+        "archive_unsupported_member",
+        "archive_bomb",
+        "archive_too_many",
+        "archive_bad",
+        "not_found",
+        "bad_request",
+    ]
 )
-MODEL_CODES = frozenset("model_checksum_mismatch model_bad_file model_unsafe_format model_mismatch".split())
-LIBRARY_CODES = frozenset("index_corrupt library_missing library_empty study_unknown".split())
-FETCH_CODES = frozenset("fetch_failed fetch_checksum disk_full".split())
+MODEL_CODES = frozenset(["model_checksum_mismatch", "model_bad_file", "model_unsafe_format", "model_mismatch"])
+LIBRARY_CODES = frozenset(["index_corrupt", "library_missing", "library_empty", "study_unknown"])
+FETCH_CODES = frozenset(["fetch_failed", "fetch_checksum", "disk_full"])
 WARNING_CODES = frozenset(
-    """no_part10_header bad_window bad_rescale bad_charset blank_image rgb_converted burned_in_annotation
-    polyglot_preamble polarity_suspect out_of_distribution report_empty no_images bad_image_ref body_part_absent
-    view_uncertain text_cut""".split()
+    [
+        "no_part10_header",
+        "bad_window",
+        "bad_rescale",
+        "bad_charset",
+        "blank_image",
+        "rgb_converted",
+        "burned_in_annotation",
+        "polyglot_preamble",
+        "polarity_suspect",
+        "out_of_distribution",
+        "report_empty",
+        "no_images",
+        "bad_image_ref",
+        "body_part_absent",
+        "view_uncertain",
+        "text_cut",
+    ]
 )
 
 

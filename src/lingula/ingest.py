@@ -1,4 +1,4 @@
-"""Fill a library: read, embed, store, a batch a transaction. What cannot be read is listed with its code, never lost."""
+"""Fill a library: read, embed, store, a batch a transaction. What cannot be read is listed with its code."""
 
 from __future__ import annotations
 

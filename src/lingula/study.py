@@ -225,7 +225,9 @@ class Analysis:
                 for r in self.study.radiographs
             ],
             "warnings": [notice.to_json() for notice in self.notices],
-            "predictions": [_plain(p, "label", "name", "probability", "threshold", "decision") for p in self.predictions],
+            "predictions": [
+                _plain(p, "label", "name", "probability", "threshold", "decision") for p in self.predictions
+            ],
             "neighbours": [_plain(n, "rank", "study_id", "score", "labels", "image_ids") for n in self.neighbours],
             "explanations": [
                 {"method": e.method, "label": e.label, "signed": e.signed, "completeness_error": e.completeness_error,

@@ -24,6 +24,8 @@ K = Annotated[int, typer.Option("--k", help="How many similar studies, 1 to 100.
 Label = Annotated[str | None, typer.Option("--label", help="Finding to explain; by default the one that stands out.")]
 DEFAULT_LIBRARY = "library.sqlite"
 
+Names = dict[str, str]
+
 
 def register(app: typer.Typer) -> None:
     for command in (predict, search, explain, analyze):
@@ -41,7 +43,7 @@ def predict(
 
     Example: [bold]lingula predict chest.dcm[/]
     """
-    analysis = _answer(_read(files, report, text), model, library=None, methods=())
+    analysis, _ = _answer(_read(files, report, text), model, library=None, methods=())
     if json:
         return output.write_json(_without(analysis, "neighbours", "explanations", "library"))
     output.banner()
@@ -62,12 +64,12 @@ def search(
 
     Example: [bold]lingula search chest.dcm --library library.sqlite[/]
     """
-    analysis = _answer(_read(files, report, text), model, library=library, methods=(), k=k)
+    analysis, names = _answer(_read(files, report, text), model, library=library, methods=(), k=k)
     if json:
         return output.write_json(_without(analysis, "predictions", "explanations"))
     output.banner()
     output.show_notices(analysis)
-    output.show_neighbours(analysis.neighbours, _names(model))
+    output.show_neighbours(analysis.neighbours, names)
 
 
 def explain(
@@ -84,16 +86,16 @@ def explain(
 
     Example: [bold]lingula explain chest.dcm --label pleural_effusion --html why.html[/]
     """
-    analysis = _answer(_read(files, report, text), model, library=None, label=label)
+    analysis, names = _answer(_read(files, report, text), model, library=None, label=label)
     if npz:
         _save_maps(npz, analysis.explanations)
     if html:
-        _write(html, analysis, model, library=None)
+        _write(html, analysis, names, library=None)
     if json:
         return output.write_json(_without(analysis, "predictions", "neighbours", "library"))
     output.banner()
     output.show_notices(analysis)
-    _show_evidence(analysis, model)
+    _show_evidence(analysis, names)
 
 
 def analyze(
@@ -111,16 +113,16 @@ def analyze(
 
     Example: [bold]lingula analyze chest.dcm --report chest.xml --html chest.html[/]
     """
-    analysis = _answer(_read(files, report, text), model, library=library, label=label, k=k)
+    analysis, names = _answer(_read(files, report, text), model, library=library, label=label, k=k)
     if html:
-        _write(html, analysis, model, library)
+        _write(html, analysis, names, library)
     if json:
         return output.write_json(analysis.to_json())
     output.banner()
     output.show_notices(analysis)
     output.show_predictions(analysis.predictions)
-    output.show_neighbours(analysis.neighbours, _names(model))
-    _show_evidence(analysis, model)
+    output.show_neighbours(analysis.neighbours, names)
+    _show_evidence(analysis, names)
     if html:
         output.out.print(f"Page: {html}")
 
@@ -133,20 +135,21 @@ def _read(files: list[Path] | None, report: Path | None, text: str | None) -> St
         return read_study(files or [], report=report, text=text, sandbox=sandbox)
 
 
-def _answer(study: Study, model: str, library: str | None, **options: Any) -> Analysis:
+def _answer(study: Study, model: str, library: str | None, **options: Any) -> tuple[Analysis, Names]:
+    """The analysis, and the labels' names for a reader."""
     from lingula.analysis import analyze as ask
+    from lingula.library import Library
     from lingula.models.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(model)
+    names = {label.code: label.name for label in checkpoint.vocabulary.labels}
     if library is None:
-        return ask(study, checkpoint, None, **options)
-    from lingula.library import Library
-
+        return ask(study, checkpoint, None, **options), names
     with Library.open(library, model=checkpoint.fingerprint) as opened:
-        return ask(study, checkpoint, opened, **options)
+        return ask(study, checkpoint, opened, **options), names
 
 
-def _write(path: Path, analysis: Analysis, model: str, library: str | None) -> None:
+def _write(path: Path, analysis: Analysis, names: Names, library: str | None) -> None:
     from lingula.library import Library
     from lingula.page import write_page
 
@@ -154,20 +157,14 @@ def _write(path: Path, analysis: Analysis, model: str, library: str | None) -> N
     if library is not None:
         with Library.open(library) as opened:
             shown = {neighbour.study_id: opened.study(neighbour.study_id) for neighbour in analysis.neighbours}
-    write_page(path, analysis, neighbour_studies=shown, vocabulary_names=_names(model))
+    write_page(path, analysis, neighbour_studies=shown, vocabulary_names=names)
 
 
-def _names(model: str) -> dict[str, str]:
-    from lingula.models.checkpoint import load_checkpoint
-
-    return {label.code: label.name for label in load_checkpoint(model).vocabulary.labels}
-
-
-def _show_evidence(analysis: Analysis, model: str) -> None:
+def _show_evidence(analysis: Analysis, names: Names) -> None:
     if analysis.explanations:
         text = analysis.study.report.text if analysis.study.report else ""
         label = analysis.explanations[0].label
-        output.show_explanations(analysis.explanations, text, _names(model).get(label, label))
+        output.show_explanations(analysis.explanations, text, names.get(label, label))
 
 
 def _without(analysis: Analysis, *parts: str) -> dict[str, Any]:
@@ -179,4 +176,3 @@ def _save_maps(path: Path, explanations: tuple[Explanation, ...]) -> None:
 
     maps = {f"{e.method}_{film}": heat for e in explanations for film, heat in enumerate(e.maps)}
     np.savez_compressed(path, **maps)  # type: ignore[arg-type]
-

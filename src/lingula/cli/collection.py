@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from lingula.cli import output
 from lingula.cli.ask import DEFAULT_LIBRARY, Json, LibraryAt, Model
+from lingula.openi.fetch import NLM_URL, What
 
-Kind = Literal["reports", "png", "dicom"]
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def fetch_openi(
     png: Annotated[bool, typer.Option("--png", help="About 14 GB of PNG images.")] = False,
     dicom: Annotated[bool, typer.Option("--dicom", help="About 80 GB of DICOM files.")] = False,
     unpack: Annotated[bool, typer.Option(help="Unpack after the download.")] = True,
-    base_url: Annotated[str | None, typer.Option(help="Another server with the same files.")] = None,
+    base_url: Annotated[str, typer.Option(help="The server.")] = NLM_URL,
     json: Json = False,
 ) -> None:
     """Download the Open-i chest X-ray collection from NLM (CC BY-NC-ND 4.0); stopped downloads go on.
@@ -44,15 +44,12 @@ def fetch_openi(
     """
     from lingula.openi import fetch
 
-    wanted: list[fetch.Kind] = []
-    for kind, chosen in (("reports", reports), ("png", png), ("dicom", dicom)):
-        if chosen or (kind == "reports" and not (png or dicom)):
-            wanted.append(kind)  # type: ignore[arg-type]
+    asked: dict[What, bool] = {"reports": reports or not (png or dicom), "png": png, "dicom": dicom}
+    wanted = [kind for kind, chosen in asked.items() if chosen]
     done = {}
     for kind in wanted:
         with output.progress_bar(f"Fetching {kind}") as progress:
-            options = {"base_url": base_url} if base_url else {}
-            archive = fetch.fetch(kind, out, progress=progress, **options)  # type: ignore[arg-type]
+            archive = fetch.fetch(kind, out, base_url=base_url, progress=progress)
         done[kind] = str(archive)
         if unpack:
             unpacked = fetch.unpack(archive, out / archive.name.removesuffix(".tgz"))
@@ -89,9 +86,9 @@ def import_openi(
             raise InputError("bad_request", f"No part {part!r} of a split.", f"Parts: {', '.join(SPLITS)}.")
         only = frozenset(Split.load(split or "openi-v1").ids(part))
     checkpoint = load_checkpoint(model)
-    with create_library(checkpoint, library) as opened, Sandbox(workers) as sandbox:
-        with output.progress_bar("Importing") as progress:
-            result = run(opened, checkpoint, path, sandbox, only=only, progress=progress)
+    bar = output.progress_bar("Importing")
+    with create_library(checkpoint, library) as opened, Sandbox(workers) as sandbox, bar as progress:
+        result = run(opened, checkpoint, path, sandbox, only=only, progress=progress)
     _report(result, json)
 
 
@@ -112,9 +109,9 @@ def import_files(
     from lingula.sandbox import Sandbox
 
     checkpoint = load_checkpoint(model)
-    with create_library(checkpoint, library) as opened, Sandbox(workers) as sandbox:
-        with output.progress_bar("Importing") as progress:
-            result = run(opened, checkpoint, path, sandbox, progress=progress)
+    bar = output.progress_bar("Importing")
+    with create_library(checkpoint, library) as opened, Sandbox(workers) as sandbox, bar as progress:
+        result = run(opened, checkpoint, path, sandbox, progress=progress)
     _report(result, json)
 
 
@@ -131,7 +128,7 @@ def phantom(
     from lingula.phantom import generate
 
     with output.progress_bar("Drawing") as progress:
-        generate(out, studies=studies, seed=seed, progress=lambda done: progress(done, studies))
+        generate(out, studies=studies, seed=seed, progress=progress)
     output.write_json({"folder": str(out), "studies": studies}) if json else output.out.print(f"Collection: {out}")
 
 

@@ -33,7 +33,13 @@ def write_json(body: Any) -> None:
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, called with (done, of how many)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=err) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -51,7 +57,13 @@ def show_predictions(predictions: tuple[Prediction, ...]) -> None:
     for p in sorted(predictions, key=lambda p: (order[p.decision], -p.probability)):
         bar = "█" * round(p.probability * 20)
         style = _COLOUR[p.decision]
-        table.add_row(f"[{style}]{p.name}[/]", f"[{style}]{_WORD[p.decision]}[/]", f"{p.probability:.2f}", f"{p.threshold:.2f}", f"[{style}]{bar}[/]")
+        table.add_row(
+            f"[{style}]{p.name}[/]",
+            f"[{style}]{_WORD[p.decision]}[/]",
+            f"{p.probability:.2f}",
+            f"{p.threshold:.2f}",
+            f"[{style}]{bar}[/]",
+        )
     out.print(table)
 
 
@@ -70,7 +82,9 @@ def show_explanations(explanations: tuple[Explanation, ...], text: str, name: st
         parts = []
         for position, heat in enumerate(e.maps, 1):
             row, column = divmod(int(heat.argmax()), heat.shape[1])
-            parts.append(f"film {position}: strongest at column {column}, row {row} of {heat.shape[1]} x {heat.shape[0]}")
+            parts.append(
+                f"film {position}: strongest at column {column}, row {row} of {heat.shape[1]} x {heat.shape[0]}"
+            )
         top = sorted(e.tokens, key=lambda t: -t.score)[:5]
         if top:
             parts.append("words: " + ", ".join(f"{escape(text[t.start : t.end])} ({t.score:+.2g})" for t in top))

@@ -72,7 +72,9 @@ def train(
     out: Annotated[Path, typer.Argument(help="Checkpoint folder to write.")],
     preset: Annotated[str, typer.Option(help="A shipped preset or a file.")] = "compact",
     split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
-    run: Annotated[Path | None, typer.Option(help="Folder for the resumable state; default: beside the checkpoint.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder for the resumable state; default: beside the checkpoint.")
+    ] = None,
     trunk: Annotated[Path | None, typer.Option(help="ImageNet trunk to start from (MobileNetV1).")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads for arithmetic.")] = None,
@@ -98,8 +100,9 @@ def train(
                 return progress(at.epoch * at.steps + at.step, 0 if not at.steps else _total(at))
             done = at.epoch_done
             figures = ", ".join(f"{mode} {value:.3f}" for mode, value in done.auroc.items())
+            place = f"stage {at.stage + 1}/{at.stages} epoch {done.epoch + 1}"
             output.err.print(
-                f"stage {at.stage + 1}/{at.stages} epoch {done.epoch + 1}: loss {done.loss:.4f}; validation AUROC {figures}"
+                f"{place}: loss {done.loss:.4f}, AUROC on validation {figures}"
                 + (" [green]best[/]" if done.best else "")
             )
 

@@ -16,8 +16,8 @@ def attention(question: Question) -> tuple[Tensor, Tensor]:
     map. Without a report the stand-in for it is the only reader of the image (and the map the same for all labels).
 
     Returns:
-        patches (N, P) and words (T,), non-negative, each summing to 1 where its modality is present. Padding and special
-        tokens are exactly 0.
+        patches (N, P) and words (T,), non-negative, each summing to 1 where its modality is present. Padding and
+        special tokens are exactly 0.
     """
     model = question.checkpoint.model
     output = question.forward(question.pixels, question.words)

@@ -1,4 +1,4 @@
-"""The explainers by name, and their answers in the asker's coordinates: the film's own pixels, the report's own words."""
+"""The explainers by name, and their answers in the asker's coordinates: the film's pixels, the report's words."""
 
 from __future__ import annotations
 

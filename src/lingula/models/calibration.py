@@ -55,8 +55,8 @@ def fit_calibration(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.fl
     """Fit on validation logits and targets (B, L); NaN targets are left out.
 
     Platt's scale and shift are found by ridge-penalised logistic regression on the logit (Platt 1999), so that a label
-    with few positives keeps close to what the model says. The threshold maximises F1; the band around it holds the tenth
-    of the validation studies that lie nearest.
+    with few positives keeps close to what the model says. The threshold maximises F1; the band around it holds the
+    tenth of the validation studies that lie nearest.
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -56,7 +56,9 @@ class Checkpoint:
     def save(self, folder: Path) -> Checkpoint:
         """Write the folder and load it back, so that what is returned is what is on disk."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({key: _stored(tensor) for key, tensor in self.model.state_dict().items()}, folder / "weights.safetensors")
+        save_file(
+            {key: _stored(tensor) for key, tensor in self.model.state_dict().items()}, folder / "weights.safetensors"
+        )
         self.tokenizer.save(folder / "tokenizer.json")
         body = {
             "format": 1,
@@ -88,7 +90,9 @@ def load_checkpoint(folder: str | Path = "compact", *, check_golden: bool = Fals
     shipped = Path(__file__).parent / "checkpoints" / str(folder)
     folder = shipped if shipped.is_dir() else Path(folder)
     if not (folder / "manifest.json").is_file():
-        raise ModelError("model_bad_file", f"{folder} is not a checkpoint: it has no manifest.json.", "Shipped: 'compact'.")
+        raise ModelError(
+            "model_bad_file", f"{folder} is not a checkpoint: it has no manifest.json.", "Shipped: 'compact'."
+        )
     fingerprint = _verify(folder)
     checkpoint = _assemble(folder, fingerprint)
     if check_golden:
@@ -96,7 +100,9 @@ def load_checkpoint(folder: str | Path = "compact", *, check_golden: bool = Fals
             golden = json.loads((folder / "golden.json").read_text())
             expected = {mode: [float(v) for v in golden[mode]] for mode in MODES}
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise ModelError("model_bad_file", f"{folder / 'golden.json'} is not a golden output: {error!r}.") from error
+            raise ModelError(
+                "model_bad_file", f"{folder / 'golden.json'} is not a golden output: {error!r}."
+            ) from error
         verify_golden(checkpoint, expected)
     return checkpoint
 
@@ -110,7 +116,9 @@ def _verify(folder: Path) -> str:
     if not isinstance(sums, dict) or sorted(sums) != sorted(FILES):
         raise ModelError("model_bad_file", f"{folder / 'manifest.json'} must name exactly {', '.join(FILES)}.")
     if extra := sorted({path.name for path in folder.iterdir()} - {*FILES, "manifest.json", "README.md"}):
-        raise ModelError("model_unsafe_format", f"{folder} holds files that do not belong: {', '.join(extra)}.", "Remove them.")
+        raise ModelError(
+            "model_unsafe_format", f"{folder} holds files that do not belong: {', '.join(extra)}.", "Remove them."
+        )
     for name, expected in sums.items():
         if not (folder / name).is_file():
             raise ModelError("model_bad_file", f"{folder / name} is missing.", "Fetch the checkpoint again.")
@@ -134,7 +142,9 @@ def _assemble(folder: Path, fingerprint: str = "") -> Checkpoint:
         body = json.loads((folder / "model.json").read_text())
         architecture = Architecture.from_json(body["architecture"])
         vocabulary = Vocabulary.from_json(body["vocabulary"])
-        calibration: dict[Mode, Calibration] = {mode: Calibration.from_json(body["calibration"][mode]) for mode in MODES}
+        calibration: dict[Mode, Calibration] = {
+            mode: Calibration.from_json(body["calibration"][mode]) for mode in MODES
+        }
         tokenizer = ReportTokenizer.load(
             folder / "tokenizer.json", sections=architecture.sections, length=architecture.tokens
         )
@@ -178,7 +188,7 @@ def golden_study() -> Study:
     return Study("golden", (Radiograph("golden", pixels, "frontal"),), report)
 
 
-def _golden(checkpoint: Checkpoint) -> dict[str, list[float]]:
+def _golden(checkpoint: Checkpoint) -> dict[Mode, list[float]]:
     model = checkpoint.model
     batch = batch_studies([golden_study()], model.architecture.preprocessing, checkpoint.tokenizer)
     with torch.inference_mode():
@@ -186,7 +196,7 @@ def _golden(checkpoint: Checkpoint) -> dict[str, list[float]]:
     return {mode: [round(v, 6) for v in outputs[mode].logits[0].tolist()] for mode in MODES}
 
 
-def verify_golden(checkpoint: Checkpoint, golden: dict[str, list[float]]) -> None:
+def verify_golden(checkpoint: Checkpoint, golden: dict[Mode, list[float]]) -> None:
     """Raise ModelError ``model_mismatch`` where this machine's answer to the golden study is not the recorded one."""
     found = _golden(checkpoint)
     for mode in MODES:

@@ -25,7 +25,9 @@ class CrossAttention(nn.Module):
         Every row of ``mask`` must hold at least one True: the stand-in token sees to that.
         """
         normed = self.norm_key(keys)
-        q = self.query(self.norm_query(queries)).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, Q, W/heads)
+        q = (
+            self.query(self.norm_query(queries)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        )  # (B, heads, Q, W/heads)
         k = self.key(normed).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, K, W/heads)
         v = self.value(normed).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5  # (B, heads, Q, K)
@@ -77,7 +79,7 @@ class Fused:
     Attributes:
         image: (B, 1 + V * P, width); position 0 is the stand-in for a missing film.
         text: (B, 1 + T, width); position 0 is the stand-in for a missing report.
-        image_mask, text_mask: bool, True where a token takes part. The stand-in does only where its modality is missing.
+        image_mask, text_mask: bool, True where a token takes part. The stand-in does only where its modality lacks.
         image_to_text: per layer (B, heads, 1 + V * P, 1 + T), rows sum to 1.
         text_to_image: per layer (B, heads, 1 + T, 1 + V * P), rows sum to 1.
     """

@@ -20,7 +20,7 @@ class ImageEncoder(nn.Module):
         width: of the fusion.
         grid: side of the patch grid the fusion sees.
         levels: which hidden states make up a patch, as indices into ``hidden_states``; empty for the last one alone.
-            Coarser levels are resized to ``grid`` and concatenated, so that a patch is fine in place and rich in content.
+            Coarser levels are resized to ``grid`` and concatenated, for patches fine in place and rich in content.
         fold: merge every batch normalisation into its convolution (the trunk then has plain biased convolutions).
     """
 
@@ -28,7 +28,7 @@ class ImageEncoder(nn.Module):
         self, backbone: dict[str, Any], width: int, *, grid: int, levels: tuple[int, ...] = (), fold: bool = False
     ) -> None:
         super().__init__()
-        self.grid, self.levels = grid, levels
+        self.grid, self.levels, self.fold = grid, levels, fold
         self.backbone = build_backbone(backbone, **_without_pooling(backbone["model_type"]))
         if fold:
             fold_batch_norm(self.backbone)

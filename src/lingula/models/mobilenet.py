@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from lingula.errors import ModelError
 from lingula.models.image import ImageEncoder
@@ -17,18 +19,24 @@ def load_trunk(encoder: ImageEncoder, path: Path) -> None:
     The trunk takes RGB in [-1, 1]; our films are grey, so the three input planes are summed, which is the same map.
 
     Raises:
-        ModelError: ``model_mismatch`` when number or shape of the layers differ.
+        ModelError: ``model_bad_file`` when the file cannot be read, ``model_mismatch`` when the encoder is no folded
+            MobileNetV1 or number or shape of the layers differ.
     """
-    tensors = load_file(path)
-    layers = [encoder.backbone.conv_stem, *encoder.backbone.layer]
-    if 2 * len(layers) != len(tensors):
-        raise ModelError("model_mismatch", f"{path.name} has {len(tensors) // 2} layers, the encoder {len(layers)}.")
-    with torch.no_grad():
-        for i, layer in enumerate(layers):
-            weight, bias = tensors[f"features.{i}.weight"].float(), tensors[f"features.{i}.bias"].float()
-            if i == 0 and layer.convolution.in_channels == 1:
-                weight = weight.sum(1, keepdim=True)
-            if weight.shape != layer.convolution.weight.shape:
-                raise ModelError("model_mismatch", f"Layer {i}: {tuple(weight.shape)} in {path.name} does not fit.")
-            layer.convolution.weight.copy_(weight)
-            layer.convolution.bias.copy_(bias)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError("model_bad_file", f"{path} is not a safetensors file: {error}.") from error
+    if encoder.backbone.config.model_type != "mobilenet_v1" or not encoder.fold:
+        raise ModelError("model_mismatch", f"{path.name} starts a MobileNetV1 with fold: true.", "Leave the trunk out.")
+    layers = [layer.convolution for layer in (encoder.backbone.conv_stem, *encoder.backbone.layer)]
+    started = {}
+    for i, layer in enumerate(layers):
+        weight, bias = (tensors.pop(f"features.{i}.{part}", torch.empty(0)).float() for part in ("weight", "bias"))
+        if i == 0 and layer.in_channels == 1 and weight.ndim == 4:
+            weight = weight.sum(1, keepdim=True)
+        if weight.shape != layer.weight.shape or bias.shape != layer.bias.shape:
+            raise ModelError("model_mismatch", f"Layer {i}: {tuple(weight.shape)} in {path.name} does not fit.")
+        started |= {f"{i}.weight": weight, f"{i}.bias": bias}
+    if tensors:
+        raise ModelError("model_mismatch", f"{path.name} has {len(tensors)} tensors more than the encoder.")
+    nn.ModuleList(layers).load_state_dict(started)

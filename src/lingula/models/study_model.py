@@ -90,9 +90,13 @@ class Batch:
 
 
 def collate(
-    films: Sequence[Sequence[tuple[np.ndarray[Any, Any], View]]], tokens: Sequence[Tokens | None], *, size: int, pad: int
+    films: Sequence[Sequence[tuple[np.ndarray[Any, Any], View]]],
+    tokens: Sequence[Tokens | None],
+    *,
+    size: int,
+    pad: int,
 ) -> Batch:
-    """Inputs of B studies to a batch: ``films[b]`` holds (input (S, S), view) pairs, ``tokens[b]`` the report or None."""
+    """Inputs of B studies to a batch: ``films[b]`` holds (input (S, S), view) pairs, ``tokens[b]`` a report or None."""
     flat = [(b, slot, film, view) for b, study in enumerate(films) for slot, (film, view) in enumerate(study)]
     length = max((len(t.ids) for t in tokens if t), default=0)
     ids = torch.full((len(films), length), pad)
@@ -103,7 +107,9 @@ def collate(
             token_mask[b, : len(report.ids)] = True
             word_mask[b, : len(report.ids)] = torch.tensor(report.is_word)
     return Batch(
-        pixels=torch.from_numpy(np.stack([f for _, _, f, _ in flat])[:, None]) if flat else torch.zeros(0, 1, size, size),
+        pixels=torch.from_numpy(np.stack([f for _, _, f, _ in flat])[:, None])
+        if flat
+        else torch.zeros(0, 1, size, size),
         place=torch.tensor([(b, slot) for b, slot, _, _ in flat], dtype=torch.long).reshape(-1, 2),
         views=torch.tensor([VIEWS.index(view) for *_, view in flat], dtype=torch.long),
         slots=max((len(study) for study in films), default=0),
@@ -131,7 +137,9 @@ def study_mode(study: Study, asked: Mode | None = None) -> Mode:
         raise InputError("bad_request", f"Study {study.study_id} has neither a radiograph nor report text.")
     most: Mode = "joint" if study.radiographs and text else "image" if study.radiographs else "text"
     if most != "joint" and asked not in (None, most):
-        raise InputError("bad_request", f"Study {study.study_id} cannot be read in {asked} mode.", f"It has {most} only.")
+        raise InputError(
+            "bad_request", f"Study {study.study_id} cannot be read in {asked} mode.", f"It has {most} only."
+        )
     return asked or most
 
 
@@ -148,7 +156,9 @@ class Encoded:
         """The same studies with one modality hidden; ``joint`` hides nothing."""
         images = 0 if mode == "text" else self.image.shape[1]
         words = 0 if mode == "image" else self.text.shape[1]
-        return Encoded(self.image[:, :images], self.image_mask[:, :images], self.text[:, :words], self.text_mask[:, :words])
+        return Encoded(
+            self.image[:, :images], self.image_mask[:, :images], self.text[:, :words], self.text_mask[:, :words]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +188,13 @@ class StudyModel(nn.Module):
         self.text_encoder = TextEncoder(a.text, a.width)
         self.view_embedding = nn.Embedding(len(VIEWS), a.width)
         self.fusion = Fusion(
-            a.width, layers=a.layers, heads=a.heads, hidden=a.hidden, adapter=a.adapter, shared=a.shared, dropout=a.dropout
+            a.width,
+            layers=a.layers,
+            heads=a.heads,
+            hidden=a.hidden,
+            adapter=a.adapter,
+            shared=a.shared,
+            dropout=a.dropout,
         )
         self.image_norm, self.text_norm = nn.LayerNorm(a.width), nn.LayerNorm(a.width)
         self.image_gate, self.text_gate = nn.Linear(a.width, a.heads), nn.Linear(a.width, a.heads)
@@ -208,7 +224,8 @@ class StudyModel(nn.Module):
             mask = mask.index_put((batch.place[:, 0], batch.place[:, 1]), torch.tensor(True, device=mask.device))
         width = self.architecture.width
         if batch.ids.shape[1]:
-            readable = batch.token_mask | ~batch.token_mask.any(1, keepdim=True)  # a row without text must not be all masked
+            # A row without text must not be all masked: its tokens are read, and then ignored.
+            readable = batch.token_mask | ~batch.token_mask.any(1, keepdim=True)
             text = self.text_encoder(self.text_encoder.words(batch.ids) if words is None else words, readable)
         else:
             text = torch.zeros(size, 0, width, device=batch.ids.device)
@@ -224,7 +241,7 @@ class StudyModel(nn.Module):
         """What each token adds to the state: (B, (1 + V * P) + (1 + T), D), image tokens first.
 
         The state is the mean over the modalities present of a weighted mean over their tokens: each head of a gate
-        weighs them (softmax) for its slice of the D dimensions, so that one word or patch can speak for a small finding.
+        weighs them (softmax) for its slice of the D dimensions, so that one word or patch can speak for a small one.
         Masked tokens and stand-ins contribute exactly 0.
         """
         parts, present = [], []
@@ -236,7 +253,8 @@ class StudyModel(nn.Module):
             own[:, 0] = False  # the stand-in lends its attention, not its voice
             normed = norm(tokens)
             share = gate(normed).masked_fill(~own[..., None], -1e4).softmax(1) * own[..., None]  # (B, N, heads)
-            parts.append(projector(normed) * share.repeat_interleave(self.architecture.dimension // share.shape[-1], -1))
+            slices = self.architecture.dimension // self.architecture.heads
+            parts.append(projector(normed) * share.repeat_interleave(slices, -1))
             present.append(own.any(1))
         modalities = torch.stack(present).sum(0).clamp(min=1)  # (B,)
         return torch.cat(parts, 1) / modalities[:, None, None]

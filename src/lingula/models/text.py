@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lingula.study import Report, SectionName
@@ -54,8 +53,8 @@ class ReportTokenizer:
     ) -> ReportTokenizer:
         """Learn a lower-case WordPiece vocabulary from report texts; the same texts give the same vocabulary.
 
-        The trainer numbers the continuing characters (``##a``) in the order of a hash map, which differs from process to
-        process and decides ties between merges. Naming them in advance, in order, leaves nothing to chance.
+        The trainer numbers the continuing characters (``##a``) in the order of a hash map, which differs from process
+        to process and decides ties between merges. Naming them in advance, in order, leaves nothing to chance.
         """
         from tokenizers import models, normalizers, trainers
 
@@ -143,4 +142,3 @@ def build_backbone(config: dict[str, Any], **options: Any) -> nn.Module:
     built = AutoConfig.for_model(settings.pop("model_type"), **settings)
     model: nn.Module = AutoModel.from_config(built, attn_implementation="eager", **options)
     return model.float()
-

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,8 @@ class ViewClassifier:
     def probabilities(self, radiograph: Radiograph) -> tuple[float, float]:
         """(lateral, inverted), each in [0, 1]."""
         x = to_input(radiograph, THUMBNAIL).ravel()
-        return _sigmoid(x @ self.lateral + self.lateral_bias), _sigmoid(x @ self.inverted + self.inverted_bias)
+        lateral, inverted = np.dot(x, self.lateral), np.dot(x, self.inverted)
+        return _sigmoid(lateral + self.lateral_bias), _sigmoid(inverted + self.inverted_bias)
 
     def annotate(self, radiograph: Radiograph) -> Radiograph:
         """Name the view where it is unknown; warn where the view is unsure or the polarity suspect."""
@@ -71,5 +73,5 @@ def with_views(study: Study) -> Study:
     return replace(study, radiographs=tuple(classifier.annotate(image) for image in study.radiographs))
 
 
-def _sigmoid(value: float) -> float:
+def _sigmoid(value: np.floating[Any] | float) -> float:
     return float(1 / (1 + np.exp(-np.clip(value, -80, 80))))

@@ -13,7 +13,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,7 +22,7 @@ import numpy as np
 
 from lingula.errors import InputError
 from lingula.labels.vocabulary import Vocabulary
-from lingula.openi.collection import Collection
+from lingula.openi.collection import Collection, StudyFiles
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -42,10 +42,31 @@ class SplitStudy:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelSeal:
+    """The labels a split was made with: a label edited later no longer matches.
+
+    Attributes:
+        vocabulary: name of the vocabulary.
+        vocabulary_sha256: its digest, hex.
+        sha256: hex, over the sorted (study id, label codes) table of the studies in the split.
+    """
+
+    vocabulary: str
+    vocabulary_sha256: str
+    sha256: str
+
+    @classmethod
+    def of(cls, studies: Iterable[SplitStudy], vocabulary: Vocabulary) -> LabelSeal:
+        table = sorted([study.study_id, *study.labels] for study in studies)
+        return cls(vocabulary.name, vocabulary.digest, hashlib.sha256(json.dumps(table).encode()).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
     """Study ids by split name, each sorted, with how they were made.
 
-    ``digest`` is the SHA-256 over the sorted ids of the three splits; every table names it.
+    ``digest`` is the SHA-256 over the sorted ids of the three splits; every table names it. ``labels`` is None when the
+    split was never sealed.
     """
 
     name: str
@@ -53,6 +74,7 @@ class Split:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    labels: LabelSeal | None = None
 
     @property
     def digest(self) -> str:
@@ -62,11 +84,17 @@ class Split:
     def ids(self, name: SplitName) -> tuple[str, ...]:
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
+    def sealed(self, studies: Iterable[SplitStudy], vocabulary: Vocabulary) -> Split:
+        """The same split with the seal of the labels its studies have now."""
+        members = {study_id for name in SPLITS for study_id in self.ids(name)}
+        return replace(self, labels=LabelSeal.of((s for s in studies if s.study_id in members), vocabulary))
+
     def save(self, path: Path) -> None:
         body: dict[str, Any] = {
             "name": self.name,
             "seed": self.seed,
             "sha256": self.digest,
+            **({"labels": asdict(self.labels)} if self.labels else {}),
             "counts": {name: len(self.ids(name)) for name in SPLITS},
             **{name: sorted(self.ids(name), key=_natural) for name in SPLITS},
         }
@@ -84,7 +112,9 @@ class Split:
         path = packaged if packaged.is_file() else Path(source)
         try:
             body = json.loads(path.read_text())
-            split = cls(body["name"], body["seed"], *(tuple(body[name]) for name in SPLITS))
+            seal = LabelSeal(**body["labels"]) if "labels" in body else None
+            train, validation, test = (tuple(body[name]) for name in SPLITS)
+            split = cls(body["name"], body["seed"], train, validation, test, seal)
         except FileNotFoundError as error:
             raise InputError("not_found", f"No split file {source}.", "The package ships 'openi-v1'.") from error
         except (ValueError, KeyError, TypeError) as error:
@@ -180,29 +210,32 @@ def make_split(
     dealt: dict[SplitName, list[str]] = {split: [] for split in SPLITS}
     vectors = [counts(members) for members in groups]
     # Large groups first, then those with the rarest labels: the last ones dealt should be easy to place.
-    order = sorted(range(len(groups)), key=lambda i: (-len(groups[i]) // 8, -float((vectors[i] / np.maximum(total, 1)).max())))
+    rarest = [float((vector / np.maximum(total, 1)).max()) for vector in vectors]
+    order = sorted(range(len(groups)), key=lambda i: (-len(groups[i]) // 8, -rarest[i]))
     for i in order:
         after = ((wanted - np.eye(3)[:, :, None] * vectors[i]) ** 2 * weight).sum((1, 2))
         best = int(after.argmin()) if len(codes) else int(wanted[:, -1].argmax())
         wanted[best] -= vectors[i]
         dealt[SPLITS[best]] += [study.study_id for study in groups[i]]
-    return Split(name, seed, *(tuple(sorted(dealt[split], key=_natural)) for split in SPLITS))
+    train, validation, test = (tuple(sorted(dealt[split], key=_natural)) for split in SPLITS)
+    return Split(name, seed, train, validation, test)
 
 
 def split_studies(collection: Collection, vocabulary: Vocabulary) -> list[SplitStudy]:
-    """The studies that take part: those with a frontal film and findings or impression. ``unknown`` marks an uncoded one,
-    so that these too are dealt in proportion."""
-    studies = []
-    for files in collection:
-        report = files.report.report
-        text = f"{report.section('findings')}\n{report.section('impression')}"
-        if not text.strip() or not any(image.view == "frontal" for image in files.images):
-            continue
-        coded = not np.isnan(vocabulary.encode(files.report.terms)).any()
-        labels = vocabulary.present(files.report.terms) if coded else ("unknown",)
-        birth_date = next((image.birth_date for image in files.images if image.birth_date), "")
-        studies.append(SplitStudy(files.study_id, text, birth_date, labels))
-    return studies
+    """The studies that take part: those with a frontal film and findings or impression."""
+    frontal = (files for files in collection if any(image.view == "frontal" for image in files.images))
+    return [study for files in frontal if (study := split_study(files, vocabulary)).text.strip()]
+
+
+def split_study(files: StudyFiles, vocabulary: Vocabulary) -> SplitStudy:
+    """What the split needs to know of a study. ``unknown`` marks an uncoded one, so that these too are dealt in
+    proportion."""
+    report = files.report.report
+    text = f"{report.section('findings')}\n{report.section('impression')}"
+    coded = not np.isnan(vocabulary.encode(files.report.terms)).any()
+    labels = vocabulary.present(files.report.terms) if coded else ("unknown",)
+    birth_date = next((image.birth_date for image in files.images if image.birth_date), "")
+    return SplitStudy(files.study_id, text, birth_date, labels)
 
 
 def _natural(study_id: str) -> tuple[int, str]:

@@ -86,7 +86,9 @@ class StudySet:
         return cls(
             ids=tuple(row["id"] for row in rows),
             reports=tuple(
-                Report(row["text"], tuple(Section(*part) for part in row["sections"])) if row["text"] is not None else None
+                Report(row["text"], tuple(Section(*part) for part in row["sections"]))
+                if row["text"] is not None
+                else None
                 for row in rows
             ),
             labels=np.array([[np.nan if v is None else v for v in row["labels"]] for row in rows], np.float32),

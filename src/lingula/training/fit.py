@@ -43,7 +43,9 @@ class Preset:
         if not path.is_file():
             raise InputError("not_found", f"No preset {source}.", "Shipped: compact, tiny.")
         body = json.loads(path.read_text())
-        stages = [{**stage, "modes": tuple(stage["modes"]), "weights": tuple(stage["weights"])} for stage in body["stages"]]
+        stages = [
+            {**stage, "modes": tuple(stage["modes"]), "weights": tuple(stage["weights"])} for stage in body["stages"]
+        ]
         return cls(Path(str(source)).stem, body["architecture"], tuple(Recipe(**stage) for stage in stages))
 
 
@@ -83,14 +85,24 @@ def train_checkpoint(
     """
     train, validation = data.rows(split.train), data.rows(split.validation)
     if not len(train) or not len(validation):
-        raise InputError("bad_request", f"The study set has {len(train)} training and {len(validation)} validation studies.")
+        raise InputError(
+            "bad_request", f"The study set has {len(train)} training and {len(validation)} validation studies."
+        )
     torch.manual_seed(seed)
     architecture = Architecture.from_json({**preset.architecture, "labels": len(vocabulary.codes)})
     size, side = architecture.preprocessing.size, data.films.shape[-1]
     if side != size:
-        raise InputError("bad_request", f"The study set's films are {side} px, {preset.name} reads {size}.", f"Prepare it with --size {size}.")
+        raise InputError(
+            "bad_request",
+            f"The study set's films are {side} px, {preset.name} reads {size}.",
+            f"Prepare it with --size {size}.",
+        )
     if data.labels.shape[1] != architecture.labels:
-        raise InputError("bad_request", f"The study set has {data.labels.shape[1]} labels, not {architecture.labels}.", "Prepare it again.")
+        raise InputError(
+            "bad_request",
+            f"The study set has {data.labels.shape[1]} labels, not {architecture.labels}.",
+            "Prepare it again.",
+        )
     reports = (data.reports[row] for row in train)
     tokenizer = ReportTokenizer.train(
         (report.text for report in reports if report),
@@ -139,5 +151,3 @@ def calibrate(model: StudyModel, data: StudySet, rows: Any, tokenizer: ReportTok
         logits = predict_set(model.eval(), data, rows, tokens, tokenizer.pad, mode)
         fitted[mode] = fit_calibration(logits, data.labels[rows])
     return fitted
-
-

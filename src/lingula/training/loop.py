@@ -33,7 +33,7 @@ class Recipe:
     """How to train; travels with the checkpoint it made.
 
     Attributes:
-        epochs: most epochs over the training studies. patience: epochs without a better validation figure before stopping.
+        epochs: most epochs over the training studies. patience: epochs without a better figure before stopping.
         modes: which modes are trained, and in their order their weight in the label loss.
         batch: studies a step. size: side of the films while training (the deployed size may be larger).
         rate: peak learning rate (AdamW, one-cycle cosine with 5 % warm-up). trunk_rate: of the image backbone.
@@ -67,7 +67,7 @@ class Epoch:
 
     epoch: int
     loss: float
-    auroc: dict[str, float]
+    auroc: dict[Mode, float]
     best: bool
 
 
@@ -169,7 +169,10 @@ class Trainer:
         targets = torch.from_numpy(self.data.labels[rows]).to(self.accelerator.device)
         outputs = self.model(batch, recipe.modes)
         loss = sum(
-            (w * focal_bce(outputs[m].logits, targets, gamma=recipe.gamma) for m, w in zip(recipe.modes, recipe.weights)),
+            (
+                w * focal_bce(outputs[m].logits, targets, gamma=recipe.gamma)
+                for m, w in zip(recipe.modes, recipe.weights, strict=True)
+            ),
             start=torch.zeros((), device=self.accelerator.device),
         )
         if recipe.align and len(recipe.modes) > 1:
@@ -208,7 +211,13 @@ class Trainer:
         batch = collate(films, tokens, size=bare.size, pad=self.tokenizer.pad)
         pixels = augment(batch.pixels.float() / 255, self.recipe.size, generator) if len(batch.pixels) else batch.pixels
         return Batch(
-            (pixels - bare.mean) / bare.std, batch.place, batch.views, batch.slots, batch.ids, batch.token_mask, batch.word_mask
+            (pixels - bare.mean) / bare.std,
+            batch.place,
+            batch.views,
+            batch.slots,
+            batch.ids,
+            batch.token_mask,
+            batch.word_mask,
         )
 
     def _some_sections(self, row: int, generator: torch.Generator) -> Tokens | None:

@@ -23,7 +23,7 @@ def focal_bce(logits: Tensor, targets: Tensor, *, gamma: float = 0.0) -> Tensor:
     goal = torch.where(known, targets, torch.zeros_like(targets))
     bce = F.binary_cross_entropy_with_logits(logits, goal, reduction="none")
     if gamma:
-        bce = bce * (1 - torch.exp(-bce)) ** gamma  # exp(-bce) is p_t
+        bce = bce * (1 - torch.exp(-bce)).clamp(min=1e-8) ** gamma  # exp(-bce) is p_t; at 0 a root has no gradient
     return (bce * known).sum() / known.sum().clamp(min=1)
 
 

@@ -1,0 +1,5 @@
+"""``python -m lingula``."""
+
+from lingula.cli.main import main
+
+main()

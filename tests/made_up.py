@@ -1,0 +1,88 @@
+"""Made-up studies and a tiny model of them: small enough to encode and train in a test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lingula.labels.vocabulary import Vocabulary
+from lingula.models.calibration import Calibration
+from lingula.models.checkpoint import MODES, Checkpoint
+from lingula.models.study_model import Architecture, StudyModel
+from lingula.models.text import ReportTokenizer
+from lingula.study import Radiograph, Report, Study, View
+from lingula.training.fit import Preset
+
+SENTENCES = {
+    "Cardiomegaly": ("The cardiac shadow is wide.", "Big heart."),
+    "Pleural Effusion/left": ("Fluid blunts the left angle.", "Effusion on the left."),
+    "Spine/degenerative": ("Spurs along the thoracic spine.", "Worn spine."),
+}
+NORMAL = ("Clear on both sides, the heart is slim.", "No acute finding.")
+
+
+def film(number: int, shape: tuple[int, int] = (96, 80), view: View = "frontal", bright: bool = False) -> Radiograph:
+    """Noise around a soft slope, and a bright lower corner where ``bright``."""
+    random = np.random.default_rng(number)
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]] / max(shape)
+    pixels = 0.2 + 0.4 * columns + 0.1 * rows + 0.05 * random.standard_normal(shape)
+    if bright:
+        pixels[2 * shape[0] // 3 :, shape[1] // 2 :] += 0.3
+    return Radiograph(f"film{number}", np.clip(pixels, 0, 1).astype(np.float32), view)
+
+
+def study(number: int) -> Study:
+    """One of a series: every finding of ``SENTENCES`` comes and goes with its own period, every third has a lateral."""
+    terms = tuple(term for period, term in enumerate(SENTENCES, 2) if number % period == 0)
+    said = [SENTENCES[term] for term in terms] or [NORMAL]
+    findings = " ".join(one for one, _ in said) + f" Seen at level {number % 9}."
+    report = Report.from_sections(
+        findings=findings, impression=" ".join(short for _, short in said), indication="Cough."
+    )
+    films = [film(number, bright="Pleural Effusion/left" in terms)]
+    if number % 3 == 0:
+        films.append(film(1000 + number, (64, 90), "lateral"))
+    return Study(f"S{number}", tuple(films), report, terms or ("normal",))
+
+
+def studies(count: int) -> tuple[Study, ...]:
+    return tuple(study(number) for number in range(count))
+
+
+def vocabulary() -> Vocabulary:
+    return Vocabulary.load("openi22")
+
+
+def preset() -> Preset:
+    return Preset.load("tiny")
+
+
+def architecture() -> Architecture:
+    return Architecture.from_json({**preset().architecture, "labels": len(vocabulary())})
+
+
+@cache
+def tokenizer() -> ReportTokenizer:
+    a = architecture()
+    texts = [one.report.text for one in studies(60) if one.report]
+    return ReportTokenizer.train(texts, sections=a.sections, length=a.tokens, vocabulary=a.text["vocab_size"])
+
+
+def model(seed: int = 0, **changes: object) -> StudyModel:
+    """Weights at random, all of them: what starts at zero (adapters, gates) would hide mistakes."""
+    torch.manual_seed(seed)
+    made = StudyModel(replace(architecture(), **changes))
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return made.eval()
+
+
+def checkpoint(folder: Path, seed: int = 0) -> Checkpoint:
+    """A saved checkpoint of random weights."""
+    calibration = {mode: Calibration.identity(len(vocabulary())) for mode in MODES}
+    return Checkpoint(model(seed), tokenizer(), vocabulary(), calibration, {"preset": "tiny"}).save(folder)

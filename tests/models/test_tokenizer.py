@@ -1,0 +1,89 @@
+"""Every token keeps its place in the report that was given."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests import made_up
+
+from lingula.models.text import ReportTokenizer
+from lingula.study import Report
+
+SECTIONS = ("findings", "impression", "indication")
+REPORT = Report.from_sections(
+    comparison="Not to be read.",
+    indication="Cough, and Fever!",
+    findings="The HEART is wide.\nSpurs along the   thoracic spine (T8-T9).",
+    impression="Worn spine.",
+)
+
+
+def _words(tokens_of: ReportTokenizer, report: Report) -> list[str]:
+    """The report's characters under each word token, with a bar where a special token stands."""
+    tokens = tokens_of(report)
+    return [report.text[start:end] if end > start else "|" for start, end in tokens.spans]
+
+
+def test_spans_are_the_words_in_the_models_order_of_sections() -> None:
+    words = _words(made_up.tokenizer(), REPORT)
+    parts = "".join(words).split("|")
+    assert parts == [
+        "",
+        "TheHEARTiswide.Spursalongthethoracicspine(T8-T9).",
+        "Wornspine.",
+        "Cough,andFever!",
+        "",
+    ]
+
+
+def test_token_ids_are_the_words_at_their_spans() -> None:
+    """Spelled from its pieces, each word is the lower-cased text under its spans; what is unknown is marked."""
+    tokenizer = made_up.tokenizer()
+    tokens = tokenizer(REPORT)
+    spell = tokenizer._tokenizer.id_to_token
+    for token, (start, end), is_word in zip(tokens.ids, tokens.spans, tokens.is_word, strict=True):
+        piece = spell(token)
+        assert is_word == (piece not in ("[CLS]", "[SEP]", "[PAD]"))
+        if is_word and piece != "[UNK]":
+            assert piece.removeprefix("##") == REPORT.text[start:end].lower()
+    assert spell(tokens.ids[0]) == "[CLS]"
+    assert spell(tokens.ids[-1]) == "[SEP]"
+
+
+def test_long_report_loses_its_end() -> None:
+    whole = made_up.tokenizer()
+    short = ReportTokenizer(whole._tokenizer, SECTIONS, 9)
+    full, cut = whole(REPORT), short(REPORT)
+    assert (full.cut, cut.cut) == (False, True)
+    assert len(cut.ids) == len(cut.spans) == 9
+    assert cut.ids[:8] == full.ids[:8]
+    assert cut.spans[:8] == full.spans[:8]
+    assert (cut.ids[8], cut.spans[8]) == (full.ids[-1], (0, 0))
+    exact = ReportTokenizer(whole._tokenizer, SECTIONS, len(full.ids))
+    assert exact(REPORT) == full
+
+
+@pytest.mark.parametrize("odd", ["心 β-blocker ½", "naïve ﬁlm", "a\u0301 \u200b zero", "😀 wide", "[SEP] wide"])
+def test_unknown_characters_do_not_shift_spans(odd: str) -> None:
+    report = Report.from_sections(findings=f"{odd} spine", impression="Worn spine.")
+    words = _words(made_up.tokenizer(), report)
+    assert "".join(words).endswith("spine|Wornspine.|")
+    assert all(0 <= start <= end <= len(report.text) for start, end in made_up.tokenizer()(report).spans)
+
+
+def test_saved_tokenizer_reads_the_same(tmp_path: Path) -> None:
+    made_up.tokenizer().save(tmp_path / "tokenizer.json")
+    loaded = ReportTokenizer.load(tmp_path / "tokenizer.json", sections=SECTIONS, length=64)
+    assert loaded(REPORT) == made_up.tokenizer()(REPORT)
+    assert loaded.pad == 0
+
+
+def test_same_texts_give_the_same_vocabulary(tmp_path: Path) -> None:
+    """In another process too: training that is resumed, or shared among processes, learns the vocabulary again."""
+    made_up.tokenizer().save(tmp_path / "here.json")
+    code = f"from tests import made_up; from pathlib import Path; made_up.tokenizer().save(Path({str(tmp_path)!r}) / 'there.json')"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])
+    assert (tmp_path / "here.json").read_bytes() == (tmp_path / "there.json").read_bytes()

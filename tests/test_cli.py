@@ -1,0 +1,132 @@
+"""The command line as a user meets it, on the embedded model and a small made-up collection."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from lingula.cli.main import app
+from lingula.phantom import generate
+
+runner = CliRunner()
+
+
+def run(*words: str) -> str:
+    result = runner.invoke(app, list(words), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generate(tmp_path_factory.mktemp("phantom"), studies=8, seed=3, long_side=256)
+
+
+@pytest.fixture(scope="module")
+def library(collection: Path) -> Path:
+    """The phantom studies, imported through the command, with one damaged film among them."""
+    victim = sorted((collection / "NLMCXR_dcm").rglob("*.dcm"))[-1]
+    victim.write_bytes(victim.read_bytes()[:5000])
+    path = collection / "library.sqlite"
+    answer = json.loads(run("import", "openi", str(collection), "--library", str(path), "--json"))
+    assert answer["added"] == 8
+    assert [(Path(r["file"]).name, r["code"]) for r in answer["refused"]] == [(victim.name, "truncated")]
+    return path
+
+
+@pytest.fixture(scope="module")
+def film(collection: Path) -> Path:
+    return sorted((collection / "NLMCXR_dcm").rglob("*1001.dcm"))[0]
+
+
+def test_an_import_repeated_adds_nothing(collection: Path, library: Path) -> None:
+    again = json.loads(run("import", "openi", str(collection), "--library", str(library), "--json"))
+    assert (again["added"], again["present"]) == (0, 8)
+    assert json.loads(run("library", "verify", "--library", str(library), "--json")) == {"problems": []}
+
+
+def test_analyze_gives_all_three_answers_and_a_page(film: Path, library: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    words = "FINDINGS: The heart is enlarged. No pleural effusion. IMPRESSION: Cardiomegaly."
+    answer = json.loads(
+        run("analyze", str(film), "--text", words, "--library", str(library), "--html", str(page), "--json")
+    )
+    assert answer["mode"] == "joint"
+    assert answer["disclaimer"].endswith("Not for diagnostic use.")
+    assert len(answer["predictions"]) == 22
+    assert all(0 <= p["probability"] <= 1 for p in answer["predictions"])
+    scores = [(-n["score"], n["study_id"]) for n in answer["neighbours"]]
+    assert len(scores) == 5
+    assert scores == sorted(scores)
+    methods = {e["method"]: e for e in answer["explanations"]}
+    assert set(methods) == {"attention", "gradcam", "integrated_gradients"}
+    shown = {words[t["start"] : t["end"]].lower() for t in methods["integrated_gradients"]["tokens"]}
+    assert "heart" in shown
+    assert "findings" not in shown
+    text = page.read_text()
+    assert "Not for diagnostic use" in text
+    assert "<script" not in text
+
+
+def test_predict_on_text_alone_reads_negation(library: Path) -> None:
+    def effusion(words: str) -> float:
+        predictions = json.loads(run("predict", "--text", words, "--json"))["predictions"]
+        return next(p["probability"] for p in predictions if p["label"] == "pleural_effusion")
+
+    present = effusion("FINDINGS: There is a large left pleural effusion. IMPRESSION: Left pleural effusion.")
+    absent = effusion("FINDINGS: There is no pleural effusion. The lungs are clear. IMPRESSION: Normal chest.")
+    assert present > 2 * absent
+
+
+def test_explain_saves_maps_in_the_films_own_pixels(film: Path, tmp_path: Path) -> None:
+    run("explain", str(film), "--label", "cardiomegaly", "--npz", str(tmp_path / "maps.npz"), "--json")
+    import pydicom
+
+    header = pydicom.dcmread(film, stop_before_pixels=True)
+    maps = np.load(tmp_path / "maps.npz")
+    assert set(maps) == {"attention_0", "gradcam_0", "integrated_gradients_0"}
+    assert {maps[name].shape for name in maps} == {(header.Rows, header.Columns)}
+
+
+def test_a_folder_import_lists_bad_files_and_keeps_good_ones(film: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (folder / "good.dcm").write_bytes(film.read_bytes())
+    (folder / "cut.dcm").write_bytes(film.read_bytes()[:3000])
+    (folder / "empty.png").touch()
+    (folder / "note.pdf").write_bytes(b"%PDF-1.7 not a film")
+    Image.fromarray((np.arange(64 * 80).reshape(80, 64) % 251).astype(np.uint8)).save(folder / "film.png")
+    answer = json.loads(run("import", "files", str(folder), "--library", str(tmp_path / "own.sqlite"), "--json"))
+    assert answer["added"] == 2
+    refused = {Path(r["file"]).name: r["code"] for r in answer["refused"]}
+    assert refused == {"cut.dcm": "truncated", "empty.png": "empty_file", "note.pdf": "not_dicom"}
+
+
+def test_errors_are_short_and_have_a_code(tmp_path: Path) -> None:
+    """Through the real entry point: no traceback, exit code 1, the same code in words and in JSON."""
+    (tmp_path / "x.dcm").write_bytes(b"not a film at all")
+    command = [sys.executable, "-m", "lingula", "predict", str(tmp_path / "x.dcm")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    assert "not_dicom" in told.stderr
+    assert "Traceback" not in told.stderr
+    body = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=False).stdout)
+    assert body["error"]["code"] == "not_dicom"
+
+
+def test_a_library_of_another_model_is_refused(library: Path, film: Path, tmp_path: Path) -> None:
+    from lingula import ModelError
+    from lingula.library import Library
+
+    with Library.create(tmp_path / "other.sqlite", model="other", vocabulary="", labels=(), dimension=256):
+        pass
+    with pytest.raises(ModelError, match="filled by model other") as caught:
+        run("search", str(film), "--library", str(tmp_path / "other.sqlite"))
+    assert caught.value.code == "model_mismatch"

@@ -1,0 +1,90 @@
+"""Losses against values worked out by hand, naive twins and their own properties."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lingula.training.losses import contrastive, focal_bce
+
+NAN = float("nan")
+
+
+def test_focal_at_gamma_zero_is_bce() -> None:
+    logits, targets = torch.randn(7, 5), torch.randint(2, (7, 5)).float()
+    torch.testing.assert_close(focal_bce(logits, targets), F.binary_cross_entropy_with_logits(logits, targets))
+
+
+@pytest.mark.parametrize(
+    ("target", "value"),
+    [
+        (1.0, 0.2**2 * -math.log(0.8)),  # p_t = 0.8: 0.04 * 0.223144 = 0.008926
+        (0.0, 0.8**2 * -math.log(0.2)),  # p_t = 0.2: 0.64 * 1.609438 = 1.030040
+    ],
+)
+def test_focal_by_hand(target: float, value: float) -> None:
+    logit = torch.tensor([[math.log(4)]])  # p = 0.8
+    assert focal_bce(logit, torch.tensor([[target]]), gamma=2.0).item() == pytest.approx(value, rel=1e-5)
+
+
+def test_focal_treats_positives_and_negatives_alike() -> None:
+    logits, targets = torch.randn(6, 4), torch.randint(2, (6, 4)).float()
+    one, other = focal_bce(logits, targets, gamma=1.5), focal_bce(-logits, 1 - targets, gamma=1.5)
+    torch.testing.assert_close(one, other)
+
+
+def test_unknown_labels_teach_nothing() -> None:
+    logits = torch.randn(3, 2, requires_grad=True)
+    targets = torch.tensor([[1.0, NAN], [NAN, NAN], [0.0, 1.0]])
+    focal_bce(logits, targets, gamma=1.0).backward()
+    assert logits.grad is not None
+    assert (logits.grad[targets.isnan()] == 0).all()
+    assert (logits.grad[~targets.isnan()] != 0).all()
+    known = ~targets.isnan()
+    alone = focal_bce(logits.detach()[known], targets[known], gamma=1.0)
+    torch.testing.assert_close(focal_bce(logits.detach(), targets, gamma=1.0), alone)
+    assert focal_bce(logits, torch.full((3, 2), NAN), gamma=1.0).item() == 0
+
+
+def test_focal_gradient_is_finite_where_the_answer_is_certain() -> None:
+    logits = torch.tensor([[80.0, -80.0, 80.0, -80.0]], requires_grad=True)
+    focal_bce(logits, torch.tensor([[1.0, 0.0, 0.0, 1.0]]), gamma=0.5).backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def _unit(*shape: int) -> torch.Tensor:
+    return F.normalize(torch.randn(*shape), dim=-1)
+
+
+SAME = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)
+
+
+def test_contrastive_against_a_double_loop() -> None:
+    one, other, scale = _unit(4, 6), _unit(4, 6), torch.tensor(7.0)
+    total = 0.0
+    for a, b in ((one, other), (other, one)):
+        for i in range(4):
+            scores = [scale.item() * float(a[i] @ b[j]) for j in range(4)]
+            norm = math.log(sum(math.exp(s) for s in scores))
+            positives = [j for j in range(4) if SAME[i, j]]
+            total += sum(norm - scores[j] for j in positives) / len(positives)
+    assert contrastive(one, other, scale, SAME).item() == pytest.approx(total / 8, rel=1e-5)
+
+
+def test_duplicates_attract() -> None:
+    """Rows 0 and 2 are the same text: drawing row 2's partner to row 0 lowers the loss, unless nobody knows of it."""
+    one, other, scale = torch.eye(4), torch.eye(4), torch.tensor(5.0)
+    closer = other.clone()
+    closer[2] = F.normalize(other[2] + 0.5 * one[0], dim=0)
+    assert contrastive(one, closer, scale, SAME) < contrastive(one, other, scale, SAME)
+    eye = torch.eye(4, dtype=torch.bool)
+    assert contrastive(one, closer, scale, eye) > contrastive(one, other, scale, eye)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(3)
