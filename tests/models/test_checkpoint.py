@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -50,12 +49,9 @@ def _code(folder: Path, *, check_golden: bool = False) -> str:
 def test_loaded_is_what_was_saved(checkpoint_folder: Path) -> None:
     one, other = load_checkpoint(checkpoint_folder, check_golden=True), load_checkpoint(checkpoint_folder)
     assert torch.equal(_logits(one), _logits(other))
-    original = made_up.checkpoint  # weights are stored in half precision, and change by no more than that
     saved = made_up.model()
-    for key, tensor in one.model.state_dict().items():
+    for key, tensor in one.model.state_dict().items():  # stored in half precision, and changed by no more than that
         torch.testing.assert_close(tensor, saved.state_dict()[key], atol=1e-3, rtol=1e-3)
-        assert tensor.dtype == saved.state_dict()[key].dtype
-    assert original is made_up.checkpoint
     assert not one.model.training
     assert one.vocabulary.digest == made_up.vocabulary().digest
     assert one.model.architecture == saved.architecture
@@ -186,7 +182,7 @@ def test_description_that_does_not_fit(folder: Path, keys: tuple[str, ...], valu
 
 def test_golden_output_tells_other_weights(folder: Path) -> None:
     tensors = load_file(folder / "weights.safetensors")
-    tensors["text_encoder.to_width.bias"] += 0.25
+    tensors["head.weight"] *= 1.05
     save_file(tensors, folder / "weights.safetensors")
     _sign(folder)
     load_checkpoint(folder)
@@ -260,7 +256,7 @@ def test_real_hostile_files(shared_data: Path, folder: Path) -> None:
 def test_numbers_out_of_range_are_not_hidden_by_half_precision(tmp_path: Path) -> None:
     model = made_up.model()
     with torch.no_grad():
-        model.head.bias[0] = np.float32(1e6)  # more than half precision holds
+        model.head.bias[0] = 1e6  # more than half precision holds
     made = made_up.checkpoint(tmp_path / "sound")
     with pytest.raises(ModelError) as refused:
         Checkpoint(model, made.tokenizer, made.vocabulary, made.calibration, {}).save(tmp_path / "unsound")

@@ -1,9 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+
+from lingula.training.data import StudySet
+from tests import made_up
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> StudySet:
+    """Thirty-two made-up studies."""
+    folder = tmp_path_factory.mktemp("studies")
+    preprocessing = made_up.architecture().preprocessing
+    return StudySet.build(made_up.studies(32), folder, made_up.vocabulary(), preprocessing)

@@ -15,12 +15,11 @@ import numpy.typing as npt
 import torch
 
 from lingula.audit.collision import Collision
-from lingula.labels.vocabulary import Vocabulary
 from lingula.models.calibration import Calibration, fit_calibration
 from lingula.models.checkpoint import Checkpoint
 from lingula.models.study_model import batch_studies
 from lingula.openi.collection import StudyFiles
-from lingula.openi.splits import LabelSeal, Split, SplitName, split_study
+from lingula.openi.splits import Split, SplitName, split_study
 from lingula.study import Study
 
 Array = npt.NDArray[np.float32]
@@ -33,14 +32,15 @@ def checkpoint_collisions(
     """Compare what the checkpoint says of itself, then refit its calibration.
 
     Args:
-        studies: by id, all of the split.
+        studies: by id, at least all of the split.
     """
     trained_on = checkpoint.training.get("split", {}).get("sha256")
     if trained_on != split.digest:
         yield Collision("other_split", (), f"The checkpoint was trained on split {trained_on}, not on {split.digest}.")
         return
     seal, vocabulary = split.labels, checkpoint.vocabulary
-    if seal and seal.vocabulary == vocabulary.name and seal.sha256 != _table(vocabulary, studies):
+    now = split.sealed((split_study(files, vocabulary) for files in studies.values()), vocabulary).labels
+    if seal and now and seal.vocabulary == now.vocabulary and seal.sha256 != now.sha256:
         yield Collision("labels_edited", (), "The checkpoint's vocabulary gives other labels than the sealed split's.")
     declared = checkpoint.training.get("calibrated_on", "validation")
     refitted = calibrated_on(checkpoint, split, studies)
@@ -84,7 +84,3 @@ def report_logits(checkpoint: Checkpoint, files: Sequence[StudyFiles]) -> Array:
         batch = batch_studies(studies, model.architecture.preprocessing, checkpoint.tokenizer)
         found.append(model(batch, ("text",))["text"].logits.numpy())
     return np.concatenate(found)
-
-
-def _table(vocabulary: Vocabulary, studies: Mapping[str, StudyFiles]) -> str:
-    return LabelSeal.of((split_study(files, vocabulary) for files in studies.values()), vocabulary).sha256

@@ -15,7 +15,7 @@ from lingula.openi.collection import Collection
 from lingula.openi.loading import Reader
 from lingula.openi.splits import SPLITS, Split, SplitName, SplitStudy, split_study
 
-if TYPE_CHECKING:  # these import torch, which an audit of the split alone does without
+if TYPE_CHECKING:  # heavy, and an audit of the split alone does without them
     from lingula.library import Library
     from lingula.models.checkpoint import Checkpoint
 

@@ -10,6 +10,7 @@ import typer
 
 from lingula import __version__
 from lingula.cli import ask, collection, demo, train
+from lingula.cli.memory import keep_freed_memory
 from lingula.cli.output import err
 from lingula.errors import LingulaError
 from lingula.study import DISCLAIMER
@@ -43,6 +44,7 @@ def options(
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 refused, 2 wrong usage, 130 interrupted."""
+    keep_freed_memory()
     try:
         app()
     except LingulaError as error:

@@ -62,9 +62,12 @@ class ImageEncoder(nn.Module):
             state = F.interpolate(state, (self.grid, self.grid), mode="bilinear", align_corners=False)
         return state
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """pixels (N, 1, S, S) to patches (N, P, width), row by row, P = grid * grid."""
-        return self.to_width(self.patches(self.features(pixels)).flatten(2).transpose(1, 2))
+    def forward(self, pixels: Tensor, grids: Tensor | None = None) -> Tensor:
+        """pixels (N, 1, S, S) to patches (N, P, width), row by row, P = grid * grid.
+
+        ``grids`` (N, C, grid, grid) stands for ``features(pixels)`` where a caller has them already.
+        """
+        return self.to_width(self.patches(self.features(pixels) if grids is None else grids).flatten(2).transpose(1, 2))
 
 
 def _without_pooling(model_type: str) -> dict[str, Any]:

@@ -210,16 +210,17 @@ class StudyModel(nn.Module):
     def patches(self) -> int:
         return self.architecture.grid**2
 
-    def encode(self, batch: Batch, words: Tensor | None = None) -> Encoded:
+    def encode(self, batch: Batch, words: Tensor | None = None, grids: Tensor | None = None) -> Encoded:
         """Run both encoders once; fusion may then be asked in several modes.
 
-        ``words`` (B, T, hidden) stands for the word embeddings of ``batch.ids`` where a caller wants their gradient.
+        ``words`` (B, T, hidden) stands for the word embeddings of ``batch.ids`` where a caller wants their gradient,
+        ``grids`` (N, C, grid, grid) for the backbone's features of ``batch.pixels`` where a caller has kept them.
         """
         size, patches = len(batch), self.patches
         image = torch.zeros(size, batch.slots, patches, self.architecture.width, device=batch.pixels.device)
         mask = torch.zeros(size, batch.slots, dtype=torch.bool, device=batch.pixels.device)
         if len(batch.pixels):
-            tokens = self.image_encoder(batch.pixels) + self.view_embedding(batch.views)[:, None]
+            tokens = self.image_encoder(batch.pixels, grids) + self.view_embedding(batch.views)[:, None]
             image = image.to(tokens.dtype).index_put((batch.place[:, 0], batch.place[:, 1]), tokens)
             mask = mask.index_put((batch.place[:, 0], batch.place[:, 1]), torch.tensor(True, device=mask.device))
         width = self.architecture.width
@@ -259,7 +260,9 @@ class StudyModel(nn.Module):
         modalities = torch.stack(present).sum(0).clamp(min=1)  # (B,)
         return torch.cat(parts, 1) / modalities[:, None, None]
 
-    def forward(self, batch: Batch, modes: Sequence[Mode] = ("joint",)) -> dict[Mode, Output]:
+    def forward(
+        self, batch: Batch, modes: Sequence[Mode] = ("joint",), grids: Tensor | None = None
+    ) -> dict[Mode, Output]:
         """The answer in each mode; the encoders run once."""
-        encoded = self.encode(batch)
+        encoded = self.encode(batch, grids=grids)
         return {mode: self.fuse(encoded.only(mode)) for mode in modes}

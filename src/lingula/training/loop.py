@@ -24,6 +24,7 @@ from lingula.models.study_model import Batch, StudyModel, collate
 from lingula.models.text import ReportTokenizer, Tokens
 from lingula.study import Mode, SectionName
 from lingula.training.augment import augment
+from lingula.training.bank import FeatureBank
 from lingula.training.data import StudySet
 from lingula.training.losses import contrastive, focal_bce
 
@@ -40,6 +41,7 @@ class Recipe:
         decay: weight decay. ema: decay of the averaged weights, which are the ones kept.
         gamma: of the focal loss. align: weight of the contrastive losses (image-text, image-joint, text-joint).
         drop_view: chance that a study shows only one of its films. drop_section: chance that it loses a report section.
+        frozen: leave the image backbone as it is and compute its features once, for ``copies`` versions of each film.
         monitor: the mode whose macro AUROC on validation decides.
     """
 
@@ -57,6 +59,8 @@ class Recipe:
     align: float = 0.1
     drop_view: float = 0.5
     drop_section: float = 0.3
+    frozen: bool = False
+    copies: int = 2
     monitor: Mode = "image"
     seed: int = 0
 
@@ -99,6 +103,11 @@ class Trainer:
         self.tokens: list[Tokens | None] = [tokenizer(r) if r and not r.is_empty else None for r in data.reports]
         self.keys = torch.from_numpy(data.text_keys())
         trunk = list(model.image_encoder.backbone.parameters())
+        for parameter in trunk:
+            parameter.requires_grad_(not recipe.frozen)
+        self.bank = (
+            FeatureBank(model, data, train, validation, copies=recipe.copies, seed=recipe.seed) if recipe.frozen else None
+        )
         rest = [p for p in model.parameters() if all(p is not t for t in trunk)]
         self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07), device=self.accelerator.device))
         self.optimizer = torch.optim.AdamW(
@@ -165,9 +174,10 @@ class Trainer:
 
     def _step(self, rows: np.ndarray[Any, Any], generator: torch.Generator) -> float:
         recipe = self.recipe
-        batch = self._batch(rows, generator).to(self.accelerator.device)
+        batch, grids = self._batch(rows, generator)
+        batch = batch.to(self.accelerator.device)
         targets = torch.from_numpy(self.data.labels[rows]).to(self.accelerator.device)
-        outputs = self.model(batch, recipe.modes)
+        outputs = self.model(batch, recipe.modes, grids)
         loss = sum(
             (
                 w * focal_bce(outputs[m].logits, targets, gamma=recipe.gamma)
@@ -198,19 +208,25 @@ class Trainer:
         terms = [contrastive(outputs[a].embedding, outputs[b].embedding, scale, same) for a, b in pairs]
         return torch.stack(terms).mean()
 
-    def _batch(self, rows: np.ndarray[Any, Any], generator: torch.Generator) -> Batch:
-        """A training batch: some studies show one film only, some lose a report section, films are augmented."""
-        films, tokens = [], []
+    def _batch(self, rows: np.ndarray[Any, Any], generator: torch.Generator) -> tuple[Batch, Tensor | None]:
+        """A training batch: some studies show one film only, some lose a report section, films are augmented.
+
+        With a frozen trunk the films' features come with it and the pixels are not looked at.
+        """
+        films, tokens, shown = [], [], []
         for row in rows:
             own = self.data.films_of(row) if self.recipe.modes != ("text",) else self.data.films_of(-1)
             if len(own) > 1 and torch.rand((), generator=generator) < self.recipe.drop_view:
                 own = own[torch.randint(len(own), (1,), generator=generator).numpy()]
+            shown += own[:3].tolist()
             films.append([(self.data.films[film], self.data.views[film]) for film in own[:3]])
-            tokens.append(self._some_sections(row, generator))
+            tokens.append(self._some_sections(row, generator) if self.recipe.modes != ("image",) else None)
         bare = self._bare.architecture.preprocessing
         batch = collate(films, tokens, size=bare.size, pad=self.tokenizer.pad)
+        if self.bank is not None:
+            return batch, self.bank.draw(shown, generator).to(self.accelerator.device)
         pixels = augment(batch.pixels.float() / 255, self.recipe.size, generator) if len(batch.pixels) else batch.pixels
-        return Batch(
+        moved = Batch(
             (pixels - bare.mean) / bare.std,
             batch.place,
             batch.views,
@@ -219,6 +235,7 @@ class Trainer:
             batch.token_mask,
             batch.word_mask,
         )
+        return moved, None
 
     def _some_sections(self, row: int, generator: torch.Generator) -> Tokens | None:
         report = self.data.reports[row]
@@ -232,7 +249,7 @@ class Trainer:
     def validate(self, mode: Mode) -> float:
         """Macro AUROC of the averaged weights on the validation rows, over the labels with 5 positives; where there are
         too few studies for that, over all that can be measured; 0.5 where none can."""
-        logits = predict_set(self.average, self.data, self.validation_rows, self.tokens, self.tokenizer.pad, mode)
+        logits = predict_set(self.average, self.data, self.validation_rows, self.tokens, self.tokenizer.pad, mode, self.bank)
         targets = self.data.labels[self.validation_rows]
         values = auroc(logits, targets)
         for some in (values[supported(targets, 5)], values):
@@ -282,6 +299,7 @@ def predict_set(
     tokens: list[Tokens | None],
     pad: int,
     mode: Mode,
+    bank: FeatureBank | None = None,
     batch: int = 32,
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Logits (len(rows), L) of prepared studies, all their films, without augmentation."""
@@ -295,7 +313,9 @@ def predict_set(
         pixels = (made.pixels.float() / 255 - preprocessing.mean) / preprocessing.std
         made = Batch(pixels, made.place, made.views, made.slots, made.ids, made.token_mask, made.word_mask)
         device = next(model.parameters()).device
-        found.append(model(made.to(device), (mode,))[mode].logits.cpu().numpy())
+        shown = [int(film) for r in part for film in data.films_of(r)]
+        grids = bank.plain(shown).to(device) if bank is not None and mode != "text" else None
+        found.append(model(made.to(device), (mode,), grids)[mode].logits.cpu().numpy())
     return np.concatenate(found)
 
 

@@ -1,0 +1,60 @@
+"""Attention as evidence, on its own: what it sums to and what it never touches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lingula.explain.attention import attention
+from lingula.explain.question import Question
+from lingula.models.checkpoint import Checkpoint
+from lingula.study import Mode, Study
+from tests import made_up
+
+TWO_FILMS = made_up.study(0)
+LABEL = "cardiomegaly"
+
+
+@pytest.mark.parametrize("mode", ["image", "text", "joint"])
+def test_sums_and_zeros(checkpoint: Checkpoint, mode: Mode) -> None:
+    question = Question.ask(checkpoint, TWO_FILMS, LABEL, mode)
+    patches, words = attention(question)
+    assert patches.shape == (0 if mode == "text" else 2, 64)
+    assert words.shape == (0 if mode == "image" else len(question.spans),)
+    if mode != "text":
+        assert (patches > 0).all()
+        assert patches.sum().item() == pytest.approx(1, abs=1e-5)
+    if mode != "image":
+        special = torch.tensor([end == start for start, end in question.spans])
+        assert (words[special] == 0).all()
+        assert (words[~special] > 0).all()
+        assert words.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_readers_who_speak_for_the_label_are_heard(checkpoint: Checkpoint) -> None:
+    """A naive twin: each reader's row of attention, weighed by its own positive part of the label's logit."""
+    question = Question.ask(checkpoint, TWO_FILMS, LABEL, "joint")
+    patches, words = attention(question)
+    model = checkpoint.model
+    with torch.no_grad():
+        fused = question.forward(question.pixels, question.words).fused
+        voices = (model.contributions(fused)[0] @ model.head.weight[question.label]).clamp(min=0).tolist()
+    images = fused.image.shape[1]
+    expected_patches, expected_words = torch.zeros(images), torch.zeros(fused.text.shape[1])
+    for reader, voice in enumerate(voices):
+        if reader < images:
+            expected_words += voice * fused.image_to_text[-1][0, :, reader].mean(0)
+        else:
+            expected_patches += voice * fused.text_to_image[-1][0, :, reader - images].mean(0)
+    expected_patches, expected_words = expected_patches[1:], expected_words[1:]
+    torch.testing.assert_close(patches.flatten(), expected_patches / expected_patches.sum(), atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(words, expected_words / expected_words.sum(), atol=1e-6, rtol=1e-4)
+
+
+def test_without_a_report_the_films_are_still_read(checkpoint: Checkpoint) -> None:
+    patches, words = attention(Question.ask(checkpoint, TWO_FILMS.image_only(), LABEL, "image"))
+    assert words.shape == (0,)
+    assert patches.sum().item() == pytest.approx(1, abs=1e-5)
+    patches, words = attention(Question.ask(checkpoint, Study("t", (), TWO_FILMS.report), LABEL, "text"))
+    assert patches.shape == (0, 64)
+    assert words.sum().item() == pytest.approx(1, abs=1e-5)

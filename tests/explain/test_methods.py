@@ -1,0 +1,183 @@
+"""Evidence from every method: in the asker's coordinates, for the label named, leaving the model as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lingula.errors import InputError
+from lingula.explain import METHODS, explain
+from lingula.explain.gradcam import gradcam
+from lingula.explain.gradients import integrated_gradients
+from lingula.explain.question import Question
+from lingula.models.checkpoint import Checkpoint
+from lingula.study import Explanation, Mode, Report, Study
+from tests import made_up
+
+TALL, WIDE = made_up.film(1, (150, 90)), made_up.film(2, (50, 81), "lateral")
+REPORT = Report.from_sections(findings="Fluid blunts the left angle.", impression="Worn spine.", indication="Cough.")
+STUDY = Study("S", (TALL, WIDE), REPORT)
+LABEL = "pleural_effusion"
+
+
+def _by_method(answers: tuple[Explanation, ...]) -> dict[str, Explanation]:
+    return {answer.method: answer for answer in answers}
+
+
+def test_every_method_answers_in_the_asker_s_coordinates(checkpoint: Checkpoint) -> None:
+    answers = explain(checkpoint, STUDY, LABEL)
+    assert tuple(answer.method for answer in answers) == METHODS
+    for answer in answers:
+        assert answer.label == LABEL
+        assert [heat.shape for heat in answer.maps] == [(150, 90), (50, 81)]
+        assert all(heat.dtype == np.float32 and np.isfinite(heat).all() for heat in answer.maps)
+        assert any(heat.max() > heat.min() for heat in answer.maps)
+        assert answer.signed == (answer.method == "integrated_gradients")
+        assert (answer.completeness_error is not None) == answer.signed
+        if not answer.signed:
+            assert all(heat.min() >= 0 for heat in answer.maps)
+        if answer.method == "gradcam":
+            assert answer.tokens == ()
+            continue
+        spans = [(token.start, token.end) for token in answer.tokens]
+        covered = "".join(REPORT.text[start:end] for start, end in spans)
+        assert covered == "Fluidbluntstheleftangle.Wornspine.Cough."
+        assert all(end > start for start, end in spans)
+        assert all(np.isfinite(token.score) for token in answer.tokens)
+
+
+@pytest.mark.parametrize(
+    ("study", "mode", "methods", "maps", "has_tokens"),
+    [
+        (STUDY.image_only(), None, METHODS, 2, False),
+        (STUDY.text_only(), None, ("attention", "integrated_gradients"), 0, True),
+        (STUDY, "image", METHODS, 2, False),
+        (STUDY, "text", ("attention", "integrated_gradients"), 0, True),
+    ],
+    ids=["no report", "no film", "image mode", "text mode"],
+)
+def test_only_what_is_read_is_explained(
+    checkpoint: Checkpoint, study: Study, mode: Mode | None, methods: tuple[str, ...], maps: int, has_tokens: bool
+) -> None:
+    answers = explain(checkpoint, study, LABEL, mode=mode)
+    assert tuple(answer.method for answer in answers) == methods
+    for answer in answers:
+        assert len(answer.maps) == maps
+        assert bool(answer.tokens) == (has_tokens and answer.method != "gradcam")
+
+
+def test_a_mode_is_explained_as_if_it_were_all_there_is(checkpoint: Checkpoint) -> None:
+    hidden = _by_method(explain(checkpoint, STUDY, LABEL, mode="image"))
+    absent = _by_method(explain(checkpoint, STUDY.image_only(), LABEL))
+    for method in METHODS:
+        for one, other in zip(hidden[method].maps, absent[method].maps, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_two_labels_have_two_answers(checkpoint: Checkpoint) -> None:
+    one, other = (_by_method(explain(checkpoint, STUDY, label)) for label in (LABEL, "cardiomegaly"))
+    for method in METHODS:
+        assert not np.allclose(one[method].maps[0], other[method].maps[0], rtol=1e-3)
+
+
+def test_each_film_has_its_own_map(checkpoint: Checkpoint) -> None:
+    """The second map is the second film's: other pixels there change it, in its own shape, whatever the first shows."""
+    other = replace(STUDY, radiographs=(TALL, made_up.film(7, (64, 40), "lateral", bright=True)))
+    swapped = replace(STUDY, radiographs=(WIDE, TALL))
+    one, two, three = (_by_method(explain(checkpoint, study, LABEL)) for study in (STUDY, other, swapped))
+    for method in METHODS:
+        assert [heat.shape for heat in two[method].maps] == [(150, 90), (64, 40)]
+        assert not np.allclose(one[method].maps[1][:50, :40], two[method].maps[1][:50, :40], rtol=1e-3)
+        for film in (0, 1):
+            scale = np.abs(one[method].maps[film]).max()
+            np.testing.assert_allclose(one[method].maps[film], three[method].maps[1 - film], atol=1e-3 * scale)
+
+
+def test_gradcam_against_its_definition(checkpoint: Checkpoint) -> None:
+    """Selvaraju et al. 2017, eq. 1 and 2, by hand on the patch grid."""
+    question = Question.ask(checkpoint, STUDY, LABEL, "joint")
+    model = checkpoint.model
+    kept: list[torch.Tensor] = []
+    handle = model.image_encoder.patches.register_forward_hook(lambda _, __, output: kept.append(output))
+    logit = question.logit(question.pixels, question.words)[0]
+    handle.remove()
+    (gradient,) = torch.autograd.grad(logit, kept[0])
+    expected = (gradient.mean((2, 3), keepdim=True) * kept[0]).sum(1).clamp(min=0).detach()
+    torch.testing.assert_close(gradcam(question), expected)
+    assert expected.shape == (2, 8, 8)
+    assert expected.max() > 0
+
+
+@pytest.mark.parametrize("mode", ["image", "text", "joint"])
+def test_integrated_gradients_are_complete(checkpoint: Checkpoint, mode: Mode) -> None:
+    question = Question.ask(checkpoint, STUDY, LABEL, mode)
+    errors = []
+    for steps in (2, 8, 64):
+        pixels, words, error = integrated_gradients(question, steps)
+        errors.append(error)
+        assert pixels.shape == (2, 64, 64)
+        special = torch.tensor([end == start for start, end in question.spans])
+        assert (words[special] == 0).all()
+        assert (words == 0).all() == (mode == "image")
+        assert (pixels == 0).all() == (mode == "text")
+    assert errors[2] < 0.05
+    assert errors[2] < errors[0]
+
+
+def test_integrated_gradients_keep_their_sum_in_film_pixels(checkpoint: Checkpoint) -> None:
+    """The shares of a film are thinned when it is enlarged: map and words together still add up to the change."""
+    big = Study("big", (made_up.film(1, (300, 210)),), REPORT)
+    question = Question.ask(checkpoint, big, LABEL, "joint")
+    pixels, words, _ = integrated_gradients(question)
+    answer = _by_method(explain(checkpoint, big, LABEL))["integrated_gradients"]
+    assert answer.maps[0].sum() == pytest.approx(pixels.sum().item(), abs=0.03 * pixels.abs().sum().item())
+    assert sum(token.score for token in answer.tokens) == pytest.approx(words.sum().item(), rel=1e-4)
+
+
+def _state(checkpoint: Checkpoint) -> list[object]:
+    model = checkpoint.model
+    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()]
+    return [
+        [module.training for module in model.modules()],
+        [(parameter.requires_grad, parameter.grad is None) for parameter in model.parameters()],
+        hooks,
+        torch.is_grad_enabled(),
+        torch.get_rng_state().tolist(),
+    ]
+
+
+def test_the_model_is_left_as_it_was(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _state(checkpoint)
+    explain(checkpoint, STUDY, LABEL)
+    assert _state(checkpoint) == before
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("broken on purpose")
+
+    for module, method in (("fusion", "forward"), ("head", "forward")):
+        with monkeypatch.context() as broken:
+            broken.setattr(getattr(checkpoint.model, module), method, fail)
+            for name in METHODS:
+                with pytest.raises(RuntimeError, match="on purpose"):
+                    explain(checkpoint, STUDY, LABEL, methods=[name])
+                assert _state(checkpoint) == before
+
+
+def test_same_question_same_answer_under_no_grad(checkpoint: Checkpoint) -> None:
+    one = _by_method(explain(checkpoint, STUDY, LABEL))
+    with torch.no_grad():
+        other = _by_method(explain(checkpoint, STUDY, LABEL))
+    for method in METHODS:
+        np.testing.assert_array_equal(one[method].maps[0], other[method].maps[0])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"label": "cough"}, {"methods": ["guess"]}, {"mode": "text", "study": STUDY.image_only()}], ids=str
+)
+def test_what_cannot_be_explained_is_refused(checkpoint: Checkpoint, wrong: dict[str, object]) -> None:
+    with pytest.raises(InputError) as refused:
+        explain(checkpoint, **{"study": STUDY, "label": LABEL, **wrong})  # type: ignore[arg-type]
+    assert refused.value.code == "bad_request"

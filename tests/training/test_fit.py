@@ -1,0 +1,144 @@
+"""From studies to a checkpoint: repeatable, resumable, on one process or two."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lingula.errors import InputError
+from lingula.labels.vocabulary import Vocabulary
+from lingula.models.checkpoint import Checkpoint, load_checkpoint
+from lingula.models.study_model import Architecture
+from lingula.openi.splits import Split
+from lingula.training.data import StudySet
+from lingula.training.fit import Preset, Progress, train_checkpoint
+from tests import made_up
+
+ROOT = Path(__file__).resolve().parents[2]
+IDS = tuple(f"S{number}" for number in range(32))
+SPLIT = Split("made up", 0, IDS[:20], IDS[20:30], IDS[30:])
+
+
+def _train(data: StudySet, folder: Path, **options: object) -> Checkpoint:
+    run = folder / "run"
+    return train_checkpoint(
+        made_up.preset(), data, SPLIT, folder / "model", vocabulary=made_up.vocabulary(), run=run, note="Made up.", **options
+    )
+
+
+@pytest.mark.parametrize("name", ["compact", "tiny"])
+def test_shipped_presets_are_whole(name: str) -> None:
+    preset = Preset.load(name)
+    architecture = Architecture.from_json({**preset.architecture, "labels": 22})
+    assert architecture.dimension % architecture.heads == 0
+    assert architecture.tokens <= architecture.text["max_position_embeddings"]
+    assert preset.stages
+    for recipe in preset.stages:
+        assert recipe.monitor in recipe.modes
+        assert len(recipe.weights) == len(recipe.modes)
+        assert recipe.size <= architecture.preprocessing.size
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(InputError) as refused:
+        Preset.load("enormous")
+    assert refused.value.code == "not_found"
+
+
+class _Killed(Exception):
+    pass
+
+
+def test_checkpoint_is_the_same_however_it_was_reached(data: StudySet, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    whole = _train(data, tmp_path / "whole", progress=told.append)
+    assert [(p.stage, p.epoch_done.epoch) for p in told if p.epoch_done] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+    def kill(at: Progress) -> None:
+        if (at.stage, at.epoch, at.step) == (1, 1, 1):
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        _train(data, tmp_path / "parts", progress=kill)
+    resumed = _train(data, tmp_path / "parts")
+    assert resumed.fingerprint == whole.fingerprint
+    assert load_checkpoint(tmp_path / "parts" / "model", check_golden=True).fingerprint == whole.fingerprint
+    assert whole.training["studies"] == {"train": 20, "validation": 10}
+    assert whole.training["split"] == {"name": "made up", "sha256": SPLIT.digest}
+    assert whole.training["data"] == "Made up."
+    assert set(whole.training["validation_auroc"]) == {"stage0", "stage1"}
+    assert np.isfinite(whole.calibration["joint"].threshold).all()
+
+
+def test_a_study_set_that_does_not_fit_is_refused(data: StudySet, tmp_path: Path) -> None:
+    large = replace(made_up.architecture().preprocessing, size=96)
+    with pytest.raises(InputError, match="96 px"):
+        _train(StudySet.build(made_up.studies(32), tmp_path / "large", made_up.vocabulary(), large), tmp_path)
+    other = Vocabulary.from_json({**made_up.vocabulary().to_json(), "labels": made_up.vocabulary().to_json()["labels"][:3]})
+    with pytest.raises(InputError, match="3 labels"):
+        _train(StudySet.build(made_up.studies(32), tmp_path / "few", other, made_up.architecture().preprocessing), tmp_path)
+    with pytest.raises(InputError, match="training"):
+        train_checkpoint(
+            made_up.preset(),
+            data,
+            Split("other", 0, ("X1",), ("X2",), ("X3",)),
+            tmp_path / "model",
+            vocabulary=made_up.vocabulary(),
+            run=tmp_path / "run",
+        )
+
+
+WORKER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from lingula.openi.splits import Split
+from lingula.training.data import StudySet
+from lingula.training.fit import train_checkpoint
+from tests import made_up
+
+data, folder = StudySet.load(Path(sys.argv[1])), Path(sys.argv[2])
+ids = data.ids
+split = Split("made up", 0, ids[:16], ids[16:22], ids[22:])
+once = tuple(replace(recipe, epochs=1) for recipe in made_up.preset().stages)
+made = train_checkpoint(
+    replace(made_up.preset(), stages=once), data, split, folder / "model", vocabulary=made_up.vocabulary(), run=folder / "run", note="Made up."
+)
+print("fingerprint", made.fingerprint, flush=True)
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_make_one_checkpoint(data: StudySet, tmp_path: Path) -> None:
+    """Both stages, the text-only one too, over gloo on the CPU: both processes end with the same sound checkpoint."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    films = Path(str(data.films.filename)).parent
+    workers = []
+    for rank in ("0", "1"):
+        environment = os.environ | {
+            "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        command = [sys.executable, "-c", WORKER, str(films), str(tmp_path)]
+        workers.append(
+            subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
+    try:
+        answers = [worker.communicate(timeout=240) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert [worker.returncode for worker in workers] == [0, 0], answers
+    fingerprint = load_checkpoint(tmp_path / "model", check_golden=True).fingerprint
+    assert [said.strip() for said, _ in answers] == [f"fingerprint {fingerprint}"] * 2

@@ -1,0 +1,126 @@
+"""Training that is stopped and resumed, or shared among processes, ends where training in one go ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lingula.errors import InputError
+from lingula.models.study_model import StudyModel
+from lingula.training.data import StudySet
+from lingula.training.loop import Recipe, Trainer
+from tests import made_up
+
+RECIPE = Recipe(epochs=2, batch=8, size=64, rate=3e-3, trunk_rate=3e-3, ema=0.5, drop_view=0.5, align=0.1, monitor="joint")
+TRAIN, VALIDATION = np.arange(20), np.arange(20, 32)
+
+
+def _trainer(data: StudySet, run: Path, recipe: Recipe = RECIPE, *, seed: int = 0) -> Trainer:
+    torch.manual_seed(seed)
+    return Trainer(StudyModel(made_up.architecture()), made_up.tokenizer(), data, TRAIN, VALIDATION, recipe, run)
+
+
+def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_resumed_is_the_same_to_the_last_bit(data: StudySet, tmp_path: Path) -> None:
+    whole = _trainer(data, tmp_path / "whole")
+    epochs = list(whole.fit())
+    stopped = _trainer(data, tmp_path / "parts").fit()
+    first = next(stopped)
+    stopped.close()  # killed after an epoch
+    resumed = _trainer(data, tmp_path / "parts", seed=99)  # whatever it starts from
+    rest = list(resumed.fit())
+    assert [first, *rest] == epochs
+    assert _same(whole.model.state_dict(), resumed.model.state_dict())
+    assert _same(whole.best_model().state_dict(), resumed.best_model().state_dict())
+    assert torch.equal(whole.scale, resumed.scale)
+    assert whole.scale.item() != pytest.approx(np.log(1 / 0.07), abs=1e-6)  # the temperature is trained
+    again = _trainer(data, tmp_path / "parts")
+    assert list(again.fit()) == []
+    assert again.best == resumed.best
+
+
+def test_every_weight_learns(data: StudySet, tmp_path: Path) -> None:
+    """All three modes and the alignment reach every parameter; the averaged weights follow at a distance."""
+    trainer = _trainer(data, tmp_path, replace(RECIPE, epochs=1))
+    before = {key: tensor.clone() for key, tensor in trainer.model.state_dict().items()}
+    list(trainer.fit())
+    assert [key for key, p in trainer.model.named_parameters() if torch.equal(p, before[key])] == []
+    averaged = trainer.average.state_dict()
+    assert not _same(averaged, before)
+    assert not _same(averaged, trainer.model.state_dict())
+
+
+def _scripted(monkeypatch: pytest.MonkeyPatch, trainer: Trainer, figures: list[float]) -> None:
+    """Let validation say these figures, one an epoch."""
+    told: Iterator[float] = iter(figures)
+    monkeypatch.setattr(trainer, "validate", lambda mode: next(told))
+
+
+def test_the_best_epoch_is_kept_and_patience_ends(
+    data: StudySet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(RECIPE, epochs=9, patience=2, modes=("text",), weights=(1.0,), monitor="text", align=0.0)
+    trainer = _trainer(data, tmp_path, recipe)
+    _scripted(monkeypatch, trainer, [0.6, 0.7, 0.7, 0.65])
+    averages, found = [], []
+    for epoch in trainer.fit():
+        found.append((epoch.epoch, epoch.auroc["text"], epoch.best))
+        averages.append({key: tensor.clone() for key, tensor in trainer.average.state_dict().items()})
+    assert found == [(0, 0.6, True), (1, 0.7, True), (2, 0.7, False), (3, 0.65, False)]
+    assert _same(load_file(tmp_path / "best.safetensors"), averages[1])
+    assert _same(trainer.best_model().state_dict(), averages[1])
+    assert trainer.best == 0.7
+    resumed = _trainer(data, tmp_path, recipe)
+    assert list(resumed.fit()) == []  # it had stopped, and stays so
+
+
+def test_another_recipe_does_not_go_on_from_this_run(data: StudySet, tmp_path: Path) -> None:
+    next(_trainer(data, tmp_path).fit())
+    with pytest.raises(InputError) as refused:
+        next(_trainer(data, tmp_path, replace(RECIPE, rate=1e-3)).fit())
+    assert refused.value.code == "bad_request"
+
+
+def test_few_validation_studies_are_measured_as_far_as_they_can_be(data: StudySet, tmp_path: Path) -> None:
+    trainer = _trainer(data, tmp_path)
+    assert 0 <= trainer.validate("text") <= 1
+    trainer.validation_rows = np.array([20, 21, 22])  # a label or two with one positive
+    assert 0 <= trainer.validate("text") <= 1
+    trainer.validation_rows = np.array([20])
+    assert trainer.validate("text") == 0.5
+
+
+def test_training_batches(data: StudySet, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = np.arange(0, 30, 3)  # all with two films
+    always = _trainer(data, tmp_path, replace(RECIPE, drop_view=1.0, drop_section=1.0, size=48))
+    batch = always._batch(rows, generator)
+    assert batch.pixels.shape == (10, 1, 48, 48)
+    assert batch.place[:, 0].tolist() == list(range(10))
+    assert set(batch.views.tolist()) == {0, 1}  # either of the two
+    never = _trainer(data, tmp_path, replace(RECIPE, drop_view=0.0, drop_section=0.0))
+    full = never._batch(rows, generator)
+    assert full.place.tolist() == [[row, slot] for row in range(10) for slot in range(2)]
+    assert full.pixels.min() >= -1  # (0 - 0.5) / 0.5
+    assert full.pixels.max() <= 1
+    assert (batch.token_mask.sum(1) <= full.token_mask.sum(1)).all()
+    assert (batch.token_mask.sum(1) < full.token_mask.sum(1)).any()
+    assert batch.word_mask.any(1).all()
+    text = _trainer(data, tmp_path, replace(RECIPE, modes=("text",), weights=(1.0,)))._batch(rows, generator)
+    assert len(text.pixels) == 0
+
+
+def test_it_learns(data: StudySet, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=12, batch=8, modes=("text",), weights=(1.0,), rate=1e-2, align=0, monitor="text", ema=0.5)
+    auroc: list[dict[str, Any]] = [epoch.auroc for epoch in _trainer(data, tmp_path, recipe).fit()]
+    assert max(figures["text"] for figures in auroc) > 0.95
