@@ -3,8 +3,8 @@
     python benchmarks/label_agreement.py NLMCXR_reports.tgz
 
 Cohen's kappa (1960) for each label of ``openi22``, with 95 % bootstrap intervals over studies. The reader says a label
-when the report asserts it as present now; it says ``normal`` when it reads no other label as present or uncertain.
-Disagreements are sampled by study id; ``docs/labels.md`` explains them.
+when findings or impression assert it as present now; it says ``normal`` when it reads no other label as present or
+uncertain. Disagreements are sampled by study id; ``docs/labels.md`` explains them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from machine import write_result
 
 from lingula.labels import Vocabulary, polarity, read_assertions
 from lingula.openi import scan
 from lingula.openi.splits import Split
+from lingula.study import Report
+from machine import write_result
 
 Flags = npt.NDArray[np.bool_]
 SAMPLE, RESAMPLES = 5, 2000
@@ -49,7 +50,10 @@ def read(archive: Path, split: Split, vocabulary: Vocabulary) -> tuple[list[str]
         labels = vocabulary.encode(files.report.terms)
         if files.study_id not in train or np.isnan(labels).any():
             continue
-        said = [polarity(read_assertions(files.report.report), code) for code in vocabulary.codes]
+        told = files.report.report
+        report = Report.from_sections(findings=told.section("findings"), impression=told.section("impression"))
+        assertions = read_assertions(report)
+        said = [polarity(assertions, code) for code in vocabulary.codes]
         ids.append(files.study_id)
         coded.append(labels > 0)
         present.append([each == "present" for each in said])

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests import made_up
 
 from lingula.analysis import analyze, available_modes, embed, leading_label, predict, search
 from lingula.errors import InputError, ModelError
@@ -18,7 +19,6 @@ from lingula.library import Library
 from lingula.models.checkpoint import MODES, Checkpoint
 from lingula.models.study_model import batch_studies
 from lingula.study import Mode, Prediction, Report, Study
-from tests import made_up
 
 STUDIES = (*made_up.studies(10), Study("text", (), made_up.study(3).report), Study("image", (made_up.film(5),)))
 
@@ -71,7 +71,9 @@ def test_a_search_is_the_cosine_ranking(checkpoint: Checkpoint, library: Library
     assert [n.rank for n in found] == [1, 2, 3, 4]
     assert [n.score for n in found] == pytest.approx([scores[name] for name in ranked[:4]], abs=1e-4)
     assert {n.study_id for n in found[:2]} <= set(ranked[:3])
-    assert found[0].labels == checkpoint.vocabulary.present(next(s for s in STUDIES if s.study_id == found[0].study_id).terms)
+    assert found[0].labels == checkpoint.vocabulary.present(
+        next(s for s in STUDIES if s.study_id == found[0].study_id).terms
+    )
 
 
 def test_search_across_modes_and_with_exclusions(checkpoint: Checkpoint, library: Library) -> None:

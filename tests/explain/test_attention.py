@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests import made_up
 
 from lingula.explain.attention import attention
 from lingula.explain.question import Question
 from lingula.models.checkpoint import Checkpoint
 from lingula.study import Mode, Study
-from tests import made_up
 
 TWO_FILMS = made_up.study(0)
 LABEL = "cardiomegaly"
@@ -31,24 +31,24 @@ def test_sums_and_zeros(checkpoint: Checkpoint, mode: Mode) -> None:
         assert words.sum().item() == pytest.approx(1, abs=1e-5)
 
 
-def test_readers_who_speak_for_the_label_are_heard(checkpoint: Checkpoint) -> None:
-    """A naive twin: each reader's row of attention, weighed by its own positive part of the label's logit."""
-    question = Question.ask(checkpoint, TWO_FILMS, LABEL, "joint")
-    patches, words = attention(question)
+@pytest.mark.parametrize("label", made_up.vocabulary().codes)
+def test_readers_who_speak_for_the_label_are_heard(checkpoint: Checkpoint, label: str) -> None:
+    """A naive twin: each reader's row of attention, weighed by the positive part of what it adds to the label's logit;
+    all alike where no reader adds anything."""
+    question = Question.ask(checkpoint, TWO_FILMS, label, "joint")
     model = checkpoint.model
     with torch.no_grad():
         fused = question.forward(question.pixels, question.words).fused
-        voices = (model.contributions(fused)[0] @ model.head.weight[question.label]).clamp(min=0).tolist()
+        voices = (model.contributions(fused)[0] @ model.head.weight[question.label]).clamp(min=0)
     images = fused.image.shape[1]
-    expected_patches, expected_words = torch.zeros(images), torch.zeros(fused.text.shape[1])
-    for reader, voice in enumerate(voices):
-        if reader < images:
-            expected_words += voice * fused.image_to_text[-1][0, :, reader].mean(0)
-        else:
-            expected_patches += voice * fused.text_to_image[-1][0, :, reader - images].mean(0)
-    expected_patches, expected_words = expected_patches[1:], expected_words[1:]
-    torch.testing.assert_close(patches.flatten(), expected_patches / expected_patches.sum(), atol=1e-6, rtol=1e-4)
-    torch.testing.assert_close(words, expected_words / expected_words.sum(), atol=1e-6, rtol=1e-4)
+    for found, attended, voice, mask in (
+        (attention(question)[0].flatten(), fused.text_to_image[-1], voices[images:], fused.text_mask[0]),
+        (attention(question)[1], fused.image_to_text[-1], voices[:images], fused.image_mask[0]),
+    ):
+        expected = torch.zeros(attended.shape[-1])
+        for reader, loud in enumerate(voice.tolist() if voice.any() else mask.tolist()):
+            expected += loud * attended[0, :, reader].mean(0)
+        torch.testing.assert_close(found, expected[1:] / expected[1:].sum(), atol=1e-6, rtol=1e-4)
 
 
 def test_without_a_report_the_films_are_still_read(checkpoint: Checkpoint) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests import made_up
 
 from lingula.errors import InputError
 from lingula.explain import METHODS, explain
@@ -15,7 +16,6 @@ from lingula.explain.gradients import integrated_gradients
 from lingula.explain.question import Question
 from lingula.models.checkpoint import Checkpoint
 from lingula.study import Explanation, Mode, Report, Study
-from tests import made_up
 
 TALL, WIDE = made_up.film(1, (150, 90)), made_up.film(2, (50, 81), "lateral")
 REPORT = Report.from_sections(findings="Fluid blunts the left angle.", impression="Worn spine.", indication="Cough.")

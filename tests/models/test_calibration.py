@@ -82,9 +82,14 @@ def test_abstains_on_a_tenth_and_still_calls_a_rare_label() -> None:
 
 
 def test_the_only_call_is_not_abstained_away() -> None:
-    logits = np.array([[-3.0], [-2.0], [-2.5], [-2.2], [4.0], [3.9]], np.float32)
-    fitted = fit_calibration(logits, np.array([[0], [0], [0], [0], [1], [1]], np.float32))
-    assert fitted.decide(fitted.probabilities(logits[4])) == ("present",)
+    """One positive on top, the other below every negative: the best cut calls one study, which must stay called."""
+    logits = np.concatenate([[4.0], np.linspace(-2, -1, 20), [-5.0]]).astype(np.float32)[:, None]
+    targets = np.zeros((22, 1), np.float32)
+    targets[[0, -1]] = 1
+    fitted = fit_calibration(logits, targets)
+    decisions = [fitted.decide(row)[0] for row in fitted.probabilities(logits)]
+    assert decisions[0] == "present"
+    assert "present" not in decisions[1:]
 
 
 def test_a_label_with_one_positive_stays_as_the_model_says() -> None:
@@ -101,4 +106,6 @@ def test_json_and_extremes() -> None:
     back = Calibration.from_json(json.loads(json.dumps(made.to_json())))
     for name in ("scale", "shift", "threshold", "unsure_from", "unsure_to"):
         np.testing.assert_allclose(getattr(back, name), getattr(made, name), atol=1e-6)
-    np.testing.assert_array_equal(Calibration.identity(2).probabilities(np.array([-1e4, 1e4], np.float32)).round(6), [0, 1])
+    np.testing.assert_array_equal(
+        Calibration.identity(2).probabilities(np.array([-1e4, 1e4], np.float32)).round(6), [0, 1]
+    )

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests import made_up
 
 from lingula.errors import LibraryError, ModelError
 from lingula.library import Library
 from lingula.models.checkpoint import FILES, MODES, Checkpoint, load_checkpoint, load_weights
 from lingula.models.study_model import batch_studies
-from tests import made_up
 
 
 def _logits(checkpoint: Checkpoint) -> torch.Tensor:
@@ -147,7 +147,9 @@ def _changed(folder: Path, name: str, *keys: str | int, value: object) -> None:
     _sign(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"architecture": 1}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"architecture": 1}']
+)
 @pytest.mark.parametrize("name", ["model.json", "tokenizer.json"])
 def test_garbage_description(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)

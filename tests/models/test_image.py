@@ -1,4 +1,4 @@
-"""Backbones of three families give the same grid, row by row; convolutions folded with their norms stay the same map."""
+"""Backbones of three families give the same grid, row by row; folding a convolution with its norm keeps the map."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def _mobilenet() -> nn.Module:
     backbone = build_backbone(MOBILENET, add_pooling_layer=False)
     for layer in backbone.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            for tensor, low, high in (
-                (layer.running_mean, -0.5, 0.5), (layer.running_var, 0.5, 2), (layer.weight, 0.5, 1.5), (layer.bias, -0.5, 0.5)
-            ):  # fmt: skip
-                nn.init.uniform_(tensor, low, high)
+            for tensor in (layer.running_mean, layer.bias):
+                nn.init.uniform_(tensor, -0.5, 0.5)
+            for tensor in (layer.running_var, layer.weight):
+                nn.init.uniform_(tensor, 0.5, 2)
     return backbone.eval()
 
 
@@ -114,6 +114,6 @@ def test_wrong_trunk_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     assert refused.value.code == "model_bad_file"
     for key, tensor in encoder.state_dict().items():
         torch.testing.assert_close(tensor, before[key], atol=0, rtol=0)
+    _trunk(path, encoder)
     with pytest.raises(ModelError, match="fold"):
-        _trunk(path, encoder)
         load_trunk(ImageEncoder(MOBILENET, 8, grid=2), path)

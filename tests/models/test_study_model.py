@@ -68,7 +68,7 @@ def test_views_and_films_matter_their_order_does_not() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_attention_is_spent_on_films_and_words_alone(mode: Mode) -> None:
-    """Rows sum to 1; padding, special tokens and absent films get exactly 0, so does the stand-in of what is present."""
+    """Rows sum to 1; padding, special tokens and absent films get exactly 0, like the stand-in where none is needed."""
     fused = _answer(*MIXED, mode=mode).fused
     batch, patches = _batch(*MIXED), MODEL.patches
     words = batch.word_mask if mode != "image" else batch.word_mask[:, :0]  # (B, T)

@@ -7,22 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from tests import made_up
 
 from lingula.models.view import ViewClassifier, with_views
 from lingula.openi.loading import unsquash
 from lingula.read import read_study
 from lingula.study import Radiograph, Study
-from tests import made_up
 
 
 def _real_film(folder: Path, row: dict[str, str]) -> Radiograph:
     """A film of the collection in its own proportions (its pictures there are squares), its view forgotten."""
     image = read_study([folder / "images" / row["file"]]).radiographs[0]
-    return replace(image, view="unknown", pixels=unsquash(image.pixels, *(int(float(row[n])) for n in ("rows", "cols"))))
+    rows, columns = (int(float(row[name])) for name in ("rows", "cols"))
+    return replace(image, view="unknown", pixels=unsquash(image.pixels, rows, columns))
 
 
 def test_real_films(shared_data: Path) -> None:
-    """Ten frontal and ten lateral films, spread over the collection: at least 19 right, none named wrongly or suspect."""
+    """Ten frontal and ten lateral films of the collection: at least 19 right, none named wrongly, none suspect."""
     with (shared_data / "openi" / "images.csv").open(newline="") as table:
         rows = [row for row in csv.DictReader(table) if row["rows"] and row["file"]]
     classifier, right = ViewClassifier.shipped(), 0

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
+from tests import made_up
 
 from lingula.training.data import StudySet
-from tests import made_up
 
 
 @pytest.fixture(autouse=True, scope="session")

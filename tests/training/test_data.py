@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from tests import made_up
 
 from lingula.models.preprocess import Preprocessing, to_input
 from lingula.study import Report, Study
 from lingula.training.data import StudySet
-from tests import made_up
 
 PREPROCESSING = Preprocessing(size=48, tail=0.01, mean=0.4, std=0.3)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import made_up
 
 from lingula.errors import InputError
 from lingula.labels.vocabulary import Vocabulary
@@ -19,7 +20,6 @@ from lingula.models.study_model import Architecture
 from lingula.openi.splits import Split
 from lingula.training.data import StudySet
 from lingula.training.fit import Preset, Progress, train_checkpoint
-from tests import made_up
 
 ROOT = Path(__file__).resolve().parents[2]
 IDS = tuple(f"S{number}" for number in range(32))
@@ -29,7 +29,14 @@ SPLIT = Split("made up", 0, IDS[:20], IDS[20:30], IDS[30:])
 def _train(data: StudySet, folder: Path, **options: object) -> Checkpoint:
     run = folder / "run"
     return train_checkpoint(
-        made_up.preset(), data, SPLIT, folder / "model", vocabulary=made_up.vocabulary(), run=run, note="Made up.", **options
+        made_up.preset(),
+        data,
+        SPLIT,
+        folder / "model",
+        vocabulary=made_up.vocabulary(),
+        run=run,
+        note="Made up.",
+        **options,
     )
 
 
@@ -81,9 +88,13 @@ def test_a_study_set_that_does_not_fit_is_refused(data: StudySet, tmp_path: Path
     large = replace(made_up.architecture().preprocessing, size=96)
     with pytest.raises(InputError, match="96 px"):
         _train(StudySet.build(made_up.studies(32), tmp_path / "large", made_up.vocabulary(), large), tmp_path)
-    other = Vocabulary.from_json({**made_up.vocabulary().to_json(), "labels": made_up.vocabulary().to_json()["labels"][:3]})
+    other = Vocabulary.from_json(
+        {**made_up.vocabulary().to_json(), "labels": made_up.vocabulary().to_json()["labels"][:3]}
+    )
     with pytest.raises(InputError, match="3 labels"):
-        _train(StudySet.build(made_up.studies(32), tmp_path / "few", other, made_up.architecture().preprocessing), tmp_path)
+        _train(
+            StudySet.build(made_up.studies(32), tmp_path / "few", other, made_up.architecture().preprocessing), tmp_path
+        )
     with pytest.raises(InputError, match="training"):
         train_checkpoint(
             made_up.preset(),
@@ -109,10 +120,9 @@ from tests import made_up
 data, folder = StudySet.load(Path(sys.argv[1])), Path(sys.argv[2])
 ids = data.ids
 split = Split("made up", 0, ids[:16], ids[16:22], ids[22:])
-once = tuple(replace(recipe, epochs=1) for recipe in made_up.preset().stages)
-made = train_checkpoint(
-    replace(made_up.preset(), stages=once), data, split, folder / "model", vocabulary=made_up.vocabulary(), run=folder / "run", note="Made up."
-)
+once = replace(made_up.preset(), stages=tuple(replace(recipe, epochs=1) for recipe in made_up.preset().stages))
+out, run, labels = folder / "model", folder / "run", made_up.vocabulary()
+made = train_checkpoint(once, data, split, out, vocabulary=labels, run=run, note="Made up.")
 print("fingerprint", made.fingerprint, flush=True)
 torch.distributed.destroy_process_group()
 """
@@ -132,7 +142,9 @@ def test_two_processes_make_one_checkpoint(data: StudySet, tmp_path: Path) -> No
         }  # fmt: skip
         command = [sys.executable, "-c", WORKER, str(films), str(tmp_path)]
         workers.append(
-            subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
         )
     try:
         answers = [worker.communicate(timeout=240) for worker in workers]

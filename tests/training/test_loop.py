@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests import made_up
 
 from lingula.errors import InputError
 from lingula.models.study_model import StudyModel
 from lingula.training.data import StudySet
-from lingula.training.loop import Recipe, Trainer
-from tests import made_up
+from lingula.training.loop import Recipe, Trainer, predict_set
 
-RECIPE = Recipe(epochs=2, batch=8, size=64, rate=3e-3, trunk_rate=3e-3, ema=0.5, drop_view=0.5, align=0.1, monitor="joint")
+RECIPE = Recipe(
+    epochs=2, batch=8, size=64, rate=3e-3, trunk_rate=3e-3, ema=0.5, drop_view=0.5, align=0.1, monitor="joint"
+)
 TRAIN, VALIDATION = np.arange(20), np.arange(20, 32)
 
 
@@ -104,20 +106,44 @@ def test_training_batches(data: StudySet, tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     rows = np.arange(0, 30, 3)  # all with two films
     always = _trainer(data, tmp_path, replace(RECIPE, drop_view=1.0, drop_section=1.0, size=48))
-    batch = always._batch(rows, generator)
+    batch, grids = always._batch(rows, generator)
+    assert grids is None
     assert batch.pixels.shape == (10, 1, 48, 48)
     assert batch.place[:, 0].tolist() == list(range(10))
     assert set(batch.views.tolist()) == {0, 1}  # either of the two
     never = _trainer(data, tmp_path, replace(RECIPE, drop_view=0.0, drop_section=0.0))
-    full = never._batch(rows, generator)
+    full, _ = never._batch(rows, generator)
     assert full.place.tolist() == [[row, slot] for row in range(10) for slot in range(2)]
     assert full.pixels.min() >= -1  # (0 - 0.5) / 0.5
     assert full.pixels.max() <= 1
     assert (batch.token_mask.sum(1) <= full.token_mask.sum(1)).all()
     assert (batch.token_mask.sum(1) < full.token_mask.sum(1)).any()
     assert batch.word_mask.any(1).all()
-    text = _trainer(data, tmp_path, replace(RECIPE, modes=("text",), weights=(1.0,)))._batch(rows, generator)
+    text, _ = _trainer(data, tmp_path, replace(RECIPE, modes=("text",), weights=(1.0,)))._batch(rows, generator)
     assert len(text.pixels) == 0
+
+
+def test_a_frozen_trunk_answers_as_if_its_features_were_not_kept(data: StudySet, tmp_path: Path) -> None:
+    """What is kept is what the trunk gives when deployed; it stays as it is, and what lies above learns."""
+    recipe = replace(RECIPE, epochs=1, frozen=True, drop_view=0.0, copies=2)
+    trainer = _trainer(data, tmp_path, recipe)
+    model, bank = trainer.model.eval(), trainer.bank
+    assert bank is not None
+    tokens, pad = trainer.tokens, made_up.tokenizer().pad
+    kept = predict_set(model, data, VALIDATION, tokens, pad, "image", bank)
+    np.testing.assert_allclose(kept, predict_set(model, data, VALIDATION, tokens, pad, "image"), atol=5e-3)
+    films = data.films_of(0).tolist()
+    draws = [bank.draw(films, torch.Generator().manual_seed(seed)) for seed in range(8)]
+    plain = bank.plain(films)
+    same = [torch.equal(draw[0], plain[0]) for draw in draws]
+    assert any(same)
+    assert not all(same)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    list(trainer.fit())
+    for key, tensor in trainer.model.state_dict().items():
+        assert torch.equal(tensor, before[key]) == key.startswith("image_encoder.backbone."), key
+    thawed = Trainer(trainer.best_model(), trainer.tokenizer, data, TRAIN, VALIDATION, RECIPE, tmp_path / "next")
+    assert all(parameter.requires_grad for parameter in thawed.model.parameters())
 
 
 def test_it_learns(data: StudySet, tmp_path: Path) -> None:

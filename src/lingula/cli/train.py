@@ -31,8 +31,9 @@ def split(
     from lingula.openi import scan
     from lingula.openi.splits import SPLITS, make_split, split_studies
 
-    studies = split_studies(scan(path), Vocabulary.load("openi22"))
-    made = make_split(studies, name=name, seed=seed)
+    vocabulary = Vocabulary.load("openi22")
+    studies = split_studies(scan(path), vocabulary)
+    made = make_split(studies, name=name, seed=seed).sealed(studies, vocabulary)
     made.save(out)
     counts = {part: len(made.ids(part)) for part in SPLITS}
     if json:

@@ -57,7 +57,7 @@ def _answer(question: Question, name: str) -> Explanation:
     grid = question.checkpoint.model.architecture.grid
     if name == "attention":
         patches, words = attention(question)
-        return Explanation(name, label, _maps(question, patches.unflatten(1, (grid, grid))), _tokens(question, words))
+        return Explanation(name, label, _maps(question, patches.view(-1, grid, grid)), _tokens(question, words))
     if name == "gradcam":
         return Explanation(name, label, _maps(question, gradcam(question)))
     pixels, words, error = integrated_gradients(question)
@@ -74,7 +74,7 @@ def _maps(question: Question, maps: Tensor, *, share: bool = False) -> tuple[npt
     films = question.study.radiographs if len(maps) else ()
     scale = [maps.shape[-1] / max(film.pixels.shape) if share else 1.0 for film in films]
     return tuple(
-        to_radiograph(m.numpy(), *film.pixels.shape, size) * np.float32(factor**2)
+        to_radiograph(m.numpy(), film.pixels.shape[0], film.pixels.shape[1], size) * np.float32(factor**2)
         for m, film, factor in zip(maps, films, scale, strict=True)
     )
 

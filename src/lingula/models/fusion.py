@@ -58,8 +58,8 @@ class FusionLayer(nn.Module):
         self.image_reads, self.text_reads = CrossAttention(width, heads), CrossAttention(width, heads)
         self.image_adapter, self.text_adapter = FeedForward(width, adapter), FeedForward(width, adapter)
         for block in (self.image_adapter, self.text_adapter):
-            nn.init.zeros_(block.layers[-1].weight)
-            nn.init.zeros_(block.layers[-1].bias)
+            for parameter in block.layers[-1].parameters():
+                nn.init.zeros_(parameter)
 
     def forward(
         self, image: Tensor, image_mask: Tensor, text: Tensor, text_mask: Tensor, feed_forward: FeedForward

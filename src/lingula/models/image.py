@@ -29,7 +29,7 @@ class ImageEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.grid, self.levels, self.fold = grid, levels, fold
-        self.backbone = build_backbone(backbone, **_without_pooling(backbone["model_type"]))
+        self.backbone: Any = build_backbone(backbone, **_without_pooling(backbone["model_type"]))
         if fold:
             fold_batch_norm(self.backbone)
         self.patches = nn.Identity()  # a named place for the patch grid (N, C, grid, grid): Grad-CAM looks here
@@ -41,7 +41,7 @@ class ImageEncoder(nn.Module):
         with torch.no_grad():
             was_training = self.backbone.training
             self.backbone.eval()
-            channels = self.features(torch.zeros(1, config.num_channels, side, side)).shape[1]
+            channels: int = self.features(torch.zeros(1, config.num_channels, side, side)).shape[1]
             self.backbone.train(was_training)
         return channels
 
@@ -57,7 +57,7 @@ class ImageEncoder(nn.Module):
     def _to_grid(self, state: Tensor) -> Tensor:
         if state.ndim == 3:  # (N, P, C) of a transformer; a class token, where there is one, is dropped
             side = int(state.shape[1] ** 0.5)
-            state = state[:, state.shape[1] - side * side :].transpose(1, 2).unflatten(2, (side, side))
+            state = state[:, state.shape[1] - side * side :].transpose(1, 2).reshape(len(state), -1, side, side)
         if state.shape[-1] != self.grid:
             state = F.interpolate(state, (self.grid, self.grid), mode="bilinear", align_corners=False)
         return state
@@ -67,7 +67,9 @@ class ImageEncoder(nn.Module):
 
         ``grids`` (N, C, grid, grid) stands for ``features(pixels)`` where a caller has them already.
         """
-        return self.to_width(self.patches(self.features(pixels) if grids is None else grids).flatten(2).transpose(1, 2))
+        grid: Tensor = self.patches(self.features(pixels) if grids is None else grids)  # (N, C, grid, grid)
+        patches: Tensor = self.to_width(grid.flatten(2).transpose(1, 2))
+        return patches
 
 
 def _without_pooling(model_type: str) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def _without_pooling(model_type: str) -> dict[str, Any]:
 
 def fold_batch_norm(backbone: nn.Module) -> None:
     """Replace each (convolution, normalization) pair of ``transformers``' convolutional layers by one convolution."""
+    layer: Any
     for layer in backbone.modules():
         convolution, norm = getattr(layer, "convolution", None), getattr(layer, "normalization", None)
         if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

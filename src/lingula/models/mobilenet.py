@@ -29,7 +29,7 @@ def load_trunk(encoder: ImageEncoder, path: Path) -> None:
     if encoder.backbone.config.model_type != "mobilenet_v1" or not encoder.fold:
         raise ModelError("model_mismatch", f"{path.name} starts a MobileNetV1 with fold: true.", "Leave the trunk out.")
     layers = [layer.convolution for layer in (encoder.backbone.conv_stem, *encoder.backbone.layer)]
-    started = {}
+    started: dict[str, torch.Tensor] = {}
     for i, layer in enumerate(layers):
         weight, bias = (tensors.pop(f"features.{i}.{part}", torch.empty(0)).float() for part in ("weight", "bias"))
         if i == 0 and layer.in_channels == 1 and weight.ndim == 4:

@@ -61,7 +61,7 @@ def stretch(pixels: Array, tail: float) -> Array:
     low, high = np.quantile(sample, (tail, 1 - tail))
     if high - low < 1e-6:
         return np.full_like(pixels, 0.5)
-    return np.clip((pixels - low) / (high - low), 0, 1).astype(np.float32)
+    return np.asarray(np.clip((pixels - low) / (high - low), 0, 1), np.float32)
 
 
 def resize(image: Array, rows: int, columns: int) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -85,8 +85,8 @@ class Batch:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> Batch:
-        moved = (getattr(self, name).to(device) for name in ("pixels", "place", "views"))
-        return Batch(*moved, self.slots, self.ids.to(device), self.token_mask.to(device), self.word_mask.to(device))
+        names = ("pixels", "place", "views", "ids", "token_mask", "word_mask")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 def collate(

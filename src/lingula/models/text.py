@@ -93,11 +93,11 @@ class ReportTokenizer:
                 if part.name != name:
                     continue
                 encoding = self._tokenizer.encode(report.text[part.start : part.end], add_special_tokens=False)
-                ids += encoding.ids + [self._sep]
+                ids += [*encoding.ids, self._sep]
                 spans += [(part.start + start, part.start + end) for start, end in encoding.offsets] + [(0, 0)]
         cut = len(ids) > self.length
         if cut:
-            ids, spans = ids[: self.length - 1] + [self._sep], spans[: self.length - 1] + [(0, 0)]
+            ids, spans = [*ids[: self.length - 1], self._sep], [*spans[: self.length - 1], (0, 0)]
         return Tokens(tuple(ids), tuple(spans), cut)
 
 
@@ -121,24 +121,25 @@ class TextEncoder(nn.Module):
 
     def __init__(self, backbone: dict[str, Any], width: int) -> None:
         super().__init__()
-        self.backbone = build_backbone(backbone, add_pooling_layer=False)
+        self.backbone: Any = build_backbone(backbone, add_pooling_layer=False)
         self.to_width = nn.Linear(self.backbone.config.hidden_size, width)
 
     def words(self, ids: Tensor) -> Tensor:
         """Word embeddings (B, T, hidden) of token ids (B, T): where token attributions start."""
-        return self.backbone.get_input_embeddings()(ids)
+        words: Tensor = self.backbone.get_input_embeddings()(ids)
+        return words
 
     def forward(self, words: Tensor, mask: Tensor) -> Tensor:
         """Word embeddings (B, T, hidden) and mask (B, T) bool (padding False) to tokens (B, T, width)."""
         hidden = self.backbone(inputs_embeds=words, attention_mask=mask.long()).last_hidden_state  # (B, T, hidden)
-        return self.to_width(hidden)
+        tokens: Tensor = self.to_width(hidden)
+        return tokens
 
 
-def build_backbone(config: dict[str, Any], **options: Any) -> nn.Module:
+def build_backbone(config: dict[str, Any], **options: Any) -> Any:
     """A ``transformers`` model with random weights from its configuration; eager attention, so that maps exist."""
     from transformers import AutoConfig, AutoModel
 
     settings = dict(config)
     built = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    model: nn.Module = AutoModel.from_config(built, attn_implementation="eager", **options)
-    return model.float()
+    return AutoModel.from_config(built, attn_implementation="eager", **options).float()

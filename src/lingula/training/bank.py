@@ -14,6 +14,10 @@ from lingula.training.augment import augment
 from lingula.training.data import StudySet
 
 
+_GROUP = 16
+"""Films whose features are computed together."""
+
+
 class FeatureBank:
     """Feature grids of films, (copies, C, grid, grid) in half precision each; copy 0 is the film as it is.
 
@@ -33,22 +37,19 @@ class FeatureBank:
         progress: Callable[[int, int], None] = lambda done, of: None,
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
-        rows = [(row, copies) for row in train] + [(row, 1) for row in validation]
+        films = [(int(film), copies) for row in train for film in data.films_of(row)]
+        films += [(int(film), 1) for row in validation for film in data.films_of(row)]
         self._grids: dict[int, Tensor] = {}
-        for done, (row, versions) in enumerate(rows, 1):
-            for film in data.films_of(row):
-                pixels = torch.from_numpy(np.array(data.films[film]))[None, None].float() / 255
-                self._grids[int(film)] = self._features(model, pixels, versions, generator)
-            progress(done, len(rows))
-
-    @staticmethod
-    @torch.no_grad()
-    def _features(model: StudyModel, pixels: Tensor, versions: int, generator: torch.Generator) -> Tensor:
-        preprocessing = model.architecture.preprocessing
-        others = [augment(pixels, pixels.shape[-1], generator) for _ in range(versions - 1)]
-        stack = (torch.cat([pixels, *others]) - preprocessing.mean) / preprocessing.std
-        device = next(model.parameters()).device
-        return model.image_encoder.features(stack.to(device)).half().cpu()
+        for start in range(0, len(films), _GROUP):
+            group = films[start : start + _GROUP]
+            pixels = torch.from_numpy(data.films[[film for film, _ in group]])[:, None].float() / 255
+            versions = [pixels]
+            if (most := max(copies for _, copies in group)) > 1:
+                versions += [augment(pixels, pixels.shape[-1], generator) for _ in range(most - 1)]
+            grids = [_features(model, version) for version in versions]
+            for place, (film, copies) in enumerate(group):
+                self._grids[film] = torch.stack([version[place] for version in grids[:copies]])
+            progress(start + len(group), len(films))
 
     def plain(self, films: Sequence[int]) -> Tensor:
         """(N, C, grid, grid) of the films as they are."""
@@ -59,3 +60,11 @@ class FeatureBank:
         copies = [self._grids[film] for film in films]
         picks = [int(torch.randint(len(copy), (), generator=generator)) for copy in copies]
         return torch.stack([copy[pick] for copy, pick in zip(copies, picks, strict=True)]).float()
+
+
+@torch.no_grad()
+def _features(model: StudyModel, films: Tensor) -> Tensor:
+    """films (N, 1, S, S) in [0, 1] to (N, C, grid, grid) in half precision, on the CPU."""
+    preprocessing = model.architecture.preprocessing
+    pixels = (films - preprocessing.mean) / preprocessing.std
+    return model.image_encoder.features(pixels.to(next(model.parameters()).device)).half().cpu()

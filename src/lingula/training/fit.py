@@ -114,6 +114,7 @@ def train_checkpoint(
     if trunk:
         load_trunk(model.image_encoder, trunk)
     best: dict[str, float] = {}
+    bank = None
     for number, recipe in enumerate(preset.stages):
 
         def report_step(epoch: int, step: int, steps: int, number: int = number) -> None:
@@ -121,11 +122,11 @@ def train_checkpoint(
 
         folder = run / f"stage{number}"
         recipe = replace(recipe, seed=seed)
-        trainer = Trainer(model.train(), tokenizer, data, train, validation, recipe, folder, report_step)
+        trainer = Trainer(model.train(), tokenizer, data, train, validation, recipe, folder, report_step, bank)
         for done in trainer.fit():
             progress(Progress(number, len(preset.stages), done.epoch, 0, 0, done))
         best = {f"stage{number}": trainer.best, **best}
-        model = trainer.best_model()
+        model, bank = trainer.best_model(), trainer.bank
     calibration = calibrate(model, data, validation, tokenizer)
     training = {
         "preset": preset.name,
@@ -134,6 +135,7 @@ def train_checkpoint(
         "started_from": trunk.name if trunk else None,
         "split": {"name": split.name, "sha256": split.digest},
         "studies": {"train": len(train), "validation": len(validation)},
+        "calibrated_on": "validation",
         "data": note,
         "versions": {name: version(name) for name in ("lingula", "torch", "transformers")},
     }

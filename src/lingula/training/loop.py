@@ -81,6 +81,7 @@ class Trainer:
     Args:
         run: folder for the state after each epoch; training that finds one there goes on from it, to the same result.
         progress: called with (epoch, step, steps) after each step.
+        bank: features of the trunk, when the stage before left it as it is.
 
     With several processes each step's studies are shared out among them.
     """
@@ -95,6 +96,7 @@ class Trainer:
         recipe: Recipe,
         run: Path,
         progress: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
+        bank: FeatureBank | None = None,
     ) -> None:
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a stage may train one mode only
         self.accelerator = Accelerator(kwargs_handlers=[unused])
@@ -105,9 +107,9 @@ class Trainer:
         trunk = list(model.image_encoder.backbone.parameters())
         for parameter in trunk:
             parameter.requires_grad_(not recipe.frozen)
-        self.bank = (
-            FeatureBank(model, data, train, validation, copies=recipe.copies, seed=recipe.seed) if recipe.frozen else None
-        )
+        self.bank: FeatureBank | None = None
+        if recipe.frozen:
+            self.bank = bank or FeatureBank(model, data, train, validation, copies=recipe.copies, seed=recipe.seed)
         rest = [p for p in model.parameters() if all(p is not t for t in trunk)]
         self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07), device=self.accelerator.device))
         self.optimizer = torch.optim.AdamW(
@@ -223,7 +225,7 @@ class Trainer:
             tokens.append(self._some_sections(row, generator) if self.recipe.modes != ("image",) else None)
         bare = self._bare.architecture.preprocessing
         batch = collate(films, tokens, size=bare.size, pad=self.tokenizer.pad)
-        if self.bank is not None:
+        if self.bank is not None and shown:
             return batch, self.bank.draw(shown, generator).to(self.accelerator.device)
         pixels = augment(batch.pixels.float() / 255, self.recipe.size, generator) if len(batch.pixels) else batch.pixels
         moved = Batch(
@@ -249,7 +251,8 @@ class Trainer:
     def validate(self, mode: Mode) -> float:
         """Macro AUROC of the averaged weights on the validation rows, over the labels with 5 positives; where there are
         too few studies for that, over all that can be measured; 0.5 where none can."""
-        logits = predict_set(self.average, self.data, self.validation_rows, self.tokens, self.tokenizer.pad, mode, self.bank)
+        rows, pad = self.validation_rows, self.tokenizer.pad
+        logits = predict_set(self.average, self.data, rows, self.tokens, pad, mode, self.bank)
         targets = self.data.labels[self.validation_rows]
         values = auroc(logits, targets)
         for some in (values[supported(targets, 5)], values):
@@ -314,7 +317,7 @@ def predict_set(
         made = Batch(pixels, made.place, made.views, made.slots, made.ids, made.token_mask, made.word_mask)
         device = next(model.parameters()).device
         shown = [int(film) for r in part for film in data.films_of(r)]
-        grids = bank.plain(shown).to(device) if bank is not None and mode != "text" else None
+        grids = bank.plain(shown).to(device) if bank is not None and mode != "text" and shown else None
         found.append(model(made.to(device), (mode,), grids)[mode].logits.cpu().numpy())
     return np.concatenate(found)
 
