@@ -14,7 +14,7 @@ from lingula.explain import METHODS, explain
 from lingula.explain.gradcam import gradcam
 from lingula.explain.gradients import integrated_gradients
 from lingula.explain.question import Question
-from lingula.models.checkpoint import Checkpoint
+from lingula.models.checkpoint import MODES, Checkpoint
 from lingula.study import Explanation, Mode, Report, Study
 
 TALL, WIDE = made_up.film(1, (150, 90)), made_up.film(2, (50, 81), "lateral")
@@ -47,6 +47,15 @@ def test_every_method_answers_in_the_asker_s_coordinates(checkpoint: Checkpoint)
         assert covered == "Fluidbluntstheleftangle.Wornspine.Cough."
         assert all(end > start for start, end in spans)
         assert all(np.isfinite(token.score) for token in answer.tokens)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_question_is_the_deployed_forward(checkpoint: Checkpoint, mode: Mode) -> None:
+    question = Question.ask(checkpoint, STUDY, LABEL, mode)
+    with torch.no_grad():
+        expected = checkpoint.model(question.batch, (mode,))[mode].logits[:, question.label]
+        variants = question.logit(question.pixels.expand(3, -1, -1, -1, -1), question.words.expand(3, -1, -1))
+    torch.testing.assert_close(variants, expected.expand(3), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

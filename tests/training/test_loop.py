@@ -15,6 +15,7 @@ from tests import made_up
 
 from lingula.errors import InputError
 from lingula.models.study_model import StudyModel
+from lingula.training.bank import FeatureBank
 from lingula.training.data import StudySet
 from lingula.training.loop import Recipe, Trainer, predict_set
 
@@ -150,3 +151,15 @@ def test_it_learns(data: StudySet, tmp_path: Path) -> None:
     recipe = Recipe(epochs=12, batch=8, modes=("text",), weights=(1.0,), rate=1e-2, align=0, monitor="text", ema=0.5)
     auroc: list[dict[str, Any]] = [epoch.auroc for epoch in _trainer(data, tmp_path, recipe).fit()]
     assert max(figures["text"] for figures in auroc) > 0.95
+
+
+def test_kept_features_know_no_dropout(data: StudySet) -> None:
+    image = {**made_up.architecture().image, "hidden_dropout_prob": 0.5}
+    model = made_up.model(image=image).train()
+    bank = FeatureBank(model, data, TRAIN, VALIDATION, copies=1, seed=0)
+    assert model.image_encoder.backbone.training
+    pixels = torch.from_numpy(np.array(data.films[:3]))[:, None].float() / 255
+    preprocessing = model.architecture.preprocessing
+    with torch.no_grad():
+        expected = model.eval().image_encoder.features((pixels - preprocessing.mean) / preprocessing.std)
+    torch.testing.assert_close(bank.plain([0, 1, 2]), expected, atol=5e-3, rtol=5e-3)

@@ -13,7 +13,6 @@ from lingula.models.study_model import StudyModel
 from lingula.training.augment import augment
 from lingula.training.data import StudySet
 
-
 _GROUP = 16
 """Films whose features are computed together."""
 
@@ -67,4 +66,10 @@ def _features(model: StudyModel, films: Tensor) -> Tensor:
     """films (N, 1, S, S) in [0, 1] to (N, C, grid, grid) in half precision, on the CPU."""
     preprocessing = model.architecture.preprocessing
     pixels = (films - preprocessing.mean) / preprocessing.std
-    return model.image_encoder.features(pixels.to(next(model.parameters()).device)).half().cpu()
+    backbone = model.image_encoder.backbone
+    was_training = backbone.training
+    try:  # as deployed: without dropout, and leaving running statistics alone
+        backbone.eval()
+        return model.image_encoder.features(pixels.to(next(model.parameters()).device)).half().cpu()
+    finally:
+        backbone.train(was_training)
