@@ -20,30 +20,44 @@ from lingula.training.data import StudySet
 from machine import write_result
 
 
-def thumbnails(data: StudySet, split: Split, name: SplitName) -> tuple[np.ndarray, np.ndarray]:
-    """Thumbnails (N, 1024) in [-1, 1] and whether each is a lateral (N,)."""
+def thumbnails(data: StudySet, split: Split, name: SplitName) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Thumbnails (N, 1024) in [-1, 1], those of the negatives, and whether each is a lateral (N,)."""
     rows = set(data.rows(split.ids(name)).tolist())
     films = [film for film in range(len(data.films)) if data.owner[film] in rows and data.views[film] != "unknown"]
-    pixels = (resize(np.asarray(data.films[film], np.float32) / 255, 32, 32).ravel() for film in films)
-    return (np.stack(list(pixels)) - THUMBNAIL.mean) / THUMBNAIL.std, np.array(
-        [data.views[f] == "lateral" for f in films]
-    )
+    upright = np.stack([thumbnail(data.films[film]) for film in films])
+    negative = np.stack([thumbnail(turned(data.films[film])) for film in films])
+    return upright, negative, np.array([data.views[film] == "lateral" for film in films])
+
+
+def thumbnail(film: np.ndarray) -> np.ndarray:
+    return (resize(np.asarray(film, np.float32) / 255, 32, 32).ravel() - THUMBNAIL.mean) / THUMBNAIL.std
+
+
+def turned(film: np.ndarray) -> np.ndarray:
+    """The negative of a letterboxed film. Its padding stays black, as in use: white padding would give it away."""
+    negative = 255 - np.asarray(film)
+    for axis in (0, 1):
+        empty = ~film.any(1 - axis)
+        if edge := int(min(empty.argmin(), empty[::-1].argmin())):
+            across = (slice(None),) * axis
+            negative[(*across, slice(edge))] = negative[(*across, slice(-edge, None))] = 0
+    return negative
 
 
 def main() -> None:
     data, split = StudySet.load(Path(sys.argv[1])), Split.load("openi-v1")
-    films, lateral = thumbnails(data, split, "train")
+    films, negatives, lateral = thumbnails(data, split, "train")
     view = LogisticRegression(C=0.01, max_iter=500).fit(films, lateral)
-    both, inverted = np.concatenate([films, -films]), np.repeat([0, 1], len(films))
-    polarity = LogisticRegression(C=0.01, max_iter=500).fit(both, inverted)
+    both, inverted = np.concatenate([films, negatives]), np.repeat([0, 1], len(films))
+    polarity = LogisticRegression(C=0.1, max_iter=500).fit(both, inverted)
     weights = [fit.coef_[0].astype(np.float32) for fit in (view, polarity)]
     biases = [float(fit.intercept_[0]) for fit in (view, polarity)]
     classifier = ViewClassifier(weights[0], biases[0], weights[1], biases[1])
     classifier.save(Path(__file__).parents[1] / "src/lingula/models/view.safetensors")
 
-    films, lateral = thumbnails(data, split, "test")
+    films, negatives, lateral = thumbnails(data, split, "test")
     p_view = view.predict_proba(films)[:, 1]
-    p_inverted, p_twin = polarity.predict_proba(films)[:, 1], polarity.predict_proba(-films)[:, 1]
+    p_inverted, p_twin = polarity.predict_proba(films)[:, 1], polarity.predict_proba(negatives)[:, 1]
     named = (p_view >= SURE) | (p_view <= 1 - SURE)
     write_result(
         "view_classifier",
