@@ -6,7 +6,7 @@ Each is fitted on the training studies only. A choice that must be made is made 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,7 +128,7 @@ def thumbnails(data: StudySet, rows: Rows, side: int = 32) -> Doubles:
         frontal = [film for film in data.films_of(row) if data.views[film] != "lateral"]
         if frontal:
             film = np.asarray(data.films[frontal[0]], np.float32) / 255
-            found[place] = resize(film, side, side).ravel()
+            found[place] = resize(film.astype(np.float32), side, side).ravel()
     return found
 
 
@@ -174,7 +174,9 @@ def _trunk_chunk(encoder: ImageEncoder, data: StudySet, rows: Rows) -> dict[str,
     found = {view: np.zeros((len(rows), channels), np.float32) for view in ("frontal", "lateral")}
     for place, row in enumerate(rows):
         for view, features in found.items():
-            own = [pooled[film] for film in data.films_of(row) if (data.views[film] == "lateral") == (view == "lateral")]
+            own = [
+                pooled[film] for film in data.films_of(row) if (data.views[film] == "lateral") == (view == "lateral")
+            ]
             if own:
                 features[place] = np.mean(own, 0)
     return found
@@ -198,7 +200,7 @@ def ridge_scores(train: Floats, validation: Floats, test: Floats, parts: Parts) 
 def unit(vectors: npt.NDArray[np.floating]) -> Doubles:
     """Rows of unit norm; a row of zeros stays one."""
     vectors = vectors.astype(np.float64)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float64)
 
 
 def _logistic(
@@ -218,5 +220,3 @@ def _logistic(
             scores.validation[:, label] = model.decision_function(validation)
             scores.test[:, label] = model.decision_function(test)
     return scores
-
-

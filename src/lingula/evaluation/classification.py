@@ -43,7 +43,7 @@ def _per_label(measure: Callable[[Array, Array], float], scores: Array, targets:
 
 def supported(targets: Array, least: int = LEAST) -> npt.NDArray[np.bool_]:
     """Labels with at least ``least`` positives: the ones a macro average speaks for."""
-    return np.nansum(targets, 0) >= least
+    return np.asarray(np.nansum(targets, 0) >= least, np.bool_)
 
 
 def macro_auroc(scores: Array, targets: Array, least: int = LEAST) -> float:

@@ -129,7 +129,7 @@ def digest(data: StudySet) -> str:
         found.update(repr((report.text, report.sections) if report else None).encode())
     found.update("\0".join(data.views).encode() + data.owner.tobytes())
     for start in range(0, len(data.films), 256):
-        found.update(np.ascontiguousarray(data.films[start : start + 256]))
+        found.update(data.films[start : start + 256].tobytes())
     return found.hexdigest()
 
 

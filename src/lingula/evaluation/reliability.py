@@ -96,9 +96,7 @@ def false_alarms(called: Flags, normal: Flags, abnormal: Flags, weights: Doubles
     return ratio(weights[:, normal] @ alarms, weights[:, normal].sum(1))
 
 
-def risk_at(
-    confidence: Array, wrong: Flags, weights: Doubles, coverages: tuple[float, ...]
-) -> Doubles:
+def risk_at(confidence: Array, wrong: Flags, weights: Doubles, coverages: tuple[float, ...]) -> Doubles:
     """Share of wrong decisions among the most confident, of one label, (R, coverages) (El-Yaniv and Wiener 2010).
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +50,7 @@ class Table:
         about: what a reader must know to read it: definitions, who was left out.
         first: heading of the row names. columns: heading of each cell, stable names too.
         digits: decimals shown.
+        detail: kept in the JSON file, not shown to a reader.
     """
 
     key: str
@@ -60,6 +60,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     digits: int = 3
+    detail: bool = False
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -134,10 +135,6 @@ class Bars:
     x: str
     figures: tuple[tuple[str, Figure], ...]
     chance: tuple[float, ...] = ()
-
-
-def by_key(tables: Sequence[Table]) -> dict[str, Table]:
-    return {table.key: table for table in tables}
 
 
 def _plain(value: float) -> float | None:

@@ -43,6 +43,8 @@ class Recipe:
         drop_view: chance that a study shows only one of its films. drop_section: chance that it loses a report section.
         frozen: leave the image backbone as it is and compute its features once, for ``copies`` versions of each film.
         monitor: the mode whose macro AUROC on validation decides.
+        blend: share of the stage's best weights in what it hands on, the rest being those it began with (weight-space
+            ensembling, Wortsman et al. 2022); 1 keeps nothing of the start.
     """
 
     epochs: int = 12
@@ -62,6 +64,7 @@ class Recipe:
     frozen: bool = False
     copies: int = 2
     monitor: Mode = "image"
+    blend: float = 1.0
     seed: int = 0
 
 
@@ -123,6 +126,7 @@ class Trainer:
         self.model = self.accelerator.prepare(model)
         self.average = copy.deepcopy(self._bare).eval()
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.start = {key: value.clone() for key, value in self.average.state_dict().items()}
         self.best = -math.inf
 
     @property
@@ -164,9 +168,11 @@ class Trainer:
             yield Epoch(epoch, float(np.mean(losses)), found, better)
 
     def best_model(self) -> StudyModel:
-        """The averaged weights that did best on validation."""
+        """The averaged weights that did best on validation, blended with those the stage began with."""
         model = copy.deepcopy(self.average)
-        model.load_state_dict(load_file(self.run / "best.safetensors"))
+        best = load_file(self.run / "best.safetensors")
+        mixed = {k: self.start[k].lerp(best[k], self.recipe.blend) for k in best if best[k].is_floating_point()}
+        model.load_state_dict(best | mixed)
         return model.eval()
 
     def _set_rate(self, done: float) -> None:

@@ -1,0 +1,59 @@
+"""What an evaluation leaves on disk: JSON, Markdown, a page, and the arrays for a paired comparison.
+
+Nothing in these files knows the time or the machine: the same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from lingula.evaluation.compare import ARRAYS, RESULTS
+from lingula.evaluation.run import Evaluation
+from lingula.evaluation.table import Table
+from lingula.study import DISCLAIMER
+
+
+def write(evaluation: Evaluation, out: Path) -> tuple[Path, ...]:
+    """Write ``results.json``, ``results.md``, ``report.html`` and ``scores.safetensors``; their paths."""
+    out.mkdir(parents=True, exist_ok=True)
+    json_file, markdown, arrays = out / RESULTS, out / "results.md", out / ARRAYS
+    json_file.write_text(json.dumps(to_json(evaluation), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    markdown.write_text(to_markdown(evaluation), encoding="utf-8")
+    save_file({key: np.ascontiguousarray(array) for key, array in evaluation.arrays.items()}, arrays)
+    return json_file, markdown, arrays
+
+
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    tables = {table.key: table.to_json() for table in evaluation.tables}
+    return {"disclaimer": DISCLAIMER, "about": evaluation.about, "tables": tables}
+
+
+def to_markdown(evaluation: Evaluation) -> str:
+    head = ["# Evaluation", "", f"{DISCLAIMER}", "", *(f"- {line}" for line in provenance(evaluation)), ""]
+    return "\n".join(head) + "\n" + "\n".join(table.to_markdown() for table in shown(evaluation.tables))
+
+
+def shown(tables: Sequence[Table]) -> list[Table]:
+    """The tables of the page and of the Markdown: JSON also details every system label by label."""
+    return [table for table in tables if not table.detail]
+
+
+def provenance(evaluation: Evaluation) -> list[str]:
+    """Where every figure comes from, a line each."""
+    about = evaluation.about
+    studies = ", ".join(f"{part} {count}" for part, count in about["data"]["studies"].items())
+    bootstrap = about["bootstrap"]
+    return [
+        f"Command: `{about['command']}`",
+        f"Model {about['model']}, lingula {about['lingula']}",
+        f"Split {about['split']['name']}, sha256 {about['split']['sha256']}",
+        f"Vocabulary {about['vocabulary']['name']}, sha256 {about['vocabulary']['sha256']}",
+        f"Coded studies: {studies}; study set sha256 {about['data']['sha256']}",
+        f"Intervals: 95 %, {bootstrap['resamples']} bootstrap resamples of studies, seed {bootstrap['seed']}",
+    ]
