@@ -2,9 +2,9 @@
 
     python benchmarks/first_figures.py STUDY_SET
 
-STUDY_SET is the folder that ``lingula prepare`` wrote from the collection. Macro means over the labels with at least ten
-positives in test; intervals are the 2.5th and 97.5th percentile of 1,000 bootstrap resamples of studies. Chance is 0.5.
-Rows that read the report read where the labels come from: they measure indexing, not prediction.
+STUDY_SET is the folder that ``lingula prepare`` wrote from the collection. Macro means over the labels with ten or
+more positives in test; intervals are the 2.5th and 97.5th percentile of 1,000 bootstrap resamples of studies. Chance
+is 0.5. Rows that read the report read where the labels come from: they measure indexing, not prediction.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import write_result
 from sklearn.metrics import f1_score
 
 from lingula.evaluation.classification import auroc, average_precision, supported
@@ -25,6 +24,7 @@ from lingula.openi.splits import Split
 from lingula.study import Mode
 from lingula.training.data import StudySet
 from lingula.training.loop import predict_set
+from machine import write_result
 
 RESAMPLES, SEED, LEAST = 1000, 0, 10
 ROWS: tuple[tuple[str, Mode, bool], ...] = (
@@ -75,7 +75,9 @@ def row(checkpoint: Checkpoint, data: StudySet, test: np.ndarray, mode: Mode, ma
         "low": round(float(low), 4),
         "high": round(float(high), 4),
         "ap_macro": round(float(average_precision(logits, targets)[macro].mean()), 4),
-        "f1_macro_at_validation_thresholds": round(float(f1_score(targets[known][:, macro], called, average="macro")), 4),
+        "f1_macro_at_validation_thresholds": round(
+            float(f1_score(targets[known][:, macro], called, average="macro")), 4
+        ),
         "brier_macro": round(float(np.nanmean((probabilities - targets) ** 2, 0)[macro].mean()), 4),
         "auroc": {c: round(float(v), 4) for c, v in zip(checkpoint.vocabulary.codes, per_label, strict=True)},
     }

@@ -18,6 +18,7 @@ from lingula.phantom import KINDS, Finding, PhantomCase, draw_frontal, draw_late
 from lingula.phantom.anatomy import Patient
 from lingula.phantom.findings import sample
 from lingula.phantom.sentences import Writer
+from lingula.phantom.write import FIRST
 
 STUDIES, LONG_SIDE = 20, 192
 LABELS = {
@@ -159,7 +160,7 @@ def test_monochrome1_files_are_the_inverted_ones(collection: Path) -> None:
 
 def test_window_and_polarity_bring_back_what_was_drawn(collection: Path) -> None:
     met = set()
-    for number in range(1, 13):
+    for number in range(FIRST, FIRST + 12):
         case, rng = make_case(number, seed=3)
         drawn = draw_frontal(case, rng.spawn(5)[2], LONG_SIDE)
         path = collection / f"NLMCXR_dcm/{number}/{number}_IM-0001-1001.dcm"
@@ -175,7 +176,7 @@ def test_reports_parse_and_match_the_images(collection: Path) -> None:
     on_disk = {path.stem for path in (collection / "NLMCXR_dcm").rglob("*.dcm")}
     assert set(projections) == on_disk
     named = set()
-    for number in range(1, STUDIES + 1):
+    for number in range(FIRST, FIRST + STUDIES):
         root = ElementTree.parse(collection / f"NLMCXR_reports/ecgen-radiology/{number}.xml").getroot()
         images = [image.attrib["id"].removeprefix("CXR") for image in root.iter("parentImage")]
         named |= set(images)

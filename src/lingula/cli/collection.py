@@ -13,7 +13,6 @@ from lingula.cli.ask import DEFAULT_LIBRARY, Json, LibraryAt, Model
 from lingula.openi.fetch import NLM_URL, What
 
 
-
 def register(app: typer.Typer) -> None:
     fetch = typer.Typer(help="Download a collection.", no_args_is_help=True)
     fetch.command("openi")(fetch_openi)

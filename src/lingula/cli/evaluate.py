@@ -62,7 +62,7 @@ def evaluate(
     from lingula.evaluation import report
     from lingula.evaluation.bootstrap import Resamples
     from lingula.evaluation.compare import compare
-    from lingula.evaluation.run import Request
+    from lingula.evaluation.inputs import Request
     from lingula.evaluation.run import evaluate as measure
     from lingula.models.checkpoint import load_checkpoint
     from lingula.openi.splits import Split

@@ -32,7 +32,7 @@ Doubles = npt.NDArray[np.float64]
 
 REPORT: tuple[SectionName, ...] = ("findings", "impression")
 INDICATION: tuple[SectionName, ...] = ("indication",)
-LEVELS = (5, 13, 21, 25)
+LEVELS = (5, 9, 21, 25)
 """Layers of MobileNetV1 (numbered as hidden states) whose outputs are pooled: 128, 256, 512 and 1,024 channels."""
 
 

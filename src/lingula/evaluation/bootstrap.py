@@ -57,7 +57,8 @@ class Resamples:
 
 def ratio(top: Array, bottom: Array) -> Array:
     """top / bottom, NaN where bottom is 0."""
-    return np.divide(top, bottom, out=np.full(np.broadcast_shapes(top.shape, bottom.shape), np.nan), where=bottom != 0)
+    nothing: Array = np.full(np.broadcast_shapes(top.shape, bottom.shape), np.nan)
+    return np.divide(top, bottom, out=nothing, where=bottom != 0)
 
 
 def figure(values: Array, n: int) -> Figure:

@@ -87,7 +87,7 @@ def rules(vocabulary: Vocabulary, train_targets: Floats) -> tuple[Rule, ...]:
 
 
 def tree_similarity(codes: Sequence[str]) -> Doubles:
-    """Wu-Palmer similarity of labels in the MeSH tree, (L, L): 2 * depth of their deepest shared ancestor / both depths.
+    """Wu-Palmer similarity of labels in the MeSH tree, (L, L): 2 * depth of the deepest shared ancestor / both depths.
 
     The best pair of tree numbers counts; a label outside the tree is alike to itself only (Wu and Palmer 1994).
     """

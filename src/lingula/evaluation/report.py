@@ -14,6 +14,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from lingula.evaluation.compare import ARRAYS, RESULTS
+from lingula.evaluation.page import render
 from lingula.evaluation.run import Evaluation
 from lingula.evaluation.table import Table
 from lingula.study import DISCLAIMER
@@ -22,11 +23,13 @@ from lingula.study import DISCLAIMER
 def write(evaluation: Evaluation, out: Path) -> tuple[Path, ...]:
     """Write ``results.json``, ``results.md``, ``report.html`` and ``scores.safetensors``; their paths."""
     out.mkdir(parents=True, exist_ok=True)
-    json_file, markdown, arrays = out / RESULTS, out / "results.md", out / ARRAYS
+    json_file, markdown, html, arrays = (out / name for name in (RESULTS, "results.md", "report.html", ARRAYS))
     json_file.write_text(json.dumps(to_json(evaluation), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     markdown.write_text(to_markdown(evaluation), encoding="utf-8")
+    page = render(evaluation, shown(evaluation.tables), provenance(evaluation))
+    html.write_text(page, encoding="utf-8")
     save_file({key: np.ascontiguousarray(array) for key, array in evaluation.arrays.items()}, arrays)
-    return json_file, markdown, arrays
+    return json_file, markdown, html, arrays
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:

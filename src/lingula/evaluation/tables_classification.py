@@ -119,8 +119,8 @@ def overview(judged: Sequence[Judged], parts: Parts, vocabulary: Vocabulary) -> 
     about = (
         f"{n} coded test studies. Macro: mean over the {int(headline.sum())} labels with at least {LEAST} positives in "
         f"test; micro: all decisions on them together. Calibration (Platt) and thresholds (best F1) are fitted on "
-        f"validation. ECE: {BINS} adaptive bins, mean over labels, interval centred. A system that reads the report reads the text "
-        "from which the labels were coded: it is indexing, not prediction."
+        f"validation. ECE: {BINS} adaptive bins, mean over labels, interval centred. A system that reads the "
+        "report reads the text from which the labels were coded: it is indexing, not prediction."
     )
     columns = (
         "reads the report", "AUROC macro", "AP macro", "F1 macro", "AUROC micro", "AP micro", "F1 micro", "Brier",

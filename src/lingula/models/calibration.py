@@ -11,6 +11,8 @@ import numpy.typing as npt
 from lingula.study import Decision
 
 Array = npt.NDArray[np.float64]
+LEAST = 5
+"""Positives (and negatives) that validation must hold for a label to be calibrated; below, it is cut at one half."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +69,7 @@ def fit_calibration(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.fl
     for label in range(labels):
         known = ~np.isnan(targets[:, label])
         goal, logit = targets[known, label].astype(int), logits[known, label].astype(np.float64)
-        if min(goal.sum(), len(goal) - goal.sum()) < 2:
+        if min(goal.sum(), len(goal) - goal.sum()) < LEAST:
             continue
         platt = LogisticRegression(C=1.0).fit(logit[:, None], goal)
         scale[label], shift[label] = max(float(platt.coef_[0, 0]), 0.05), float(platt.intercept_[0])

@@ -22,7 +22,7 @@ CASES = 5  # similar cases shown
 _FILM_BYTES, _CASE_BYTES, _WASH_BYTES, _CASE_WASH_BYTES = 1_050_000, 360_000, 420_000, 140_000
 _UNITS = 1000  # a film's long side in drawing units
 
-_OPENI_ID = re.compile(r"CXR\d+", re.ASCII)
+_OPENI_ID = re.compile(r"CXR[1-3]?\d{1,3}", re.ASCII)  # 1 to 3999; phantoms count from 9001
 _OPENI_IMAGE = re.compile(r"CXR\d+[A-Za-z0-9_-]*", re.ASCII)
 
 

@@ -37,6 +37,10 @@ class Shot:
     projection: str
 
 
+FIRST = 9001
+"""Number of the first phantom study: beyond the collection's own, so that no phantom is mistaken for a real case."""
+
+
 def generate(
     out: Path,
     *,
@@ -60,7 +64,7 @@ def generate(
     with open(out / "indiana_projections.csv", "w", newline="", encoding="utf-8") as table:
         rows = csv.writer(table, lineterminator="\n")
         rows.writerow(("uid", "filename", "projection"))
-        for number in range(1, studies + 1):
+        for number in range(FIRST, FIRST + studies):
             case, rng = make_case(number, seed)
             text_rng, header_rng, *film_rngs = rng.spawn(5)
             shots = _shots(header_rng)
@@ -77,7 +81,7 @@ def generate(
             report = _xml(case, writer.report(case, text_rng), shots, taken)
             (reports / f"{number}.xml").write_text(report, encoding="utf-8", newline="\n")
             if progress:
-                progress(number, studies)
+                progress(number - FIRST + 1, studies)
     return out
 
 

@@ -1,0 +1,87 @@
+"""The whole evaluation of the embedded model on the real test split, twice: is the second run the same, how long is it?
+
+    python benchmarks/evaluate.py STUDY_SET COLLECTION TRUNK OUT
+
+STUDY_SET is the folder that ``lingula prepare`` wrote, TRUNK a frozen ImageNet MobileNetV1, OUT a folder that keeps
+the encoded studies. The first run encodes what OUT lacks; the second, from the cache, is timed. Writes the tables to
+``results/evaluation.json`` and ``results/evaluation.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lingula.evaluation import report
+from lingula.evaluation.inputs import Request
+from lingula.evaluation.run import Evaluation, evaluate
+from lingula.models.checkpoint import load_checkpoint
+from lingula.openi.splits import Split
+from lingula.training.data import StudySet
+from machine import RESULTS, write_result
+
+COMMAND = (
+    "lingula evaluate compact --data STUDY_SET --split openi-v1 --out DIR --collection COLLECTION --trunk TRUNK "
+    "--resamples 1000 --seed 0"
+)
+HEADLINE = {
+    "tfidf_report_auroc_macro": ("classification", "TF-IDF of the report", "AUROC macro", "AUROC"),
+    "mobilenet_image_auroc_macro": ("classification", "frozen MobileNetV1, frontal", "AUROC macro", "AUROC"),
+    "chance_p5_abnormal": ("retrieval_generalization_jaccard", "chance, expected", "P@5", "P@5"),
+    "image_p5_abnormal": (
+        "retrieval_generalization_jaccard",
+        "image, frontal + lateral → image, frontal + lateral",
+        "P@5",
+        "P@5",
+    ),
+    "tfidf_report_p5_abnormal": ("retrieval_generalization_jaccard", "TF-IDF: report → report", "P@5", "P@5"),
+}
+"""Headline key: table, row, column, unit."""
+
+
+def once(arguments: list[Path], data: StudySet) -> tuple[Evaluation, float]:
+    _, collection, trunk, out = arguments
+    checkpoint, split = load_checkpoint("compact"), Split.load("openi-v1")
+    started = time.perf_counter()
+    found = evaluate(Request(checkpoint, data, split, collection, trunk, command=COMMAND), out)
+    report.write(found, out)
+    return found, time.perf_counter() - started
+
+
+def digests(out: Path) -> dict[str, str]:
+    files = [path for path in sorted(out.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def main() -> None:
+    arguments = [Path(word) for word in sys.argv[1:5]]
+    data, out = StudySet.load(arguments[0]), arguments[3]
+    _, first = once(arguments, data)
+    before = digests(out)
+    found, seconds = once(arguments, data)
+    after = digests(out)
+    tables = {table.key: table for table in report.shown(found.tables)}
+    headline: dict[str, dict[str, Any]] = {
+        key: {**tables[table].figure(row, column).to_json(), "unit": unit}
+        for key, (table, row, column, unit) in HEADLINE.items()
+    }
+    headline["evaluate_seconds"] = {"value": round(seconds, 1), "unit": "s"}
+    body = {
+        "seconds_first": round(first, 1),
+        "seconds_from_cache": round(seconds, 1),
+        "files": len(after),
+        "files_that_differ_on_rerun": sorted(
+            name for name in before.keys() | after if before.get(name) != after.get(name)
+        ),
+        "about": found.about,
+        "tables": {key: table.to_json() for key, table in tables.items()},
+    }
+    write_result("evaluation", body, headline)
+    (RESULTS / "evaluation.md").write_text(report.to_markdown(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

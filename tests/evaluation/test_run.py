@@ -1,0 +1,186 @@
+"""The whole evaluation of a tiny model on made-up studies."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from lingula.cli import evaluate as command
+from lingula.errors import InputError
+from lingula.evaluation import report
+from lingula.evaluation.bootstrap import Resamples
+from lingula.evaluation.compare import compare
+from lingula.evaluation.inputs import coded_parts
+from lingula.evaluation.run import Evaluation, Request, evaluate
+from lingula.evaluation.table import Figure, Table
+from lingula.evaluation.tables_classification import System, judge
+from lingula.models.checkpoint import Checkpoint
+from lingula.openi.splits import Split
+from lingula.training.data import StudySet
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("evaluation")
+
+
+@pytest.fixture(scope="module")
+def request_(checkpoint: Checkpoint, data: StudySet, split: Split) -> Request:
+    return Request(checkpoint, data, split, resamples=100, command="lingula evaluate tiny")
+
+
+@pytest.fixture(scope="module")
+def found(request_: Request, folder: Path) -> Evaluation:
+    made = evaluate(request_, folder)
+    report.write(made, folder)
+    return made
+
+
+def table(evaluation: Evaluation, key: str) -> Table:
+    return next(each for each in evaluation.tables if each.key == key)
+
+
+def test_a_rerun_gives_the_same_bytes(found: Evaluation, request_: Request, folder: Path, tmp_path: Path) -> None:
+    before = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    report.write(evaluate(request_, folder), folder)
+    after = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert before == after
+    afresh = evaluate(request_, tmp_path)  # encoded again, too
+    assert report.to_json(afresh) == report.to_json(found)
+
+
+def test_every_figure_has_its_source(found: Evaluation, folder: Path, request_: Request) -> None:
+    body = json.loads((folder / "results.json").read_text())
+    about = body["about"]
+    assert about["model"] == request_.checkpoint.fingerprint
+    assert about["split"]["sha256"] == request_.split.digest
+    assert about["command"] == "lingula evaluate tiny"
+    assert about["bootstrap"]["seed"] == 0
+    row = body["tables"]["classification"]["rows"]["image, frontal"]
+    assert row["AUROC macro"]["low"] <= row["AUROC macro"]["value"] <= row["AUROC macro"]["high"]
+    assert row["AUROC macro"]["n"] == 35
+
+
+def test_the_tables_stand_beside_chance_and_word_counts(found: Evaluation) -> None:
+    overview = table(found, "classification")
+    assert overview.figure("prevalence (chance)", "AUROC macro").value == 0.5
+    assert overview.figure("TF-IDF of the report", "AUROC macro").value > 0.99
+    assert overview.cell("TF-IDF of the report", "reads the report") == "yes"
+    for protocol in ("generalization", "historical"):
+        for rule in ("jaccard", "idf", "mesh", "normal"):
+            rows = [row.name for row in table(found, f"retrieval_{protocol}_{rule}").rows]
+            assert {"random ranking", "TF-IDF: report → report", "chance, expected"} <= set(rows)
+
+
+def test_the_random_ranking_scores_chance(found: Evaluation) -> None:
+    for protocol in ("generalization", "historical"):
+        made = table(found, f"retrieval_{protocol}_jaccard")
+        for measure in ("P@5", "AP", "nDCG@10"):
+            random, chance = (made.figure(name, measure) for name in ("random ranking", "chance, expected"))
+            assert random.low - 0.02 <= chance.value <= random.high + 0.02
+
+
+def test_labels_of_test_never_reach_a_threshold(data: StudySet, split: Split, found: Evaluation) -> None:
+    """Every test label turned round: thresholds, calibration and conformal bounds stay as they were."""
+    turned = data.labels.copy()
+    test = data.rows(split.test)
+    turned[test] = 1 - turned[test]
+    judged = []
+    for labels in (data.labels, turned):
+        parts = coded_parts(replace(data, labels=labels), split)
+        rng = np.random.default_rng(0)
+        scores = rng.normal(size=(len(parts.validation), 22)) + parts.validation_targets
+        system = System("x", False, type("S", (), {"validation": scores, "test": rng.normal(size=(35, 22))}))
+        judged.append(judge(system, parts, Resamples.draw(35, resamples=100), 0))
+    one, other = judged
+    for name in one.calibration.__slots__:
+        assert np.array_equal(getattr(one.calibration, name), getattr(other.calibration, name))
+    assert np.array_equal(one.conformal.present_from, other.conformal.present_from)
+    assert np.array_equal(one.conformal.absent_to, other.conformal.absent_to)
+    assert np.array_equal(one.called, other.called)
+    assert not np.array_equal(one.auroc, other.auroc)
+
+
+def test_studies_that_nobody_coded_are_left_out(data: StudySet, split: Split) -> None:
+    labels = data.labels.copy()
+    labels[data.rows(["S70", "S3"])] = np.nan
+    parts = coded_parts(replace(data, labels=labels), split)
+    assert (len(parts.train), len(parts.validation), len(parts.test)) == (44, 20, 34)
+    labels[data.rows(split.validation)] = np.nan
+    with pytest.raises(InputError, match="validation"):
+        coded_parts(replace(data, labels=labels), split)
+
+
+def test_a_checkpoint_does_not_differ_from_itself(found: Evaluation, folder: Path) -> None:
+    assert compare(found, folder, Resamples.draw(35, resamples=100)).rows == ()
+
+
+def test_a_better_checkpoint_differs_in_pairs(found: Evaluation, folder: Path) -> None:
+    targets = found.arrays["targets"]
+    better = dict(found.arrays) | {"scores/image, frontal": targets + 0.1 * found.arrays["scores/image, frontal"]}
+    made = compare(replace(found, arrays=better), folder, Resamples.draw(35, resamples=100))
+    assert [row.name for row in made.rows] == ["image, frontal: AP macro", "image, frontal: AUROC macro"]
+    difference = made.figure("image, frontal: AUROC macro", "difference")
+    this, other = (made.figure("image, frontal: AUROC macro", name) for name in ("this", "other"))
+    assert difference.value == pytest.approx(this.value - other.value)
+    assert 0 < difference.low < difference.high
+    assert made.figure("image, frontal: AUROC macro", "p").value == pytest.approx(2 / 101)
+    with pytest.raises(InputError, match="another split"):
+        compare(replace(found, about=found.about | {"split": {"sha256": "x"}}), folder, Resamples.draw(35))
+
+
+def test_markdown_shows_each_table_and_no_nan(found: Evaluation, folder: Path) -> None:
+    text = (folder / "results.md").read_text()
+    assert "nan" not in text.lower().split()
+    assert all(f"## {each.title}\n" in text for each in report.shown(found.tables))
+    assert Figure(0.5, 0.4, 0.6).text(2) == "0.50 [0.40, 0.60]"
+
+
+app = Typer()
+command.register(app)
+app.command("other")(lambda: None)
+
+
+def run(*words: str) -> str:
+    result = CliRunner().invoke(app, ["evaluate", *words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_command_scores_a_run_without_a_model(found: Evaluation, folder: Path) -> None:
+    runs, qrels = (
+        folder / "trec/run-generalization-random-ranking.txt.gz",
+        folder / "trec/qrels-generalization-jaccard.txt.gz",
+    )
+    body = json.loads(run("--run", str(runs), "--qrels", str(qrels), "--resamples", "100", "--json"))
+    rows = body["run"]["rows"]
+    made = table(found, "retrieval_generalization_jaccard")
+    for measure in ("P@5", "AP", "nDCG@10"):
+        assert rows[runs.name][measure]["value"] == pytest.approx(
+            made.figure("random ranking", measure).value, abs=1e-5
+        )
+        assert rows["chance, expected"][measure]["value"] == pytest.approx(
+            made.figure("chance, expected", measure).value, abs=1e-5
+        )
+
+
+def test_the_command_evaluates_and_says_what_is_missing(
+    prepared: Path, split: Split, checkpoint: Checkpoint, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    split.save(tmp_path / "split.json")
+    checkpoint_folder = tmp_path / "tiny"
+    checkpoint.save(checkpoint_folder)
+    words = ["--data", str(prepared), "--split", str(tmp_path / "split.json"), "--out", str(tmp_path / "out")]
+    body = json.loads(run(str(checkpoint_folder), *words, "--resamples", "100", "--json"))
+    assert body["about"]["command"].startswith("lingula evaluate tiny --data STUDY_SET --split split.json")
+    assert str(tmp_path) not in json.dumps(body)
+    with pytest.raises(InputError, match="--qrels"):
+        run("--run", "x")
+    with pytest.raises(InputError, match="--data"):
+        run()
