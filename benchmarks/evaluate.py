@@ -33,7 +33,7 @@ HEADLINE = {
     "chance_p5_abnormal": ("retrieval_generalization_jaccard", "chance, expected", "P@5", "P@5"),
     "image_p5_abnormal": (
         "retrieval_generalization_jaccard",
-        "image, frontal + lateral → image, frontal + lateral",
+        "image → image",
         "P@5",
         "P@5",
     ),

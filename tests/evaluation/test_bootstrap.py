@@ -50,4 +50,5 @@ def test_centred_keeps_the_width_and_the_sample() -> None:
 
 def test_p_value() -> None:
     assert p_value(np.r_[1.0, np.full(999, 1.0)]) == pytest.approx(2 / 1000)
+    assert p_value(np.full(1000, -1.0)) == pytest.approx(2 / 1000)
     assert p_value(np.r_[0.0, np.linspace(-1, 1, 999)]) == 1.0

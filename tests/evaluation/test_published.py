@@ -5,7 +5,10 @@ from math import log2
 import numpy as np
 import pytest
 
-from lingula.evaluation.tables_published import as_published
+from lingula.evaluation.baselines import Scores
+from lingula.evaluation.bootstrap import Resamples
+from lingula.evaluation.tables_classification import System
+from lingula.evaluation.tables_published import as_published, published_classification
 
 
 def test_the_cards_measures_by_hand() -> None:
@@ -27,3 +30,14 @@ def test_the_cards_dcg_is_perfect_for_a_full_but_poor_answer() -> None:
 
 def test_nothing_found_is_nothing() -> None:
     assert as_published(np.eye(1, 9, 8, dtype=np.int64), np.arange(9)[None]).tolist() == [[0, 0, 0, 0]]
+
+
+def test_thresholds_tuned_on_test_flatter_even_chance() -> None:
+    """Scores that say the same of everyone: the tuned cut calls all present, F1 = 2 p / (1 + p)."""
+    goal = np.r_[np.ones((10, 1)), np.zeros((30, 1))].astype(np.float32)
+    constant = np.full((40, 1), -1.1)
+    system = System("constant", False, Scores(constant, constant))
+    table = published_classification([system], goal, goal, Resamples.draw(40, resamples=100))
+    for part in ("evaluation set", "test"):
+        assert table.figure(f"{part}: macro F1", "constant").value == pytest.approx(2 * 0.25 / 1.25)
+        assert table.figure(f"{part}: macro AUROC", "constant").value == 0.5

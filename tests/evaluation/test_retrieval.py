@@ -75,6 +75,8 @@ def test_ties_stand_by_row_and_a_study_never_answers_itself() -> None:
     scores = np.array([[0.5, 0.5 + 1e-8, 0.9, 0.5], [0.1, 0.2, 0.2, 0.1]])
     assert rank(scores).tolist() == [[2, 0, 1, 3], [1, 2, 0, 3]]
     assert rank(scores, np.array([2, 1])).tolist() == [[0, 1, 3], [2, 0, 3]]
+    many = np.repeat([0.2, 0.7], 500)[None]
+    assert rank(many).tolist() == [[*range(500, 1000), *range(500)]]
 
 
 def test_chance_is_the_mean_over_every_order() -> None:

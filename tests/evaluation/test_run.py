@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +113,8 @@ def test_studies_that_nobody_coded_are_left_out(data: StudySet, split: Split) ->
     labels[data.rows(["S70", "S3"])] = np.nan
     parts = coded_parts(replace(data, labels=labels), split)
     assert (len(parts.train), len(parts.validation), len(parts.test)) == (44, 20, 34)
+    ids = [data.ids[row] for row in parts.train]
+    assert ids == sorted(ids) != sorted(ids, key=lambda one: int(one[1:]))  # as plain strings: ties stand by them
     labels[data.rows(split.validation)] = np.nan
     with pytest.raises(InputError, match="validation"):
         coded_parts(replace(data, labels=labels), split)
@@ -140,6 +143,13 @@ def test_markdown_shows_each_table_and_no_nan(found: Evaluation, folder: Path) -
     assert "nan" not in text.lower().split()
     assert all(f"## {each.title}\n" in text for each in report.shown(found.tables))
     assert Figure(0.5, 0.4, 0.6).text(2) == "0.50 [0.40, 0.60]"
+
+
+def test_the_page_loads_nothing_and_shows_each_table(found: Evaluation, folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    assert not re.search(r"<script|https?://|url\(|<img|@import", page)
+    assert page.count("<table") == len(report.shown(found.tables))
+    assert page.count("<svg class=") == len(found.plots) + 2
 
 
 app = Typer()

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from lingula.models.calibration import Calibration, best_threshold, fit_calibration
+from lingula.models.calibration import LEAST, Calibration, best_threshold, fit_calibration
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:
@@ -71,21 +71,21 @@ def test_abstains_on_a_tenth_and_still_calls_a_rare_label() -> None:
     logits = random.normal(0, 2, (400, 2)).astype(np.float32)
     targets = (random.random(logits.shape) < _sigmoid(logits)).astype(np.float32)
     targets[:, 1] = 0
-    targets[np.argsort(logits[:, 1])[-3:], 1] = 1  # three studies, all at the top
+    targets[np.argsort(logits[:, 1])[-LEAST:], 1] = 1  # five studies, all at the top
     fitted = fit_calibration(logits, targets)
     decisions = np.array([fitted.decide(row) for row in fitted.probabilities(logits)])  # (400, 2)
     assert np.mean(decisions[:, 0] == "abstain") == pytest.approx(0.1, abs=0.01)
-    assert (decisions[:, 1] == "present").sum() == 2
+    assert (decisions[:, 1] == "present").sum() == 3  # of five calls at most half may be abstained from
     for decided, probability in zip(decisions.T, fitted.probabilities(logits).T, strict=True):
         assert probability[decided == "absent"].max() < probability[decided == "abstain"].min()
         assert probability[decided == "abstain"].max() < probability[decided == "present"].min()
 
 
 def test_the_only_call_is_not_abstained_away() -> None:
-    """One positive on top, the other below every negative: the best cut calls one study, which must stay called."""
-    logits = np.concatenate([[4.0], np.linspace(-2, -1, 20), [-5.0]]).astype(np.float32)[:, None]
-    targets = np.zeros((22, 1), np.float32)
-    targets[[0, -1]] = 1
+    """One positive on top, four below every negative: the best cut calls one study, which must stay called."""
+    logits = np.concatenate([[4.0], np.linspace(-2, -1, 40), [-5.0] * 4]).astype(np.float32)[:, None]
+    targets = np.zeros((45, 1), np.float32)
+    targets[[0, -1, -2, -3, -4]] = 1
     fitted = fit_calibration(logits, targets)
     decisions = [fitted.decide(row)[0] for row in fitted.probabilities(logits)]
     assert decisions[0] == "present"
@@ -109,3 +109,14 @@ def test_json_and_extremes() -> None:
     np.testing.assert_array_equal(
         Calibration.identity(2).probabilities(np.array([-1e4, 1e4], np.float32)).round(6), [0, 1]
     )
+
+
+def test_too_few_positives_leave_a_label_as_the_model_gives_it() -> None:
+    """Two cases once put a threshold below 1 %; under ``LEAST`` there is nothing to choose a cut from."""
+    logits = np.linspace(-6, 2, 100).astype(np.float32)[:, None]
+    targets = np.zeros((100, 1), np.float32)
+    targets[-(LEAST - 1) :] = 1
+    fitted = fit_calibration(logits, targets)
+    assert (fitted.scale[0], fitted.shift[0], fitted.threshold[0]) == (1.0, 0.0, 0.5)
+    targets[-LEAST:] = 1
+    assert fit_calibration(logits, targets).threshold[0] != 0.5

@@ -117,7 +117,9 @@ _HEADLINES = {"classification", "retrieval_generalization_jaccard", "pairs", "ag
 
 def _show(table: Table) -> None:
     output.out.print(f"\n[bold]{table.title}[/]\n[dim]{table.about}[/]", highlight=False)
-    shown = Shown(table.first, *table.columns, box=None, header_style="dim")
+    shown = Shown(box=None, header_style="dim")
+    for heading in (table.first, *table.columns):
+        shown.add_column(heading, overflow="fold")
     for row in table.rows:
         shown.add_row(row.name, *(table.shown(cell) for cell in row.cells))
     output.out.print(shown)

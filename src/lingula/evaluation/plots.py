@@ -51,8 +51,9 @@ def classification_plots(
             each.system.name,
             tuple(zip(COVERAGES, macro_risks(each, parts, Resamples(sample), COVERAGES)[0], strict=True)),
         )
+        for name in (*SHOWN, NAMES["image_indication"])
         for each in judged
-        if each.system.name in SHOWN or each.system.name == NAMES["image_indication"]
+        if each.system.name == name
     ]
     return [*plots, Plot("risk_coverage", "Risk and coverage", "share kept", "share wrong", tuple(risks))]
 

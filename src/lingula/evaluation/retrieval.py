@@ -31,7 +31,7 @@ def rank(scores: Doubles, own: npt.NDArray[np.int64] | None = None) -> Order:
     keys = -np.round(scores, DECIMALS) + 0.0
     if own is not None:
         keys[np.arange(len(keys)), own] = np.inf
-    order = np.argsort(keys, axis=1, kind="quicksort")
+    order = np.argsort(keys, axis=1, kind="stable")
     return order if own is None else order[:, :-1]
 
 

@@ -39,7 +39,8 @@ READS_REPORT: frozenset[Reading] = frozenset({"report", "image_report"})
 
 
 def name_of(query: Reading, gallery: Reading) -> str:
-    return f"{NAMES[query]} → {NAMES[gallery]}"
+    """The search's name; "image" stands for all films of a study."""
+    return " → ".join("image" if each == "image" else NAMES[each] for each in (query, gallery))
 
 
 def model_searches(test: Pair, train: Pair, able: dict[Reading, Flags]) -> list[Search]:

@@ -9,7 +9,7 @@ from lingula.evaluation.table import Bars, Plot
 
 SIDE, LEFT, BOTTOM, PAD = 220, 34, 30, 8
 """Of a plot, in user units: side of the square, room for the axes' words, room at the other edges."""
-ROW, NAME, WIDTH = 26, 330, 800
+ROW, NAME, WIDTH = 26, 290, 760
 """Of a bar chart: height of a row, room for the names, whole width."""
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from lingula.evaluation.bootstrap import Resamples, figure
 from lingula.evaluation.classification import auroc, average_precision, f1
@@ -107,7 +108,8 @@ def _macro(measure: str, scores: Doubles, goal: Floats, draws: Resamples | None)
     if measure != "F1":
         values = (auroc if measure == "AUROC" else average_precision)(scores, goal)
         return Figure(float(np.nanmean(values)), n=len(goal))
-    cuts = [best_threshold(scores[:, i], goal[:, i].astype(int)) for i in range(goal.shape[1])]
-    called = scores >= np.array(cuts)
+    probabilities = expit(scores)
+    cuts = [best_threshold(probabilities[:, i], goal[:, i].astype(int)) for i in range(goal.shape[1])]
+    called = probabilities >= np.array(cuts)
     weights = draws.counts if draws else np.ones((1, len(goal)))
     return figure(f1(called, goal, weights).mean(1), len(goal))
