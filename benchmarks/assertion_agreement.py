@@ -96,7 +96,9 @@ def _row(counts: Counter[tuple[bool, str | None]]) -> dict[str, Any]:
         "said_present": said,
         "precision": round(present / said, 4) if said else None,
         "recall": round(present / coded, 4) if coded else None,
-        "recall_with_uncertain": round((present + counts[True, "uncertain"]) / coded, 4) if coded else None,
+        "recall_with_uncertain": round((present + counts[True, "likely"] + counts[True, "uncertain"]) / coded, 4)
+        if coded
+        else None,
         "coded_but_said_absent": counts[True, "absent"],
     }
 

@@ -57,7 +57,7 @@ def read(archive: Path, split: Split, vocabulary: Vocabulary) -> tuple[list[str]
         ids.append(files.study_id)
         coded.append(labels > 0)
         present.append([each == "present" for each in said])
-        uncertain.append([each == "uncertain" for each in said])
+        uncertain.append([each in ("likely", "uncertain") for each in said])
     made = [np.array(rows) for rows in (coded, present, uncertain)]
     normal = vocabulary.codes.index(vocabulary.normal or "")
     others = [place for place in range(len(vocabulary)) if place != normal]

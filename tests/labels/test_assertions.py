@@ -106,17 +106,34 @@ def test_polarity(sentence: str, expected: dict[str, str | None]) -> None:
     ],
 )
 def test_laterality(sentence: str, finding: str, side: str | None) -> None:
-    assert [each.laterality for each in read(sentence) if each.finding == finding] == [side]
+    assert [each.side for each in read(sentence) if each.finding == finding] == [side]
 
 
-def test_history() -> None:
+@pytest.mark.parametrize(
+    ("sentence", "finding", "place"),
+    [
+        ("Nodule in the right upper lobe.", "nodule", "upper"),
+        ("Left lower lobe atelectasis, scarring at the apices.", "atelectasis", "lower"),
+        ("Left lower lobe atelectasis, scarring at the apices.", "scar", "apex"),
+        ("Bibasilar atelectasis.", "atelectasis", "base"),
+        ("Effusion blunting nothing.", "effusion", None),
+        ("Old fracture of the left clavicle.", "fracture", "clavicle"),
+        ("Compression fracture of T7.", "fracture", "spine"),
+        ("Retrocardiac consolidation.", "consolidation", "retrocardiac"),
+    ],
+)
+def test_place(sentence: str, finding: str, place: str | None) -> None:
+    assert [each.place for each in read(sentence) if each.finding == finding] == [place]
+
+
+def test_past() -> None:
     (pneumonia,) = (each for each in read("History of pneumonia, old rib fracture.") if each.finding == "pneumonia")
-    assert (pneumonia.polarity, pneumonia.historical) == (P, True)
+    assert (pneumonia.polarity, pneumonia.past) == (P, True)
     assert polarity(read("History of pneumonia."), "pneumonia") == A  # not now
     (resolved,) = (each for each in read("The effusion has resolved.") if each.finding == "effusion")
-    assert (resolved.polarity, resolved.historical) == (A, True)
+    assert (resolved.polarity, resolved.past) == (A, True)
     (stable,) = (each for each in read("Nodule unchanged from prior study.") if each.finding == "nodule")
-    assert (stable.polarity, stable.historical) == (P, False)
+    assert (stable.polarity, stable.past) == (P, False)
 
 
 def test_one_present_mention_outweighs_the_rest() -> None:

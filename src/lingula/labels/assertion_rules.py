@@ -10,8 +10,8 @@ from functools import cache
 from importlib import resources
 from typing import Literal
 
-Polarity = Literal["present", "absent", "uncertain"]
-Effect = Literal["absent", "uncertain", "historical"]
+Polarity = Literal["present", "likely", "uncertain", "absent"]
+Effect = Literal["absent", "likely", "uncertain", "past"]
 Scope = Literal["after", "phrase", "before", "beside"]
 
 
@@ -27,12 +27,15 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Compiled rules; ``mentions``, ``modifiers`` and ``sides`` tell by group name what matched (``matched_row``).
+    """Compiled rules; ``mentions`` and ``modifiers`` tell by group name which row matched (``matched_row``).
+
+    ``sides`` and ``places`` name their groups after the side or place.
 
     Attributes:
         mention_findings: findings of each row of ``mentions``; none where the row swallows misleading words.
         modifier_effects: effects and scope of each row of ``modifiers``.
         breaks, verbs: words that end a scope; verbs end only one that runs backwards.
+        within: the places that lie in or about a place, by its code: what answers when that place is asked for.
     """
 
     statements: tuple[Statement, ...]
@@ -43,6 +46,8 @@ class Rules:
     breaks: re.Pattern[str]
     verbs: re.Pattern[str]
     sides: re.Pattern[str]
+    places: re.Pattern[str]
+    within: dict[str, frozenset[str]]
 
 
 @cache
@@ -66,7 +71,9 @@ def load_rules() -> Rules:
         modifier_effects=tuple((frozenset(entry["of"]), entry["scope"]) for entry in data["modifiers"]),
         breaks=_compile(data["breaks"]),
         verbs=_compile(data["verbs"]),
-        sides=_compile([f"(?P<{side}>{'|'.join(patterns)})" for side, patterns in data["sides"].items()]),
+        sides=_compile_named(data["sides"]),
+        places=_compile_named({place: entry["patterns"] for place, entry in data["places"].items()}),
+        within={place: frozenset((place, *entry["within"])) for place, entry in data["places"].items()},
     )
 
 
@@ -79,6 +86,10 @@ def matched_row(match: re.Match[str]) -> int:
 def _compile_rows(patterns: Iterable[tuple[str, int]]) -> re.Pattern[str]:
     """One alternation, tried in the given order, each pattern a group named after its row."""
     return _compile([f"(?P<_{row}_{i}>{pattern})" for i, (pattern, row) in enumerate(patterns)])
+
+
+def _compile_named(words: dict[str, list[str]]) -> re.Pattern[str]:
+    return _compile([f"(?P<{name}>{'|'.join(patterns)})" for name, patterns in words.items()])
 
 
 def _compile(patterns: Sequence[str]) -> re.Pattern[str]:

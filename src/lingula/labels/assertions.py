@@ -1,4 +1,4 @@
-"""What a report asserts: findings with polarity, side, history and where the words stand.
+"""What a report asserts: findings with polarity, side, place and where the words stand.
 
 A reader of the ConText kind (Harkema et al. 2009, J Biomed Inform 42(5):839-851): mentions of findings are sought
 sentence by sentence, and modifiers ("no", "is not seen", "cannot exclude", "has resolved") change those in their scope.
@@ -36,17 +36,23 @@ SEARCH_FINDINGS = (
 """Findings searched by word. Those that are no code of ``openi22`` are narrower than the label they belong to."""
 
 
+STRENGTH: tuple[Polarity, ...] = ("present", "likely", "uncertain")
+"""What a mention can say for a finding, the strongest first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Assertion:
     """``report.text[start:end]`` says this of a finding.
 
     Attributes:
         finding: a code of ``openi22`` or one of ``SEARCH_FINDINGS``; the same words may assert one of each.
-        polarity: present, absent, or uncertain (possible, not excluded, one of several readings).
+        polarity: present; likely (hedged, but leaning to it: "probable", "may represent", one of several readings);
+            uncertain (asked or not excluded, leaning nowhere); or absent.
         start, end: characters of the words that name the finding.
         section: where they stand.
-        laterality: side named beside them, None when none is.
-        historical: said of the past ("history of", "prior", "resolved").
+        side: the patient's side named beside them, None when none is.
+        place: code of the place named beside them ("upper", "base", "rib"; see ``places``), None when none is.
+        past: said of the past ("history of", "prior", "resolved").
     """
 
     finding: str
@@ -54,8 +60,9 @@ class Assertion:
     start: int
     end: int
     section: SectionName
-    laterality: Side | None
-    historical: bool
+    side: Side | None = None
+    place: str | None = None
+    past: bool = False
 
 
 def read_assertions(report: Report) -> tuple[Assertion, ...]:
@@ -72,14 +79,13 @@ def read_assertions(report: Report) -> tuple[Assertion, ...]:
 def polarity(assertions: Iterable[Assertion], finding: str) -> Polarity | None:
     """What a report says of a finding on the whole; None when it does not mention it.
 
-    One present mention that is not history makes it present, else one uncertain mention makes it uncertain; what is
-    said of the past alone counts as absent now.
+    The strongest mention that is not of the past decides, in the order present, likely, uncertain; what is said of the
+    past alone counts as absent now.
     """
-    said = {(each.polarity, each.historical) for each in assertions if each.finding == finding}
-    if ("present", False) in said:
-        return "present"
-    if ("uncertain", False) in said:
-        return "uncertain"
+    said = {(each.polarity, each.past) for each in assertions if each.finding == finding}
+    for strongest in STRENGTH:
+        if (strongest, False) in said:
+            return strongest
     return "absent" if said else None
 
 
@@ -96,7 +102,7 @@ class _Modifier(NamedTuple):
     @property
     def polar(self) -> bool:
         """Whether it speaks of presence."""
-        return "absent" in self.effects or "uncertain" in self.effects
+        return not self.effects.isdisjoint(("absent", "likely", "uncertain"))
 
 
 class _Mention(NamedTuple):
@@ -150,8 +156,8 @@ class _Sentence:
         either = [each for each in over if each.scope == "beside" or not each.polar]
         return frozenset().union(*(each.effects for each in (*ahead[-1:], *behind[:1], *either)))
 
-    def side(self, mention: _Mention, sides: re.Pattern[str]) -> Side | None:
-        """The side in the mention's own words, else the last one ahead of it, else the first one behind it.
+    def beside(self, mention: _Mention, words: re.Pattern[str]) -> re.Match[str] | None:
+        """A side or place in the mention's own words, else the last one ahead of it, else the first one behind it.
 
         Sought up to the neighbouring mentions, commas and breaks.
         """
@@ -161,9 +167,8 @@ class _Sentence:
             self._previous(start, self.breaks, self.commas, others),
             self._next(end, self.breaks, self.commas, others),
         )
-        own, ahead = list(sides.finditer(self.text, start, end)), list(sides.finditer(self.text, room[0], start))
-        match = own[-1] if own else ahead[-1] if ahead else sides.search(self.text, end, room[1])
-        return cast(Side, match.lastgroup) if match else None
+        own, ahead = list(words.finditer(self.text, start, end)), list(words.finditer(self.text, room[0], start))
+        return own[-1] if own else ahead[-1] if ahead else words.search(self.text, end, room[1])
 
     def _next(self, position: int, *stops: Sequence[_Span]) -> int:
         return min((each.start for group in stops for each in group if each.start >= position), default=self.span.end)
@@ -210,13 +215,22 @@ def _read_sentence(text: str, span: _Span, section: SectionName) -> Iterator[Ass
         settled = mention.says or _settle(effects)
         if settled == "present" and section not in ("findings", "impression"):
             settled = "uncertain"
-        side = sentence.side(mention, rules.sides)
+        side, place = (sentence.beside(mention, words) for words in (rules.sides, rules.places))
         for finding in mention.findings:
-            yield Assertion(finding, settled, *mention.span, section, side, "historical" in effects)
+            yield Assertion(
+                finding,
+                settled,
+                *mention.span,
+                section,
+                cast(Side, side.lastgroup) if side else None,
+                place.lastgroup if place else None,
+                "past" in effects,
+            )
 
 
 def _settle(effects: frozenset[Effect]) -> Polarity:
-    return "absent" if "absent" in effects else "uncertain" if "uncertain" in effects else "present"
+    order: tuple[Polarity, ...] = ("absent", "uncertain", "likely")
+    return next((polarity for polarity in order if polarity in effects), "present")
 
 
 def _mentions(rules: Rules, text: str, span: _Span) -> list[_Mention]:
