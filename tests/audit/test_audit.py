@@ -19,13 +19,12 @@ from typer.testing import CliRunner
 
 from lingula.audit import Audit, Kind, audit
 from lingula.audit.films import FREQUENCIES, SIDE, signs, thumbnail
-from lingula.audit.texts import near_texts
 from lingula.cli.audit import register
 from lingula.errors import InputError
 from lingula.images import read_image
 from lingula.labels import Vocabulary
 from lingula.openi import scan
-from lingula.openi.splits import Split, shingles, split_studies
+from lingula.openi.splits import Split, split_studies
 from lingula.study import Radiograph
 
 STUDIES = 12
@@ -202,23 +201,6 @@ def test_the_command_shows_what_it_found_and_exits_with_1(made: Made, tmp_path: 
     leaking = CliRunner().invoke(app, [str(file), "--data", str(made.root), "--workers", "1", "--json"])
     assert leaking.exit_code == 1
     assert '"kind": "same_file"' in leaking.output
-
-
-def test_near_texts_agree_with_comparing_every_pair() -> None:
-    chosen = random.Random(0)
-    base = [chosen.choices(WORDS, k=chosen.randint(1, 40)) for _ in range(15)]
-    texts = {
-        " ".join(words[: chosen.randint(1, 40)] + chosen.choices(WORDS, k=chosen.randint(0, 4))) for words in base * 8
-    }
-    ordered = sorted(texts)
-    naive = set()
-    for place, one in enumerate(ordered):
-        for other in ordered[place + 1 :]:
-            a, b = shingles(one), shingles(other)
-            if len(a & b) / len(a | b) >= 0.7:
-                naive.add((one, other))
-    assert len(naive) > 5
-    assert {(one, other) for one, other, _ in near_texts(texts)} == naive
 
 
 def test_signs_are_those_of_the_cosine_transform() -> None:

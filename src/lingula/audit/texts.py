@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Iterator, Sequence
 
 from lingula.audit.collision import Collision, Parts, across, crossing
-from lingula.openi.splits import NEAR_DUPLICATE, SplitStudy, normalise, shingles
+from lingula.openi.splits import SplitStudy, near_texts, normalise
 
 
 def text_collisions(studies: Sequence[SplitStudy], parts: Parts) -> Iterator[Collision]:
@@ -20,29 +17,8 @@ def text_collisions(studies: Sequence[SplitStudy], parts: Parts) -> Iterator[Col
     for _, ids in crossing(words.items(), parts):
         if len({raw[study_id] for study_id in ids}) > 1:
             yield Collision("same_words", ids, f"The same words in {across(ids, parts)}, digits and punctuation aside.")
-    for one, other, similarity in near_texts({text for text in words.values() if text}):
+    for one, other, similarity in near_texts(set(words.values())):
         ids = tuple(study_id for study_id, text in words.items() if text in (one, other))
         if len({parts[study_id] for study_id in ids}) > 1:
             detail = f"Texts in {across(ids, parts)} share {similarity:.0%} of their word triples."
             yield Collision("near_text", ids, detail)
-
-
-def near_texts(texts: set[str], threshold: float = NEAR_DUPLICATE) -> Iterator[tuple[str, str, float]]:
-    """Pairs of different normalised texts with shingle Jaccard >= threshold, and that Jaccard.
-
-    All pairs are compared, by one sparse product of the text-by-shingle table with itself: MinHash, which the split is
-    made with, overlooks some of the pairs near its threshold.
-    """
-    from scipy.sparse import csr_matrix
-
-    ordered = sorted(texts)
-    columns: Mapping[str, int] = defaultdict(lambda: len(columns))
-    cells = [(row, columns[shingle]) for row, text in enumerate(ordered) for shingle in shingles(text)]
-    if not cells:
-        return
-    table = csr_matrix((np.ones(len(cells), np.int32), tuple(zip(*cells, strict=True))))
-    size = np.asarray(table.sum(axis=1)).ravel()
-    shared = (table @ table.T).tocoo()
-    jaccard = shared.data / (size[shared.row] + size[shared.col] - shared.data)
-    for i in np.flatnonzero((shared.row < shared.col) & (jaccard >= threshold)):
-        yield ordered[shared.row[i]], ordered[shared.col[i]], float(jaccard[i])

@@ -21,6 +21,7 @@ def split(
     out: Annotated[Path, typer.Argument(help="Split file to write.")],
     seed: Annotated[int, typer.Option(help="Order in which equal groups are dealt.")] = 0,
     name: Annotated[str, typer.Option(help="Name of the split.")] = "openi-v1",
+    earlier: Annotated[str | None, typer.Option(help="Keep this one, leaving out what its parts share.")] = None,
     json: Json = False,
 ) -> None:
     """Deal the studies with a frontal film and text to train, validation and test; no text or birth date is shared.
@@ -29,11 +30,12 @@ def split(
     """
     from lingula.labels.vocabulary import Vocabulary
     from lingula.openi import scan
-    from lingula.openi.splits import SPLITS, make_split, split_studies
+    from lingula.openi.splits import SPLITS, Split, make_split, mended, split_studies
 
     vocabulary = Vocabulary.load("openi22")
     studies = split_studies(scan(path), vocabulary)
-    made = make_split(studies, name=name, seed=seed).sealed(studies, vocabulary)
+    made = mended(Split.load(earlier), studies) if earlier else make_split(studies, name=name, seed=seed)
+    made = made.sealed(studies, vocabulary)
     made.save(out)
     counts = {part: len(made.ids(part)) for part in SPLITS}
     if json:
