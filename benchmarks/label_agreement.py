@@ -3,8 +3,8 @@
     python benchmarks/label_agreement.py NLMCXR_reports.tgz
 
 Cohen's kappa (1960) for each label of ``openi22``, with 95 % bootstrap intervals over studies. The reader says a label
-when findings or impression assert it as present now; it says ``normal`` when it reads no other label as present or
-uncertain. Disagreements are sampled by study id; ``docs/labels.md`` explains them.
+when findings or impression assert it as present or likely now; it says ``normal`` when it reads no other label as
+present, likely or uncertain. Disagreements are sampled by study id; ``docs/labels.md`` explains them.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def read(archive: Path, split: Split, vocabulary: Vocabulary) -> tuple[list[str]
         said = [polarity(assertions, code) for code in vocabulary.codes]
         ids.append(files.study_id)
         coded.append(labels > 0)
-        present.append([each == "present" for each in said])
-        uncertain.append([each in ("likely", "uncertain") for each in said])
+        present.append([each in ("present", "likely") for each in said])
+        uncertain.append([each == "uncertain" for each in said])
     made = [np.array(rows) for rows in (coded, present, uncertain)]
     normal = vocabulary.codes.index(vocabulary.normal or "")
     others = [place for place in range(len(vocabulary)) if place != normal]

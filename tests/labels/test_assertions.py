@@ -9,7 +9,8 @@ from importlib import resources
 import pytest
 
 from lingula.labels import Vocabulary
-from lingula.labels.assertions import SEARCH_FINDINGS, Assertion, polarity, read_assertions
+from lingula.labels.assertions import Assertion, polarity, read_assertions
+from lingula.labels.findings import narrowest, search_findings
 from lingula.study import Report
 
 
@@ -17,7 +18,7 @@ def read(text: str) -> tuple[Assertion, ...]:
     return read_assertions(Report.from_sections(findings=text))
 
 
-P, A, U = "present", "absent", "uncertain"
+P, L, U, A = "present", "likely", "uncertain", "absent"
 
 
 @pytest.mark.parametrize(
@@ -49,15 +50,26 @@ P, A, U = "present", "absent", "uncertain"
         ("The mass has not increased.", {"mass": P}),
         ("Cardiomegaly without significant change.", {"cardiomegaly": P}),
         ("Nodule, not calcified.", {"nodule": P}),
-        # uncertain
+        # likely: hedged, but leaning to it
+        ("Probable small effusion.", {"effusion": L}),
+        ("Scarring or atelectasis at the left base.", {"scar": L, "atelectasis": L}),
+        ("Opacities most suggestive of edema.", {"edema": L}),
+        ("The heart is borderline enlarged.", {"cardiomegaly": L}),
+        ("Borderline heart size.", {"cardiomegaly": L}),
+        # uncertain: leaning nowhere
+        ("May represent atelectasis versus infiltrate.", {"atelectasis": U, "infiltrate": U}),
+        ("Hyperinflation suggesting emphysema.", {"emphysema": U, "hyperinflation": P}),
+        ("No opacity to suggest pneumonia.", {"pneumonia": A}),
+        ("No findings suggestive of edema.", {"edema": A}),
+        ("Heart size at the upper limits of normal.", {"cardiomegaly": U}),
+        ("Pneumonia is a possibility.", {"pneumonia": U}),
         ("Cannot exclude pneumonia.", {"pneumonia": U}),
         ("A small effusion cannot be excluded.", {"effusion": U}),
-        ("Atelectasis versus infiltrate at the base.", {"atelectasis": U, "infiltrate": U}),
+        ("Atelectasis versus infiltrate at the base.", {"atelectasis": L, "infiltrate": L}),
         ("Opacity may represent atelectasis, no effusion.", {"lung_opacity": P, "atelectasis": U, "effusion": A}),
         ("Possible fracture.", {"fracture": U}),
         ("No effusion, possible nodule.", {"effusion": A, "nodule": U}),  # the nearest modifier decides
         ("No new consolidation.", {"consolidation": U}),
-        ("Borderline heart size.", {"cardiomegaly": U}),
         # whole statements
         ("Heart size is normal.", {"cardiomegaly": A}),
         ("The heart is not enlarged.", {"cardiomegaly": A}),
@@ -70,10 +82,18 @@ P, A, U = "present", "absent", "uncertain"
         ("Small pericardial effusion.", {"effusion": None}),
         ("Subcutaneous emphysema of the neck.", {"emphysema": None}),
         ("Degenerative changes of the right shoulder.", {"degenerative_spine": None}),
-        ("Calcified granuloma, calcified nodule.", {"granuloma": P, "nodule": None}),
+        ("Calcified granuloma, calcified nodule.", {"granuloma": P, "nodule": P, "nodule_mass": None}),
         ("Non-calcified nodule.", {"granuloma": None, "nodule": P}),
         ("No acute disease.", {"pneumonia": None, "normal": None}),
         ("Normal chest radiograph.", {"normal": P}),
+        ("Nodular opacity in the right lung.", {"nodule": None, "nodule_mass": P}),
+        ("Anterior wedging of T8.", {"fracture": P, "bone_fracture": None}),
+        ("Fracture of the lateral fixation screw.", {"fracture": None}),
+        ("Films could obscure a small nodule.", {"nodule": None}),
+        ("The lungs do not demonstrate infiltrate or effusion.", {"infiltrate": A, "effusion": A}),
+        ("The pneumothorax has nearly resolved.", {"pneumothorax": P}),
+        ("Large pleural air collection.", {"pneumothorax": P}),
+        ("Collapse of the left lower lobe.", {"atelectasis": P}),
         # labels
         ("Hyperexpanded lungs with flattened diaphragms.", {"hyperinflation": P}),
         ("Low lung volumes.", {"hypoinflation": P}),
@@ -139,7 +159,7 @@ def test_past() -> None:
 def test_one_present_mention_outweighs_the_rest() -> None:
     said = read("No large effusion. Small left effusion. Possible nodule. No nodule.")
     assert polarity(said, "effusion") == P
-    assert polarity(said, "nodule") == U
+    assert polarity(said, "nodule") == U  # "possible" outweighs "no"
     assert polarity(said, "mass") is None
 
 
@@ -162,6 +182,7 @@ def test_spans_and_order() -> None:
         "pleural_effusion": "pleural\neffusion",
         "effusion": "pleural\neffusion",
         "fracture": "fracture",
+        "bone_fracture": "fracture",
         "cardiomegaly": "cardiomegaly",
     }
     assert list(said) == sorted(said, key=lambda each: (each.start, each.end, each.finding))
@@ -172,7 +193,13 @@ def test_spans_and_order() -> None:
 def test_every_label_and_search_finding_can_be_asserted_and_nothing_else() -> None:
     data = json.loads(resources.files("lingula.labels").joinpath("assertions.json").read_text("utf-8"))
     named = {finding for row in data["statements"] + data["mentions"] for finding in row["as"]}
-    assert named == {*Vocabulary.load("openi22").codes, *SEARCH_FINDINGS}
+    assert named == {*Vocabulary.load("openi22").codes, *search_findings()}
+
+
+def test_a_finding_belongs_to_a_label_and_stands_for_it() -> None:
+    assert {finding.label for finding in search_findings().values()} <= set(Vocabulary.load("openi22").codes)
+    assert narrowest(["pleural_effusion", "effusion", "scar"]) == ("effusion", "scar")
+    assert narrowest(["atelectasis", "nodule", "mass", "nodule_mass"]) == ("atelectasis", "nodule", "mass")
 
 
 @pytest.mark.parametrize(

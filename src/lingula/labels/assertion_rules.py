@@ -12,7 +12,7 @@ from typing import Literal
 
 Polarity = Literal["present", "likely", "uncertain", "absent"]
 Effect = Literal["absent", "likely", "uncertain", "past"]
-Scope = Literal["after", "phrase", "before", "beside"]
+Scope = Literal["after", "onward", "phrase", "before", "beside"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,25 +19,11 @@ from lingula.labels.assertion_rules import Effect, Polarity, Rules, Scope, load_
 from lingula.labels.laterality import Side
 from lingula.study import Report, SectionName
 
-SEARCH_FINDINGS = (
-    "pneumothorax",
-    "effusion",
-    "consolidation",
-    "pneumonia",
-    "edema",
-    "nodule",
-    "fracture",
-    "mass",
-    "infiltrate",
-    "cardiomegaly",
-    "emphysema",
-    "atelectasis",
-)
-"""Findings searched by word. Those that are no code of ``openi22`` are narrower than the label they belong to."""
-
-
 STRENGTH: tuple[Polarity, ...] = ("present", "likely", "uncertain")
 """What a mention can say for a finding, the strongest first."""
+
+FOUND: tuple[Polarity, ...] = ("present", "likely")
+"""What answers a search for a finding: human coders code what is hedged this way, and not what is merely possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +31,7 @@ class Assertion:
     """``report.text[start:end]`` says this of a finding.
 
     Attributes:
-        finding: a code of ``openi22`` or one of ``SEARCH_FINDINGS``; the same words may assert one of each.
+        finding: a code of ``openi22`` or one of ``search_findings()``; the same words may assert one of each.
         polarity: present; likely (hedged, but leaning to it: "probable", "may represent", one of several readings);
             uncertain (asked or not excluded, leaning nowhere); or absent.
         start, end: characters of the words that name the finding.
@@ -124,7 +110,7 @@ class _Sentence:
     def governed(self, modifier: _Modifier) -> _Span:
         """The characters a modifier governs."""
         start, end = modifier.span
-        if modifier.scope == "after":
+        if modifier.scope in ("after", "onward"):
             return _Span(end, self._next(end, self.breaks))
         if modifier.scope == "phrase":
             return _Span(end, self._next(end, self.breaks, self.commas))
@@ -152,6 +138,8 @@ class _Sentence:
             if scope.start <= start and end <= scope.end
         ]
         ahead = [each for each in over if each.span.end <= start and each.scope != "beside" and each.polar]
+        while len(ahead) > 1 and ahead[-1].scope == "onward" and "absent" in ahead[-2].effects:
+            ahead.pop()
         behind = [each for each in over if each.span.start >= end and each.scope != "beside" and each.polar]
         either = [each for each in over if each.scope == "beside" or not each.polar]
         return frozenset().union(*(each.effects for each in (*ahead[-1:], *behind[:1], *either)))

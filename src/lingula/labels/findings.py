@@ -1,0 +1,49 @@
+"""The findings one can search for by word, finer than the labels of ``openi22``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A finding that reports name and searches ask for.
+
+    Attributes:
+        code: as in ``Assertion.finding`` ("effusion").
+        name: for a reader.
+        label: the code of ``openi22`` it belongs to; equal to ``code`` where they mean the same.
+        headings: MeSH headings, in lower case, that name this very finding (a label may be wider).
+    """
+
+    code: str
+    name: str
+    label: str
+    headings: frozenset[str]
+
+
+@cache
+def search_findings() -> dict[str, Finding]:
+    """The twelve findings searched by word, by code, as ``assertions.json`` lists them."""
+    data = json.loads(resources.files(__package__).joinpath("assertions.json").read_text("utf-8"))
+    return {
+        code: Finding(code, row["name"], row["label"], frozenset(row["headings"]))
+        for code, row in data["findings"].items()
+    }
+
+
+def label_of(code: str) -> str:
+    """The label a finding belongs to; a label's own code stays as it is."""
+    found = search_findings().get(code)
+    return found.label if found else code
+
+
+def narrowest(codes: Iterable[str]) -> tuple[str, ...]:
+    """These codes without the labels for which a finer finding among them stands, in the order given."""
+    codes = tuple(dict.fromkeys(codes))
+    wider = {label_of(code) for code in codes if label_of(code) != code}
+    return tuple(code for code in codes if code not in wider)
