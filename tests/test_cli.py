@@ -121,6 +121,18 @@ def test_errors_are_short_and_have_a_code(tmp_path: Path) -> None:
     assert body["error"]["code"] == "not_dicom"
 
 
+def test_bench_times_both_ways(film: Path, library: Path, tmp_path: Path) -> None:
+    figures = json.loads(
+        run("bench", str(film), "--library", str(library), "--rounds", "2", "--out", str(tmp_path / "b.json"), "--json")
+    )
+    assert json.loads((tmp_path / "b.json").read_text()) == figures
+    assert (figures["fast"], figures["studies"], figures["rounds"]) == (False, 8, 2)
+    assert [e["batch"] for e in figures["encode"]] == [1, 16]
+    for e in figures["encode"]:
+        assert e["images_per_second"] == pytest.approx(1000 * e["batch"] / e["time"]["p50_ms"], abs=0.06)
+    assert figures["answer"]["p95_ms"] >= figures["answer"]["p50_ms"] > figures["encode"][0]["time"]["p50_ms"] / 2
+
+
 def test_a_library_of_another_model_is_refused(library: Path, film: Path, tmp_path: Path) -> None:
     from lingula import ModelError
     from lingula.library import Library

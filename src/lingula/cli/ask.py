@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lingula.cli import output
 from lingula.study import Analysis, Explanation, Study
+
+if TYPE_CHECKING:
+    from lingula.models.checkpoint import Checkpoint
 
 Files = Annotated[
     list[Path] | None,
@@ -17,6 +21,9 @@ Files = Annotated[
 ReportFile = Annotated[Path | None, typer.Option("--report", help="Report file: Open-i XML or plain text.")]
 Text = Annotated[str | None, typer.Option("--text", help="Report as text.")]
 Model = Annotated[str, typer.Option("--model", help="Checkpoint folder, or a shipped one by name.")]
+Fast = Annotated[
+    bool, typer.Option("--fast", envvar="LINGULA_FAST", help="Compiled encoders (extra fast); a minute the first time.")
+]
 LibraryAt = Annotated[str, typer.Option("--library", envvar="LINGULA_LIBRARY", help="The library to search.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a self-contained page here.")]
@@ -37,13 +44,14 @@ def predict(
     report: ReportFile = None,
     text: Text = None,
     model: Model = "compact",
+    fast: Fast = False,
     json: Json = False,
 ) -> None:
     """Findings with calibrated probabilities.
 
     Example: [bold]lingula predict chest.dcm[/]
     """
-    analysis, _ = _answer(_read(files, report, text), model, library=None, methods=())
+    analysis, _ = _answer(_read(files, report, text), model, fast, library=None, methods=())
     if json:
         return output.write_json(_without(analysis, "neighbours", "explanations", "library"))
     output.banner()
@@ -57,6 +65,7 @@ def search(
     text: Text = None,
     library: LibraryAt = DEFAULT_LIBRARY,
     model: Model = "compact",
+    fast: Fast = False,
     k: K = 5,
     json: Json = False,
 ) -> None:
@@ -64,7 +73,7 @@ def search(
 
     Example: [bold]lingula search chest.dcm --library library.sqlite[/]
     """
-    analysis, names = _answer(_read(files, report, text), model, library=library, methods=(), k=k)
+    analysis, names = _answer(_read(files, report, text), model, fast, library=library, methods=(), k=k)
     if json:
         return output.write_json(_without(analysis, "predictions", "explanations"))
     output.banner()
@@ -78,6 +87,7 @@ def explain(
     text: Text = None,
     label: Label = None,
     model: Model = "compact",
+    fast: Fast = False,
     npz: Annotated[Path | None, typer.Option("--npz", help="Write the maps here, in the films' own pixels.")] = None,
     html: Html = None,
     json: Json = False,
@@ -86,7 +96,7 @@ def explain(
 
     Example: [bold]lingula explain chest.dcm --label pleural_effusion --html why.html[/]
     """
-    analysis, names = _answer(_read(files, report, text), model, library=None, label=label)
+    analysis, names = _answer(_read(files, report, text), model, fast, library=None, label=label)
     if npz:
         _save_maps(npz, analysis.explanations)
     if html:
@@ -105,6 +115,7 @@ def analyze(
     library: LibraryAt = DEFAULT_LIBRARY,
     label: Label = None,
     model: Model = "compact",
+    fast: Fast = False,
     k: K = 5,
     html: Html = None,
     json: Json = False,
@@ -113,7 +124,7 @@ def analyze(
 
     Example: [bold]lingula analyze chest.dcm --report chest.xml --html chest.html[/]
     """
-    analysis, names = _answer(_read(files, report, text), model, library=library, label=label, k=k)
+    analysis, names = _answer(_read(files, report, text), model, fast, library=library, label=label, k=k)
     if html:
         _write(html, analysis, names, library)
     if json:
@@ -135,13 +146,20 @@ def _read(files: list[Path] | None, report: Path | None, text: str | None) -> St
         return read_study(files or [], report=report, text=text, sandbox=sandbox)
 
 
-def _answer(study: Study, model: str, library: str | None, **options: Any) -> tuple[Analysis, Names]:
+def load_model(model: str, fast: bool) -> Checkpoint:
+    """The checkpoint; says so where its encoders are compiled first."""
+    from lingula.models.checkpoint import load_checkpoint
+
+    with output.err.status("Compiling the encoders") if fast else nullcontext():
+        return load_checkpoint(model, fast=fast)
+
+
+def _answer(study: Study, model: str, fast: bool, library: str | None, **options: Any) -> tuple[Analysis, Names]:
     """The analysis, and the labels' names for a reader."""
     from lingula.analysis import analyze as ask
     from lingula.library import Library
-    from lingula.models.checkpoint import load_checkpoint
 
-    checkpoint = load_checkpoint(model)
+    checkpoint = load_model(model, fast)
     names = {label.code: label.name for label in checkpoint.vocabulary.labels}
     if library is None:
         return ask(study, checkpoint, None, **options), names

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from lingula.cli import output
-from lingula.cli.ask import DEFAULT_LIBRARY, Json, LibraryAt, Model
+from lingula.cli.ask import DEFAULT_LIBRARY, Fast, Json, LibraryAt, Model, load_model
 from lingula.openi.fetch import NLM_URL, What
 
 
@@ -63,6 +63,7 @@ def import_openi(
     path: Annotated[Path, typer.Argument(help="The unpacked DICOM or PNG tree with the XML tree.")],
     library: LibraryAt = DEFAULT_LIBRARY,
     model: Model = "compact",
+    fast: Fast = False,
     split: Annotated[str | None, typer.Option(help="Split file; with --part, import only that part of it.")] = None,
     part: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
     workers: Annotated[int, typer.Option(help="Reading processes.")] = 2,
@@ -75,7 +76,6 @@ def import_openi(
     from lingula.errors import InputError
     from lingula.ingest import create_library
     from lingula.ingest import import_openi as run
-    from lingula.models.checkpoint import load_checkpoint
     from lingula.openi.splits import SPLITS, Split
     from lingula.sandbox import Sandbox
 
@@ -84,7 +84,7 @@ def import_openi(
         if part not in SPLITS:
             raise InputError("bad_request", f"No part {part!r} of a split.", f"Parts: {', '.join(SPLITS)}.")
         only = frozenset(Split.load(split or "openi-v1").ids(part))
-    checkpoint = load_checkpoint(model)
+    checkpoint = load_model(model, fast)
     bar = output.progress_bar("Importing")
     with create_library(checkpoint, library) as opened, Sandbox(workers) as sandbox, bar as progress:
         result = run(opened, checkpoint, path, sandbox, only=only, progress=progress)
@@ -95,6 +95,7 @@ def import_files(
     path: Annotated[Path, typer.Argument(help="A folder (or one file) of DICOM, PNG or JPEG radiographs.")],
     library: LibraryAt = DEFAULT_LIBRARY,
     model: Model = "compact",
+    fast: Fast = False,
     workers: Annotated[int, typer.Option(help="Reading processes.")] = 2,
     json: Json = False,
 ) -> None:
@@ -104,10 +105,9 @@ def import_files(
     """
     from lingula.ingest import create_library
     from lingula.ingest import import_files as run
-    from lingula.models.checkpoint import load_checkpoint
     from lingula.sandbox import Sandbox
 
-    checkpoint = load_checkpoint(model)
+    checkpoint = load_model(model, fast)
     bar = output.progress_bar("Importing")
     with create_library(checkpoint, library) as opened, Sandbox(workers) as sandbox, bar as progress:
         result = run(opened, checkpoint, path, sandbox, progress=progress)

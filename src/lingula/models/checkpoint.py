@@ -75,14 +75,17 @@ class Checkpoint:
         return load_checkpoint(folder)
 
 
-def load_checkpoint(folder: str | Path = "compact", *, check_golden: bool = False) -> Checkpoint:
+def load_checkpoint(folder: str | Path = "compact", *, check_golden: bool = False, fast: bool = False) -> Checkpoint:
     """Load a checkpoint folder, or a shipped one by name.
 
     Args:
         folder: path, or ``compact``, the embedded default.
         check_golden: also compute the golden study and compare.
+        fast: let compiled encoders answer where no gradient is asked for; needs the extra ``fast``, and a minute the
+            first time (``lingula.models.fast``).
 
     Raises:
+        InputError: ``bad_request`` when the extra ``fast`` is asked for and not installed.
         ModelError: ``model_bad_file`` (missing, unreadable, or tensors that are not the architecture's),
             ``model_checksum_mismatch`` (altered), ``model_unsafe_format`` (a file that does not belong, or a pickle),
             ``model_mismatch`` (another golden output).
@@ -104,6 +107,10 @@ def load_checkpoint(folder: str | Path = "compact", *, check_golden: bool = Fals
                 "model_bad_file", f"{folder / 'golden.json'} is not a golden output: {error!r}."
             ) from error
         verify_golden(checkpoint, expected)
+    if fast:
+        from lingula.models.fast import compile_encoders
+
+        compile_encoders(checkpoint)
     return checkpoint
 
 

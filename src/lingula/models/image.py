@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,7 +23,12 @@ class ImageEncoder(nn.Module):
         levels: which hidden states make up a patch, as indices into ``hidden_states``; empty for the last one alone.
             Coarser levels are resized to ``grid`` and concatenated, for patches fine in place and rich in content.
         fold: merge every batch normalisation into its convolution (the trunk then has plain biased convolutions).
+
+    Attributes:
+        compiled: a faster ``features`` for when no gradient is asked for (``models.fast``).
     """
+
+    compiled: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
         self, backbone: dict[str, Any], width: int, *, grid: int, levels: tuple[int, ...] = (), fold: bool = False
@@ -47,6 +53,8 @@ class ImageEncoder(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """pixels (N, 1, S, S) to the feature grid (N, C, grid, grid)."""
+        if self.compiled is not None and not torch.is_grad_enabled():
+            return self.compiled(pixels)
         pixels = pixels.expand(-1, self.backbone.config.num_channels, -1, -1)
         output = self.backbone(pixels, output_hidden_states=bool(self.levels))
         if not self.levels:

@@ -27,7 +27,7 @@ class Architecture:
 
     Attributes:
         image, text: ``transformers`` configurations as plain data.
-        levels, grid, fold: see ``ImageEncoder``.
+        levels, grid, fold: see ``ImageEncoder``. text_levels: see ``TextEncoder``.
         width: of the fusion. dimension: of the joint space.
         layers, heads, hidden, adapter, shared, dropout: see ``Fusion``.
         sections: read by the text encoder, most important first. tokens: most it reads.
@@ -40,6 +40,7 @@ class Architecture:
     grid: int = 7
     levels: tuple[int, ...] = ()
     fold: bool = False
+    text_levels: tuple[int, ...] = ()
     width: int = 256
     dimension: int = 256
     layers: int = 2
@@ -58,7 +59,8 @@ class Architecture:
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Architecture:
         body = dict(body, preprocessing=Preprocessing(**body["preprocessing"]))
-        return cls(**{**body, "levels": tuple(body["levels"]), "sections": tuple(body["sections"])})
+        listed = ("levels", "text_levels", "sections")
+        return cls(**{**body, **{name: tuple(body[name]) for name in listed if name in body}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ class StudyModel(nn.Module):
         super().__init__()
         a = self.architecture = architecture
         self.image_encoder = ImageEncoder(a.image, a.width, grid=a.grid, levels=a.levels, fold=a.fold)
-        self.text_encoder = TextEncoder(a.text, a.width)
+        self.text_encoder = TextEncoder(a.text, a.width, a.text_levels)
         self.view_embedding = nn.Embedding(len(VIEWS), a.width)
         self.fusion = Fusion(
             a.width,

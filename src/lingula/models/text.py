@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lingula.study import Report, SectionName
@@ -117,10 +118,17 @@ class TextEncoder(nn.Module):
     Args:
         backbone: a ``transformers`` configuration as plain data (``model_type`` and its fields).
         width: of the fusion.
+        levels: hidden states whose mean is a token, as indices into ``hidden_states``; empty for the last one alone.
+
+    Attributes:
+        compiled: a faster ``hidden`` for when no gradient is asked for (``models.fast``).
     """
 
-    def __init__(self, backbone: dict[str, Any], width: int) -> None:
+    compiled: Callable[[Tensor, Tensor], Tensor] | None = None
+
+    def __init__(self, backbone: dict[str, Any], width: int, levels: tuple[int, ...] = ()) -> None:
         super().__init__()
+        self.levels = levels
         self.backbone: Any = build_backbone(backbone, add_pooling_layer=False)
         self.to_width = nn.Linear(self.backbone.config.hidden_size, width)
 
@@ -129,10 +137,19 @@ class TextEncoder(nn.Module):
         words: Tensor = self.backbone.get_input_embeddings()(ids)
         return words
 
+    def hidden(self, words: Tensor, mask: Tensor) -> Tensor:
+        """Word embeddings (B, T, hidden) and mask (B, T) int64 (padding 0) to hidden states (B, T, hidden)."""
+        if self.compiled is not None and not torch.is_grad_enabled():
+            return self.compiled(words, mask)
+        output = self.backbone(inputs_embeds=words, attention_mask=mask, output_hidden_states=bool(self.levels))
+        if not self.levels:
+            last: Tensor = output.last_hidden_state
+            return last
+        return torch.stack([output.hidden_states[level] for level in self.levels]).mean(0)
+
     def forward(self, words: Tensor, mask: Tensor) -> Tensor:
         """Word embeddings (B, T, hidden) and mask (B, T) bool (padding False) to tokens (B, T, width)."""
-        hidden = self.backbone(inputs_embeds=words, attention_mask=mask.long()).last_hidden_state  # (B, T, hidden)
-        tokens: Tensor = self.to_width(hidden)
+        tokens: Tensor = self.to_width(self.hidden(words, mask.long()))
         return tokens
 
 
