@@ -152,9 +152,88 @@ class Prediction:
     decision: Decision
 
 
+PartName = Literal["image", "text", "joint", "words", "labels"]
+Basis = Literal["report", "coding", "prediction", "silence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one comparison adds to a score.
+
+    Attributes:
+        name: the study's films, report or both (compared by embedding), its words, or its findings.
+        score: what it adds, ``weight * value``, 6 decimals.
+        weight, value: of an embedding, ``value`` is the cosine, [-1, 1]; of words and findings the share met, [0, 1].
+        source: of an embedding, the mode in which the question was read; ``name`` is the mode compared with it.
+    """
+
+    name: PartName
+    score: float
+    weight: float
+    value: float
+    source: Mode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """``report.text[start:end]`` asserts this of a finding."""
+
+    start: int
+    end: int
+    finding: str
+    polarity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """The telling piece ``report.text[start:end]`` of a report, with the words in it that assert what was asked."""
+
+    start: int
+    end: int
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a study meets what was asked of a finding.
+
+    Attributes:
+        finding: its code; asked: "present", "absent" or "uncertain".
+        said: what the report says of it on the whole; None when it says nothing, or there is no report.
+        basis: the report, the human coding, the model's prediction (a study nobody reported), or silence: nothing
+            speaks of the finding.
+        probability: the prediction, in [0, 1], where that is the basis.
+    """
+
+    finding: str
+    asked: str
+    said: str | None
+    basis: Basis
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A study folded into a neighbour because it is the same: "same study", "same text", "near-identical film"."""
+
+    study_id: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """One answer of a search; ``rank`` counts from 1 and a higher ``score`` (cosine, [-1, 1]) is better."""
+    """One answer of a search.
+
+    Attributes:
+        rank: from 1. score: higher is better, the sum of its parts; a cosine, [-1, 1], where only embeddings are
+            compared.
+        labels: codes it is coded with.
+        snippet: a piece of its report; None without one.
+        evidence: one for each finding asked for.
+        duplicates: folded into this one. same_patient: other answers, or the asked study, with the same birth date:
+            perhaps the same patient.
+        link: where its source is published; empty when unknown.
+    """
 
     rank: int
     study_id: str
@@ -162,6 +241,29 @@ class Neighbour:
     labels: tuple[str, ...]
     report: Report | None = field(default=None, repr=False)
     image_ids: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+    snippet: Snippet | None = None
+    evidence: tuple[Evidence, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    same_patient: tuple[str, ...] = ()
+    link: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; the snippet as text, with marks as spans of it."""
+        cut = self.snippet if self.report else None
+        text = self.report.text if self.report else ""
+        return {
+            **_plain(self, "rank", "study_id", "score", "labels", "image_ids", "same_patient", "link"),
+            "parts": [_plain(part, "name", "score", "weight", "value", "source") for part in self.parts],
+            "snippet": cut and text[cut.start : cut.end],
+            "marks": [
+                {"start": mark.start - cut.start, "end": mark.end - cut.start, "finding": mark.finding,
+                 "polarity": mark.polarity}
+                for mark in cut.marks
+            ] if cut else [],
+            "evidence": [_plain(each, "finding", "asked", "said", "basis", "probability") for each in self.evidence],
+            "duplicates": [_plain(each, "study_id", "why") for each in self.duplicates],
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +330,7 @@ class Analysis:
             "predictions": [
                 _plain(p, "label", "name", "probability", "threshold", "decision") for p in self.predictions
             ],
-            "neighbours": [_plain(n, "rank", "study_id", "score", "labels", "image_ids") for n in self.neighbours],
+            "neighbours": [neighbour.to_json() for neighbour in self.neighbours],
             "explanations": [
                 {"method": e.method, "label": e.label, "signed": e.signed, "completeness_error": e.completeness_error,
                  "tokens": [_plain(t, "start", "end", "score") for t in e.tokens]}

@@ -35,6 +35,7 @@ class Rules:
         mention_findings: findings of each row of ``mentions``; none where the row swallows misleading words.
         modifier_effects: effects and scope of each row of ``modifiers``.
         breaks, verbs: words that end a scope; verbs end only one that runs backwards.
+        fillers: words of a question that ask nothing.
         within: the places that lie in or about a place, by its code: what answers when that place is asked for.
     """
 
@@ -48,6 +49,7 @@ class Rules:
     sides: re.Pattern[str]
     places: re.Pattern[str]
     within: dict[str, frozenset[str]]
+    fillers: re.Pattern[str]
 
 
 @cache
@@ -74,6 +76,7 @@ def load_rules() -> Rules:
         sides=_compile_named(data["sides"]),
         places=_compile_named({place: entry["patterns"] for place, entry in data["places"].items()}),
         within={place: frozenset((place, *entry["within"])) for place, entry in data["places"].items()},
+        fillers=_compile(data["fillers"]),
     )
 
 

@@ -75,6 +75,17 @@ def polarity(assertions: Iterable[Assertion], finding: str) -> Polarity | None:
     return "absent" if said else None
 
 
+def unread_words(text: str) -> tuple[str, ...]:
+    """The words of a question that neither name a finding, side or place nor say anything about one, in lower case."""
+    rules = load_rules()
+    kept = list(text)
+    read = (*(each.pattern for each in rules.statements), rules.mentions, rules.modifiers, rules.sides, rules.places)
+    for pattern in (*read, rules.breaks, rules.verbs, rules.fillers):
+        for match in pattern.finditer(text):
+            kept[match.start() : match.end()] = " " * len(match.group())
+    return tuple(dict.fromkeys(re.findall(r"\w[\w-]*", "".join(kept).lower())))
+
+
 class _Span(NamedTuple):
     start: int
     end: int

@@ -1,0 +1,9 @@
+"""Search that does what the words say: questions in words, studies and filters, answered from image, report and labels.
+
+Needs no model and no torch: whoever reads a question or study passes its embeddings in as arrays.
+"""
+
+from lingula.search.answer import Answer
+from lingula.search.query import Query, Wanted
+
+__all__ = ["Answer", "Query", "Wanted"]

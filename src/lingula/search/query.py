@@ -1,0 +1,274 @@
+"""What is asked: findings with side and place, words, a study to be like, filters; read from free text or from JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from typing import Any, Self, TypeVar, get_args
+
+from lingula.errors import InputError
+from lingula.labels import Vocabulary, read_assertions, search_findings
+from lingula.labels.assertion_rules import load_rules
+from lingula.labels.assertions import unread_words
+from lingula.labels.findings import narrowest
+from lingula.labels.laterality import Side
+from lingula.study import Mode, Report, View
+
+LONGEST = 2000
+"""Characters of a question."""
+MOST = 100
+"""Results, and entries of any of its lists."""
+OLDEST = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A finding that is asked for.
+
+    Attributes:
+        finding: a code of ``search_findings()`` or of the label vocabulary; empty for any finding at that place.
+        side: left or right (both sides answer, too), bilateral, or None for any.
+        place: a code of ``assertions.json`` ("base"), or None for any.
+    """
+
+    finding: str = ""
+    side: Side | None = None
+    place: str | None = None
+
+    def __str__(self) -> str:
+        """In words: "effusion (right, base)"."""
+        name = _names().get(self.finding, self.finding).lower() if self.finding else "any finding"
+        where = ", ".join(filter(None, (self.side, self.place)))
+        return f"{name} ({where})" if where else name
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question to a library. A film or report to be like travels beside it, as a ``Study``.
+
+    Attributes:
+        text: the question as typed; what was understood of it stands in the attributes below.
+        present, absent, uncertain: findings every answer must show, must not show, or must leave open.
+        either: findings of which every answer must show at least one.
+        words: words of the question that name no finding; reports that hold them rank higher.
+        like: a study of the library to be like. more, less: studies to move toward and away from.
+        view: every answer has such a film. age: from and to, in years. labels: codes every answer is coded with.
+        source: what is read of the study to be like: image, text, or both (joint); None for all it has.
+        target: what of the library's studies is compared with it; None for the same as is read.
+        k: how many answers, 1 to 100.
+        fold: whether duplicates of an answer are folded into it.
+    """
+
+    text: str = ""
+    present: tuple[Wanted, ...] = ()
+    absent: tuple[Wanted, ...] = ()
+    uncertain: tuple[Wanted, ...] = ()
+    either: tuple[Wanted, ...] = ()
+    words: tuple[str, ...] = ()
+    like: str = ""
+    more: tuple[str, ...] = ()
+    less: tuple[str, ...] = ()
+    view: View | None = None
+    age: tuple[int, int] | None = None
+    labels: tuple[str, ...] = ()
+    source: Mode | None = None
+    target: Mode | None = None
+    k: int = 10
+    fold: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what no library could answer: InputError ``bad_request``."""
+        codes, rules = _names(), load_rules()
+        for wanted in self.wanted:
+            if wanted.finding and wanted.finding not in codes:
+                raise InputError("bad_request", f"no finding {wanted.finding!r}.", f"Findings: {', '.join(codes)}.")
+            if wanted.place is not None and wanted.place not in rules.within:
+                raise InputError("bad_request", f"no place {wanted.place!r}.", f"Places: {', '.join(rules.within)}.")
+            if wanted.side is not None and wanted.side not in get_args(Side):
+                raise InputError("bad_request", f"no side {wanted.side!r}.", "Sides: left, right, bilateral.")
+            if wanted == Wanted():
+                raise InputError("bad_request", "a wanted finding names neither finding, side nor place.")
+        if unknown := [label for label in self.labels if label not in codes]:
+            raise InputError("bad_request", f"no label {unknown[0]!r}.", f"Labels: {', '.join(_labels())}.")
+        if not 1 <= self.k <= MOST:
+            raise InputError("bad_request", f"k is {self.k}.", f"Ask for 1 to {MOST} answers.")
+        if self.age is not None and not 0 <= self.age[0] <= self.age[1] <= OLDEST:
+            raise InputError("bad_request", f"no ages from {self.age[0]} to {self.age[1]}.", "For example 40-60.")
+        for name, value, known in (
+            ("view", self.view, View), ("source", self.source, Mode), ("target", self.target, Mode)
+        ):  # fmt: skip
+            if value is not None and value not in get_args(known):
+                raise InputError("bad_request", f"no {name} {value!r}.", f"One of {', '.join(get_args(known))}.")
+        longest = max(len(getattr(self, name)) for name in ("present", "absent", "uncertain", "more", "less", "words"))
+        if len(self.text) > LONGEST or longest > MOST:
+            raise InputError("bad_request", "the question is too long.", f"At most {LONGEST} characters.")
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        return (*self.present, *self.either, *self.absent, *self.uncertain)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it names nothing to look for or to be like."""
+        return not (self.wanted or self.words or self.like or self.more or self.labels)
+
+    @classmethod
+    def read(cls, text: str, *, also: str = "", without: str = "") -> Self:
+        """Understand a question in words.
+
+        Args:
+            text: "effusion, no cardiomegaly"; "possible left lower lobe pneumonia"; "atelectasis or scarring".
+            also: what the answers must show besides; may name a place alone ("right base").
+            without: what they must not show.
+        """
+        if len(text) + len(also) + len(without) > LONGEST:
+            raise InputError("bad_request", "the question is too long.", f"At most {LONGEST} characters.")
+        asked, besides, never = _understand(text), _understand(also), _understand(without)
+        shown = ", ".join(filter(None, (text, also, f"without {without}" if without else "")))
+        return cls(
+            text=shown,
+            present=_each_once(asked.present, besides.present),
+            absent=_each_once(asked.absent, besides.absent, never.present, never.either, never.uncertain),
+            uncertain=_each_once(asked.uncertain, besides.uncertain),
+            either=_each_once(asked.either, besides.either),
+            words=_each_once(asked.words, besides.words),
+        )
+
+    def with_options(self, **options: Any) -> Self:
+        """The same question with other attributes."""
+        return replace(self, **options)
+
+    def explain(self) -> tuple[str, ...]:
+        """How it is understood, a sentence a part."""
+        said = [
+            *(f"must show {wanted}" for wanted in self.present),
+            *(["must show one of: " + "; ".join(map(str, self.either))] if self.either else []),
+            *(f"must not show {wanted}" for wanted in self.absent),
+            *(f"must leave open {wanted}" for wanted in self.uncertain),
+        ]
+        if self.words:
+            said.append("ranks higher with the words: " + ", ".join(self.words))
+        if self.like:
+            said.append(f"like study {self.like}")
+        said += [f"{word} like {', '.join(ids)}" for word, ids in (("more", self.more), ("less", self.less)) if ids]
+        if self.view:
+            said.append(f"has a {self.view} film")
+        if self.age:
+            said.append(f"age {self.age[0]} to {self.age[1]}")
+        said += [f"coded with {_names()[label]}" for label in self.labels]
+        return tuple(said)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; ``from_json`` reads it back."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Self:
+        """Read a JSON body. With ``text`` and none of what it could be understood as, the text is read.
+
+        Raises:
+            InputError: ``bad_request`` for an unknown attribute or a value of the wrong kind.
+        """
+        known = {each.name for each in fields(cls)}
+        if unknown := sorted(set(body) - known):
+            raise InputError("bad_request", f"a query has no {unknown[0]!r}.", f"It has {', '.join(sorted(known))}.")
+        values: dict[str, Any] = {}
+        for name, value in body.items():
+            values[name] = _checked(name, value)
+        if values.get("text") and not any(values.get(name) for name in _UNDERSTOOD):
+            read = cls.read(values["text"])
+            values |= {name: getattr(read, name) for name in _UNDERSTOOD}
+        return cls(**values)
+
+
+_UNDERSTOOD = ("present", "absent", "uncertain", "either", "words")
+_WANTED = ("present", "absent", "uncertain", "either")
+_STRINGS = ("words", "more", "less", "labels")
+
+
+def _checked(name: str, value: Any) -> Any:
+    """A JSON value as the attribute wants it."""
+
+    def fail(expected: str) -> InputError:
+        return InputError("bad_request", f"{name} of a query must be {expected}.")
+
+    if name in _WANTED:
+        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+            raise fail("a list of findings")
+        if any(set(each) - {"finding", "side", "place"} for each in value) or not all(
+            part is None or isinstance(part, str) for each in value for part in each.values()
+        ):
+            raise fail('a list of {"finding", "side", "place"}')
+        return tuple(Wanted(each.get("finding") or "", each.get("side"), each.get("place")) for each in value)
+    if name in _STRINGS:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise fail("a list of words")
+        return tuple(value)
+    if name == "age":
+        sound = value is None or (
+            isinstance(value, list) and len(value) == 2 and all(type(years) is int for years in value)
+        )
+        if not sound:
+            raise fail("[from, to] in years")
+        return None if value is None else tuple(value)
+    if name == "k":
+        if type(value) is not int:
+            raise fail("a whole number")
+    elif name == "fold":
+        if type(value) is not bool:
+            raise fail("true or false")
+    elif value is None and name in ("view", "source", "target"):
+        pass
+    elif not isinstance(value, str):
+        raise fail("text")
+    return value
+
+
+@cache
+def _names() -> dict[str, str]:
+    """Codes that can be asked for, and their names."""
+    return _labels() | {code: finding.name for code, finding in search_findings().items()}
+
+
+@cache
+def _labels() -> dict[str, str]:
+    return {label.code: label.name for label in Vocabulary.load("openi22").labels}
+
+
+def _understand(text: str) -> Query:
+    """A question read as a report is: each mention with its polarity, side and place; then the words left over."""
+    if not text.strip():
+        return Query()
+    report = Report.from_sections(findings=text)
+    said = read_assertions(report)
+    groups: dict[str, list[Wanted]] = {name: [] for name in _WANTED}
+    for span in dict.fromkeys((each.start, each.end) for each in said):
+        here = [each for each in said if (each.start, each.end) == span]
+        for code in narrowest(each.finding for each in here):
+            each = next(each for each in here if each.finding == code)
+            kind = "present" if each.polarity == "present" else "absent" if each.polarity == "absent" else "uncertain"
+            if each.polarity == "likely" and _OR.search(text):
+                kind = "either"
+            groups[kind].append(Wanted(code, each.side, each.place))
+    words = unread_words(text)
+    if not said and "normal" in words:
+        groups["present"].append(Wanted("normal"))
+        words = tuple(word for word in words if word != "normal")
+    rules = load_rules()
+    sides = [match.lastgroup for match in rules.sides.finditer(text)]
+    places = [match.lastgroup for match in rules.places.finditer(text)]
+    side = next((side for side in sides if side not in {each.side for each in said}), None)
+    place = next((place for place in places if place not in {each.place for each in said}), None)
+    if side or place:  # named beside no finding: any finding there
+        groups["present"].append(Wanted("", side, place))  # type: ignore[arg-type]
+    return Query(**{name: _each_once(found) for name, found in groups.items()}, words=_each_once(words))  # type: ignore[arg-type]
+
+
+T = TypeVar("T")
+_OR = re.compile(r"\bor\b", re.IGNORECASE)
+
+
+def _each_once(*groups: Sequence[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(each for group in groups for each in group))

@@ -1,0 +1,109 @@
+"""What a question in words is understood as, and the JSON body that says the same."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lingula.errors import InputError
+from lingula.search import Query, Wanted
+
+
+def wanted(*codes: str) -> tuple[Wanted, ...]:
+    return tuple(Wanted(code) for code in codes)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("effusion, no cardiomegaly", Query(present=wanted("effusion"), absent=wanted("cardiomegaly"))),
+        ("cardiomegaly without effusion or edema",
+         Query(present=wanted("cardiomegaly"), absent=wanted("effusion", "edema"))),
+        ("possible left lower lobe pneumonia", Query(uncertain=(Wanted("pneumonia", "left", "lower"),))),
+        ("atelectasis or scarring", Query(either=wanted("atelectasis", "scar"))),
+        ("no pneumothorax", Query(absent=wanted("pneumothorax"))),
+        ("enlarged heart", Query(present=wanted("cardiomegaly"))),
+        ("Please show me cases with bilateral pleural effusions", Query(present=(Wanted("effusion", "bilateral"),))),
+        ("right base", Query(present=(Wanted("", "right", "base"),))),
+        ("nodule in the right upper lobe of an old smoker",
+         Query(present=(Wanted("nodule", "right", "upper"),), words=("old", "smoker"))),
+        ("hydropneumothorax", Query(present=wanted("effusion", "pneumothorax"))),
+        ("fracture", Query(present=wanted("bone_fracture"))),
+        ("normal", Query(present=wanted("normal"))),
+        ("dextrocardia", Query(words=("dextrocardia",))),
+        ("", Query()),
+    ],
+)  # fmt: skip
+def test_reads_words(text: str, expected: Query) -> None:
+    assert Query.read(text) == expected.with_options(text=text)
+
+
+def test_with_and_without() -> None:
+    query = Query.read("edema", also="right base", without="effusion, possible mass")
+    assert query.present == (Wanted("edema"), Wanted("", "right", "base"))
+    assert query.absent == wanted("effusion", "mass")
+    assert query.explain() == (
+        "must show edema",
+        "must show any finding (right, base)",
+        "must not show effusion",
+        "must not show mass",
+    )
+
+
+def test_json_there_and_back() -> None:
+    query = Query.read("left effusion or edema, smoker").with_options(
+        like="CXR1",
+        more=("CXR2",),
+        view="frontal",
+        age=(40, 60),
+        labels=("hernia",),
+        source="image",
+        target="text",
+        k=3,
+    )
+    assert Query.from_json(json.loads(json.dumps(query.to_json()))) == query
+    assert Query.from_json({"text": "no effusion"}) == Query.read("no effusion")
+    edited = {
+        "text": "no effusion",
+        "present": [{"finding": "edema"}],
+    }  # a part was toggled: the text is not read again
+    assert Query.from_json(edited) == Query(text="no effusion", present=wanted("edema"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"txt": "effusion"},
+        {"text": 3},
+        {"text": "x" * 2001},
+        {"present": ["effusion"]},
+        {"present": [{"finding": "tumbleweed"}]},
+        {"present": [{"finding": "effusion", "side": "up"}]},
+        {"present": [{"finding": "effusion", "place": "knee"}]},
+        {"present": [{}]},
+        {"present": [{"finding": "effusion", "size": "small"}]},
+        {"labels": ["tumbleweed"]},
+        {"more": ["CXR1"] * 101},
+        {"age": [60, 40]},
+        {"age": [1]},
+        {"age": "40-60"},
+        {"view": "oblique"},
+        {"source": "sound"},
+        {"k": 0},
+        {"k": True},
+        {"k": 101},
+        {"fold": "yes"},
+    ],
+)
+def test_refuses_what_no_library_could_answer(body: dict[str, object]) -> None:
+    with pytest.raises(InputError) as refused:
+        Query.from_json(body)
+    assert refused.value.code == "bad_request"
+
+
+def test_empty() -> None:
+    assert Query().is_empty
+    assert Query(view="frontal").is_empty  # a filter alone asks nothing
+    assert not Query.read("no effusion").is_empty
+    assert not Query(more=("CXR1",)).is_empty
