@@ -49,7 +49,7 @@ INPUT_CODES = frozenset(
     ]
 )
 MODEL_CODES = frozenset(["model_checksum_mismatch", "model_bad_file", "model_unsafe_format", "model_mismatch"])
-LIBRARY_CODES = frozenset(["index_corrupt", "library_missing", "library_empty", "study_unknown"])
+LIBRARY_CODES = frozenset(["index_corrupt", "library_missing", "library_newer", "library_empty", "study_unknown"])
 FETCH_CODES = frozenset(["fetch_failed", "fetch_checksum", "disk_full"])
 WARNING_CODES = frozenset(
     [

@@ -1,16 +1,23 @@
-"""A small library of made-up studies."""
+"""A small library of made-up studies, in SQLite and in a real PostgreSQL."""
 
 from __future__ import annotations
 
+import os
 import runpy
+import shutil
+import signal
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from lingula.library import Entry, Library
 
 IMPORTER = runpy.run_path(str(Path(__file__).with_name("importer.py")))
+ABOUT = {"model": "m1", "vocabulary": "v1", "labels": IMPORTER["LABELS"], "dimension": IMPORTER["DIMENSION"]}
 
 
 @pytest.fixture(scope="session")
@@ -19,10 +26,58 @@ def specimen() -> Callable[[int], Entry]:
     return made
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The URL of a PostgreSQL database that tests may empty: ``LINGULA_POSTGRES``, or one on a server of their own."""
+    if named := os.environ.get("LINGULA_POSTGRES"):
+        yield named
+        return
+    pgserver = pytest.importorskip("pgserver", reason="needs pgserver, or an empty database named by LINGULA_POSTGRES")
+    folder = tempfile.mkdtemp(prefix="lingula")  # short, for its socket, and open to the user it runs as
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where it puts its lock file
+        running = pgserver.get_server(folder)
+    engine = sa.create_engine(sa.make_url(running.get_uri()).set(drivername="postgresql+psycopg"))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("CREATE DATABASE library")
+    engine.dispose()
+    yield running.get_uri("library")
+    os.kill(running.get_pid(), signal.SIGQUIT)  # at once: nothing is to be kept
+    running.cleanup()
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    """An empty library for embeddings of 16 dimensions, at ``tmp_path/gallery``."""
-    with Library.create(
-        tmp_path / "gallery", model="m1", vocabulary="v1", labels=IMPORTER["LABELS"], dimension=IMPORTER["DIMENSION"]
-    ) as made:
+def url(server: str) -> str:
+    """The same database, emptied."""
+    engine = sa.create_engine(sa.make_url(server).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        connection.exec_driver_sql(f"{others} AND pid <> pg_backend_pid()")
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    engine.dispose()
+    return server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new library may be made."""
+    if request.param == "sqlite":
+        return str(tmp_path / "gallery")
+    url: str = request.getfixturevalue("url")
+    return url
+
+
+@pytest.fixture
+def library(place: str) -> Iterator[Library]:
+    """An empty library for embeddings of 16 dimensions, in either database."""
+    with Library.create(place, **ABOUT) as made:
+        yield made
+
+
+@pytest.fixture
+def in_a_file(tmp_path: Path) -> Iterator[Library]:
+    """An empty library at ``tmp_path/gallery``."""
+    with Library.create(tmp_path / "gallery", **ABOUT) as made:
         yield made

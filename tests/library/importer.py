@@ -12,6 +12,7 @@ from lingula.library import Entry, Library
 from lingula.study import Radiograph, Report, Study
 
 DIMENSION = 16
+SENTENCES = ("No pneumothorax.", "Small left pleural effusion.", "Possible edema at the right base.")
 LABELS = ("normal", "cardiomegaly", "pleural_effusion")
 
 
@@ -29,7 +30,8 @@ def specimen(number: int) -> Entry:
                    digest=f"{number:064x}", birth_date="19610203", study_date="20110202"),
         Radiograph(f"S{number}_2", grey[1], "lateral"),
     )  # fmt: skip
-    report = Report.from_sections(findings=f"Плеврального выпота нет. Σκιά {number} mm.", impression="心拡大 🫁 naïve")
+    said = f"Плеврального выпота нет. Σκιά {number} mm. {SENTENCES[number % len(SENTENCES)]}"
+    report = Report.from_sections(findings=said, impression="心拡大 🫁 naïve")
     study = Study(f"S{number}", radiographs, report, ("Cardiomegaly/mild",), (Notice("text_cut", "cut"),))
     return Entry(study, {"image": unit(number), "text": unit(number + 1000), "joint": unit(number + 2000)}, LABELS[:2])
 

@@ -18,11 +18,11 @@ Specimen = Callable[[int], Entry]
 
 
 @pytest.fixture
-def file(library: Library, specimen: Specimen, tmp_path: Path) -> Path:
+def file(in_a_file: Library, specimen: Specimen, tmp_path: Path) -> Path:
     """A closed library of ten studies, in one file."""
-    library.add_many([specimen(number) for number in range(10)])
-    assert library.verify() == ()
-    library.close()
+    in_a_file.add_many([specimen(number) for number in range(10)])
+    assert in_a_file.verify() == ()
+    in_a_file.close()
     return tmp_path / "gallery" / "library.sqlite"
 
 
@@ -48,7 +48,7 @@ def test_a_library_goes_by_folder_file_or_url(file: Path, tmp_path: Path) -> Non
         Library.create(tmp_path / name, model="m", vocabulary="v", labels=(), dimension=2).close()
     assert (tmp_path / "x.sqlite").is_file()
     assert (tmp_path / "deep" / "er" / "library.sqlite").is_file()
-    for url in ("sqlite://", "postgresql://user:secret@host/db", "://"):
+    for url in ("sqlite://", "postgresql://user:secret@host", "mysql://host/db", "://"):
         assert refusal(url) == "bad_request"
 
 
@@ -69,7 +69,9 @@ def test_files_that_are_no_library(file: Path, tmp_path: Path) -> None:
                           "half": file.read_bytes()[:6000]}.items():  # fmt: skip
         (tmp_path / f"{name}.db").write_bytes(content)
         assert refusal(tmp_path / f"{name}.db") == "index_corrupt", name
-    tamper(file, "UPDATE library SET version = 99")
+    tamper(file, "UPDATE alembic_version SET version_num = '99'")
+    assert refusal(file) == "library_newer"
+    tamper(file, "DELETE FROM alembic_version")
     assert refusal(file) == "index_corrupt"
 
 
@@ -95,6 +97,10 @@ def test_overwritten_pages_are_noticed(file: Path) -> None:
     ("UPDATE radiograph SET png = substr(png, 1, ?) WHERE image_id = 'S3_2'", 90, "preview of S3_2"),
     ("DELETE FROM radiograph WHERE image_id = ?", "S3_2", "S3 is not what was stored"),
     ("DELETE FROM study WHERE study_id = ?", "S3", "belongs to no study"),
+    ("DELETE FROM label WHERE study_id = ?", "S3", "label rows"),
+    ("DELETE FROM study_text WHERE study_id = ?", "S3", "full-text"),
+    ("UPDATE study_text_data SET block = ? WHERE id > 10", bytes(9), "full-text"),
+    ("UPDATE finding SET polarity = 'present' WHERE study_id = ?", "S3", "assertions of S3"),
 ])  # fmt: skip
 def test_verify_names_what_was_tampered_with(file: Path, statement: str, value: object, told: str) -> None:
     tamper(file, statement, value)
@@ -122,7 +128,7 @@ def test_damaged_vectors_and_previews_give_no_answers(file: Path, specimen: Spec
 
 
 def test_commits_wait_for_the_disk(file: Path) -> None:
-    engine = sqlite.connect(file)
+    engine = sqlite.Sqlite(file).connect()
     with engine.connect() as connection:
         found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
                  for name in ("journal_mode", "synchronous", "foreign_keys")]  # fmt: skip
@@ -135,4 +141,4 @@ def test_a_full_disk_is_not_damage(file: Path) -> None:
         connection.execute("PRAGMA max_page_count = 1")
         with pytest.raises(sqlite3.OperationalError) as full:
             connection.execute("UPDATE study SET text = ?", ("x" * 99_999,))
-    assert sqlite.translated(DBAPIError("", (), full.value), file).code == "disk_full"
+    assert sqlite.Sqlite(file).translated(DBAPIError("", (), full.value)).code == "disk_full"

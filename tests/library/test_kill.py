@@ -20,9 +20,9 @@ ROUNDS = int(os.environ.get("LINGULA_KILL_ROUNDS", "5"))
 IMPORTER = Path(__file__).with_name("importer.py")
 
 
-def acknowledged_until_killed(path: Path, start: int, lines: int, seconds: float) -> list[str]:
+def acknowledged_until_killed(place: str, start: int, lines: int, seconds: float) -> list[str]:
     """Import in a child process, kill -9 it some time after that many acknowledgements, return all it gave."""
-    command = [sys.executable, str(IMPORTER), str(path), str(start)]
+    command = [sys.executable, str(IMPORTER), place, str(start)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
@@ -34,14 +34,14 @@ def acknowledged_until_killed(path: Path, start: int, lines: int, seconds: float
     return [line.strip() for line in read if line.endswith("\n")]
 
 
-def test_nothing_acknowledged_is_lost(library: Library, specimen: Callable[[int], Entry], tmp_path: Path) -> None:
-    path, rng = tmp_path / "gallery", random.Random(7)
+def test_nothing_acknowledged_is_lost(library: Library, specimen: Callable[[int], Entry], place: str) -> None:
+    rng = random.Random(7)
     library.close()
     acknowledged: set[str] = set()
     for _ in range(ROUNDS):
         start = max(0, len(acknowledged) - 3)  # a few are imported twice
-        acknowledged |= set(acknowledged_until_killed(path, start, rng.randrange(30), rng.uniform(0, 0.03)))
-        with Library.open(path) as opened:
+        acknowledged |= set(acknowledged_until_killed(place, start, rng.randrange(30), rng.uniform(0, 0.03)))
+        with Library.open(place) as opened:
             stored = set(opened.ids())
             assert acknowledged <= stored
             assert len(stored - acknowledged) <= 4  # at most the batch that was committed but not yet reported

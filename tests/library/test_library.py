@@ -20,10 +20,10 @@ def add(library: Library, entry: Entry) -> str:
     return library.add(entry.study, entry.embeddings, entry.labels)
 
 
-def test_round_trip(library: Library, specimen: Specimen, tmp_path: Path) -> None:
+def test_round_trip(library: Library, specimen: Specimen, place: str) -> None:
     entry = specimen(1)
     assert add(library, entry) == "added"
-    with Library.open(tmp_path / "gallery") as opened:
+    with Library.open(place) as opened:
         record = opened.get("S1")
         again = opened.study("S1")
         assert (len(opened), opened.ids(), opened.about) == (1, ("S1",), library.about)
@@ -63,7 +63,8 @@ def test_previews_are_small_and_true(library: Library) -> None:
     assert set(drawn[262:].flat) == {0}
 
 
-def test_birth_dates_are_not_stored(library: Library, specimen: Specimen, tmp_path: Path) -> None:
+def test_birth_dates_are_not_stored(in_a_file: Library, specimen: Specimen, tmp_path: Path) -> None:
+    library = in_a_file
     for number in (1, 2):
         add(library, specimen(number))
     image = replace(specimen(3).study.radiographs[0], birth_date="19000101")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,13 +23,13 @@ def engine(request: pytest.FixtureRequest) -> type[Index]:
     return chosen
 
 
-def test_ranks_by_score_then_plain_id(library: Library, tmp_path: Path, engine: type[Index]) -> None:
+def test_ranks_by_score_then_plain_id(library: Library, place: str, engine: type[Index]) -> None:
     """40 equal studies, added backwards: ties go by id as a string (S10 before S2), also where k cuts them."""
     for number in reversed(range(1, 41)):
         library.add(Study(f"S{number}"), {"joint": AXES[0]})
     library.add(Study("Z"), {"joint": 0.6 * AXES[0] + 0.8 * AXES[1]})
     library.add(Study("A"), {"image": AXES[0]})
-    with Library.open(tmp_path / "gallery", engine=engine) as opened:
+    with Library.open(place, engine=engine) as opened:
         found = opened.search(AXES[0], k=4, exclude=["S11", "nobody"])
         assert [(one.rank, one.study_id, one.score) for one in found] == [
             (1, "S1", 1.0), (2, "S10", 1.0), (3, "S12", 1.0), (4, "S13", 1.0),
@@ -62,9 +61,9 @@ def test_refuses_k_and_emptiness(library: Library) -> None:
             library.search(AXES[0], k=k)
 
 
-def test_sees_what_another_connection_wrote(library: Library, tmp_path: Path) -> None:
+def test_sees_what_another_connection_wrote(library: Library, place: str) -> None:
     library.add(Study("a"), {"joint": AXES[0]})
-    with Library.open(tmp_path / "gallery") as other:
+    with Library.open(place) as other:
         assert len(other.search(AXES[0])) == 1
         library.add(Study("b"), {"joint": AXES[0]})
         assert [one.study_id for one in other.search(AXES[0])] == ["a", "b"]

@@ -1,14 +1,25 @@
-"""The searchable library of studies: durable records in SQL, vectors in memory, exact ranking.
+"""The searchable library of studies: durable records in SQL, one ranking.
 
 Needs no model and no torch: whoever encodes a study passes its embeddings in as arrays.
 """
 
+from lingula.library.conditions import Aged, AnyOf, Asserts, Coded, Condition, Labelled, Not, Says, Shows
 from lingula.library.index import FaissFlat, Index, NumpyExact
 from lingula.library.library import Library
-from lingula.library.record import Entry, LibraryStatus, Outcome, Refusal, StoredRadiograph, StudyRecord
+from lingula.library.record import (
+    Entry,
+    LibraryStatus,
+    Outcome,
+    Refusal,
+    ShownImage,
+    StoredRadiograph,
+    StudyRecord,
+    Summary,
+)  # fmt: skip
 from lingula.library.search import Gallery
 
 __all__ = [
-    "Entry", "FaissFlat", "Gallery", "Index", "Library", "LibraryStatus", "NumpyExact", "Outcome", "Refusal",
-    "StoredRadiograph", "StudyRecord",
+    "Aged", "AnyOf", "Asserts", "Coded", "Condition", "Entry", "FaissFlat", "Gallery", "Index", "Labelled", "Library",
+    "LibraryStatus", "Not", "NumpyExact", "Outcome", "Refusal", "Says", "ShownImage", "Shows", "StoredRadiograph",
+    "StudyRecord", "Summary",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Exact search over unit-norm vectors: one protocol, two engines, one order.
 
 Libraries for nearest neighbours break ties arbitrarily and differ in the last bits of a score. So an engine only
-proposes candidates in float32; ``_ranked`` scores those again in float64, rounds to 6 decimals and orders by
+proposes candidates in float32; ``ranked`` scores those again in float64, rounds to 6 decimals and orders by
 ``(-score, row)``. Every engine therefore gives the same answer, and a gallery whose rows are sorted by study id gets
 ties by ``(-score, study_id)``. Scores that differ by less than rounding shows are ties.
 """
@@ -47,13 +47,9 @@ class NumpyExact:
         self._vectors = _checked(vectors)
 
     def search(self, queries: Vectors, k: int) -> tuple[Scores, Rows]:
-        total = len(self._vectors)
-        k = min(k, total)
-        found = []
-        for query, scores in zip(queries, queries @ self._vectors.T, strict=True):  # (N,)
-            boundary = np.partition(scores, total - k)[total - k]
-            candidates = np.flatnonzero(scores >= boundary - MARGIN)
-            found.append(_ranked(self._vectors, query, candidates, k))
+        k = min(k, len(self._vectors))
+        scored = zip(queries, queries @ self._vectors.T, strict=True)  # (D,), (N,)
+        found = [ranked(self._vectors, query, _within_reach(scores, k), k) for query, scores in scored]
         return _stacked(found, k)
 
 
@@ -68,7 +64,7 @@ class FaissFlat:
     def search(self, queries: Vectors, k: int) -> tuple[Scores, Rows]:
         k = min(k, len(self._vectors))
         queries = np.ascontiguousarray(queries, dtype=np.float32)
-        found = [_ranked(self._vectors, query, self._candidates(query, k), k) for query in queries]
+        found = [ranked(self._vectors, query, self._candidates(query, k), k) for query in queries]
         return _stacked(found, k)
 
     def _candidates(self, query: Vectors, k: int) -> Rows:
@@ -90,7 +86,21 @@ def _checked(vectors: Vectors) -> Vectors:
     return np.ascontiguousarray(vectors, dtype=np.float32)
 
 
-def _ranked(vectors: Vectors, query: Vectors, candidates: Rows, k: int) -> tuple[Scores, Rows]:
+def among(vectors: Vectors, query: Vectors, rows: Rows, k: int) -> tuple[Scores, Rows]:
+    """The best k of some rows, exactly, for a (D,) query; fewer when there are fewer."""
+    if not len(rows):
+        return np.empty(0), rows
+    reached = _within_reach(vectors[rows] @ query, min(k, len(rows)))
+    return ranked(vectors, query, rows[reached], k)
+
+
+def _within_reach(scores: Vectors, k: int) -> Rows:
+    """Where a float32 score could be among the best k of (N,), 1 <= k <= N."""
+    boundary = np.partition(scores, len(scores) - k)[len(scores) - k]
+    return np.flatnonzero(scores >= boundary - MARGIN)
+
+
+def ranked(vectors: Vectors, query: Vectors, candidates: Rows, k: int) -> tuple[Scores, Rows]:
     """The best k candidates by ``(-score, row)``. Row by row, so that equal vectors get equal scores."""
     products = vectors[candidates].astype(np.float64) * query.astype(np.float64)  # (C, D)
     scores = np.clip(products.sum(axis=1).round(DECIMALS), -1, 1) + 0.0  # + 0.0 turns -0.0 into 0.0

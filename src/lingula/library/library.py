@@ -14,23 +14,28 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import LibraryError, ModelError
-from lingula.library import sqlite
-from lingula.library.index import FaissFlat, Index
-from lingula.library.record import MODES, About, Entry, LibraryStatus, Outcome, Refusal, StudyRecord, unit
+from lingula.labels.assertions import Assertion
+from lingula.library.conditions import Condition
+from lingula.library.database import database_at
+from lingula.library.index import MARGIN, FaissFlat, Index, ranked
+from lingula.library.record import MODES, About, Entry, LibraryStatus, Outcome, Refusal, StudyRecord, Summary, unit
 from lingula.library.search import Gallery, check_k
-from lingula.library.store import Store
+from lingula.library.store import Progress, Store
 from lingula.library.verify import problems
 from lingula.study import Mode, Neighbour, Study
 
+SPARE = 16  # candidates beyond k that are asked for at once, to settle ties
+
 
 class Library:
-    """Studies on disk and their vectors in memory. Use ``create`` or ``open``, best in a ``with`` statement.
+    """Studies on disk, found again. Use ``create`` or ``open``, best in a ``with`` statement.
 
-    Threads may share a library, and processes a database: every search first looks whether anything was written since
-    its vectors were read, so records and index cannot drift apart.
+    Threads may share a library, and processes a database. In SQLite, vectors are searched in memory, and every search
+    first looks whether anything was written since they were read; in PostgreSQL they are indexed in the transaction
+    that stores their study. Either way records and index cannot drift apart.
     """
 
-    def __init__(self, store: Store, engine: type[Index]) -> None:
+    def __init__(self, store: Store, engine: type[Index] | None) -> None:
         self._store = store
         self._engine = engine
         self._galleries = dict.fromkeys(MODES, Gallery.empty(store.about.dimension))
@@ -46,35 +51,36 @@ class Library:
         vocabulary: str,
         labels: tuple[str, ...],
         dimension: int,
-        engine: type[Index] = FaissFlat,
+        engine: type[Index] | None = None,
     ) -> Self:
         """Make a new, empty library.
 
         Args:
-            url_or_path: a folder, a ``.sqlite`` file or a ``sqlite:///`` URL.
+            url_or_path: a folder, a ``.sqlite`` file, a ``sqlite:///`` URL, or the ``postgresql://`` URL of an empty
+                database.
             model: fingerprint of the model that encodes its studies.
             vocabulary, labels: digest of the label vocabulary, and its codes in order.
             dimension: length of an embedding.
-            engine: what searches the vectors.
+            engine: what searches the vectors in memory; by default, the database's own index where it has one.
 
         Raises:
             InputError: ``bad_request`` when there is a library already.
         """
         about = About(model, vocabulary, labels, dimension)
-        return cls(Store.create(sqlite.location(url_or_path), about), engine)
+        return cls(Store.create(database_at(url_or_path), about), engine)
 
     @classmethod
-    def open(cls, url_or_path: str | Path, *, model: str | None = None, engine: type[Index] = FaissFlat) -> Self:
-        """Open a library; with ``model``, only if that very model filled it.
+    def open(cls, url_or_path: str | Path, *, model: str | None = None, engine: type[Index] | None = None) -> Self:
+        """Open a library; with ``model``, only if that very model filled it. An older library is brought up to date.
 
         Raises:
-            LibraryError: ``library_missing``, ``index_corrupt``.
+            LibraryError: ``library_missing``, ``library_newer``, ``index_corrupt``.
             ModelError: ``model_mismatch`` when another model filled it.
         """
-        store = Store.open(sqlite.location(url_or_path))
+        store = Store.open(database_at(url_or_path))
         if model is not None and model != store.about.model:
             store.close()
-            message = f"the library at {store.file} was filled by model {store.about.model}, not by {model}."
+            message = f"the library at {store.place} was filled by model {store.about.model}, not by {model}."
             raise ModelError("model_mismatch", message, "Use that model, or import the studies again.")
         return cls(store, engine)
 
@@ -167,6 +173,14 @@ class Library:
             raise LibraryError("study_unknown", f"the library has no study {study_id!r}.", hint)
         return record
 
+    def summaries(self, study_ids: Collection[str]) -> dict[str, Summary]:
+        """What an answer shows of each study, by id; unknown ids are left out."""
+        return self._store.summaries(study_ids)
+
+    def assertions(self, study_ids: Collection[str]) -> dict[str, tuple[Assertion, ...]]:
+        """What the report of each study asserts, in the order of its text."""
+        return self._store.assertions(study_ids)
+
     def study(self, study_id: str) -> Study:
         """One study, ready to be encoded or explained; its pixels are the previews', float32 in [0, 1]."""
         return self.get(study_id).study()
@@ -181,7 +195,29 @@ class Library:
         """Check everything; one sentence per problem, empty when the library is sound. Reads it all: seconds."""
         return problems(self._store, self.gallery)
 
+    def reindex(self, progress: Progress = lambda done, of: None) -> None:
+        """Make all derived data anew: assertions by today's rules, full-text and vector indexes.
+
+        Args:
+            progress: called with (reports read, of how many).
+        """
+        self._store.rebuild_indexes()
+        self._store.reread(progress)
+
     # -- searching
+
+    @property
+    def revision(self) -> int:
+        """How many writes the library has seen, by anybody: what was read at the same revision is still true."""
+        return self._store.revision()
+
+    def matching(self, *conditions: Condition) -> frozenset[str]:
+        """Ids of the studies that meet all conditions (see ``lingula.library.conditions``)."""
+        return self._store.matching(conditions)
+
+    def vectors(self, study_ids: Collection[str], mode: Mode = "joint") -> dict[str, npt.NDArray[np.float32]]:
+        """(D,) unit-norm embeddings of these studies by id; a study that lacks one is left out."""
+        return self._store.vectors_of(mode, study_ids)
 
     def gallery(self, mode: Mode = "joint") -> Gallery:
         """The current ids and vectors of one mode.
@@ -193,7 +229,9 @@ class Library:
             with self._refreshing:
                 known = self._galleries[mode]
                 if known.revision < revision:  # no other thread was quicker
-                    self._galleries[mode] = known.extended(*self._store.vectors(mode, known.revision), self._engine)
+                    self._galleries[mode] = known.extended(
+                        *self._store.vectors(mode, known.revision), self._engine or FaissFlat
+                    )
         return self._galleries[mode]
 
     def search(
@@ -218,15 +256,55 @@ class Library:
             LibraryError: ``library_empty`` when no study has an embedding of this mode.
         """
         check_k(k)
-        query = unit(vector, self.about.dimension, "the query")
-        gallery = self.gallery(mode)
-        if not gallery.ids:
-            message = f"no study at {self._store.file} has {'an' if mode == 'image' else 'a'} {mode} embedding."
-            raise LibraryError("library_empty", message, "Import studies first.")
-        ranked = gallery.nearest(query, k, exclude)
-        shown = self._store.summaries([study_id for study_id, _ in ranked])
+        ranking = self.nearest(vector, mode=mode, k=k, exclude=exclude)
+        shown = self._store.summaries([study_id for study_id, _ in ranking])
         neighbours = []
-        for rank, (study_id, score) in enumerate(ranked, start=1):
-            report, labels, image_ids = shown[study_id]
-            neighbours.append(Neighbour(rank, study_id, score, labels, report, image_ids))
+        for rank, (study_id, score) in enumerate(ranking, start=1):
+            known = shown[study_id]
+            image_ids = tuple(image.image_id for image in known.images)
+            neighbours.append(Neighbour(rank, study_id, score, known.labels, known.report, image_ids))
         return tuple(neighbours)
+
+    def nearest(
+        self,
+        vector: npt.NDArray[np.floating[Any]],
+        *,
+        mode: Mode = "joint",
+        k: int,
+        exclude: Collection[str] = (),
+        within: Collection[str] | None = None,
+    ) -> tuple[tuple[str, float], ...]:
+        """The k nearest (study id, cosine), by ``(-score, study_id)``; what ``search`` shows, without the records.
+
+        Args:
+            k: any number from 1.
+            within: only these studies may answer; they are compared one by one, exactly.
+        """
+        query = unit(vector, self.about.dimension, "the query")
+        found = None if self._engine else self._nearest_stored(query, mode, k, exclude, within)
+        if found is None:
+            found = self.gallery(mode).nearest(query, k, exclude, within)
+        if not found and not self._store.has(mode):
+            message = f"no study at {self._store.place} has {'an' if mode == 'image' else 'a'} {mode} embedding."
+            raise LibraryError("library_empty", message, "Import studies first.")
+        return found
+
+    def _nearest_stored(
+        self,
+        query: npt.NDArray[np.float32],
+        mode: Mode,
+        k: int,
+        exclude: Collection[str],
+        within: Collection[str] | None,
+    ) -> tuple[tuple[str, float], ...] | None:
+        """By the database's own index: enough candidates to pass the k-th score clearly, ranked as everywhere."""
+        fetch = k + SPARE
+        while True:
+            if (found := self._store.nearest(mode, query, fetch, exclude, within)) is None:
+                return None
+            ids, vectors = found
+            by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
+            scores, best = ranked(vectors[by_id], query, np.arange(len(ids)), k)
+            if len(ids) < fetch or float(vectors[-1] @ query) < scores[-1] - MARGIN:
+                return tuple((ids[by_id[row]], float(score)) for score, row in zip(scores, best, strict=True))
+            fetch *= 4

@@ -132,10 +132,33 @@ class StudyRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownImage:
+    """What an answer tells of an image; ``digest`` is equal for equal files."""
+
+    image_id: str
+    view: View
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A study as an answer shows it: a record without previews, cheap to read."""
+
+    study_id: str
+    report: Report | None = field(repr=False)
+    labels: tuple[str, ...]
+    age: int | None
+    birth_key: str
+    images: tuple[ShownImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LibraryStatus:
     """Counts for a reader; each ``by_...`` holds (name, count) pairs.
 
-    ``uncoded`` counts the studies whose labels nobody knows, which ``by_label`` leaves out.
+    ``uncoded`` counts the studies whose labels nobody knows, which ``by_label`` leaves out; ``by_finding`` counts the
+    studies whose report mentions a finding, in whatever way. ``outdated``: assertions were read by other rules than
+    today's, which ``reindex`` mends.
     """
 
     location: str
@@ -147,6 +170,8 @@ class LibraryStatus:
     by_view: tuple[tuple[str, int], ...]
     by_mode: tuple[tuple[str, int], ...]
     by_refusal: tuple[tuple[str, int], ...]
+    by_finding: tuple[tuple[str, int], ...]
+    outdated: bool
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -162,6 +187,8 @@ class LibraryStatus:
             "views": dict(self.by_view),
             "embeddings": dict(self.by_mode),
             "refused": dict(self.by_refusal),
+            "mentioned": dict(self.by_finding),
+            "outdated": self.outdated,
         }
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, cast
 
 from sqlalchemy import Row
 
 from lingula.errors import ModelError, Notice
+from lingula.labels.assertions import Assertion, read_assertions
 from lingula.library import preview
 from lingula.library.record import (
     MODES,
     About,
     Entry,
+    ShownImage,
     StoredRadiograph,
     StudyRecord,
+    Summary,
     age_in_years,
     birth_key,
     image_digest,
@@ -33,6 +38,8 @@ class StudyRows:
     study: Values
     radiographs: list[Values]
     embeddings: list[Values]
+    findings: list[Values]
+    labels: list[Values]
 
 
 def from_entry(entry: Entry, digest: str, about: About, secret: bytes) -> StudyRows:
@@ -64,7 +71,34 @@ def from_entry(entry: Entry, digest: str, about: About, secret: bytes) -> StudyR
          "vector": unit(vector, about.dimension, f"{study.study_id} ({mode})").astype("<f4").tobytes()}
         for mode, vector in entry.embeddings.items()
     ]  # fmt: skip
-    return StudyRows(row, images, embeddings)
+    labels = [{"label": label, "study_id": study.study_id} for label in dict.fromkeys(entry.labels or ())]
+    return StudyRows(row, images, embeddings, findings_of(study.study_id, study.report), labels)
+
+
+def findings_of(study_id: str, report: Report | None) -> list[Values]:
+    """One row for each assertion of a report, in the order of its text."""
+    found = read_assertions(report) if report else ()
+    return [
+        {"study_id": study_id, "position": position, "finding": one.finding, "polarity": one.polarity,
+         "past": one.past, "side": one.side, "place": one.place, "section": one.section,
+         "start": one.start, "stop": one.end}
+        for position, one in enumerate(found)
+    ]  # fmt: skip
+
+
+def to_assertion(row: Row[Any]) -> Assertion:
+    return Assertion(
+        row.finding, row.polarity, row.start, row.stop, row.section, side=row.side, place=row.place, past=row.past
+    )
+
+
+def reader_digest() -> str:
+    """16 hex digits of the SHA-256 over the code and the rules that read assertions."""
+    digest = hashlib.sha256()
+    for file in sorted(files("lingula.labels").iterdir(), key=lambda file: file.name):
+        if file.name.endswith((".py", ".json")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _from_radiograph(study_id: str, position: int, image: Radiograph) -> Values:
@@ -105,6 +139,12 @@ def _to_radiograph(row: Row[Any]) -> StoredRadiograph:
         row.image_id, row.view, row.digest, row.rows, row.columns, row.decoder, attributes,
         _notices(row.notices), row.png,
     )  # fmt: skip
+
+
+def to_summary(study: Row[Any], images: Sequence[Row[Any]]) -> Summary:
+    shown = tuple(ShownImage(image.image_id, image.view, image.digest) for image in images)
+    report, labels = to_report(study.text, study.sections), tuple(study.labels or ())
+    return Summary(study.study_id, report, labels, study.age, study.birth_key, shown)
 
 
 def to_report(text: str | None, sections: Sequence[Sequence[Any]]) -> Report | None:

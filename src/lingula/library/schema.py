@@ -1,12 +1,86 @@
-"""The tables of a library. Portable SQL: the same definitions serve SQLite and PostgreSQL."""
+"""The tables of a library, for SQLite and PostgreSQL alike. ``migrations`` makes them; these read and write them.
+
+Beside them stands the full-text index, which the database keeps by itself: the FTS5 table ``study_text`` in SQLite, the
+column ``study.words`` in PostgreSQL.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, Text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from typing import Any
 
-VERSION = 1
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ColumnElement,
+    Dialect,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Text,
+    TypeDecorator,
+)  # fmt: skip
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine, UserDefinedType
+
 ABSENT_AS_NULL = JSON(none_as_null=True)
+
+
+def vector_text(vector: npt.NDArray[np.float32]) -> str:
+    """As pgvector reads it; every float32 comes back exactly."""
+    return "[" + ",".join(map(repr, vector.tolist())) + "]"
+
+
+class _PgVector(UserDefinedType[Any]):
+    cache_ok = True
+
+    def get_col_spec(self, **options: Any) -> str:
+        return "vector"
+
+
+class _Sent(FunctionElement[bytes]):
+    """A vector as bytes."""
+
+    inherit_cache = True
+
+
+@compiles(_Sent)
+def _as_it_is(element: _Sent, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(_Sent, "postgresql")
+def _sent(element: _Sent, compiler: SQLCompiler, **options: Any) -> str:
+    return f"vector_send({compiler.process(element.clauses, **options)})"
+
+
+class UnitVector(TypeDecorator[bytes]):
+    """(D,) float32 as little-endian bytes: kept as such in SQLite, as pgvector's ``vector`` in PostgreSQL."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(_PgVector() if dialect.name == "postgresql" else LargeBinary())
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | str | None:
+        if value is None or dialect.name != "postgresql":
+            return value
+        return vector_text(np.frombuffer(value, "<f4"))
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        sent = _Sent(column)
+        sent.type = self  # so that the result is read by process_result_value
+        return sent
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> bytes | None:
+        if value is None or dialect.name != "postgresql":
+            return value
+        return np.frombuffer(value, ">f4", offset=4).astype("<f4").tobytes()  # vector_send: 2 x int16, then floats
 
 
 class Base(DeclarativeBase):
@@ -17,19 +91,20 @@ class LibraryRow(Base):
     """The one row that says what the library is for.
 
     ``revision`` counts committed writes. Every write updates it first and so holds the write lock from its start.
+    ``reader`` is the digest of what read the reports' assertions; empty while they have not been read.
     """
 
     __tablename__ = "library"
     __table_args__ = (CheckConstraint("id = 1"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    version: Mapped[int]
     model: Mapped[str]
     vocabulary: Mapped[str]
     labels: Mapped[list[str]] = mapped_column(JSON)
     dimension: Mapped[int]
     revision: Mapped[int]
     secret: Mapped[bytes]
+    reader: Mapped[str] = mapped_column(server_default="")
 
 
 class StudyRow(Base):
@@ -62,8 +137,35 @@ class RadiographRow(Base):
     png: Mapped[bytes]  # last, so that reading the other columns never touches it
 
 
+class FindingRow(Base):
+    """One ``Assertion`` of a report: its words are ``text[start:stop]``. Derived data: ``reindex`` reads it anew."""
+
+    __tablename__ = "finding"
+    __table_args__ = (Index("finding_by_name", "finding", "polarity", "past", "study_id"),)
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.study_id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)  # order in the report
+    finding: Mapped[str]
+    polarity: Mapped[str]
+    past: Mapped[bool]
+    side: Mapped[str | None]
+    place: Mapped[str | None]
+    section: Mapped[str]
+    start: Mapped[int]
+    stop: Mapped[int]
+
+
+class LabelRow(Base):
+    """``study.labels`` again, a row a label, to be searched by."""
+
+    __tablename__ = "label"
+
+    label: Mapped[str] = mapped_column(primary_key=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.study_id"), primary_key=True)
+
+
 class EmbeddingRow(Base):
-    """``vector`` is (D,) little-endian float32 of unit norm; ``revision`` says with which write it came."""
+    """``vector`` has unit norm; ``revision`` says with which write it came."""
 
     __tablename__ = "embedding"
     __table_args__ = (Index("embedding_by_revision", "mode", "revision"),)
@@ -71,7 +173,7 @@ class EmbeddingRow(Base):
     study_id: Mapped[str] = mapped_column(ForeignKey("study.study_id"), primary_key=True)
     mode: Mapped[str] = mapped_column(primary_key=True)
     revision: Mapped[int]
-    vector: Mapped[bytes]
+    vector: Mapped[bytes] = mapped_column(UnitVector)
 
 
 class RefusedRow(Base):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import InputError
-from lingula.library.index import Index
+from lingula.library.index import Index, among
 
 MOST = 100
 
@@ -47,19 +47,33 @@ class Gallery:
         merged.flags.writeable = False
         return Gallery(revision, tuple(every[row] for row in order), merged, engine(merged))
 
-    def __contains__(self, study_id: str) -> bool:
+    def _row(self, study_id: str) -> int | None:
         row = bisect_left(self.ids, study_id)
-        return row < len(self.ids) and self.ids[row] == study_id
+        return row if row < len(self.ids) and self.ids[row] == study_id else None
+
+    def __contains__(self, study_id: str) -> bool:
+        return self._row(study_id) is not None
 
     def nearest(
-        self, query: npt.NDArray[np.float32], k: int, exclude: Collection[str] = ()
+        self,
+        query: npt.NDArray[np.float32],
+        k: int,
+        exclude: Collection[str] = (),
+        within: Collection[str] | None = None,
     ) -> tuple[tuple[str, float], ...]:
         """The best k (study id, cosine) for a (D,) unit-norm query, by ``(-score, study_id)``.
 
-        Scores are rounded to 6 decimals before they are ranked, so ties are ties whatever engine computed them.
+        Scores are rounded to 6 decimals before they are ranked, so ties are ties whatever engine computed them. With
+        ``within``, only those studies may answer.
         """
         if self.index is None:
             return ()
+        if within is not None:
+            some = sorted(
+                row for study_id in set(within).difference(exclude) if (row := self._row(study_id)) is not None
+            )
+            found = among(self.vectors, query, np.array(some, np.int64), k)
+            return tuple((self.ids[row], float(score)) for score, row in zip(*found, strict=True))
         left_out = {study_id for study_id in exclude if study_id in self}
         scores, rows = self.index.search(query[None], k + len(left_out))  # (1, k + left out) each
         ranked = ((self.ids[row], float(score)) for score, row in zip(scores[0], rows[0], strict=True))

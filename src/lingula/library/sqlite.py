@@ -4,51 +4,111 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Collection
 from pathlib import Path
+from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from lingula.errors import InputError, LibraryError, LingulaError
+from lingula.library.database import Candidates, damaged
+from lingula.library.schema import StudyRow
+from lingula.study import Mode
 
 FILE_NAME = "library.sqlite"
 SUFFIXES = (".sqlite", ".sqlite3", ".db")
 WAIT_SECONDS = 30  # for another writer
 
 
-def location(url_or_path: str | Path) -> Path:
-    """The database file meant by a folder, a file or a ``sqlite:///`` URL.
+class Sqlite:
+    """A library in one file; its vectors are searched in memory."""
 
-    ``demo/library`` is a folder that holds ``library.sqlite``; ``x.sqlite`` is the file itself.
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.place = str(file)
 
-    Raises:
-        InputError: ``bad_request`` for a URL that is not SQLite or names no file.
-    """
-    text = str(url_or_path)
-    if "://" in text:
-        try:
-            url = sa.make_url(text)
-        except ArgumentError as error:
-            raise InputError("bad_request", f"{text!r} is not a database URL.") from error
-        if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-            shown = url.render_as_string(hide_password=True)
-            raise InputError("bad_request", f"{shown} names no library.", "Give a path or sqlite:///path.")
-        return Path(str(url.database))
-    path = Path(text)
-    return path if path.suffix in SUFFIXES or path.is_file() else path / FILE_NAME
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """``demo/library`` is a folder that holds ``library.sqlite``; ``x.sqlite`` is the file itself."""
+        return cls(path if path.suffix in SUFFIXES or path.is_file() else path / FILE_NAME)
+
+    def connect(self) -> sa.Engine:
+        url = sa.URL.create("sqlite", database=str(self.file))
+        engine = sa.create_engine(url, connect_args={"timeout": WAIT_SECONDS})
+        sa.event.listen(engine, "connect", _set_up)
+        sa.event.listen(engine, "begin", _begin)
+        return engine
+
+    def require(self) -> None:
+        if not self.file.is_file():
+            message = f"there is no library at {self.file}."
+            raise LibraryError("library_missing", message, "Check the path, or import one.")
+        if not self.file.stat().st_size:
+            raise damaged(self.place, "the file is empty")
+
+    def prepare(self, connection: sa.Connection | None) -> None:
+        if connection is None:
+            make_folder(self.file.parent)
+
+    def lock(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def index_vectors(self, connection: sa.Connection, dimension: int) -> None:
+        pass
+
+    def index_text(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql("DELETE FROM study_text")
+        connection.exec_driver_sql("INSERT INTO study_text SELECT study_id, text FROM study WHERE text IS NOT NULL")
+
+    def nearest(
+        self, connection: sa.Connection, mode: Mode, query: npt.NDArray[np.float32], fetch: int,
+        exclude: Collection[str], within: Collection[str] | None,
+    ) -> Candidates | None:  # fmt: skip
+        return None
+
+    def says(self, phrase: str) -> sa.ColumnElement[bool]:
+        quoted = '"' + phrase.replace('"', " ") + '"'
+        table = sa.table("study_text", sa.column("study_id"))
+        found = sa.select(table.c.study_id).where(sa.literal_column("study_text").op("MATCH")(quoted))
+        return StudyRow.study_id.in_(found)
+
+    def translated(self, error: DBAPIError) -> LingulaError:
+        name = getattr(error.orig, "sqlite_errorname", "")
+        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHM", "SQLITE_IOERR_FSYNC")):
+            return LingulaError("disk_full", f"no space left for {self.file}.", "Free some space; nothing was lost.")
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return InputError("bad_request", f"{self.file} is being written by another process.", "Try again later.")
+        if name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
+            return InputError("bad_request", f"{self.file} cannot be written.", "Check its permissions.")
+        if name.startswith("SQLITE_CANTOPEN"):
+            message = f"{self.file} cannot be opened."
+            return LibraryError("library_missing", message, "Check the path and its permissions.")
+        return damaged(self.place, str(error.orig))  # anything not known to be harmless
+
+    def problems(self, connection: sa.Connection) -> tuple[str, ...]:
+        found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check") if row[0] != "ok"]
+        orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        found += [f"row {row[1]} of {row[0]} belongs to no study" for row in orphans]
+        if not _text_is_indexed(connection):
+            found.append("the full-text index is not that of the reports: reindex")
+        return tuple(found)
 
 
-def connect(file: Path) -> sa.Engine:
-    """An engine whose commits are on the disk when they return."""
-    url = sa.URL.create("sqlite", database=str(file))
-    engine = sa.create_engine(url, connect_args={"timeout": WAIT_SECONDS})
-    sa.event.listen(engine, "connect", _prepare)
-    sa.event.listen(engine, "begin", _begin)
-    return engine
+def _text_is_indexed(connection: sa.Connection) -> bool:
+    missing = "SELECT study_id, text FROM study WHERE text IS NOT NULL EXCEPT SELECT study_id, text FROM study_text"
+    try:
+        connection.exec_driver_sql("INSERT INTO study_text (study_text, rank) VALUES ('integrity-check', 0)")
+        return connection.exec_driver_sql(missing).first() is None
+    except DBAPIError:
+        return False
 
 
-def _prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+def _set_up(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver starts no transaction of its own: _begin does, also before DDL
     for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {setting}").close()
@@ -56,31 +116,6 @@ def _prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
 
 def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN")
-
-
-def problems(connection: sa.Connection) -> tuple[str, ...]:
-    """What SQLite's own checks find wrong; empty when all is well."""
-    found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check") if row[0] != "ok"]
-    orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-    return (*found, *(f"row {row[1]} of {row[0]} belongs to no study" for row in orphans))
-
-
-def translated(error: DBAPIError, file: Path) -> LingulaError:
-    """What a database error means to the user. Anything not known to be harmless is damage."""
-    name = getattr(error.orig, "sqlite_errorname", "")
-    if name.startswith("SQLITE_FULL"):
-        return LingulaError("disk_full", f"no space left for {file}.", "Free some space; nothing was lost.")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return InputError("bad_request", f"{file} is being written by another process.", "Try again later.")
-    if name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
-        return InputError("bad_request", f"{file} cannot be written.", "Check its permissions.")
-    if name.startswith("SQLITE_CANTOPEN"):
-        return LibraryError("library_missing", f"{file} cannot be opened.", "Check the path and its permissions.")
-    return damaged(file, str(error.orig))
-
-
-def damaged(file: Path, why: str) -> LibraryError:
-    return LibraryError("index_corrupt", f"{file} is damaged: {why}.", "Restore a copy or import the studies again.")
 
 
 def make_folder(folder: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
 from lingula.errors import InputError, LibraryError
-from lingula.library import rows, schema, sqlite
+from lingula.labels.assertions import Assertion
+from lingula.library import migrations, rows
+from lingula.library.conditions import Condition, clause
+from lingula.library.database import Candidates, Database, damaged
 from lingula.library.record import (
     MODES,
     About,
@@ -25,65 +28,96 @@ from lingula.library.record import (
     Outcome,
     Refusal,
     StudyRecord,
+    Summary,
     study_digest,
 )  # fmt: skip
-from lingula.library.schema import EmbeddingRow, LibraryRow, RadiographRow, RefusedRow, StudyRow
-from lingula.study import Mode, Report
+from lingula.library.schema import EmbeddingRow, FindingRow, LabelRow, LibraryRow, RadiographRow, RefusedRow, StudyRow
+from lingula.study import Mode
 
-Summary = tuple[Report | None, tuple[str, ...], tuple[str, ...]]  # report, labels, image ids
+Progress = Callable[[int, int], None]
+BATCH = 500  # rows or names in one statement
 
 
 class Store:
     """An open database. Threads may share it: every call takes its own connection from the pool."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self._engine = sqlite.connect(file)
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.place = database.place
+        self._engine = database.connect()
         self.about = About("", "", (), 0)
         self._secret = b""
+        self._reader = rows.reader_digest()
 
     @classmethod
-    def create(cls, file: Path, about: About) -> Store:
+    def create(cls, database: Database, about: About) -> Store:
         """Make the tables, all or none.
 
         Raises:
             InputError: ``bad_request`` when the database holds tables already.
         """
-        sqlite.make_folder(file.parent)
-        store = cls(file)
+        database.prepare(None)
+        store = cls(database)
         with store._closed_on_failure(), store._transaction() as connection:
+            database.lock(connection)
             if inspect(connection).get_table_names():
-                raise InputError("bad_request", f"{file} exists already.", "Open it, or name another path.")
-            schema.Base.metadata.create_all(connection)
+                raise InputError("bad_request", f"{store.place} exists already.", "Open it, or name another place.")
+            database.prepare(connection)
+            migrations.upgrade(connection, since=None)
             store.about, store._secret = about, secrets.token_bytes(32)
-            row = {"id": 1, "version": schema.VERSION, "model": about.model, "vocabulary": about.vocabulary,
-                   "labels": list(about.labels), "dimension": about.dimension, "revision": 0,
-                   "secret": store._secret}  # fmt: skip
+            row = {"id": 1, "model": about.model, "vocabulary": about.vocabulary, "labels": list(about.labels),
+                   "dimension": about.dimension, "revision": 0, "secret": store._secret,
+                   "reader": store._reader}  # fmt: skip
             connection.execute(insert(LibraryRow), row)
+            database.index_vectors(connection, about.dimension)
         return store
 
     @classmethod
-    def open(cls, file: Path) -> Store:
-        """Open what ``create`` made.
+    def open(cls, database: Database) -> Store:
+        """Open what ``create`` made, now or with an earlier version, whose tables are brought up to date.
 
         Raises:
-            LibraryError: ``library_missing``; ``index_corrupt`` when the file is empty, damaged or something else.
+            LibraryError: ``library_missing``; ``library_newer``; ``index_corrupt`` when the file is empty, damaged or
+                something else.
         """
-        if not file.is_file():
-            raise LibraryError("library_missing", f"there is no library at {file}.", "Check the path, or import one.")
-        if not file.stat().st_size:
-            raise sqlite.damaged(file, "the file is empty")
-        store = cls(file)
-        with store._closed_on_failure(), store._transaction() as connection:
-            if not inspect(connection).has_table(LibraryRow.__tablename__):
-                raise sqlite.damaged(file, "it holds no library")
-            row = connection.execute(select(LibraryRow.__table__)).one_or_none()
-            if row is None or row.version != schema.VERSION:
-                found = "no description" if row is None else f"schema version {row.version}, not {schema.VERSION}"
-                raise sqlite.damaged(file, found)
+        database.require()
+        store = cls(database)
+        with store._closed_on_failure():
+            with store._transaction() as connection:
+                current = store._version(connection) == migrations.HEAD
+            if not current:
+                store._upgrade()
+            with store._transaction() as connection:
+                row = connection.execute(select(LibraryRow.__table__)).one_or_none()
+            if row is None:
+                raise damaged(store.place, "it lacks its description")
             store.about = About(row.model, row.vocabulary, tuple(row.labels), row.dimension)
             store._secret = row.secret
+            if not row.reader:
+                store.reread()
         return store
+
+    def _version(self, connection: Connection) -> str:
+        """The revision of the tables."""
+        tables = inspect(connection).get_table_names()
+        if LibraryRow.__tablename__ not in tables:
+            raise damaged(self.place, "it holds no library")
+        if "alembic_version" in tables:
+            found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
+            if len(found) == 1 and int(found[0]) > int(migrations.HEAD):
+                message = f"{self.place} has tables of version {found[0]}, this lingula knows {migrations.HEAD}."
+                raise LibraryError("library_newer", message, "Update lingula.")
+        else:
+            found = [str(row[0]) for row in connection.exec_driver_sql("SELECT version FROM library")]
+        if len(found) != 1 or not 1 <= int(found[0]) <= int(migrations.HEAD):
+            raise damaged(self.place, f"its tables are of versions {list(found)}")
+        return str(found[0])
+
+    def _upgrade(self) -> None:
+        with self._transaction() as connection:
+            self.database.lock(connection)
+            if (since := self._version(connection)) != migrations.HEAD:  # no other process was quicker
+                migrations.upgrade(connection, since=since)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -103,9 +137,9 @@ class Store:
             with self._engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            raise sqlite.translated(error, self.file) from error
+            raise self.database.translated(error) from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise sqlite.damaged(self.file, str(error)) from error
+            raise damaged(self.place, str(error)) from error
 
     # -- writing
 
@@ -148,6 +182,8 @@ class Store:
                     message = f"study {study_id} is stored already, with other content."
                     conflict = InputError("uid_conflict", message, "Give it another identifier.")
                     outcomes.append(Outcome(study_id, "refused", conflict))
+            other_reader = LibraryRow.reader.not_in(["", self._reader])
+            connection.execute(update(LibraryRow).where(other_reader).values(reader="several"))
         return tuple(outcomes)
 
     def refuse(self, refusal: Refusal) -> None:
@@ -156,6 +192,32 @@ class Store:
             connection.execute(delete(RefusedRow).where(RefusedRow.source == refusal.source))
             values = {"source": refusal.source, "code": refusal.code, "message": refusal.message}
             connection.execute(insert(RefusedRow), values)
+
+    def reread(self, progress: Progress = lambda done, of: None) -> None:
+        """Read the assertions of every report anew. A batch a transaction: others may read and write meanwhile."""
+        ids = self.ids()
+        for start in range(0, len(ids), BATCH):
+            some = ids[start : start + BATCH]
+            wanted = select(StudyRow.study_id, StudyRow.text, StudyRow.sections).where(StudyRow.study_id.in_(some))
+            with self._writing() as (connection, _):
+                connection.execute(delete(FindingRow).where(FindingRow.study_id.in_(some)))
+                reports = [(one.study_id, rows.to_report(one.text, one.sections)) for one in connection.execute(wanted)]
+                if found := [row for study_id, report in reports for row in rows.findings_of(study_id, report)]:
+                    connection.execute(insert(FindingRow), found)
+            progress(start + len(some), len(ids))
+        with self._writing() as (connection, _):
+            connection.execute(update(LibraryRow).values(reader=self._reader))
+
+    def rebuild_indexes(self) -> None:
+        """Build the database's own full-text and vector indexes anew, and the label rows."""
+        with self._writing() as (connection, _):
+            self.database.index_text(connection)
+            self.database.index_vectors(connection, self.about.dimension)
+            connection.execute(delete(LabelRow))
+            coded = connection.execute(select(StudyRow.study_id, StudyRow.labels)).all()
+            if found := [{"label": label, "study_id": study_id}
+                         for study_id, labels in coded for label in dict.fromkeys(labels or ())]:  # fmt: skip
+                connection.execute(insert(LabelRow), found)
 
     # -- reading
 
@@ -168,6 +230,18 @@ class Store:
         """All study ids, sorted as plain strings."""
         with self._transaction() as connection:
             return tuple(sorted(connection.execute(select(StudyRow.study_id)).scalars()))
+
+    def matching(self, conditions: Sequence[Condition]) -> frozenset[str]:
+        """Ids of the studies that meet all conditions."""
+        wanted = select(StudyRow.study_id).where(*(clause(one, self.database) for one in conditions))
+        with self._transaction() as connection:
+            return frozenset(connection.execute(wanted).scalars())
+
+    def has(self, mode: Mode) -> bool:
+        """Whether any study has an embedding of this mode."""
+        with self._transaction() as connection:
+            some = connection.execute(select(EmbeddingRow.mode).where(EmbeddingRow.mode == mode).limit(1))
+            return some.first() is not None
 
     def count(self) -> int:
         with self._transaction() as connection:
@@ -186,17 +260,40 @@ class Store:
 
     def summaries(self, study_ids: Collection[str]) -> dict[str, Summary]:
         """What a search answer shows of each study; no previews are read."""
-        studies = select(StudyRow.study_id, StudyRow.text, StudyRow.sections, StudyRow.labels)
-        images = select(RadiographRow.study_id, RadiographRow.image_id).order_by(RadiographRow.position)
-        named: dict[str, list[str]] = {study_id: [] for study_id in study_ids}
+        owner = RadiographRow.study_id
+        studies = select(StudyRow.study_id, StudyRow.text, StudyRow.sections, StudyRow.labels, StudyRow.age,
+                         StudyRow.birth_key)  # fmt: skip
+        images = select(owner, RadiographRow.image_id, RadiographRow.view, RadiographRow.digest)
+        named: dict[str, list[Any]] = {study_id: [] for study_id in study_ids}
+        found: list[Any] = []
         with self._transaction() as connection:
-            found = connection.execute(studies.where(StudyRow.study_id.in_(study_ids))).all()
-            for study_id, image_id in connection.execute(images.where(RadiographRow.study_id.in_(study_ids))):
-                named[study_id].append(image_id)
-        return {
-            study_id: (rows.to_report(text, sections), tuple(labels or ()), tuple(named[study_id]))
-            for study_id, text, sections, labels in found
-        }
+            for some in _batches(study_ids):
+                found += connection.execute(studies.where(StudyRow.study_id.in_(some)))
+                for image in connection.execute(images.where(owner.in_(some)).order_by(RadiographRow.position)):
+                    named[image.study_id].append(image)
+        return {study.study_id: rows.to_summary(study, named[study.study_id]) for study in found}
+
+    def assertions(self, study_ids: Collection[str]) -> dict[str, tuple[Assertion, ...]]:
+        """What the reports of these studies assert, in the order of their texts."""
+        said: dict[str, list[Assertion]] = {study_id: [] for study_id in study_ids}
+        wanted = select(FindingRow.__table__).order_by(FindingRow.study_id, FindingRow.position)
+        with self._transaction() as connection:
+            for some in _batches(study_ids):
+                for row in connection.execute(wanted.where(FindingRow.study_id.in_(some))):
+                    said[row.study_id].append(rows.to_assertion(row))
+        return {study_id: tuple(found) for study_id, found in said.items()}
+
+    def nearest(
+        self,
+        mode: Mode,
+        query: npt.NDArray[np.float32],
+        fetch: int,
+        exclude: Collection[str],
+        within: Collection[str] | None,
+    ) -> Candidates | None:
+        """Candidates by the database's own vector index; see ``Database.nearest``."""
+        with self._transaction() as connection:
+            return self.database.nearest(connection, mode, query, fetch, exclude, within)
 
     def vectors(
         self, mode: Mode, since: int, until: int | None = None
@@ -214,16 +311,28 @@ class Store:
         with self._transaction() as connection:
             revision = connection.execute(select(LibraryRow.revision)).scalar_one() if until is None else until
             found = connection.execute(wanted.where(EmbeddingRow.revision <= revision)).all()
+        return revision, [study_id for study_id, _ in found], self._checked(mode, found)
+
+    def vectors_of(self, mode: Mode, study_ids: Collection[str]) -> dict[str, npt.NDArray[np.float32]]:
+        """(D,) float32 unit-norm embeddings of these studies; a study without one is left out."""
+        wanted = select(EmbeddingRow.study_id, EmbeddingRow.vector).where(EmbeddingRow.mode == mode)
+        with self._transaction() as connection:
+            found = [one for some in _batches(study_ids)
+                     for one in connection.execute(wanted.where(EmbeddingRow.study_id.in_(some)))]  # fmt: skip
+        return dict(zip([study_id for study_id, _ in found], self._checked(mode, found), strict=True))
+
+    def _checked(self, mode: Mode, found: Sequence[Any]) -> npt.NDArray[np.float32]:
+        """(N, D) of N (study id, bytes)."""
         size = 4 * self.about.dimension
         if wrong := [study_id for study_id, vector in found if len(vector) != size]:
-            raise sqlite.damaged(self.file, f"the {mode} embedding of {wrong[0]} is not {size} bytes")
+            raise damaged(self.place, f"the {mode} embedding of {wrong[0]} is not {size} bytes")
         flat = np.frombuffer(b"".join(vector for _, vector in found), "<f4").astype(np.float32, copy=False)
         matrix = flat.reshape(len(found), self.about.dimension)
         sound = np.abs(np.linalg.norm(matrix, axis=1) - 1) < 1e-5  # False for NaN
         if not sound.all():
             study_id, _ = found[int(np.argmin(sound))]
-            raise sqlite.damaged(self.file, f"the {mode} embedding of {study_id} has no unit norm")
-        return revision, [study_id for study_id, _ in found], matrix
+            raise damaged(self.place, f"the {mode} embedding of {study_id} has no unit norm")
+        return matrix
 
     def refusals(self) -> tuple[Refusal, ...]:
         """What could not be imported, sorted by source."""
@@ -237,9 +346,12 @@ class Store:
             by_view = _tally(connection, RadiographRow.view)
             by_mode = _tally(connection, EmbeddingRow.mode)
             by_refusal = _tally(connection, RefusedRow.code)
+            studies = func.count(FindingRow.study_id.distinct())
+            mentioned = connection.execute(select(FindingRow.finding, studies).group_by(FindingRow.finding))
+            by_finding = {finding: count for finding, count in mentioned}
         counts = Counter(label for labels in coded for label in labels or ())
         return LibraryStatus(
-            location=str(self.file),
+            location=self.place,
             about=self.about,
             studies=len(coded),
             radiographs=sum(by_view.values()),
@@ -248,12 +360,32 @@ class Store:
             by_view=tuple(sorted(by_view.items())),
             by_mode=tuple((mode, by_mode.get(mode, 0)) for mode in MODES),
             by_refusal=tuple(sorted(by_refusal.items())),
+            by_finding=tuple(sorted(by_finding.items())),
+            outdated=self.outdated(),
         )
 
-    def problems(self) -> tuple[str, ...]:
-        """What the database's own checks find wrong."""
+    def outdated(self) -> bool:
+        """Whether other rules than today's read the assertions."""
         with self._transaction() as connection:
-            return sqlite.problems(connection)
+            return connection.execute(select(LibraryRow.reader)).scalar_one() != self._reader
+
+    def problems(self) -> tuple[str, ...]:
+        """What the database's own checks find wrong, and derived rows that are not what the records say."""
+        with self._transaction() as connection:
+            found = self.database.problems(connection)
+            labels = {tuple(row) for row in connection.execute(select(LabelRow.study_id, LabelRow.label))}
+            coded = connection.execute(select(StudyRow.study_id, StudyRow.labels)).all()
+        if labels != {(study_id, label) for study_id, given in coded for label in given or ()}:
+            found = (*found, "the label rows are not those of the studies: reindex")
+        if self.outdated():
+            found = (*found, "assertions were read by other rules than today's: reindex")
+        return found
+
+
+def _batches(names: Collection[str]) -> Iterator[list[str]]:
+    """In parts small enough for one statement."""
+    listed = list(names)
+    return (listed[start : start + BATCH] for start in range(0, len(listed), BATCH))
 
 
 def _digests(connection: Connection, entries: Sequence[Entry]) -> dict[str, str]:
@@ -265,10 +397,12 @@ def _digests(connection: Connection, entries: Sequence[Entry]) -> dict[str, str]
 
 def _write(connection: Connection, study: rows.StudyRows, revision: int) -> None:
     connection.execute(insert(StudyRow), study.study)
-    if study.radiographs:  # an empty list would insert a row of defaults
-        connection.execute(insert(RadiographRow), study.radiographs)
-    if study.embeddings:
-        connection.execute(insert(EmbeddingRow), [{**row, "revision": revision} for row in study.embeddings])
+    embeddings = [{**row, "revision": revision} for row in study.embeddings]
+    parts = ((RadiographRow, study.radiographs), (EmbeddingRow, embeddings), (FindingRow, study.findings),
+             (LabelRow, study.labels))  # fmt: skip
+    for table, values in parts:
+        if values:  # an empty list would insert a row of defaults
+            connection.execute(insert(table), values)
 
 
 def _tally(connection: Connection, column: InstrumentedAttribute[str]) -> dict[str, int]:

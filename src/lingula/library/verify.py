@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from lingula.errors import LibraryError
+from lingula.labels.assertions import read_assertions
 from lingula.library import preview
 from lingula.library.index import NumpyExact
 from lingula.library.record import MODES, content_digest
 from lingula.library.search import Gallery
-from lingula.library.store import Store
+from lingula.library.store import BATCH, Store
 from lingula.study import Mode
 
 
@@ -22,7 +23,8 @@ def problems(store: Store, gallery_of: Callable[[Mode], Gallery]) -> tuple[str, 
         gallery_of: what is searched, by mode.
     """
     found: list[str] = []
-    for check in (store.problems, lambda: _records(store), lambda: _vectors(store, gallery_of)):
+    checks = (store.problems, lambda: _records(store), lambda: _assertions(store), lambda: _vectors(store, gallery_of))
+    for check in checks:
         try:
             found.extend(check())
         except LibraryError as error:
@@ -44,6 +46,18 @@ def _records(store: Store) -> Iterator[str]:
             for image in record.radiographs
             if not preview.is_intact(image.png)
         )
+
+
+def _assertions(store: Store) -> Iterator[str]:
+    """Each report's assertions are those that are read in it today, unless other rules read them."""
+    if store.outdated():
+        return
+    for start in range(0, len(ids := store.ids()), BATCH):
+        some = ids[start : start + BATCH]
+        stored = store.assertions(some)
+        for study_id, summary in store.summaries(some).items():
+            if stored[study_id] != (read_assertions(summary.report) if summary.report else ()):
+                yield f"the assertions of {study_id} are not those of its report: reindex"
 
 
 def _vectors(store: Store, gallery_of: Callable[[Mode], Gallery]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lingula.errors import InputError
-from lingula.retrieval import Query, Wanted
+from lingula.search import Query, Wanted
 
 
 def wanted(*codes: str) -> tuple[Wanted, ...]:

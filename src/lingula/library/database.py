@@ -1,0 +1,91 @@
+"""What differs between databases, behind one protocol: ``sqlite:///…`` beside ``postgresql://…``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from lingula.errors import InputError, LibraryError, LingulaError
+from lingula.study import Mode
+
+Candidates = tuple[list[str], npt.NDArray[np.float32]]  # ids, (C, D)
+
+
+class Database(Protocol):
+    """Where one library lives. Commits are on the disk when they return.
+
+    Attributes:
+        place: file or URL for a reader, without a password.
+    """
+
+    place: str
+
+    def connect(self) -> sa.Engine:
+        """A pool of connections, each set up for durability."""
+
+    def require(self) -> None:
+        """Raise ``LibraryError`` when there is plainly nothing to open."""
+
+    def prepare(self, connection: sa.Connection | None) -> None:
+        """Make what a new library needs; called without a connection before the first one, and with it after."""
+
+    def lock(self, connection: sa.Connection) -> None:
+        """Keep every other writer out until the transaction ends."""
+
+    def index_vectors(self, connection: sa.Connection, dimension: int) -> None:
+        """Build, or build anew, the database's own vector index, if it has one."""
+
+    def index_text(self, connection: sa.Connection) -> None:
+        """Build the full-text index anew."""
+
+    def nearest(
+        self, connection: sa.Connection, mode: Mode, query: npt.NDArray[np.float32], fetch: int,
+        exclude: Collection[str], within: Collection[str] | None,
+    ) -> Candidates | None:  # fmt: skip
+        """About the ``fetch`` nearest, best first, by the database's own index; None when it has none.
+
+        Fewer than ``fetch`` only when there are no more.
+        """
+
+    def says(self, phrase: str) -> sa.ColumnElement[bool]:
+        """Whether the report of a row of ``study`` holds these words in this order, endings aside."""
+
+    def translated(self, error: DBAPIError) -> LingulaError:
+        """What a database error means to the user."""
+
+    def problems(self, connection: sa.Connection) -> tuple[str, ...]:
+        """What the database's own checks find wrong; empty when all is well."""
+
+
+def database_at(url_or_path: str | Path) -> Database:
+    """The database meant by a folder, a file, a ``sqlite:///`` or a ``postgresql://`` URL.
+
+    Raises:
+        InputError: ``bad_request`` for a URL of another kind or one that names no library.
+    """
+    from lingula.library import postgres, sqlite
+
+    text = str(url_or_path)
+    if "://" not in text:
+        return sqlite.Sqlite.at(Path(text))
+    try:
+        url = sa.make_url(text)
+    except ArgumentError as error:
+        raise InputError("bad_request", f"{text!r} is not a database URL.") from error
+    backend = url.drivername.partition("+")[0]
+    if backend == "sqlite" and url.database not in (None, "", ":memory:"):
+        return sqlite.Sqlite(Path(str(url.database)))
+    if backend in ("postgresql", "postgres") and url.database:
+        return postgres.Postgres(url.set(drivername="postgresql+psycopg"))
+    shown = url.render_as_string(hide_password=True)
+    raise InputError("bad_request", f"{shown} names no library.", "Give a path, sqlite:///path or postgresql://…/name.")
+
+
+def damaged(place: str, why: str) -> LibraryError:
+    return LibraryError("index_corrupt", f"{place} is damaged: {why}.", "Restore a backup or import the studies again.")
