@@ -10,7 +10,7 @@ from tests import made_up
 
 from lingula.models.preprocess import Preprocessing, to_input
 from lingula.study import Report, Study
-from lingula.training.data import StudySet
+from lingula.training.data import StudySet, term_targets
 
 PREPROCESSING = Preprocessing(size=48, tail=0.01, mean=0.4, std=0.3)
 
@@ -55,3 +55,21 @@ def test_equal_texts_share_a_key_and_silence_does_not(tmp_path: Path) -> None:
     keys = StudySet.build(studies, tmp_path, made_up.vocabulary(), PREPROCESSING).text_keys()
     assert keys[0] == keys[1]
     assert len(set(keys.tolist())) == 4
+
+
+def test_terms_that_training_studies_share_become_targets(tmp_path: Path) -> None:
+    coded = [
+        ("Opacity/lung/base/left", "Spine/degenerative"),
+        ("Opacity/lung/base/right",),
+        ("Opacity/lung/apex", "Opacity/lung"),
+        None,
+        ("Spine/degenerative", "Opacity/apex"),  # not a training study: it adds no column and no count
+    ]
+    studies = [Study(f"S{i}", (made_up.film(i),), None, terms) for i, terms in enumerate(coded)]
+    data = StudySet.build(studies, tmp_path, made_up.vocabulary(), PREPROCESSING)
+    assert data.terms == tuple(coded)
+    found = term_targets(data, np.arange(4), least=2)
+    columns = ["opacity", "opacity/base", "opacity/lung"]
+    expected = [[1, 1, 1], [1, 1, 1], [1, 0, 1], [np.nan] * 3, [1, 0, 0]]
+    assert found.shape == (5, len(columns))
+    np.testing.assert_array_equal(found, np.array(expected, np.float32))

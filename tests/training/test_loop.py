@@ -20,7 +20,17 @@ from lingula.training.data import StudySet
 from lingula.training.loop import Recipe, Trainer, predict_set
 
 RECIPE = Recipe(
-    epochs=2, batch=8, size=64, rate=3e-3, trunk_rate=3e-3, ema=0.5, drop_view=0.5, align=0.1, monitor="joint"
+    epochs=2,
+    batch=8,
+    size=64,
+    rate=3e-3,
+    trunk_rate=3e-3,
+    ema=0.5,
+    drop_view=0.5,
+    align=0.1,
+    terms=0.5,
+    mask=0.3,
+    monitor="joint",
 )
 TRAIN, VALIDATION = np.arange(20), np.arange(20, 32)
 
@@ -45,8 +55,9 @@ def test_resumed_is_the_same_to_the_last_bit(data: StudySet, tmp_path: Path) -> 
     assert [first, *rest] == epochs
     assert _same(whole.model.state_dict(), resumed.model.state_dict())
     assert _same(whole.best_model().state_dict(), resumed.best_model().state_dict())
-    assert torch.equal(whole.scale, resumed.scale)
-    assert whole.scale.item() != pytest.approx(np.log(1 / 0.07), abs=1e-6)  # the temperature is trained
+    assert torch.equal(whole.objective.scale, resumed.objective.scale)
+    assert whole.objective.scale.item() != pytest.approx(np.log(1 / 0.07), abs=1e-6)  # the temperature is trained
+    assert _same(whole.objective.state_dict(), resumed.objective.state_dict())
     again = _trainer(data, tmp_path / "parts")
     assert list(again.fit()) == []
     assert again.best == resumed.best
@@ -61,6 +72,26 @@ def test_every_weight_learns(data: StudySet, tmp_path: Path) -> None:
     averaged = trainer.average.state_dict()
     assert not _same(averaged, before)
     assert not _same(averaged, trainer.model.state_dict())
+
+
+def test_hidden_words_are_words_and_are_scored_where_they_were(data: StudySet, tmp_path: Path) -> None:
+    trainer = _trainer(data, tmp_path, replace(RECIPE, modes=("text",), weights=(1.0,), drop_section=0.0))
+    batch, _ = trainer._batch(TRAIN[:8], torch.Generator().manual_seed(0))
+    shown, hidden = trainer._hide_words(batch, torch.Generator().manual_seed(1))
+    chosen = hidden >= 0
+    assert 0.15 < chosen.sum() / batch.word_mask.sum() < 0.45
+    assert not (chosen & ~batch.word_mask).any()  # never a special token, never padding
+    assert torch.equal(hidden[chosen], batch.ids[chosen])
+    assert (shown.ids[chosen] == trainer.tokenizer.mask).all()
+    assert torch.equal(shown.ids[~chosen], batch.ids[~chosen])
+    # guessed from fused tokens, whose first place is the stand-in's
+    assert trainer.objective.words is not None
+    tokens = torch.randn(8, 1 + batch.ids.shape[1], trainer.objective.words.in_features)
+    logits = trainer.objective.words(tokens).log_softmax(-1)
+    by_hand = [-logits[b, 1 + t, batch.ids[b, t]] for b, t in chosen.nonzero().tolist()]
+    loss = trainer.objective.words_loss(tokens, hidden)
+    assert loss.item() == pytest.approx(torch.stack(by_hand).mean().item(), rel=1e-5)
+    assert trainer.objective.words_loss(tokens, torch.full_like(hidden, -100)).item() == 0
 
 
 def _scripted(monkeypatch: pytest.MonkeyPatch, trainer: Trainer, figures: list[float]) -> None:

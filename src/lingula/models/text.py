@@ -47,6 +47,7 @@ class ReportTokenizer:
         self._tokenizer, self.sections, self.length = tokenizer, sections, length
         self._cls, self._sep = (tokenizer.token_to_id(token) for token in (CLS, SEP))
         self.pad: int = tokenizer.token_to_id(PAD) or 0
+        self.mask: int = tokenizer.token_to_id(MASK) or 0
 
     @classmethod
     def train(

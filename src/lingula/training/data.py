@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ class StudySet:
 
     Attributes:
         ids: B study ids. reports: B reports or None. labels: (B, L) float32 in {0, 1, NaN}.
+        terms: B tuples of MeSH terms as coded, or None where nobody coded the study.
         films: (N, S, S) uint8 display values (0 black, 255 white), letterboxed.
         owner: (N,) row of the study each film belongs to. views: N views.
     """
@@ -29,6 +31,7 @@ class StudySet:
     ids: tuple[str, ...]
     reports: tuple[Report | None, ...]
     labels: npt.NDArray[np.float32]
+    terms: tuple[tuple[str, ...] | None, ...]
     films: npt.NDArray[np.uint8]
     owner: npt.NDArray[np.int64]
     views: tuple[View, ...]
@@ -71,6 +74,7 @@ class StudySet:
                         "views": [image.view for image in study.radiographs],
                         "text": study.report.text if study.report else None,
                         "sections": [[s.name, s.start, s.end] for s in study.report.sections] if study.report else [],
+                        "terms": study.terms,
                         "labels": [None if np.isnan(v) else int(v) for v in vocabulary.encode(study.terms)],
                     }
                 )
@@ -92,7 +96,23 @@ class StudySet:
                 for row in rows
             ),
             labels=np.array([[np.nan if v is None else v for v in row["labels"]] for row in rows], np.float32),
+            terms=tuple(None if row["terms"] is None else tuple(row["terms"]) for row in rows),
             films=np.memmap(folder / "films.u8", np.uint8, "r", shape=(len(views), size, size)),
             owner=np.repeat(np.arange(len(rows)), [len(row["views"]) for row in rows]),
             views=views,
         )
+
+
+def term_targets(data: StudySet, train: npt.NDArray[np.int64], least: int = 8) -> npt.NDArray[np.float32]:
+    """Finer targets than the labels, to learn from: every MeSH heading, and heading with qualifier, that at least
+    ``least`` training studies were coded with. (B, K) float32 in {0, 1, NaN}, columns in alphabetic order."""
+    parts = [None if terms is None else {part for term in terms for part in _parts(term)} for terms in data.terms]
+    counts = Counter(part for row in train for part in parts[row] or ())
+    columns = sorted(part for part, count in counts.items() if count >= least)
+    found = [[np.nan] * len(columns) if own is None else [float(part in own) for part in columns] for own in parts]
+    return np.array(found, np.float32).reshape(len(parts), len(columns))
+
+
+def _parts(term: str) -> list[str]:
+    heading, *qualifiers = term.lower().split("/")
+    return [heading, *(f"{heading}/{qualifier}" for qualifier in qualifiers)]

@@ -7,12 +7,13 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from safetensors.torch import load_file, save_file
@@ -20,12 +21,12 @@ from torch import Tensor, nn
 
 from lingula.errors import InputError
 from lingula.evaluation.classification import auroc, supported
-from lingula.models.study_model import Batch, StudyModel, collate
+from lingula.models.study_model import Architecture, Batch, StudyModel, collate
 from lingula.models.text import ReportTokenizer, Tokens
 from lingula.study import Mode, SectionName
 from lingula.training.augment import augment
 from lingula.training.bank import FeatureBank
-from lingula.training.data import StudySet
+from lingula.training.data import StudySet, term_targets
 from lingula.training.losses import contrastive, focal_bce
 
 
@@ -39,6 +40,10 @@ class Recipe:
         batch: studies a step. size: side of the films while training (the deployed size may be larger).
         rate: peak learning rate (AdamW, one-cycle cosine with 5 % warm-up). trunk_rate: of the image backbone.
         decay: weight decay. ema: decay of the averaged weights, which are the ones kept.
+        terms: weight of a second multi-label loss, over MeSH headings and qualifiers (``term_targets``); its head goes.
+        mask: share of the report's words that are hidden and to be guessed (Devlin et al. 2019), from the words around
+            them and, in joint mode, from the films; counts as much as the label loss.
+        half: compute in bfloat16 where autocast may; weights and averages stay in single precision.
         gamma: of the focal loss. align: weight of the contrastive losses (image-text, image-joint, text-joint).
         drop_view: chance that a study shows only one of its films. drop_section: chance that it loses a report section.
         frozen: leave the image backbone as it is and compute its features once, for ``copies`` versions of each film.
@@ -57,6 +62,9 @@ class Recipe:
     trunk_rate: float = 2e-4
     decay: float = 0.05
     ema: float = 0.99
+    terms: float = 0.0
+    mask: float = 0.0
+    half: bool = False
     gamma: float = 1.0
     align: float = 0.1
     drop_view: float = 0.5
@@ -114,15 +122,22 @@ class Trainer:
         if recipe.frozen:
             self.bank = bank or FeatureBank(model, data, train, validation, copies=recipe.copies, seed=recipe.seed)
         rest = [p for p in model.parameters() if all(p is not t for t in trunk)]
-        self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07), device=self.accelerator.device))
+        self.objective = _Objective(
+            model.architecture,
+            term_targets(data, train) if recipe.terms else None,
+            words=tokenizer.vocabulary_size if recipe.mask else 0,
+        )
+        self.objective.to(self.accelerator.device)
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": trunk, "lr": recipe.trunk_rate},
                 {"params": rest, "lr": recipe.rate},
-                {"params": [self.scale], "lr": recipe.rate, "weight_decay": 0.0},
+                {"params": list(self.objective.parameters()), "lr": recipe.rate, "weight_decay": 0.0},
             ],
             weight_decay=recipe.decay,
         )
+        if self.accelerator.device.type == "cpu":  # convolutions are a quarter faster so
+            model.image_encoder.backbone.to(memory_format=torch.channels_last)
         self.model = self.accelerator.prepare(model)
         self.average = copy.deepcopy(self._bare).eval()
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -183,23 +198,26 @@ class Trainer:
     def _step(self, rows: np.ndarray[Any, Any], generator: torch.Generator) -> float:
         recipe = self.recipe
         batch, grids = self._batch(rows, generator)
+        batch, hidden = self._hide_words(batch, generator)
         batch = batch.to(self.accelerator.device)
         targets = torch.from_numpy(self.data.labels[rows]).to(self.accelerator.device)
-        outputs = self.model(batch, recipe.modes, grids)
-        loss = sum(
-            (
-                w * focal_bce(outputs[m].logits, targets, gamma=recipe.gamma)
-                for m, w in zip(recipe.modes, recipe.weights, strict=True)
-            ),
-            start=torch.zeros((), device=self.accelerator.device),
-        )
+        with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=recipe.half):
+            outputs = self.model(batch, recipe.modes, grids)
+        loss = torch.zeros((), device=self.accelerator.device)
+        for mode, weight in zip(recipe.modes, recipe.weights, strict=True):
+            loss = loss + weight * focal_bce(outputs[mode].logits.float(), targets, gamma=recipe.gamma)
+            if self.objective.terms is not None:
+                loss = loss + weight * recipe.terms * self.objective.terms_loss(outputs[mode].state.float(), rows)
+            if recipe.mask and mode != "image":
+                loss = loss + weight * self.objective.words_loss(outputs[mode].fused.text.float(), hidden)
         if recipe.align and len(recipe.modes) > 1:
             loss = loss + recipe.align * self._alignment(outputs, rows)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
-        if self.scale.grad is not None:  # not the model's, so nobody else shares it
-            self.scale.grad = self.accelerator.reduce(self.scale.grad, "mean")
+        for parameter in self.objective.parameters():  # not the model's, so nobody else shares it
+            if parameter.grad is not None:
+                parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
         self.optimizer.step()
         with torch.no_grad():
             for kept, now in zip(self.average.state_dict().values(), self._bare.state_dict().values(), strict=True):
@@ -212,8 +230,8 @@ class Trainer:
         same = (keys[:, None] == keys).to(self.accelerator.device)
         modes = list(outputs)
         pairs = [(one, other) for i, one in enumerate(modes) for other in modes[i + 1 :]]
-        scale = self.scale.exp().clamp(max=100)
-        terms = [contrastive(outputs[a].embedding, outputs[b].embedding, scale, same) for a, b in pairs]
+        scale = self.objective.scale.exp().clamp(max=100)
+        terms = [contrastive(outputs[a].embedding.float(), outputs[b].embedding.float(), scale, same) for a, b in pairs]
         return torch.stack(terms).mean()
 
     def _batch(self, rows: np.ndarray[Any, Any], generator: torch.Generator) -> tuple[Batch, Tensor | None]:
@@ -245,6 +263,11 @@ class Trainer:
         )
         return moved, None
 
+    def _hide_words(self, batch: Batch, generator: torch.Generator) -> tuple[Batch, Tensor]:
+        """The batch with some words hidden, and what they were: (B, T) int64, -100 where nothing was hidden."""
+        chosen = (torch.rand(batch.ids.shape, generator=generator) < self.recipe.mask) & batch.word_mask
+        return replace(batch, ids=batch.ids.masked_fill(chosen, self.tokenizer.mask)), batch.ids.where(chosen, -100)
+
     def _some_sections(self, row: int, generator: torch.Generator) -> Tokens | None:
         report = self.data.reports[row]
         if report is None or torch.rand((), generator=generator) >= self.recipe.drop_section:
@@ -270,7 +293,8 @@ class Trainer:
         """Write the whole state, atomically: weights, averages, optimiser moments as safetensors, the rest as JSON."""
         self.run.mkdir(parents=True, exist_ok=True)
         tensors = {f"model.{k}": v for k, v in self._bare.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()} | {"scale": self.scale.detach()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        tensors |= {f"objective.{k}": v for k, v in self.objective.state_dict().items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
         if better:
@@ -290,7 +314,7 @@ class Trainer:
         tensors = load_file(self.run / "state.safetensors")
         self._bare.load_state_dict(_part(tensors, "model."))
         self.average.load_state_dict(_part(tensors, "average."))
-        self.scale.data.copy_(tensors["scale"])
+        self.objective.load_state_dict(_part(tensors, "objective."))
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in _part(tensors, "optimizer.").items():
             number, name = key.split(".", 1)
@@ -298,6 +322,38 @@ class Trainer:
         self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         self.best = body["best"]
         return body["epoch"], body["waited"], body["steps"]
+
+
+class _Objective(nn.Module):
+    """What training learns and does not keep: the contrastive temperature, heads for finer targets and hidden words.
+
+    Args:
+        targets: (B, K) of ``term_targets``, or None without them.
+        words: size of the token vocabulary, 0 when no words are hidden.
+    """
+
+    def __init__(
+        self, architecture: Architecture, targets: np.ndarray[Any, np.dtype[np.float32]] | None, words: int
+    ) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.targets = targets
+        columns = 0 if targets is None else targets.shape[1]
+        self.terms = nn.Linear(architecture.dimension, columns) if columns else None
+        self.words = nn.Linear(architecture.width, words) if words else None
+
+    def terms_loss(self, state: Tensor, rows: np.ndarray[Any, Any]) -> Tensor:
+        """Mean BCE over the known targets of a (B, D) state."""
+        assert self.targets is not None
+        assert self.terms is not None
+        return focal_bce(self.terms(state), torch.from_numpy(self.targets[rows]).to(state.device))
+
+    def words_loss(self, tokens: Tensor, hidden: Tensor) -> Tensor:
+        """Mean cross-entropy of the hidden words, from fused text tokens (B, 1 + T, W)."""
+        assert self.words is not None
+        where = hidden >= 0
+        hidden, guessed = hidden[where], self.words(tokens[:, 1:][where.to(tokens.device)])
+        return F.cross_entropy(guessed, hidden.to(tokens.device), reduction="sum") / max(1, len(hidden))
 
 
 @torch.no_grad()

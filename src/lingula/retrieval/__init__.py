@@ -3,7 +3,7 @@
 Needs no model and no torch: whoever reads a question or study passes its embeddings in as arrays.
 """
 
-from lingula.search.answer import Answer
-from lingula.search.query import Query, Wanted
+from lingula.retrieval.answer import Answer
+from lingula.retrieval.query import Query, Wanted
 
 __all__ = ["Answer", "Query", "Wanted"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lingula.errors import Notice
-from lingula.search.query import Query
+from lingula.retrieval.query import Query
 from lingula.study import DISCLAIMER, Neighbour
 
 

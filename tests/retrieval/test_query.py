@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lingula.errors import InputError
-from lingula.search import Query, Wanted
+from lingula.retrieval import Query, Wanted
 
 
 def wanted(*codes: str) -> tuple[Wanted, ...]:
