@@ -1,4 +1,4 @@
-"""Train the view and polarity classifiers on the training split and say how often they are right on the test split.
+"""Train the view, polarity and chest-film tests on the training split; say how often they are right on the test split.
 
     python benchmarks/view_classifier.py STUDY_SET
 
@@ -8,6 +8,7 @@ STUDY_SET is the folder that ``lingula prepare`` wrote from the collection. Writ
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from lingula.models.view import SURE, SUSPECT, THUMBNAIL, ViewClassifier
 from lingula.openi.splits import Split, SplitName
 from lingula.training.data import StudySet
 from machine import write_result
+
+AXES, MARGIN = 64, 1.02
+"""Principal axes kept; how much stranger than validation's strangest a film must be to be called so."""
 
 
 def thumbnails(data: StudySet, split: Split, name: SplitName) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -52,7 +56,11 @@ def main() -> None:
     polarity = LogisticRegression(C=0.1, max_iter=500).fit(both, inverted)
     weights = [fit.coef_[0].astype(np.float32) for fit in (view, polarity)]
     biases = [float(fit.intercept_[0]) for fit in (view, polarity)]
-    classifier = ViewClassifier(weights[0], biases[0], weights[1], biases[1])
+    mean = films.mean(0)
+    axes = np.linalg.svd(films - mean, full_matrices=False)[2][:AXES].astype(np.float16).astype(np.float32)
+    classifier = ViewClassifier(weights[0], biases[0], weights[1], biases[1], mean, axes, limit=0.0)
+    strangest = classifier.strangeness_of(thumbnails(data, split, "validation")[0]).max()
+    classifier = replace(classifier, limit=float(strangest) * MARGIN)
     classifier.save(Path(__file__).parents[1] / "src/lingula/models/view.safetensors")
 
     films, negatives, lateral = thumbnails(data, split, "test")
@@ -69,6 +77,8 @@ def main() -> None:
             "named_wrongly": float(((p_view > 0.5) != lateral)[named].sum() / len(films)),
             "inverted_called_suspect": float((p_twin >= SUSPECT).mean()),
             "upright_called_suspect": float((p_inverted >= SUSPECT).mean()),
+            "called_strange": float((classifier.strangeness_of(films) > classifier.limit).mean()),
+            "limit": classifier.limit,
         },
     )
 

@@ -33,7 +33,7 @@ def test_real_films(shared_data: Path) -> None:
             film = _real_film(shared_data / "openi", row)
             named = classifier.annotate(film)
             assert named.view in (view, "unknown")
-            assert "polarity_suspect" not in {notice.code for notice in named.notices}
+            assert not {"polarity_suspect", "out_of_distribution"} & {notice.code for notice in named.notices}
             negative = classifier.annotate(replace(film, pixels=1 - film.pixels))
             noticed += "polarity_suspect" in {notice.code for notice in negative.notices}
             right += (classifier.probabilities(film)[0] > 0.5) == (view == "lateral")
@@ -48,7 +48,8 @@ def test_false_photometric_interpretation_is_noticed(shared_data: Path) -> None:
 
 def test_a_named_view_stays_and_doubt_is_told() -> None:
     size = np.ones(1024, np.float32) / 1024
-    sure = ViewClassifier(lateral=30 * size, lateral_bias=0.0, inverted=0 * size, inverted_bias=-9.0)
+    nothing = np.zeros((1, 1024), np.float32)
+    sure = ViewClassifier(30 * size, 0.0, 0 * size, -9.0, mean=nothing[0], axes=nothing, limit=2.0)
     bright = Radiograph("x", np.tile(np.array([0.0, 1.0, 1.0, 1.0], np.float32), (64, 16)))
     assert sure.annotate(bright).view == "lateral"
     assert sure.annotate(replace(bright, pixels=1 - bright.pixels)).view == "frontal"
@@ -60,6 +61,19 @@ def test_a_named_view_stays_and_doubt_is_told() -> None:
     assert [notice.code for notice in suspect.notices] == ["polarity_suspect"]
     extreme = replace(sure, lateral_bias=-1e4, inverted_bias=1e4).probabilities(bright)
     np.testing.assert_allclose(extreme, (0, 1), atol=1e-12)
+
+
+def test_a_picture_of_something_else_is_called_strange() -> None:
+    """By hand: a thumbnail that lies on an axis is explained by it, the rest is not; and a chessboard is no chest."""
+    axis = np.zeros((1, 1024), np.float32)
+    axis[0, 3] = 1
+    classifier = replace(ViewClassifier.shipped(), mean=np.full(1024, 0.25, np.float32), axes=axis, limit=0.1)
+    off = np.full((2, 1024), 0.25, np.float32)
+    off[0, 3] += 5  # along the axis
+    off[1, 3:5] += 8  # and as much across it: sqrt(64 / 1024)
+    np.testing.assert_allclose(classifier.strangeness_of(off), [0, 0.25], atol=1e-6)
+    board = np.kron(np.indices((6, 6)).sum(0) % 2, np.ones((30, 30))).astype(np.float32)
+    assert "out_of_distribution" in {n.code for n in ViewClassifier.shipped().annotate(Radiograph("x", board)).notices}
 
 
 def test_naming_views_keeps_the_rest() -> None:

@@ -1,6 +1,7 @@
-"""Frontal or lateral, and is the film inverted? Two linear classifiers on a 32-pixel thumbnail, trained on Open-i.
+"""Frontal or lateral, inverted, a chest film at all? Linear models of a 32-pixel thumbnail, trained on Open-i.
 
-The DICOM tag cannot be trusted (a third of the collection's laterals say PA), nor can PhotometricInterpretation.
+The DICOM tag cannot be trusted (a third of the collection's laterals say PA), nor can PhotometricInterpretation, and a
+picture file says nothing of what it shows.
 """
 
 from __future__ import annotations
@@ -29,22 +30,29 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewClassifier:
-    """Weights (1024,) and bias of P(lateral) and of P(inverted), each a logistic function of the thumbnail."""
+    """Weights (1024,) and bias of P(lateral) and of P(inverted), each a logistic function of the thumbnail; and what
+    chest films have in common: their mean (1024,), principal axes (A, 1024) and how far the strangest one lies off."""
 
     lateral: Array
     lateral_bias: float
     inverted: Array
     inverted_bias: float
+    mean: Array
+    axes: Array
+    limit: float
 
     @classmethod
     @cache
     def shipped(cls) -> ViewClassifier:
         tensors = load_file(Path(__file__).with_name("view.safetensors"))
-        return cls(tensors["lateral"], float(tensors["bias"][0]), tensors["inverted"], float(tensors["bias"][1]))
+        lateral, inverted, limit = (float(value) for value in tensors["constants"])
+        linear = tensors["lateral"], lateral, tensors["inverted"], inverted
+        return cls(*linear, tensors["mean"], tensors["axes"].astype(np.float32), limit)
 
     def save(self, path: Path) -> None:
-        bias = np.array([self.lateral_bias, self.inverted_bias], np.float32)
-        save_file({"lateral": self.lateral, "inverted": self.inverted, "bias": bias}, path)
+        constants = np.array([self.lateral_bias, self.inverted_bias, self.limit], np.float32)
+        tensors = {"lateral": self.lateral, "inverted": self.inverted, "mean": self.mean, "constants": constants}
+        save_file(tensors | {"axes": self.axes.astype(np.float16)}, path)
 
     def probabilities(self, radiograph: Radiograph) -> tuple[float, float]:
         """(lateral, inverted), each in [0, 1]."""
@@ -52,10 +60,23 @@ class ViewClassifier:
         lateral, inverted = np.dot(x, self.lateral), np.dot(x, self.inverted)
         return _sigmoid(lateral + self.lateral_bias), _sigmoid(inverted + self.inverted_bias)
 
+    def strangeness(self, radiograph: Radiograph) -> float:
+        """Root mean square of what the principal axes of chest films do not explain; grey levels span [-1, 1]."""
+        return float(self.strangeness_of(to_input(radiograph, THUMBNAIL).reshape(1, -1))[0])
+
+    def strangeness_of(self, thumbnails: Array) -> Array:
+        """The same for thumbnails (N, 1024): (N,)."""
+        off = thumbnails - self.mean
+        left = off - (off @ self.axes.T) @ self.axes
+        return np.asarray(np.sqrt(np.square(left).mean(1)), np.float32)
+
     def annotate(self, radiograph: Radiograph) -> Radiograph:
-        """Name the view where it is unknown; warn where the view is unsure or the polarity suspect."""
+        """Name the view where it is unknown; warn where the view is unsure, the polarity suspect, the film strange."""
         lateral, inverted = self.probabilities(radiograph)
         notices = list(radiograph.notices)
+        if self.strangeness(radiograph) > self.limit:
+            message = "Unlike any film this was trained on: is it a chest radiograph? The answer cannot be trusted."
+            notices.append(Notice("out_of_distribution", message))
         if inverted >= SUSPECT:
             message = "The film looks inverted: its polarity tag may be wrong. Findings on it cannot be trusted."
             notices.append(Notice("polarity_suspect", message))
