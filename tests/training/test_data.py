@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from tests import made_up
 
+from lingula.labels.vocabulary import Vocabulary
 from lingula.models.preprocess import Preprocessing, to_input
 from lingula.study import Report, Study
-from lingula.training.data import StudySet, term_targets
+from lingula.training.data import StudySet, label_sides, term_targets
 
 PREPROCESSING = Preprocessing(size=48, tail=0.01, mean=0.4, std=0.3)
 
@@ -73,3 +74,13 @@ def test_terms_that_training_studies_share_become_targets(tmp_path: Path) -> Non
     expected = [[1, 1, 1], [1, 1, 1], [1, 0, 1], [np.nan] * 3, [1, 0, 0]]
     assert found.shape == (5, len(columns))
     np.testing.assert_array_equal(found, np.array(expected, np.float32))
+
+
+def test_a_label_has_a_side_where_all_its_terms_agree() -> None:
+    vocabulary = Vocabulary.load("openi22")
+    terms = ("Pleural Effusion/left/small", "Pulmonary Atelectasis/base/left", "Pulmonary Atelectasis/base/right")
+    sides = dict(
+        zip(vocabulary.codes, label_sides((*terms, "Calcified Granuloma/lung/middle lobe"), vocabulary), strict=True)
+    )
+    assert {code: side for code, side in sides.items() if side} == {"pleural_effusion": 1, "granuloma": -1}
+    assert label_sides(("Pleural Effusion/left", "Pleural Effusion"), vocabulary) == [0] * 22

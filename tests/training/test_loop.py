@@ -29,6 +29,7 @@ RECIPE = Recipe(
     drop_view=0.5,
     align=0.1,
     terms=0.5,
+    sides=0.2,
     mask=0.3,
     monitor="joint",
 )

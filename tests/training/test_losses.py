@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lingula.training.losses import contrastive, focal_bce
+from lingula.training.losses import contrastive, focal_bce, side_loss
 
 NAN = float("nan")
 
@@ -88,3 +88,18 @@ def test_duplicates_attract() -> None:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(3)
+
+
+def test_side_loss_by_hand_and_by_what_it_wants() -> None:
+    maps = torch.tensor([[[1.0, 9.0, 3.0], [2.0, 7.0, 2.0], [0.0, 5.0, 4.0]]])  # the middle column counts for neither
+    deviation = maps.std().item()
+    left, right = (math.log(sum(math.exp(v / deviation) for v in side)) for side in ((1, 2, 0), (3, 2, 4)))
+    by_hand = math.log1p(math.exp(-(right - left)))
+    assert side_loss(maps, torch.tensor([1])).item() == pytest.approx(by_hand, rel=1e-5)
+    assert side_loss(maps.flip(2), torch.tensor([-1])).item() == pytest.approx(by_hand, rel=1e-5)
+    assert side_loss(maps, torch.tensor([-1])) > side_loss(maps, torch.tensor([1]))  # patient's left is image right
+    learnt = torch.zeros(1, 4, 4, requires_grad=True)
+    side_loss(learnt + torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([-1])).backward()
+    assert learnt.grad is not None
+    assert (learnt.grad[..., :2] < 0).all()  # descent raises image left
+    assert (learnt.grad[..., 2:] > 0).all()

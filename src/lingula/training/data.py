@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lingula.labels.laterality import laterality
+from lingula.labels.terms import Term
 from lingula.labels.vocabulary import Vocabulary
 from lingula.models.preprocess import Preprocessing, to_input
 from lingula.openi.splits import normalise
@@ -24,6 +26,7 @@ class StudySet:
     Attributes:
         ids: B study ids. reports: B reports or None. labels: (B, L) float32 in {0, 1, NaN}.
         terms: B tuples of MeSH terms as coded, or None where nobody coded the study.
+        sides: (B, L) int8, 1 where all terms that a label rests on name the patient's left, -1 the right, else 0.
         films: (N, S, S) uint8 display values (0 black, 255 white), letterboxed.
         owner: (N,) row of the study each film belongs to. views: N views.
     """
@@ -32,6 +35,7 @@ class StudySet:
     reports: tuple[Report | None, ...]
     labels: npt.NDArray[np.float32]
     terms: tuple[tuple[str, ...] | None, ...]
+    sides: npt.NDArray[np.int8]
     films: npt.NDArray[np.uint8]
     owner: npt.NDArray[np.int64]
     views: tuple[View, ...]
@@ -75,6 +79,7 @@ class StudySet:
                         "text": study.report.text if study.report else None,
                         "sections": [[s.name, s.start, s.end] for s in study.report.sections] if study.report else [],
                         "terms": study.terms,
+                        "sides": label_sides(study.terms or (), vocabulary),
                         "labels": [None if np.isnan(v) else int(v) for v in vocabulary.encode(study.terms)],
                     }
                 )
@@ -97,6 +102,7 @@ class StudySet:
             ),
             labels=np.array([[np.nan if v is None else v for v in row["labels"]] for row in rows], np.float32),
             terms=tuple(None if row["terms"] is None else tuple(row["terms"]) for row in rows),
+            sides=np.array([row["sides"] for row in rows], np.int8),
             films=np.memmap(folder / "films.u8", np.uint8, "r", shape=(len(views), size, size)),
             owner=np.repeat(np.arange(len(rows)), [len(row["views"]) for row in rows]),
             views=views,
@@ -111,6 +117,15 @@ def term_targets(data: StudySet, train: npt.NDArray[np.int64], least: int = 8) -
     columns = sorted(part for part, count in counts.items() if count >= least)
     found = [[np.nan] * len(columns) if own is None else [float(part in own) for part in columns] for own in parts]
     return np.array(found, np.float32).reshape(len(parts), len(columns))
+
+
+def label_sides(terms: Sequence[str], vocabulary: Vocabulary) -> list[int]:
+    """For each label 1, -1 or 0: see ``StudySet.sides``."""
+    sides = []
+    for label in vocabulary.labels:
+        named = {laterality(term) for term in terms if label.matches((Term.parse(term),))}
+        sides.append(1 if named == {"left"} else -1 if named == {"right"} else 0)
+    return sides
 
 
 def _parts(term: str) -> list[str]:

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from lingula.errors import InputError
 from lingula.evaluation.classification import auroc, supported
-from lingula.models.study_model import Architecture, Batch, StudyModel, collate
+from lingula.models.study_model import VIEWS, Architecture, Batch, Output, StudyModel, collate
 from lingula.models.text import ReportTokenizer, Tokens
 from lingula.study import Mode, SectionName
 from lingula.training.augment import augment
 from lingula.training.bank import FeatureBank
 from lingula.training.data import StudySet, term_targets
-from lingula.training.losses import contrastive, focal_bce
+from lingula.training.losses import contrastive, focal_bce, side_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Recipe:
         rate: peak learning rate (AdamW, one-cycle cosine with 5 % warm-up). trunk_rate: of the image backbone.
         decay: weight decay. ema: decay of the averaged weights, which are the ones kept.
         terms: weight of a second multi-label loss, over MeSH headings and qualifiers (``term_targets``); its head goes.
+        sides: weight of the side loss of frontal films in image mode (``side_loss``).
         mask: share of the report's words that are hidden and to be guessed (Devlin et al. 2019), from the words around
             them and, in joint mode, from the films; counts as much as the label loss.
         half: compute in bfloat16 where autocast may; weights and averages stay in single precision.
@@ -63,6 +64,7 @@ class Recipe:
     decay: float = 0.05
     ema: float = 0.99
     terms: float = 0.0
+    sides: float = 0.0
     mask: float = 0.0
     half: bool = False
     gamma: float = 1.0
@@ -210,6 +212,8 @@ class Trainer:
                 loss = loss + weight * recipe.terms * self.objective.terms_loss(outputs[mode].state.float(), rows)
             if recipe.mask and mode != "image":
                 loss = loss + weight * self.objective.words_loss(outputs[mode].fused.text.float(), hidden)
+        if recipe.sides and "image" in outputs:
+            loss = loss + recipe.sides * self._side_loss(outputs["image"], batch, rows)
         if recipe.align and len(recipe.modes) > 1:
             loss = loss + recipe.align * self._alignment(outputs, rows)
         self.optimizer.zero_grad()
@@ -224,6 +228,18 @@ class Trainer:
                 if kept.dtype.is_floating_point:
                     kept.lerp_(now, 1 - recipe.ema)
         return float(loss.detach())
+
+    def _side_loss(self, output: Output, batch: Batch, rows: np.ndarray[Any, Any]) -> Tensor:
+        """The side loss over every frontal film and label whose side is coded; 0 when there is none."""
+        model, sides = self._bare, torch.from_numpy(self.data.sides[rows]).long().to(batch.views.device)
+        frontal = batch.place[batch.views == VIEWS.index("frontal")]  # (F, 2)
+        film, label = sides[frontal[:, 0]].nonzero().unbind(1)  # M of them
+        if not len(film):
+            return torch.zeros((), device=batch.views.device)
+        shares = model.contributions(output.fused)[:, 1 : 1 + batch.slots * model.patches].float()
+        shares = shares.unflatten(1, (batch.slots, model.patches))[frontal[film, 0], frontal[film, 1]]  # (M, P, D)
+        maps = torch.einsum("mpd,md->mp", shares, model.head.weight[label]).unflatten(1, (model.architecture.grid, -1))
+        return side_loss(maps, sides[frontal[film, 0], label])
 
     def _alignment(self, outputs: dict[Mode, Any], rows: np.ndarray[Any, Any]) -> Tensor:
         keys = self.keys[torch.from_numpy(rows)]

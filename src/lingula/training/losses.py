@@ -43,3 +43,20 @@ def contrastive(one: Tensor, other: Tensor, scale: Tensor, same: Tensor) -> Tens
     rows = -(target * logits.log_softmax(1)).sum(1).mean()
     columns = -(target * logits.T.log_softmax(1)).sum(1).mean()
     return (rows + columns) / 2
+
+
+def side_loss(maps: Tensor, sides: Tensor) -> Tensor:
+    """What a label rests on should lie on the side on which it was coded (multiple-instance logistic loss).
+
+    ``L = softplus(-side * (lse(right half) - lse(left half)))`` with ``lse`` the log-sum-exp over half a map that was
+    divided by its standard deviation; the patient's left is image right. Of an odd grid the middle column counts for
+    neither.
+
+    Args:
+        maps: (M, g, g) contributions of a frontal film's patches to a label's logit.
+        sides: (M,) 1 for the patient's left, -1 for the right.
+    """
+    half = maps.shape[-1] // 2
+    scaled = maps / maps.detach().flatten(1).std(1).clamp(min=1e-8)[:, None, None]
+    left, right = (part.flatten(1).logsumexp(1) for part in (scaled[..., :half], scaled[..., -half:]))
+    return F.softplus(-sides * (right - left)).mean()
