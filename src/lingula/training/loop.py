@@ -237,9 +237,10 @@ class Trainer:
         if not len(film):
             return torch.zeros((), device=batch.views.device)
         shares = model.contributions(output.fused)[:, 1 : 1 + batch.slots * model.patches].float()
-        shares = shares.unflatten(1, (batch.slots, model.patches))[frontal[film, 0], frontal[film, 1]]  # (M, P, D)
-        maps = torch.einsum("mpd,md->mp", shares, model.head.weight[label]).unflatten(1, (model.architecture.grid, -1))
-        return side_loss(maps, sides[frontal[film, 0], label])
+        shares = shares.reshape(len(batch), batch.slots, model.patches, -1)[frontal[film, 0], frontal[film, 1]]
+        maps = torch.einsum("mpd,md->mp", shares, model.head.weight[label])  # (M, P)
+        side = model.architecture.grid
+        return side_loss(maps.reshape(-1, side, side), sides[frontal[film, 0], label])
 
     def _alignment(self, outputs: dict[Mode, Any], rows: np.ndarray[Any, Any]) -> Tensor:
         keys = self.keys[torch.from_numpy(rows)]
