@@ -7,7 +7,15 @@ import json
 import numpy as np
 import pytest
 
-from lingula.models.calibration import LEAST, Calibration, best_threshold, fit_calibration
+from lingula.models.calibration import (
+    LEAST,
+    Calibration,
+    best_threshold,
+    expected_threshold,
+    fit_calibration,
+    held_out_loss,
+    platt,
+)
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:
@@ -73,32 +81,88 @@ def test_abstains_on_a_tenth_and_still_calls_a_rare_label() -> None:
     targets[:, 1] = 0
     targets[np.argsort(logits[:, 1])[-LEAST:], 1] = 1  # five studies, all at the top
     fitted = fit_calibration(logits, targets)
-    decisions = np.array([fitted.decide(row) for row in fitted.probabilities(logits)])  # (400, 2)
+    probabilities = fitted.probabilities(logits)
+    decisions = np.array([fitted.decide(row) for row in probabilities])  # (400, 2)
     assert np.mean(decisions[:, 0] == "abstain") == pytest.approx(0.1, abs=0.01)
-    assert (decisions[:, 1] == "present").sum() == 3  # of five calls at most half may be abstained from
-    for decided, probability in zip(decisions.T, fitted.probabilities(logits).T, strict=True):
+    called = (probabilities[:, 1] >= fitted.threshold[1]).sum()
+    assert called >= 2
+    assert (decisions[:, 1] == "present").sum() >= called / 2  # of the calls at most half may be abstained from
+    for decided, probability in zip(decisions.T, probabilities.T, strict=True):
         assert probability[decided == "absent"].max() < probability[decided == "abstain"].min()
         assert probability[decided == "abstain"].max() < probability[decided == "present"].min()
 
 
 def test_the_only_call_is_not_abstained_away() -> None:
-    """One positive on top, four below every negative: the best cut calls one study, which must stay called."""
-    logits = np.concatenate([[4.0], np.linspace(-2, -1, 40), [-5.0] * 4]).astype(np.float32)[:, None]
-    targets = np.zeros((45, 1), np.float32)
-    targets[[0, -1, -2, -3, -4]] = 1
+    """One study far above all others, by a sharp model: its call must stay."""
+    random = np.random.default_rng(3)
+    logits = np.full((300, 2), -6.0, np.float32) + random.normal(0, 0.1, (300, 2)).astype(np.float32)
+    logits[:30, 0] = 6  # a label that shows how far to trust the logits
+    logits[0, 1] = 8
+    targets = (logits > 0).astype(np.float32)
     fitted = fit_calibration(logits, targets)
-    decisions = [fitted.decide(row)[0] for row in fitted.probabilities(logits)]
+    decisions = [fitted.decide(row)[1] for row in fitted.probabilities(logits)]
     assert decisions[0] == "present"
     assert "present" not in decisions[1:]
 
 
-def test_a_label_with_one_positive_stays_as_the_model_says() -> None:
-    logits = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
-    targets = np.zeros((50, 2), np.float32)
-    targets[3, 0], targets[:, 1] = 1, np.nan
+def test_expected_threshold_by_hand() -> None:
+    # expected F1 of one, two, three calls: 1.8 / 2.7, 3.0 / 3.7, 3.4 / 4.7
+    assert expected_threshold(np.array([0.2, 0.9, 0.6])) == pytest.approx(0.4)
+    assert expected_threshold(np.full(4, 0.1)) == pytest.approx(0.05)  # equals stay together: all are called
+
+
+def test_expected_threshold_is_the_best_where_the_probabilities_are_right() -> None:
+    random = np.random.default_rng(0)
+    for rate in (-1, -3, -5):
+        probability = _sigmoid(random.normal(rate, 1.5, 200_000))
+        goal = (random.random(200_000) < probability).astype(int)
+        best = _f1(probability, goal, best_threshold(probability, goal))
+        assert _f1(probability, goal, expected_threshold(probability[:400])) == pytest.approx(best, abs=0.02)
+
+
+def test_the_method_is_chosen_on_studies_held_out() -> None:
+    """A temperature puts right what is only too steep; what is too high as well needs Platt's shift."""
+    random = np.random.default_rng(5)
+    true = random.normal(-2, 1.5, (400, 2))
+    targets = (random.random(true.shape) < _sigmoid(true)).astype(np.float32)
+    fitted = fit_calibration(np.stack([3 * true[:, 0], true[:, 1] + 4], 1).astype(np.float32), targets)
+    assert fitted.shift[0] == 0
+    assert fitted.scale[0] == pytest.approx(1 / 3, rel=0.25)
+    assert fitted.shift[1] == pytest.approx(-4, abs=1)
+
+
+def test_held_out_loss_against_a_naive_twin() -> None:
+    random = np.random.default_rng(6)
+    logit = random.normal(size=60)
+    goal = (random.random(60) < 0.4).astype(np.float64)
+    folds: list[list[int]] = [[] for _ in range(5)]
+    for value in (0, 1):
+        for turn, study in enumerate(np.flatnonzero(goal == value)):
+            folds[turn % 5].append(study)
+    total = 0.0
+    for fold in folds:
+        rest = [study for study in range(60) if study not in fold]
+        scale, shift = platt(logit[rest], goal[rest])
+        for study in fold:
+            p = _sigmoid(scale * logit[study] + shift)
+            total -= np.log(p if goal[study] else 1 - p)
+    assert held_out_loss(platt, logit, goal) == pytest.approx(total / 60, abs=1e-9)
+
+
+def test_a_rare_label_borrows_the_scale_and_keeps_its_frequency() -> None:
+    """Too few positives to fit anything: the scale of the others, the label's own share, and it can be called."""
+    random = np.random.default_rng(4)
+    logits = random.normal(-1, 2, (300, 4)).astype(np.float32)
+    targets = (random.random(logits.shape) < _sigmoid(0.5 * logits)).astype(np.float32)
+    targets[:, 2] = 0
+    targets[np.argsort(logits[:, 2])[-2:], 2] = 1
+    targets[:, 3] = np.nan
     fitted = fit_calibration(logits, targets)
-    np.testing.assert_array_equal(fitted.scale, 1)
-    np.testing.assert_allclose(fitted.probabilities(logits), _sigmoid(logits), rtol=1e-6)
+    assert fitted.scale[2] == pytest.approx(np.median(fitted.scale[:2]))
+    probability = fitted.probabilities(logits)[:, 2]
+    assert probability.sum() == pytest.approx(2.5)
+    assert 0 < (probability >= fitted.threshold[2]).sum() < 100
+    assert (fitted.scale[3], fitted.shift[3], fitted.threshold[3]) == (1, 0, 0.5)  # nobody knows anything
 
 
 def test_json_and_extremes() -> None:
@@ -109,14 +173,3 @@ def test_json_and_extremes() -> None:
     np.testing.assert_array_equal(
         Calibration.identity(2).probabilities(np.array([-1e4, 1e4], np.float32)).round(6), [0, 1]
     )
-
-
-def test_too_few_positives_leave_a_label_as_the_model_gives_it() -> None:
-    """Two cases once put a threshold below 1 %; under ``LEAST`` there is nothing to choose a cut from."""
-    logits = np.linspace(-6, 2, 100).astype(np.float32)[:, None]
-    targets = np.zeros((100, 1), np.float32)
-    targets[-(LEAST - 1) :] = 1
-    fitted = fit_calibration(logits, targets)
-    assert (fitted.scale[0], fitted.shift[0], fitted.threshold[0]) == (1.0, 0.0, 0.5)
-    targets[-LEAST:] = 1
-    assert fit_calibration(logits, targets).threshold[0] != 0.5

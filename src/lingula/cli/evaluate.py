@@ -1,4 +1,4 @@
-"""evaluate: every table of a checkpoint, or one run file against qrels."""
+"""evaluate: every table of a checkpoint, or of one run file by any system."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,10 +18,14 @@ from lingula.errors import InputError
 
 if TYPE_CHECKING:
     from lingula.evaluation.table import Table
+    from lingula.evaluation.tables_retrieval import Ground
+
+Protocol = Literal["generalization", "historical"]
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(evaluate)
+    for command in (evaluate, card):
+        app.command()(command)
 
 
 def evaluate(
@@ -37,8 +41,11 @@ def evaluate(
     against: Annotated[
         Path | None, typer.Option(help="Folder of another checkpoint's evaluation: compare in pairs.")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="Score this TREC run file; needs no checkpoint.")] = None,
-    qrels: Annotated[Path | None, typer.Option(help="TREC qrels for --run.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Score this TREC run file; needs no checkpoint and no data.")] = None,
+    protocol: Annotated[
+        Protocol, typer.Option(help="For --run: test asks test (generalization) or training studies (historical).")
+    ] = "generalization",
+    qrels: Annotated[Path | None, typer.Option(help="TREC qrels for --run, in place of the split's labels.")] = None,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of studies.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of every resample.")] = 0,
     json: Json = False,
@@ -47,17 +54,18 @@ def evaluate(
 
     Example: [bold]lingula evaluate compact --data studies --out evaluation[/]
 
-    Example: [bold]lingula evaluate --run other.trec --qrels evaluation/trec/qrels-generalization-jaccard.txt.gz[/]
+    With neither checkpoint nor run, it writes what others need to take part: qrels, and a random ranking.
+
+    Example: [bold]lingula evaluate --out evaluation[/]
+
+    Example: [bold]lingula evaluate --run evaluation/trec/run-generalization-random-ranking.txt.gz[/]
     """
     if run is not None:
-        if qrels is None:
-            raise InputError("bad_request", "--run needs --qrels.", "lingula evaluate writes them below OUT/trec.")
-        from lingula.evaluation.trec import read_qrels, read_run, score_run
-
-        table = score_run(read_qrels(qrels), read_run(run), run.name, resamples=resamples, seed=seed)
-        return output.write_json({table.key: table.to_json()}) if json else _show(table)
+        return _score(run, protocol, split, qrels, resamples, seed, json)
+    if checkpoint is None and data is None:
+        return _export(split, out, seed, json)
     if checkpoint is None or data is None:
-        raise InputError("bad_request", "Name a checkpoint and --data, or --run and --qrels.", "See --help.")
+        raise InputError("bad_request", "A checkpoint and --data go together.", "lingula prepare makes the study set.")
 
     from lingula.evaluation import report
     from lingula.evaluation.bootstrap import Resamples
@@ -87,7 +95,7 @@ def evaluate(
     if against is not None:
         draws = Resamples.draw(len(found.arrays["targets"]), resamples=resamples, seed=seed)
         found = replace(found, tables=(compare(found, against, draws), *found.tables))
-    files = report.write(found, out)
+    files = report.write(found, out, request.data, request.checkpoint.vocabulary)
     if json:
         return output.write_json(report.to_json(found))
     output.banner()
@@ -95,6 +103,76 @@ def evaluate(
         if table.key in _HEADLINES:
             _show(table)
     output.out.print("Written: " + ", ".join(str(path) for path in files))
+
+
+def card(
+    results: Annotated[Path, typer.Argument(help="results.json of an evaluation, or a result file of its form.")],
+    checkpoint: Annotated[str, typer.Option(help="The checkpoint evaluated: a folder, or a shipped one by name.")] = (
+        "compact"
+    ),
+    out: Annotated[Path, typer.Option(help="Folder for model-card.md and datasheet.md.")] = Path("."),
+    cite: Annotated[str | None, typer.Option(help="How the cards name the result file; default: its name.")] = None,
+    json: Json = False,
+) -> None:
+    """Write model card (Hugging Face front matter, CLAIM and TRIPOD+AI answers) and datasheet from an evaluation.
+
+    Example: [bold]lingula card evaluation/results.json --checkpoint compact --out docs[/]
+    """
+    from lingula.evaluation import card as cards
+    from lingula.models.checkpoint import load_checkpoint
+
+    found, model, beside = (
+        cards.Results.load(results, cite or results.name),
+        load_checkpoint(checkpoint),
+        cards.companions_of(results),
+    )
+    pages = {"model-card.md": cards.model_card, "datasheet.md": cards.datasheet}
+    texts = {out / name: page(found, model, beside) for name, page in pages.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+    if json:
+        return output.write_json({"written": [str(path) for path in texts]})
+    output.out.print("\n".join(str(path) for path in texts), highlight=False)
+
+
+def _score(
+    run: Path, protocol: Protocol, split: str, qrels: Path | None, resamples: int, seed: int, json: bool
+) -> None:
+    """One table from a qrels file, or one for each relevance rule from the labels of the split."""
+    from lingula.evaluation import trec
+
+    answers, name = trec.read_run(run), run.name.removesuffix(".gz").removesuffix(".txt")
+    if qrels is not None:
+        tables = [trec.score_run(trec.read_qrels(qrels), answers, name, resamples=resamples, seed=seed)]
+    else:
+        ground = _grounds(split)[protocol]
+        tables = trec.score_on(ground, answers, name, resamples=resamples, seed=seed)
+    if json:
+        return output.write_json({table.key: table.to_json() for table in tables})
+    for table in tables:
+        _show(table)
+
+
+def _export(split: str, out: Path, seed: int, json: bool) -> None:
+    """Qrels of both protocols and a random ranking of each."""
+    from lingula.evaluation import trec
+
+    paths = []
+    for ground in _grounds(split).values():
+        paths += [*trec.write_all_qrels(ground, out / "trec"), trec.write_random_run(ground, out / "trec", seed)]
+    if json:
+        return output.write_json({"written": [str(path) for path in paths]})
+    output.out.print("\n".join(str(path) for path in paths), highlight=False)
+
+
+def _grounds(split: str) -> dict[Protocol, Ground]:
+    from lingula.evaluation import trec
+    from lingula.openi.label_file import LabelFile
+    from lingula.openi.splits import Split
+
+    known = Split.load(split)
+    return trec.grounds(known, LabelFile.load(split).checked(known))
 
 
 @contextmanager
@@ -118,8 +196,9 @@ _HEADLINES = {"classification", "retrieval_generalization_jaccard", "pairs", "ag
 def _show(table: Table) -> None:
     output.out.print(f"\n[bold]{table.title}[/]\n[dim]{table.about}[/]", highlight=False)
     shown = Shown(box=None, header_style="dim")
-    for heading in (table.first, *table.columns):
-        shown.add_column(heading, overflow="fold")
+    shown.add_column(table.first, overflow="fold")
+    for heading in table.columns:
+        shown.add_column(heading, overflow="fold", justify="right")
     for row in table.rows:
-        shown.add_row(row.name, *(table.shown(cell) for cell in row.cells))
+        shown.add_row(row.name, *(table.shown(cell).replace(" [", "\n[").replace(", ", "–") for cell in row.cells))
     output.out.print(shown)

@@ -26,10 +26,13 @@ def split(
 ) -> None:
     """Deal the studies with a frontal film and text to train, validation and test; no text or birth date is shared.
 
+    Their label codes are written beside it, as NAME.labels.json, so that others can score a ranking.
+
     Example: [bold]lingula split ~/openi openi-v1.json[/]
     """
     from lingula.labels.vocabulary import Vocabulary
     from lingula.openi import scan
+    from lingula.openi.label_file import LabelFile, path_beside
     from lingula.openi.splits import SPLITS, Split, make_split, mended, split_studies
 
     vocabulary = Vocabulary.load("openi22")
@@ -37,6 +40,7 @@ def split(
     made = mended(Split.load(earlier), studies) if earlier else make_split(studies, name=name, seed=seed)
     made = made.sealed(studies, vocabulary)
     made.save(out)
+    LabelFile.of(made, studies, vocabulary).save(path_beside(out), made)
     counts = {part: len(made.ids(part)) for part in SPLITS}
     if json:
         return output.write_json({"sha256": made.digest, **counts})

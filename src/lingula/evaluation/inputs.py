@@ -16,15 +16,23 @@ from lingula.evaluation.bootstrap import RESAMPLES, SEED, Resamples
 from lingula.evaluation.encode import EncodedPart, Progress, Reading, digest, encode_part, indication_of
 from lingula.evaluation.searches import NAMES, READS_REPORT
 from lingula.evaluation.tables_classification import System
-from lingula.evaluation.tables_retrieval import Flags, Protocol, Search
+from lingula.evaluation.tables_retrieval import Coded, Flags, Protocol, Search
 from lingula.models.checkpoint import Checkpoint
 from lingula.openi.splits import SPLITS, Split, SplitName
+from lingula.study import Mode
 from lingula.training.data import StudySet
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 Told = Callable[[str, int, int], None]
 """Called with (what is being done, how far, of how many)."""
+SHIPPED_AS: dict[Reading, Mode] = {
+    "image_frontal": "image",
+    "image": "image",
+    "report": "text",
+    "image_report": "joint",
+}
+"""The mode whose calibration answers a reading. What adds or reads the indication alone is calibrated here."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +111,9 @@ class Inputs:
             found[part] = {"frontal": read["frontal"], "both": np.concatenate([read["frontal"], read["lateral"]], 1)}
         return found
 
+    def coded(self, part: SplitName) -> Coded:
+        return Coded(self.encoded[part].ids, self.data.labels[self.rows[part]])
+
     def systems(self) -> list[System]:
         """Everything that scores labels; chance and what reads no report first."""
         data, parts = self.data, self.parts
@@ -131,7 +142,14 @@ class Inputs:
 
     def _own(self, reading: Reading) -> System:
         validation, test = (self.encoded[part].logits[reading].astype(np.float64) for part in ("validation", "test"))
-        return System(NAMES[reading], reading in READS_REPORT, Scores(validation, test))
+        checkpoint, mode = self.request.checkpoint, SHIPPED_AS.get(reading)
+        shipped = checkpoint.calibration[mode] if mode and self.same_split else None
+        return System(NAMES[reading], reading in READS_REPORT, Scores(validation, test), shipped)
+
+    @property
+    def same_split(self) -> bool:
+        """Whether the checkpoint says that it was trained and calibrated on this split."""
+        return bool(self.request.checkpoint.training.get("split", {}).get("sha256") == self.request.split.digest)
 
     def searches(self) -> list[Search]:
         """Every way to ask for similar studies; chance first."""

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from io import BytesIO
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from PIL import Image
 
+from lingula.evaluation.cases import KINDS, Case
 from lingula.evaluation.run import Evaluation
 from lingula.evaluation.svg import draw
 from lingula.evaluation.table import Bars, Cell, Figure, Plot, Table
 from lingula.evaluation.tables_retrieval import EXPECTED
+from lingula.labels.vocabulary import Vocabulary
 from lingula.page.render import style_sheet
 from lingula.study import DISCLAIMER
+from lingula.training.data import StudySet
 
 FAMILIES = {
     "roc_": "Receiver operating characteristic (diagonal: chance)",
@@ -56,7 +63,7 @@ def render(evaluation: Evaluation, tables: Sequence[Table], provenance: Sequence
     )
     rest = [plot for plot in evaluation.plots if not plot.key.startswith(tuple(FAMILIES))]
     first = next((each for family in families for each in family.plots), None)
-    return _environment().get_template("evaluation.html").render(
+    return environment().get_template("evaluation.html").render(
         about=evaluation.about,
         tables=tables,
         provenance=[line.replace("`", "") for line in provenance],
@@ -65,6 +72,32 @@ def render(evaluation: Evaluation, tables: Sequence[Table], provenance: Sequence
         curve_names=first.names if first else (),
         others=[_Drawn(plot) for plot in rest],
         shown=_cell,
+    )  # fmt: skip
+
+
+def render_cases(cases: Sequence[Case], data: StudySet, vocabulary: Vocabulary, title: str) -> str:
+    """Retrievals to look at, as one page with the films of the study set: not for passing on. No word of a report.
+
+    Args:
+        title: what asks what.
+    """
+    place = {study_id: row for row, study_id in enumerate(data.ids)}
+
+    def film(study_id: str) -> Markup:
+        """The first frontal film, or whichever there is, as a data URI; empty where there is none."""
+        films = data.films_of(place[study_id])
+        frontal = [one for one in films if data.views[one] != "lateral"]
+        if not len(films):
+            return Markup("")
+        saved = BytesIO()
+        Image.fromarray(np.asarray(data.films[(frontal or list(films))[0]])).save(saved, "JPEG", quality=85)
+        return Markup(f"data:image/jpeg;base64,{b64encode(saved.getvalue()).decode()}")
+
+    return environment().get_template("cases.html").render(
+        title=title,
+        kinds=[(kind, [case for case in cases if case.kind == kind]) for kind in KINDS],
+        film=film,
+        name={label.code: label.name for label in vocabulary.labels},
     )  # fmt: skip
 
 
@@ -102,7 +135,8 @@ def _cell(table: Table, cell: Cell) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of this package, with the style sheet."""
     environment = Environment(
         loader=PackageLoader("lingula.evaluation", "templates"),
         autoescape=True,

@@ -86,6 +86,12 @@ def rules(vocabulary: Vocabulary, train_targets: Floats) -> tuple[Rule, ...]:
     )
 
 
+def any_label(vocabulary: Vocabulary) -> Rule:
+    """The lax rule of published tables: any shared label, normal included."""
+    size = len(vocabulary)
+    return Rule("any", "Relevant: any shared label.", np.ones(size, bool), np.eye(size), np.ones(size))
+
+
 def tree_similarity(codes: Sequence[str]) -> Doubles:
     """Wu-Palmer similarity of labels in the MeSH tree, (L, L): 2 * depth of the deepest shared ancestor / both depths.
 

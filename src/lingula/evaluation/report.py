@@ -1,4 +1,4 @@
-"""What an evaluation leaves on disk: JSON, Markdown, a page, and the arrays for a paired comparison.
+"""What an evaluation leaves on disk: JSON, Markdown, pages, and the arrays for a paired comparison.
 
 Nothing in these files knows the time or the machine: the same input gives the same bytes.
 """
@@ -14,14 +14,18 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from lingula.evaluation.compare import ARRAYS, RESULTS
-from lingula.evaluation.page import render
+from lingula.evaluation.page import render, render_cases
 from lingula.evaluation.run import Evaluation
+from lingula.evaluation.searches import name_of
 from lingula.evaluation.table import Table
+from lingula.labels.vocabulary import Vocabulary
 from lingula.study import DISCLAIMER
+from lingula.training.data import StudySet
 
 
-def write(evaluation: Evaluation, out: Path) -> tuple[Path, ...]:
-    """Write ``results.json``, ``results.md``, ``report.html`` and ``scores.safetensors``; their paths."""
+def write(evaluation: Evaluation, out: Path, data: StudySet, vocabulary: Vocabulary) -> tuple[Path, ...]:
+    """Write ``results.json``, ``results.md``, ``report.html``, ``scores.safetensors`` and, where the study set has the
+    films, ``retrievals.html``; their paths."""
     out.mkdir(parents=True, exist_ok=True)
     json_file, markdown, html, arrays = (out / name for name in (RESULTS, "results.md", "report.html", ARRAYS))
     json_file.write_text(json.dumps(to_json(evaluation), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -29,7 +33,12 @@ def write(evaluation: Evaluation, out: Path) -> tuple[Path, ...]:
     page = render(evaluation, shown(evaluation.tables), provenance(evaluation))
     html.write_text(page, encoding="utf-8")
     save_file({key: np.ascontiguousarray(array) for key, array in evaluation.arrays.items()}, arrays)
-    return json_file, markdown, html, arrays
+    if not evaluation.cases or not len(data.films):
+        return json_file, markdown, html, arrays
+    retrievals = out / "retrievals.html"
+    title = f"{name_of('image', 'image')}, test asks test"
+    retrievals.write_text(render_cases(evaluation.cases, data, vocabulary, title), encoding="utf-8")
+    return json_file, markdown, html, retrievals, arrays
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -52,9 +61,10 @@ def provenance(evaluation: Evaluation) -> list[str]:
     about = evaluation.about
     studies = ", ".join(f"{part} {count}" for part, count in about["data"]["studies"].items())
     bootstrap = about["bootstrap"]
+    trained = "" if about["trained_on_this_split"] else " TRAINED ON ANOTHER SPLIT: it may know the test studies."
     return [
         f"Command: `{about['command']}`",
-        f"Model {about['model']}, lingula {about['lingula']}",
+        f"Model {about['model']}, lingula {about['lingula']}.{trained}",
         f"Split {about['split']['name']}, sha256 {about['split']['sha256']}",
         f"Vocabulary {about['vocabulary']['name']}, sha256 {about['vocabulary']['sha256']}",
         f"Coded studies: {studies}; study set sha256 {about['data']['sha256']}",

@@ -13,26 +13,38 @@ import numpy.typing as npt
 
 from lingula.evaluation import tables_classification as classification
 from lingula.evaluation import tables_retrieval as retrieval
+from lingula.evaluation.cases import Case, choose
 from lingula.evaluation.classification import supported
 from lingula.evaluation.encode import Reading, fingerprint_of
 from lingula.evaluation.inputs import Inputs, Request, Told
 from lingula.evaluation.plots import classification_plots, retrieval_plots
-from lingula.evaluation.relevance import Rule, rules
+from lingula.evaluation.relevance import any_label, rules
 from lingula.evaluation.searches import NAMES, name_of
 from lingula.evaluation.subgroups import groups, read_facts
 from lingula.evaluation.table import Bars, Plot, Table
+from lingula.evaluation.tables_calibration import calibration_table
 from lingula.evaluation.tables_classification import Judged, System
 from lingula.evaluation.tables_published import published_classification, published_retrieval
-from lingula.evaluation.tables_retrieval import PROTOCOLS, Ground, Protocol, Ranking, Search
-from lingula.evaluation.trec import DEPTH, write_qrels, write_run
-from lingula.labels.vocabulary import Vocabulary
+from lingula.evaluation.tables_retrieval import (
+    GALLERY,
+    PROTOCOLS,
+    RULE_TITLES,
+    Coded,
+    Ground,
+    Protocol,
+    Ranking,
+    Search,
+)
+from lingula.evaluation.trec import DEPTH, RANDOM, write_all_qrels, write_run
+from lingula.labels.vocabulary import SHIPPED, Vocabulary
 from lingula.openi import scan
-from lingula.openi.splits import SPLITS
+from lingula.openi.splits import SPLITS, SplitName
 
 Floats = npt.NDArray[np.float32]
 HEADLINE: Reading = "image"
 """The reading that the detailed tables speak of: films alone."""
-RANDOM = "random ranking"
+CALIBRATED = (NAMES["image"], NAMES["report"], NAMES["image_report"])
+"""The checkpoint's own modes, whose ways to calibrate are compared."""
 PAIRS = (name_of("image", "report"), name_of("report", "image"), "TF-IDF: indication → report")
 """Searches in which a study's other half can be asked for."""
 
@@ -47,12 +59,14 @@ class Evaluation:
         about: where the figures come from, plain data: command, seed, fingerprints, digests, counts.
         arrays: per study, for a paired comparison: ``scores/<system>`` (N, L), ``targets`` (N, L),
             ``retrieval/<protocol>/<search>`` (N, M).
+        cases: retrievals to look at: image asks image, test asks test.
     """
 
     about: dict[str, Any]
     tables: tuple[Table, ...]
     plots: tuple[Plot | Bars, ...]
     arrays: dict[str, npt.NDArray[np.float64]]
+    cases: tuple[Case, ...] = ()
 
 
 def evaluate(request: Request, out: Path, told: Told = lambda what, done, of: None) -> Evaluation:
@@ -76,9 +90,14 @@ def evaluate(request: Request, out: Path, told: Told = lambda what, done, of: No
     arrays = {f"scores/{each.name}": each.scores.test for each in systems}
     arrays["targets"] = parts.test_targets.astype(np.float64)
     relevance = rules(inputs.vocabulary, parts.train_targets)
+    cases: tuple[Case, ...] = ()
+    grounds: dict[Protocol, Ground] = {}
     for protocol in PROTOCOLS:
-        ground = _ground(inputs, protocol, relevance)
-        rankings = _rank(inputs, ground, _each(searches, told, f"Ranking, {protocol}"), out / "trec")
+        ground = Ground.of(protocol, inputs.coded("test"), inputs.coded(GALLERY[protocol]), relevance)
+        grounds[protocol] = ground
+        write_all_qrels(ground, out / "trec")
+        rankings, shown = _rank(inputs, ground, _each(searches, told, f"Ranking, {protocol}"), out / "trec")
+        cases = cases or shown
         tables += [retrieval.retrieval_table(ground, rankings, rule, inputs.draws) for rule in relevance]
         by_label = retrieval.by_label_table(ground, rankings, inputs.draws, inputs.vocabulary)
         tables.append(by_label)
@@ -86,8 +105,10 @@ def evaluate(request: Request, out: Path, told: Told = lambda what, done, of: No
         arrays |= {f"retrieval/{protocol}/{each.search}": each.values["jaccard"] for each in rankings}
     keys = inputs.data.text_keys()[parts.test]
     tables.append(retrieval.pair_table([each for each in searches if each.name in PAIRS], keys, inputs.draws))
-    tables += _published(inputs, systems, searches)
-    return Evaluation(_about(inputs), tuple(tables), tuple(plots), arrays)
+    others = _other_labels(inputs)
+    tables.append(_chance(inputs, grounds, others))
+    tables += _published(inputs, systems, searches, others)
+    return Evaluation(_about(inputs), tuple(tables), tuple(plots), arrays, cases)
 
 
 def _each(items: Sequence[T], told: Told, what: str) -> Iterator[T]:
@@ -109,36 +130,47 @@ def _classification(inputs: Inputs, judged: Sequence[Judged]) -> list[Table]:
         classification.conformal_table(judged, parts, draws),
         classification.conformal_labels(headline, parts, draws, vocabulary),
         classification.abstention_table(judged, parts, draws),
+        calibration_table([each.system for each in judged if each.system.name in CALIBRATED], parts, draws),
         classification.subgroup_table(headline, parts, draws, members, vocabulary),
         *(classification.system_table(e, parts, vocabulary, detail=e is not headline) for e in judged),
     ]
 
 
-def _ground(inputs: Inputs, protocol: Protocol, relevance: Sequence[Rule]) -> Ground:
-    parts = inputs.parts
-    gallery = parts.train_targets if protocol == "historical" else parts.test_targets
-    return Ground.of(protocol, parts.test_targets, gallery, relevance)
-
-
-def _rank(inputs: Inputs, ground: Ground, searches: Iterator[Search], folder: Path) -> list[Ranking]:
-    """Rank and judge every search, and write qrels and runs. Only the random run is written in full."""
-    queries = inputs.encoded["test"].ids
-    gallery = inputs.encoded["train" if ground.protocol == "historical" else "test"].ids
-    for rule, grades in ground.grades.items():
-        ask = np.flatnonzero(ground.asks[rule])
-        path = folder / f"qrels-{ground.protocol}-{rule}.txt.gz"
-        write_qrels(path, [queries[row] for row in ask], gallery, grades[ask])
-    rankings = []
+def _rank(
+    inputs: Inputs, ground: Ground, searches: Iterator[Search], folder: Path
+) -> tuple[list[Ranking], tuple[Case, ...]]:
+    """Rank and judge every search, write the runs, and choose what to look at. Only the random run is in full."""
+    rankings: list[Ranking] = []
+    cases: tuple[Case, ...] = ()
     for search, scores, order in retrieval.ranked(ground, searches):
         rankings.append(ground.judge(search, order))
-        able = np.flatnonzero(search.able)
         path = folder / f"run-{ground.protocol}-{_file_name(search.name)}.txt.gz"
-        depth = len(gallery) if search.name == RANDOM else DEPTH
-        write_run(path, search.name, [queries[row] for row in able], gallery, order[able], scores[able], depth)
-    return rankings
+        depth = len(ground.answers) if search.name == RANDOM else DEPTH
+        write_run(path, search.name, ground, order, scores, search.able, depth)
+        if search.name == name_of(HEADLINE, HEADLINE):
+            cases = choose(ground, rankings[-1], order, scores, inputs.vocabulary)
+    return rankings, cases
 
 
-def _published(inputs: Inputs, systems: Sequence[System], searches: Sequence[Search]) -> list[Table]:
+def _chance(inputs: Inputs, grounds: dict[Protocol, Ground], others: Sequence[Labelled]) -> Table:
+    """Every relevance rule of the tables, and any shared label of each vocabulary."""
+    judges = {RULE_TITLES[rule]: _under(grounds, rule) for rule in grounds["generalization"].grades}
+    own = Labelled(inputs.vocabulary, {part: inputs.coded(part) for part in ("test", "train")})
+    for each in (own, *others):
+        rule, parts = any_label(each.vocabulary), each.parts
+        judges[f"any shared label of {each.vocabulary.name}"] = {
+            protocol: Ground.of(protocol, parts["test"], parts[GALLERY[protocol]], [rule]) for protocol in PROTOCOLS
+        }
+    return retrieval.chance_table(judges, inputs.draws, inputs.request.seed)
+
+
+def _under(grounds: dict[Protocol, Ground], rule: str) -> dict[Protocol, Ground]:
+    return {protocol: ground.under(rule) for protocol, ground in grounds.items()}
+
+
+def _published(
+    inputs: Inputs, systems: Sequence[System], searches: Sequence[Search], others: Sequence[Labelled]
+) -> list[Table]:
     parts, draws, seed = inputs.parts, inputs.draws, inputs.request.seed
     shown = (
         name_of("image", "image"),
@@ -149,25 +181,40 @@ def _published(inputs: Inputs, systems: Sequence[System], searches: Sequence[Sea
     some = [each for name in shown for each in searches if each.name == name]
     names = ("prevalence (chance)", NAMES["image"], "TF-IDF of the report", NAMES["image_report"])
     judged = [each for name in names for each in systems if each.name == name]
-    labels = {inputs.vocabulary.name: (parts.test_targets, parts.train_targets)} | _card_labels(inputs)
+    card = [each for each in others if each.vocabulary.name == "card22"]
+    own = Labelled(inputs.vocabulary, {part: inputs.coded(part) for part in ("test", "train")})
     tables = []
-    for name, (test, train) in labels.items():
+    for each in (own, *card):
+        test, train = (each.parts[part].targets for part in ("test", "train"))
         protocols: dict[Protocol, tuple[Floats, Floats]] = {"generalization": (test, test), "historical": (test, train)}
-        tables.append(published_retrieval(name, protocols, some, draws, seed))
+        tables.append(published_retrieval(each.vocabulary.name, protocols, some, draws, seed))
     return [*tables, published_classification(judged, parts.validation_targets, parts.test_targets, draws)]
 
 
-def _card_labels(inputs: Inputs) -> dict[str, tuple[Floats, Floats]]:
-    """The card's 22 groups by MeSH heading, of test and of train; needs the collection's coding."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """The same studies in the labels of some vocabulary, test and train."""
+
+    vocabulary: Vocabulary
+    parts: dict[SplitName, Coded]
+
+
+def _other_labels(inputs: Inputs) -> list[Labelled]:
+    """The vocabularies for comparison; needs the collection's coding. What they leave unknown counts as absent."""
     if inputs.request.collection is None:
-        return {}
-    card = Vocabulary.load("card22")
+        return []
     terms = {files.study_id: files.report.terms for files in scan(inputs.request.collection)}
-
-    def encode(ids: Sequence[str]) -> Floats:
-        return np.nan_to_num(np.stack([card.encode(terms.get(study_id)) for study_id in ids]))
-
-    return {card.name: (encode(inputs.encoded["test"].ids), encode(inputs.encoded["train"].ids))}
+    found = []
+    for name in SHIPPED:
+        if name != inputs.vocabulary.name:
+            vocabulary = Vocabulary.load(name)
+            parts: dict[SplitName, Coded] = {}
+            for part in ("test", "train"):
+                ids = inputs.encoded[part].ids
+                encoded = np.stack([vocabulary.encode(terms.get(study_id)) for study_id in ids])
+                parts[part] = Coded(ids, np.nan_to_num(encoded))
+            found.append(Labelled(vocabulary, parts))
+    return found
 
 
 def _about(inputs: Inputs) -> dict[str, Any]:
@@ -179,6 +226,7 @@ def _about(inputs: Inputs) -> dict[str, Any]:
         "command": request.command,
         "lingula": version("lingula"),
         "model": request.checkpoint.fingerprint,
+        "trained_on_this_split": inputs.same_split,
         "split": {"name": request.split.name, "sha256": request.split.digest},
         "vocabulary": {"name": vocabulary.name, "sha256": vocabulary.digest},
         "data": {

@@ -32,11 +32,17 @@ COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class System:
-    """Something that scores labels. ``reads_report``: it sees the text from which the labels were coded."""
+    """Something that scores labels.
+
+    Attributes:
+        reads_report: it sees the text from which the labels were coded.
+        calibration: the one it ships with; None where it has none for this reading, or not from this validation part.
+    """
 
     name: str
     reads_report: bool
     scores: Scores
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,9 +70,13 @@ class Judged:
 
 
 def judge(system: System, parts: Parts, draws: Resamples, normal: int | None) -> Judged:
-    """Calibrate on validation, measure on test. ``normal`` is the column of the label that says nothing was found."""
+    """Calibrate on validation unless it ships calibrated, measure on test.
+
+    Args:
+        normal: column of the label that says nothing was found.
+    """
     scores, goal, weights = system.scores, parts.test_targets.astype(np.float64), draws.counts
-    calibration = fit_calibration(scores.validation, parts.validation_targets)
+    calibration = system.calibration or fit_calibration(scores.validation, parts.validation_targets)
     probabilities = calibration.probabilities(scores.test)
     called = probabilities >= calibration.threshold
     columns = range(goal.shape[1])
@@ -118,9 +128,9 @@ def overview(judged: Sequence[Judged], parts: Parts, vocabulary: Vocabulary) -> 
         rows.append(Row(each.system.name, tuple(cells)))
     about = (
         f"{n} coded test studies. Macro: mean over the {int(headline.sum())} labels with at least {LEAST} positives in "
-        f"test; micro: all decisions on them together. Calibration (Platt) and thresholds (best F1) are fitted on "
-        f"validation. ECE: {BINS} adaptive bins, mean over labels, interval centred. A system that reads the "
-        "report reads the text from which the labels were coded: it is indexing, not prediction."
+        "test; micro: all decisions on them together. Calibration and thresholds (best expected F1) come from "
+        f"validation. ECE: {BINS} adaptive bins, mean over labels, interval centred. A system that reads the report "
+        "reads the text from which the labels were coded: it is indexing, not prediction."
     )
     columns = (
         "reads the report", "AUROC macro", "AP macro", "F1 macro", "AUROC micro", "AP micro", "F1 micro", "Brier",

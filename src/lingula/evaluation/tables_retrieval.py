@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,9 +12,19 @@ from scipy.sparse import issparse
 
 from lingula.evaluation.bootstrap import Resamples, figure, figures, ratio
 from lingula.evaluation.relevance import Rule
-from lingula.evaluation.retrieval import MEASURES, chance, diversity, measure, pair_chance, pair_recall, rank
-from lingula.evaluation.table import Figure, Row, Table
+from lingula.evaluation.retrieval import (
+    MEASURES,
+    chance,
+    diversity,
+    measure,
+    pair_chance,
+    pair_recall,
+    random_scores,
+    rank,
+)
+from lingula.evaluation.table import Cell, Figure, Row, Table
 from lingula.labels.vocabulary import Vocabulary
+from lingula.openi.splits import SplitName
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
@@ -29,6 +39,7 @@ PROTOCOL_ABOUT = {
     "generalization": "Test studies ask test studies; a study never answers itself.",
     "historical": "Test studies ask training studies.",
 }
+GALLERY: dict[Protocol, SplitName] = {"generalization": "test", "historical": "train"}
 EXPECTED = "chance, expected"
 
 
@@ -69,16 +80,27 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Coded:
+    """Coded studies of one part of a split: N ids, sorted as plain strings, and complete targets (N, L)."""
+
+    ids: tuple[str, ...]
+    targets: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Ground:
     """What rankings of one protocol are judged by.
 
     Attributes:
-        targets: (N, L) of the queries, sorted by study id. gallery: (G, L).
+        queries, answers: study ids, N and G, each sorted as plain strings.
+        targets: (N, L) of the queries. gallery: (G, L).
         own: (N,) each query's row in the gallery, or None.
         grades: by rule, (N, G). asks: by rule, (N,) studies with something to find. expected: by rule, (N, M).
     """
 
     protocol: Protocol
+    queries: tuple[str, ...]
+    answers: tuple[str, ...]
     targets: Floats
     gallery: Floats
     own: Order | None
@@ -87,11 +109,13 @@ class Ground:
     expected: dict[str, Doubles] = field(repr=False)
 
     @classmethod
-    def of(cls, protocol: Protocol, targets: Floats, gallery: Floats, rules: Sequence[Rule]) -> Ground:
+    def of(cls, protocol: Protocol, queries: Coded, gallery: Coded, rules: Sequence[Rule]) -> Ground:
+        """Queries are test studies; the gallery is the same, or another part."""
+        targets, found = queries.targets, gallery.targets
         own = np.arange(len(targets)) if protocol == "generalization" else None
         grades, asks, expected = {}, {}, {}
         for rule in rules:
-            graded = rule.grades(targets, gallery)
+            graded = rule.grades(targets, found)
             if own is not None:
                 graded[own, own] = 0
             ask = rule.asks(targets) & (graded > 0).any(1)
@@ -99,7 +123,12 @@ class Ground:
             if ask.any():
                 values[ask] = chance(graded[ask], None if own is None else own[ask])
             grades[rule.name], asks[rule.name], expected[rule.name] = graded, ask, values
-        return cls(protocol, targets, gallery, own, grades, asks, expected)
+        return cls(protocol, queries.ids, gallery.ids, targets, found, own, grades, asks, expected)
+
+    def under(self, rule: str) -> Ground:
+        """The same with this rule alone."""
+        grades, asks, expected = {rule: self.grades[rule]}, {rule: self.asks[rule]}, {rule: self.expected[rule]}
+        return replace(self, grades=grades, asks=asks, expected=expected)
 
     def judge(self, search: Search, order: Order) -> Ranking:
         """order (N, G) or (N, G - 1), of every test study."""
@@ -143,12 +172,12 @@ def retrieval_table(ground: Ground, rankings: Sequence[Ranking], rule: Rule, dra
     )
     lifts = (f"{MEASURES[column]} / chance" for column in _LIFTED)
     columns = ("reads the report", *MEASURES, *lifts, "diversity@5")
-    title = f"Similar studies: {ground.protocol}, {_TITLES[rule.name]}"
+    title = f"Similar studies: {ground.protocol}, {RULE_TITLES[rule.name]}"
     return Table(f"retrieval_{ground.protocol}_{rule.name}", title, about, "search", columns, tuple(rows))
 
 
 _LIFTED = (MEASURES.index("P@5"), MEASURES.index("nDCG@10"))
-_TITLES = {
+RULE_TITLES = {
     "jaccard": "shared findings",
     "idf": "shared findings, rare ones first",
     "mesh": "related findings",
@@ -189,3 +218,36 @@ def pair_table(searches: Sequence[Search], keys: Order, draws: Resamples) -> Tab
         "word for word the same; the study itself is in the gallery here."
     )
     return Table("pairs", "Film and report of one study", about, "search", ("R@1", "R@5", "R@10"), tuple(rows))
+
+
+def chance_table(judges: Mapping[str, Mapping[Protocol, Ground]], draws: Resamples, seed: int) -> Table:
+    """What a ranking that knows nothing scores under each rule, expected and in one random draw.
+
+    Args:
+        judges: by the rule in words, one protocol's ground with that rule alone.
+    """
+    rows = []
+    for name, grounds in judges.items():
+        cells: list[Cell] = []
+        for protocol in PROTOCOLS:
+            ground = grounds[protocol]
+            (rule,) = ground.grades
+            ask = ground.asks[rule]
+            order = rank(random_scores(len(ask), len(ground.answers), seed), ground.own)
+            found = np.full(len(ask), np.nan)
+            if ask.any():
+                found[ask] = measure(ground.grades[rule][ask], order[ask])[:, _P5]
+            n = int(ask.sum())
+            cells += [n, figure(draws.mean(ground.expected[rule][:, _P5]), n), figure(draws.mean(found), n)]
+        rows.append(Row(name, tuple(cells)))
+    about = (
+        "P@5 of a ranking that knows nothing: the expected value, and what one random ranking scored. Figures of "
+        "different rules cannot be compared; each only with its own chance."
+    )
+    columns = tuple(
+        f"{protocol}: {what}" for protocol in PROTOCOLS for what in ("queries", "chance P@5", "random ranking P@5")
+    )
+    return Table("chance", "What chance scores", about, "relevant is", columns, tuple(rows))
+
+
+_P5 = MEASURES.index("P@5")

@@ -1,4 +1,4 @@
-"""Qrels and runs as TREC files, so that any system can be scored, with a model or without.
+"""Qrels and runs as TREC files, so that any system can be scored: without a model, and without the collection.
 
 Our qrels name every study that may be returned, grade 0 included: the pool. What a run returns outside it (such as the
 query itself) is left out, and chance follows from the pool. Files end in ``.gz`` or not.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,48 +19,103 @@ import numpy.typing as npt
 from lingula.errors import InputError
 from lingula.evaluation import retrieval
 from lingula.evaluation.bootstrap import RESAMPLES, SEED, Resamples, figures, ratio
+from lingula.evaluation.relevance import rules
 from lingula.evaluation.retrieval import MEASURES
 from lingula.evaluation.table import Row, Table
+from lingula.evaluation.tables_retrieval import (
+    EXPECTED,
+    GALLERY,
+    PROTOCOL_ABOUT,
+    PROTOCOLS,
+    RULE_TITLES,
+    Coded,
+    Ground,
+    Protocol,
+)
+from lingula.labels.vocabulary import Vocabulary
+from lingula.openi.label_file import LabelFile
+from lingula.openi.splits import SPLITS, Split
 
 Qrels = Mapping[str, Mapping[str, int]]
 Run = Mapping[str, Mapping[str, float]]
 
 DEPTH = 100
 """Answers of each query that an exported run holds."""
+RANDOM = "random ranking"
 
 
-def write_qrels(path: Path, queries: Sequence[str], gallery: Sequence[str], grades: npt.NDArray[np.int64]) -> None:
-    """``query 0 study grade`` for every query and study but the query itself. grades (Q, G)."""
-    _write(
-        path,
-        (
-            f"{query} 0 {study} {grade}"
-            for query, row in zip(queries, grades.tolist(), strict=True)
-            for study, grade in zip(gallery, row, strict=True)
-            if study != query
-        ),
-    )
+def grounds(split: Split, labels: LabelFile) -> dict[Protocol, Ground]:
+    """What rankings are judged by, from the published labels of a split alone."""
+    vocabulary = Vocabulary.load(labels.seal.vocabulary)
+    parts = {}
+    for part in SPLITS:
+        ids = np.array(sorted(split.ids(part)))
+        targets = labels.targets(ids.tolist(), vocabulary)
+        known = ~np.isnan(targets).any(1)
+        parts[part] = Coded(tuple(ids[known].tolist()), targets[known])
+    relevance = rules(vocabulary, parts["train"].targets)
+    return {protocol: Ground.of(protocol, parts["test"], parts[GALLERY[protocol]], relevance) for protocol in PROTOCOLS}
+
+
+def qrels_of(ground: Ground, rule: str) -> Qrels:
+    """Grades of every study that may answer, by query; a query is not in its own pool."""
+    ask = np.flatnonzero(ground.asks[rule])
+    return {
+        ground.queries[row]: {
+            study: grade
+            for study, grade in zip(ground.answers, ground.grades[rule][row].tolist(), strict=True)
+            if study != ground.queries[row]
+        }
+        for row in ask
+    }
+
+
+def write_qrels(path: Path, qrels: Qrels) -> None:
+    """``query 0 study grade``, a line a pair."""
+    _write(path, (f"{query} 0 {study} {grade}" for query, row in qrels.items() for study, grade in row.items()))
 
 
 def write_run(
     path: Path,
     name: str,
-    queries: Sequence[str],
-    gallery: Sequence[str],
+    ground: Ground,
     order: npt.NDArray[np.int64],
     scores: npt.NDArray[np.float64],
+    able: npt.NDArray[np.bool_],
     depth: int = DEPTH,
 ) -> None:
-    """``query Q0 study rank score name`` for the first answers of each query. order (Q, G) of scores (Q, G)."""
+    """``query Q0 study rank score name`` for the first answers of each query that is able to ask.
+
+    Args:
+        order: (N, <= G) of scores (N, G).
+    """
     tag = "_".join(name.split())
     _write(
         path,
         (
-            f"{query} Q0 {gallery[column]} {place} {row[column]:.6f} {tag}"
-            for query, ranked, row in zip(queries, order[:, :depth].tolist(), scores, strict=True)
-            for place, column in enumerate(ranked, 1)
+            f"{ground.queries[row]} Q0 {ground.answers[column]} {place} {scores[row, column]:.6f} {tag}"
+            for row in np.flatnonzero(able)
+            for place, column in enumerate(order[row, :depth].tolist(), 1)
         ),
     )
+
+
+def write_all_qrels(ground: Ground, folder: Path) -> list[Path]:
+    """``qrels-PROTOCOL-RULE.txt.gz`` for every rule."""
+    paths = []
+    for rule in ground.grades:
+        paths.append(folder / f"qrels-{ground.protocol}-{rule}.txt.gz")
+        write_qrels(paths[-1], qrels_of(ground, rule))
+    return paths
+
+
+def write_random_run(ground: Ground, folder: Path, seed: int) -> Path:
+    """A ranking that knows nothing, in full: what it scores is chance."""
+    scores = retrieval.random_scores(len(ground.queries), len(ground.answers), seed)
+    path = folder / f"run-{ground.protocol}-random-ranking.txt.gz"
+    everyone = np.ones(len(scores), bool)
+    write_run(path, RANDOM, ground, retrieval.rank(scores, ground.own), scores, everyone, len(ground.answers))
+    return path
 
 
 def _write(path: Path, lines: Iterator[str]) -> None:
@@ -115,6 +171,17 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise InputError("bad_request", f"{path.name} cannot be read: {type(error).__name__}.") from error
 
 
+def score_on(ground: Ground, run: Run, name: str, *, resamples: int = RESAMPLES, seed: int = SEED) -> list[Table]:
+    """A run under every relevance rule of a protocol, a table each."""
+    tables = []
+    for rule in ground.grades:
+        found = score_run(qrels_of(ground, rule), run, name, resamples=resamples, seed=seed)
+        title = f"Run {name}: {ground.protocol}, {RULE_TITLES[rule]}"
+        about = f"{PROTOCOL_ABOUT[ground.protocol]} {found.about}"
+        tables.append(replace(found, key=f"run_{ground.protocol}_{rule}", title=title, about=about))
+    return tables
+
+
 def score_run(qrels: Qrels, run: Run, name: str, *, resamples: int = RESAMPLES, seed: int = SEED) -> Table:
     """A run against qrels, with ir-measures, beside what a random order of the pool scores.
 
@@ -132,6 +199,9 @@ def score_run(qrels: Qrels, run: Run, name: str, *, resamples: int = RESAMPLES, 
         kept = sorted((study for study in answers if study in qrels[query]), key=lambda one: (-answers[one], one))
         outside += len(answers) - len(kept)
         ranked[query] = {study: -float(place) for place, study in enumerate(kept)}
+    if outside and not any(ranked.values()):
+        message = f"None of the {outside} answers of {name} is in the pool of its query."
+        raise InputError("bad_request", message, "Is it of the other --protocol?")
     measures = [ir_measures.parse_measure(each) for each in MEASURES]
     found = np.zeros((len(queries), len(MEASURES)))
     place = {query: row for row, query in enumerate(queries)}
@@ -143,7 +213,7 @@ def score_run(qrels: Qrels, run: Run, name: str, *, resamples: int = RESAMPLES, 
     means, by_chance = draws.mean(found), draws.mean(expected)
     rows = (
         Row(name, figures(means, len(queries))),
-        Row("chance, expected", figures(by_chance, len(queries))),
+        Row(EXPECTED, figures(by_chance, len(queries))),
         Row("lift over chance", figures(ratio(means, by_chance), len(queries))),
     )
     about = (

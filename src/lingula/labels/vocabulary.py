@@ -1,7 +1,8 @@
 """A vocabulary: an ordered set of labels, each defined by rules over the human MeSH coding of a study.
 
-Two ship with the package: ``openi22``, ours, over heading and qualifiers, and ``card22``, the groups of an earlier
-published system over headings alone, for comparison. The rules are data; the file's ``about`` field explains them.
+Three ship with the package: ``openi22``, ours, over heading and qualifiers; for comparison ``card22``, the groups of an
+earlier published system over headings alone, and ``txrv14``, fourteen names that public models answer in. The rules are
+data; the file's ``about`` field explains them.
 A vocabulary travels inside every checkpoint, so a model always answers in the labels it was trained on.
 """
 
@@ -23,7 +24,7 @@ from lingula.errors import InputError
 from lingula.labels.terms import Term, plain
 
 Match = Literal["exact", "close", "broad", "narrow"]
-SHIPPED = ("openi22", "card22")
+SHIPPED = ("openi22", "card22", "txrv14")
 ONTOLOGIES = ("mesh", "radlex", "doid")
 
 
@@ -97,7 +98,7 @@ class Vocabulary:
     """Labels in the one order that models, metrics and answers share.
 
     Attributes:
-        name: "openi22", "card22", or the name in the file.
+        name: one of ``SHIPPED``, or the name in the file.
         labels: in order.
         normal: code of the label that says nothing was found, or None.
         uncoded: terms, in lower case, that say nothing of findings ("No Indexing").

@@ -12,7 +12,7 @@ import json
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from itertools import chain, combinations, product
@@ -27,6 +27,9 @@ from lingula.openi.collection import Collection, StudyFiles
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+UNKNOWN = "unknown"
+"""Stands for the labels of a study that nobody coded."""
 
 NEAR_DUPLICATE = 0.7
 """Jaccard similarity of word 3-shingles from which two report texts count as near duplicates."""
@@ -58,8 +61,13 @@ class LabelSeal:
 
     @classmethod
     def of(cls, studies: Iterable[SplitStudy], vocabulary: Vocabulary) -> LabelSeal:
-        table = sorted([study.study_id, *study.labels] for study in studies)
-        return cls(vocabulary.name, vocabulary.digest, hashlib.sha256(json.dumps(table).encode()).hexdigest())
+        return cls.over({study.study_id: study.labels for study in studies}, vocabulary.name, vocabulary.digest)
+
+    @classmethod
+    def over(cls, codes: Mapping[str, Sequence[str]], vocabulary: str, vocabulary_sha256: str) -> LabelSeal:
+        """The seal of label codes by study id."""
+        table = sorted([study_id, *labels] for study_id, labels in codes.items())
+        return cls(vocabulary, vocabulary_sha256, hashlib.sha256(json.dumps(table).encode()).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +264,11 @@ def split_studies(collection: Collection, vocabulary: Vocabulary) -> list[SplitS
 
 
 def split_study(files: StudyFiles, vocabulary: Vocabulary) -> SplitStudy:
-    """What the split needs to know of a study. ``unknown`` marks an uncoded one, so that these too are dealt in
-    proportion."""
+    """What the split needs to know of a study. An uncoded one is marked, so that these too are dealt in proportion."""
     report = files.report.report
     text = f"{report.section('findings')}\n{report.section('impression')}"
     coded = not np.isnan(vocabulary.encode(files.report.terms)).any()
-    labels = vocabulary.present(files.report.terms) if coded else ("unknown",)
+    labels = vocabulary.present(files.report.terms) if coded else (UNKNOWN,)
     birth_date = next((image.birth_date for image in files.images if image.birth_date), "")
     return SplitStudy(files.study_id, text, birth_date, labels)
 
