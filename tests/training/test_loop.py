@@ -95,6 +95,15 @@ def test_hidden_words_are_words_and_are_scored_where_they_were(data: StudySet, t
     assert trainer.objective.words_loss(tokens, torch.full_like(hidden, -100)).item() == 0
 
 
+def test_parts_that_are_to_be_kept_are(data: StudySet, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=1, keep=("head.", "image_"))
+    trainer = _trainer(data, tmp_path, recipe)
+    before = {key: tensor.clone() for key, tensor in trainer.model.state_dict().items()}
+    list(trainer.fit())
+    kept = {key for key, tensor in trainer.model.state_dict().items() if torch.equal(tensor, before[key])}
+    assert kept == {key for key in before if key.startswith(recipe.keep)}
+
+
 def _scripted(monkeypatch: pytest.MonkeyPatch, trainer: Trainer, figures: list[float]) -> None:
     """Let validation say these figures, one an epoch."""
     told: Iterator[float] = iter(figures)

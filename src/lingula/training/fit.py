@@ -44,7 +44,8 @@ class Preset:
             raise InputError("not_found", f"No preset {source}.", "Shipped: compact, tiny.")
         body = json.loads(path.read_text())
         stages = [
-            {**stage, "modes": tuple(stage["modes"]), "weights": tuple(stage["weights"])} for stage in body["stages"]
+            {name: tuple(value) if isinstance(value, list) else value for name, value in stage.items()}
+            for stage in body["stages"]
         ]
         return cls(Path(str(source)).stem, body["architecture"], tuple(Recipe(**stage) for stage in stages))
 

@@ -48,6 +48,7 @@ class Recipe:
         gamma: of the focal loss. align: weight of the contrastive losses (image-text, image-joint, text-joint).
         drop_view: chance that a study shows only one of its films. drop_section: chance that it loses a report section.
         frozen: leave the image backbone as it is and compute its features once, for ``copies`` versions of each film.
+        keep: other parts left as they are, by the beginnings of their parameters' names.
         monitor: the mode whose macro AUROC on validation decides.
         blend: share of the stage's best weights in what it hands on, the rest being those it began with (weight-space
             ensembling, Wortsman et al. 2022); 1 keeps nothing of the start.
@@ -73,6 +74,7 @@ class Recipe:
     drop_section: float = 0.3
     frozen: bool = False
     copies: int = 2
+    keep: tuple[str, ...] = ()
     monitor: Mode = "image"
     blend: float = 1.0
     seed: int = 0
@@ -118,8 +120,9 @@ class Trainer:
         self.tokens: list[Tokens | None] = [tokenizer(r) if r and not r.is_empty else None for r in data.reports]
         self.keys = torch.from_numpy(data.text_keys())
         trunk = list(model.image_encoder.backbone.parameters())
-        for parameter in trunk:
-            parameter.requires_grad_(not recipe.frozen)
+        kept = (*recipe.keep, *(["image_encoder.backbone."] if recipe.frozen else []))
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(not name.startswith(kept))
         self.bank: FeatureBank | None = None
         if recipe.frozen:
             self.bank = bank or FeatureBank(model, data, train, validation, copies=recipe.copies, seed=recipe.seed)
