@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from lingula.models.calibration import (
+    CUTS,
     LEAST,
     Calibration,
     best_threshold,
     expected_threshold,
     fit_calibration,
     held_out_loss,
+    operating_points,
     platt,
 )
 
@@ -68,6 +70,7 @@ def test_decisions_by_hand() -> None:
         threshold=np.full(5, 0.4),
         unsure_from=np.full(5, 0.3),
         unsure_to=np.full(5, 0.5),
+        operating=Calibration.identity(5).operating,
     )
     asked = np.array([0.29, 0.3, 0.45, 0.5, 0.51])
     assert calibration.decide(asked) == ("absent", "abstain", "abstain", "abstain", "present")
@@ -166,10 +169,27 @@ def test_a_rare_label_borrows_the_scale_and_keeps_its_frequency() -> None:
 
 
 def test_json_and_extremes() -> None:
-    made = Calibration(*(np.random.default_rng(i).random(4) for i in range(5)))
+    made = Calibration(*(np.random.default_rng(i).random(4) for i in range(5)), np.full((4, 2, len(CUTS)), 0.25))
     back = Calibration.from_json(json.loads(json.dumps(made.to_json())))
-    for name in ("scale", "shift", "threshold", "unsure_from", "unsure_to"):
+    for name in ("scale", "shift", "threshold", "unsure_from", "unsure_to", "operating"):
         np.testing.assert_allclose(getattr(back, name), getattr(made, name), atol=1e-6)
     np.testing.assert_array_equal(
         Calibration.identity(2).probabilities(np.array([-1e4, 1e4], np.float32)).round(6), [0, 1]
     )
+
+
+def test_operating_points_by_hand() -> None:
+    """Two positives at 0.9 and 0.3, two negatives at 0.6 and 0.04."""
+    sensitivity, specificity = operating_points(np.array([0.9, 0.3, 0.6, 0.04]), np.array([1.0, 1, 0, 0]))
+    at = {float(cut): column for column, cut in enumerate(CUTS)}
+    assert [(sensitivity[at[cut]], specificity[at[cut]]) for cut in (0.02, 0.05, 0.3, 0.35, 0.65, 0.95)] == [
+        (1, 0), (1, 0.5), (1, 0.5), (0.5, 0.5), (0.5, 1), (0, 1),
+    ]  # fmt: skip
+    assert np.isnan(operating_points(np.array([0.4]), np.array([0.0]))[0]).all()
+
+
+def test_a_checkpoint_without_operating_points_has_none() -> None:
+    body = Calibration.identity(2).to_json()
+    assert json.loads(json.dumps(body, allow_nan=False)) == body
+    del body["operating"]
+    assert np.isnan(Calibration.from_json(body).operating).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from lingula.study import Decision
 Array = npt.NDArray[np.float64]
 LEAST = 5
 """Positives (and negatives) that validation must hold for a label to be scaled by itself; below, it borrows."""
+CUTS = np.array([0.01, 0.02, 0.03, *np.arange(0.05, 0.96, 0.05).round(2), 0.97, 0.99])
+"""The thresholds at which sensitivity and specificity are kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,6 +24,9 @@ class Calibration:
 
     ``probability = sigmoid(scale * logit + shift)``; present at or above ``threshold``, except that a probability in
     [``unsure_from``, ``unsure_to``] is too near the threshold to tell: abstain.
+
+    ``operating``: (L, 2, C), sensitivity and specificity on validation were the label called at each of ``CUTS``; NaN
+    where validation had no case to tell, or where nobody looked.
     """
 
     scale: Array
@@ -29,6 +34,7 @@ class Calibration:
     threshold: Array
     unsure_from: Array
     unsure_to: Array
+    operating: Array
 
     def probabilities(self, logits: npt.NDArray[np.floating]) -> Array:
         """Logits (..., L) to calibrated probabilities (..., L)."""
@@ -40,18 +46,22 @@ class Calibration:
         present = probabilities >= self.threshold
         return tuple("abstain" if u else "present" if p else "absent" for u, p in zip(unsure, present, strict=True))
 
-    def to_json(self) -> dict[str, list[float]]:
-        return {name: [round(float(v), 6) for v in getattr(self, name)] for name in self.__slots__}
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; NaN as null, which is JSON."""
+        return {each.name: _rounded(getattr(self, each.name).tolist()) for each in fields(self)}
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Calibration:
-        return cls(**{name: np.array(body[name], np.float64) for name in cls.__slots__})
+        """Read it back. Checkpoints from before operating points were kept have none."""
+        known = {"operating": np.full((len(body["threshold"]), 2, len(CUTS)), np.nan), **body}
+        return cls(**{each.name: np.array(known[each.name], np.float64) for each in fields(cls)})
 
     @classmethod
     def identity(cls, labels: int) -> Calibration:
         """Probabilities as the model gives them, cut at one half: before there is any validation."""
         half = np.full(labels, 0.5)
-        return cls(np.ones(labels), np.zeros(labels), half, half + 1, half + 1)
+        unknown = np.full((labels, 2, len(CUTS)), np.nan)
+        return cls(np.ones(labels), np.zeros(labels), half, half + 1, half + 1, unknown)
 
 
 def fit_calibration(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.floating]) -> Calibration:
@@ -66,7 +76,7 @@ def fit_calibration(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.fl
     """
     fitted = Calibration.identity(targets.shape[1])
     scale, shift, threshold = fitted.scale.copy(), fitted.shift.copy(), fitted.threshold.copy()
-    low, high = fitted.unsure_from.copy(), fitted.unsure_to.copy()
+    low, high, operating = fitted.unsure_from.copy(), fitted.unsure_to.copy(), fitted.operating.copy()
     known = ~np.isnan(targets)
     parts = [(logits[k, i].astype(np.float64), targets[k, i].astype(np.float64)) for i, k in enumerate(known.T)]
     common = [label for label, (_, goal) in enumerate(parts) if min(goal.sum(), len(goal) - goal.sum()) >= LEAST]
@@ -82,7 +92,17 @@ def fit_calibration(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.fl
         probability = _sigmoid(scale[label] * logit + shift[label])
         threshold[label] = expected_threshold(probability)
         low[label], high[label] = _band(probability, threshold[label])
-    return Calibration(scale, shift, threshold, low, high)
+        operating[label] = operating_points(probability, goal)
+    return Calibration(scale, shift, threshold, low, high, operating)
+
+
+def operating_points(probability: Array, goal: Array) -> Array:
+    """(2, C): the share of positives called, and of negatives not called, at each of ``CUTS``; NaN without any."""
+    called = probability[:, None] >= CUTS  # (B, C)
+    with np.errstate(invalid="ignore"):  # no positives, or no negatives: unknown
+        sensitivity = called[goal == 1].sum(0) / np.float64((goal == 1).sum())
+        specificity = (~called)[goal == 0].sum(0) / np.float64((goal == 0).sum())
+    return np.stack([sensitivity, specificity])
 
 
 Method = Callable[[Array, Array], tuple[float, float]]
@@ -174,3 +194,9 @@ def _band(probability: Array, threshold: float, share: float = 0.1) -> tuple[flo
 
 def _sigmoid(values: npt.NDArray[np.floating]) -> Array:
     return np.asarray(1 / (1 + np.exp(-np.clip(values, -700, 700))), np.float64)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return None if np.isnan(value) else round(value, 6)
