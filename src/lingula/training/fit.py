@@ -43,7 +43,7 @@ class Preset:
         if not path.is_file():
             raise InputError("not_found", f"No preset {source}.", "Shipped: compact, tiny.")
         body = json.loads(path.read_text())
-        stages = [
+        stages: list[dict[str, Any]] = [
             {name: tuple(value) if isinstance(value, list) else value for name, value in stage.items()}
             for stage in body["stages"]
         ]
