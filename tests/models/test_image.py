@@ -49,7 +49,7 @@ def test_transformer_grid_drops_the_class_token_and_reads_rows() -> None:
 
 def _mobilenet() -> nn.Module:
     torch.manual_seed(0)
-    backbone = build_backbone(MOBILENET, add_pooling_layer=False)
+    backbone = build_backbone(MOBILENET)
     for layer in backbone.modules():
         if isinstance(layer, nn.BatchNorm2d):
             for tensor in (layer.running_mean, layer.bias):

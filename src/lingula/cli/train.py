@@ -50,7 +50,9 @@ def split(
 def prepare(
     path: Annotated[Path, typer.Argument(help="The collection.")],
     out: Annotated[Path, typer.Argument(help="Folder for the study set.")],
-    size: Annotated[int, typer.Option(help="Side of the films, pixels.")] = 224,
+    preset: Annotated[
+        str, typer.Option(help="Prepare films as this preset, shipped or a file, reads them.")
+    ] = "compact",
     workers: Annotated[int, typer.Option(help="Reading processes.")] = 2,
     json: Json = False,
 ) -> None:
@@ -63,12 +65,14 @@ def prepare(
     from lingula.openi import load_many, scan
     from lingula.sandbox import Sandbox
     from lingula.training.data import StudySet
+    from lingula.training.fit import Preset
 
+    preprocessing = Preprocessing(**Preset.load(preset).architecture["preprocessing"])
     collection = scan(path)
     total = len(collection.studies)
     with Sandbox(workers) as sandbox, output.progress_bar("Reading") as progress:
         studies = load_many(collection, sandbox)
-        vocabulary, preprocessing = Vocabulary.load("openi22"), Preprocessing(size=size)
+        vocabulary = Vocabulary.load("openi22")
         made = StudySet.build(studies, out, vocabulary, preprocessing, lambda done: progress(done, total))
     body = {"studies": len(made.ids), "films": len(made.films)}
     output.write_json(body) if json else output.out.print(f"{body['studies']} studies, {body['films']} films: {out}")
@@ -82,7 +86,11 @@ def train(
     run: Annotated[
         Path | None, typer.Option(help="Folder for the resumable state; default: beside the checkpoint.")
     ] = None,
-    trunk: Annotated[Path | None, typer.Option(help="ImageNet trunk to start from (MobileNetV1).")] = None,
+    image: Annotated[str | None, typer.Option(help="Image backbone to start from: a name or a local folder.")] = None,
+    text: Annotated[str | None, typer.Option(help="Text backbone to start from: a name or a local folder.")] = None,
+    trunk: Annotated[
+        Path | None, typer.Option(help="Or a safetensors file: MobileNetV1, a timm Swin, or a MedCLIP checkpoint.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads for arithmetic.")] = None,
     json: Json = False,
@@ -113,7 +121,7 @@ def train(
                 + (" [green]best[/]" if done.best else "")
             )
 
-        stages = Preset.load(preset)
+        stages = Preset.load(preset).starting(image, text)
 
         def _total(at: Progress) -> int:
             return stages.stages[at.stage].epochs * at.steps

@@ -18,7 +18,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from lingula.errors import InputError
 from lingula.models.checkpoint import Checkpoint
 from lingula.models.study_model import Encoded, collate
 from lingula.openi.splits import Split, SplitName
@@ -67,12 +66,9 @@ def encode_part(
         progress: called with (studies done, of how many).
 
     Raises:
-        InputError: ``bad_request`` when the study set's films are not of the size that the model reads.
+        InputError: ``bad_request`` when the study set's films are not what the model reads.
     """
-    size, side = checkpoint.model.architecture.preprocessing.size, data.films.shape[-1]
-    if side != size:
-        hint = f"Prepare it with --size {size}."
-        raise InputError("bad_request", f"The study set's films are {side} px, the model reads {size}.", hint)
+    data.require(checkpoint.model.architecture.preprocessing, checkpoint.training.get("preset", "the model"))
     rows = data.rows(split.ids(part))
     wanted = GALLERY_READINGS if part == "train" else READINGS
     folder = cache / fingerprint_of(checkpoint.fingerprint, split.digest, digest(data))

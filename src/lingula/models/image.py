@@ -35,7 +35,7 @@ class ImageEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.grid, self.levels, self.fold = grid, levels, fold
-        self.backbone: Any = build_backbone(backbone, **_without_pooling(backbone["model_type"]))
+        self.backbone: Any = build_backbone(backbone)
         if fold:
             fold_batch_norm(self.backbone)
         self.patches = nn.Identity()  # a named place for the patch grid (N, C, grid, grid): Grad-CAM looks here
@@ -78,10 +78,6 @@ class ImageEncoder(nn.Module):
         grid: Tensor = self.patches(self.features(pixels) if grids is None else grids)  # (N, C, grid, grid)
         patches: Tensor = self.to_width(grid.flatten(2).transpose(1, 2))
         return patches
-
-
-def _without_pooling(model_type: str) -> dict[str, Any]:
-    return {"add_pooling_layer": False} if model_type in {"swin", "mobilenet_v1"} else {}
 
 
 def fold_batch_norm(backbone: nn.Module) -> None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,17 +25,26 @@ class Preprocessing:
     Attributes:
         size: side of the square input, pixels.
         tail: fraction of darkest and of brightest pixels that may saturate. The same on both sides, so that a film and
-            its inverse stay inverses.
+            its inverse stay inverses. None leaves grey levels as they are displayed.
+        resample: how pixels are resized, with antialias.
+        pad_first: pad to a square and then resize, as some published encoders do; their borders differ by a hair.
         mean, std: of the display values in [0, 1]; the input is ``(x - mean) / std``.
     """
 
     size: int = 224
-    tail: float = 0.005
+    tail: float | None = 0.005
     mean: float = 0.5
     std: float = 0.25
+    resample: Literal["bilinear", "bicubic"] = "bilinear"
+    pad_first: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def display(self) -> tuple[object, ...]:
+        """What decides the display values: all but mean and std."""
+        return self.size, self.tail, self.resample, self.pad_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +73,34 @@ def stretch(pixels: Array, tail: float) -> Array:
     return np.asarray(np.clip((pixels - low) / (high - low), 0, 1), np.float32)
 
 
-def resize(image: Array, rows: int, columns: int) -> Array:
-    """Antialiased bilinear resize in floating point, (H, W) to (rows, columns)."""
+def resize(image: Array, rows: int, columns: int, resample: str = "bilinear") -> Array:
+    """Antialiased resize in floating point, (H, W) in [0, 1] to (rows, columns)."""
     if image.shape == (rows, columns):
         return image
-    picture = Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR)
-    return np.asarray(picture, np.float32)
+    picture = Image.fromarray(image).resize((columns, rows), Image.Resampling[resample.upper()])
+    resized = np.asarray(picture, np.float32)
+    return resized if resample == "bilinear" else resized.clip(0, 1)  # bicubic overshoots
 
 
 def to_input(radiograph: Radiograph, preprocessing: Preprocessing) -> Array:
     """The model's input for one radiograph: (size, size) float32, padding black, normalised by mean and std."""
     rows, columns = radiograph.pixels.shape
-    box = Letterbox.fit(rows, columns, preprocessing.size)
-    square = np.zeros((preprocessing.size, preprocessing.size), np.float32)
-    film = resize(stretch(radiograph.pixels, preprocessing.tail), box.height, box.width)
-    square[box.top : box.top + box.height, box.left : box.left + box.width] = film
+    size, how = preprocessing.size, preprocessing.resample
+    film = radiograph.pixels if preprocessing.tail is None else stretch(radiograph.pixels, preprocessing.tail)
+    if preprocessing.pad_first:
+        square = resize(
+            _padded(film, Letterbox.fit(rows, columns, max(rows, columns)), max(rows, columns)), size, size, how
+        )
+    else:
+        box = Letterbox.fit(rows, columns, size)
+        square = _padded(resize(film, box.height, box.width, how), box, size)
     return (square - preprocessing.mean) / preprocessing.std
+
+
+def _padded(film: Array, box: Letterbox, size: int) -> Array:
+    square = np.zeros((size, size), np.float32)
+    square[box.top : box.top + box.height, box.left : box.left + box.width] = film
+    return square
 
 
 def to_radiograph(input_map: Array, rows: int, columns: int, size: int) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,8 @@ class ReportTokenizer:
 
     def __init__(self, tokenizer: Any, sections: tuple[SectionName, ...], length: int) -> None:
         self._tokenizer, self.sections, self.length = tokenizer, sections, length
-        self._cls, self._sep = (tokenizer.token_to_id(token) for token in (CLS, SEP))
-        self.pad: int = tokenizer.token_to_id(PAD) or 0
-        self.mask: int = tokenizer.token_to_id(MASK) or 0
+        self._cls, self._sep = self._special(CLS, "<s>"), self._special(SEP, "</s>")
+        self.pad, self.mask = self._special(PAD, "<pad>"), self._special(MASK, "<mask>")
 
     @classmethod
     def train(
@@ -83,6 +83,13 @@ class ReportTokenizer:
 
     def save(self, path: Path) -> None:
         self._tokenizer.save(str(path))
+
+    def _special(self, *names: str) -> int:
+        """BERT's name of a special token, or RoBERTa's."""
+        found = [number for name in names if (number := self._tokenizer.token_to_id(name)) is not None]
+        if not found:
+            raise ValueError(f"the tokenizer has no {names[0]}")
+        return int(found[0])
 
     @property
     def vocabulary_size(self) -> int:
@@ -130,7 +137,7 @@ class TextEncoder(nn.Module):
     def __init__(self, backbone: dict[str, Any], width: int, levels: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.levels = levels
-        self.backbone: Any = build_backbone(backbone, add_pooling_layer=False)
+        self.backbone: Any = build_backbone(backbone)
         self.to_width = nn.Linear(self.backbone.config.hidden_size, width)
 
     def words(self, ids: Tensor) -> Tensor:
@@ -154,10 +161,23 @@ class TextEncoder(nn.Module):
         return tokens
 
 
-def build_backbone(config: dict[str, Any], **options: Any) -> Any:
-    """A ``transformers`` model with random weights from its configuration; eager attention, so that maps exist."""
-    from transformers import AutoConfig, AutoModel
+def build_backbone(config: dict[str, Any]) -> Any:
+    """A ``transformers`` model with random weights from its configuration, as plain data."""
+    from transformers import AutoModel
+
+    _, options = backbone_class(config)
+    return AutoModel.from_config(options.pop("config"), **options).float()
+
+
+def backbone_class(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The ``transformers`` class of a configuration and what it is made with: eager attention, so that maps exist, and
+    no pooler where it can do without."""
+    from transformers import MODEL_MAPPING, AutoConfig
 
     settings = dict(config)
-    built = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    return AutoModel.from_config(built, attn_implementation="eager", **options).float()
+    described = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    built = MODEL_MAPPING[type(described)]
+    options: dict[str, Any] = {"config": described, "attn_implementation": "eager"}
+    if "add_pooling_layer" in signature(built).parameters:
+        options["add_pooling_layer"] = False
+    return built, options

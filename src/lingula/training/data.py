@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lingula.errors import InputError
 from lingula.labels.laterality import laterality
 from lingula.labels.terms import Term
 from lingula.labels.vocabulary import Vocabulary
@@ -29,6 +30,7 @@ class StudySet:
         sides: (B, L) int8, 1 where all terms that a label rests on name the patient's left, -1 the right, else 0.
         films: (N, S, S) uint8 display values (0 black, 255 white), letterboxed.
         owner: (N,) row of the study each film belongs to. views: N views.
+        display: how the films were prepared, ``Preprocessing.display``; None in a set that does not say.
     """
 
     ids: tuple[str, ...]
@@ -39,6 +41,20 @@ class StudySet:
     films: npt.NDArray[np.uint8]
     owner: npt.NDArray[np.int64]
     views: tuple[View, ...]
+    display: tuple[object, ...] | None = None
+
+    def require(self, preprocessing: Preprocessing, preset: str) -> None:
+        """Raise InputError ``bad_request`` unless the films are what a model with this preprocessing reads.
+
+        Args:
+            preset: name of that model's preset, for the remedy.
+        """
+        hint, side = f"Prepare it with --preset {preset}.", self.films.shape[-1]
+        if side != preprocessing.size:
+            message = f"The study set's films are {side} px, {preset} reads {preprocessing.size}."
+            raise InputError("bad_request", message, hint)
+        if self.display not in (None, preprocessing.display):
+            raise InputError("bad_request", f"The study set's films were not prepared as {preset} reads them.", hint)
 
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
         """Rows of these studies, in the order asked; those the set lacks are left out."""
@@ -84,7 +100,9 @@ class StudySet:
                     }
                 )
                 progress(done)
-        (folder / "studies.json").write_text(json.dumps({"size": size, "studies": rows}))
+        (folder / "studies.json").write_text(
+            json.dumps({"size": size, "display": preprocessing.display, "studies": rows})
+        )
         return cls.load(folder)
 
     @classmethod
@@ -106,6 +124,7 @@ class StudySet:
             films=np.memmap(folder / "films.u8", np.uint8, "r", shape=(len(views), size, size)),
             owner=np.repeat(np.arange(len(rows)), [len(row["views"]) for row in rows]),
             views=views,
+            display=tuple(body["display"]) if "display" in body else None,
         )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +17,11 @@ from lingula.errors import InputError
 from lingula.labels.vocabulary import Vocabulary
 from lingula.models.calibration import Calibration, fit_calibration
 from lingula.models.checkpoint import MODES, Checkpoint, load_checkpoint
-from lingula.models.mobilenet import load_trunk
+from lingula.models.pretrained import describe, load_backbone, load_tokenizer, start_from
 from lingula.models.study_model import Architecture, StudyModel
 from lingula.models.text import ReportTokenizer
 from lingula.openi.splits import Split
-from lingula.study import Mode
+from lingula.study import Mode, Report
 from lingula.training.data import StudySet
 from lingula.training.loop import Epoch, Recipe, Trainer, predict_set
 
@@ -30,24 +30,38 @@ DATA_NOTE = "Indiana University chest X-ray collection (Open-i), CC BY-NC-ND 4.0
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A model and how to train it, as data: ``presets/<name>.json`` or a file of the same form."""
+    """A model and how to train it, as data: ``presets/<name>.json`` or a file of the same form.
+
+    Attributes:
+        start: published backbones to start from, ``image`` and ``text``, by name or local folder; their configuration,
+            and the text's tokenizer, go before those of the architecture.
+    """
 
     name: str
     architecture: dict[str, Any]
     stages: tuple[Recipe, ...]
+    start: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, source: str | Path) -> Preset:
         packaged = resources.files("lingula.models").joinpath(f"presets/{source}.json")
         path = packaged if packaged.is_file() else Path(source)
         if not path.is_file():
-            raise InputError("not_found", f"No preset {source}.", "Shipped: compact, tiny.")
+            folder = resources.files("lingula.models").joinpath("presets")
+            shipped = sorted(file.name.removesuffix(".json") for file in folder.iterdir())
+            raise InputError("not_found", f"No preset {source}.", f"Shipped: {', '.join(shipped)}.")
         body = json.loads(path.read_text())
         stages: list[dict[str, Any]] = [
             {name: tuple(value) if isinstance(value, list) else value for name, value in stage.items()}
             for stage in body["stages"]
         ]
-        return cls(Path(str(source)).stem, body["architecture"], tuple(Recipe(**stage) for stage in stages))
+        recipes = tuple(Recipe(**stage) for stage in stages)
+        return cls(Path(str(source)).stem, body["architecture"], recipes, body.get("start", {}))
+
+    def starting(self, image: str | None = None, text: str | None = None) -> Preset:
+        """The preset with other backbones to start from, by name or folder."""
+        chosen = {side: source for side, source in (("image", image), ("text", text)) if source}
+        return replace(self, start={**self.start, **chosen})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +93,12 @@ def train_checkpoint(
 
     Args:
         run: folder for resumable state; calling again with the same one goes on where training stopped.
-        trunk: ImageNet trunk to start the image encoder from (MobileNetV1 presets).
+        trunk: weights to start from instead of the preset's image backbone, see ``models.pretrained.start_from``.
 
     Raises:
-        InputError: ``bad_request`` when the study set does not fit the preset, the vocabulary, the split or the run.
+        InputError: ``bad_request`` when the study set does not fit the preset, the vocabulary, the split or the run,
+            ``not_found`` when a backbone to start from is not at hand.
+        ModelError: when weights to start from do not fit.
     """
     train, validation = data.rows(split.train), data.rows(split.validation)
     if not len(train) or not len(validation):
@@ -90,30 +106,23 @@ def train_checkpoint(
             "bad_request", f"The study set has {len(train)} training and {len(validation)} validation studies."
         )
     torch.manual_seed(seed)
-    architecture = Architecture.from_json({**preset.architecture, "labels": len(vocabulary.codes)})
-    size, side = architecture.preprocessing.size, data.films.shape[-1]
-    if side != size:
-        raise InputError(
-            "bad_request",
-            f"The study set's films are {side} px, {preset.name} reads {size}.",
-            f"Prepare it with --size {size}.",
-        )
+    start = {side: source for side, source in preset.start.items() if side == "text" or not trunk}
+    backbones = {side: describe(source, preset.architecture[side]["model_type"]) for side, source in start.items()}
+    architecture = Architecture.from_json({**preset.architecture, **backbones, "labels": len(vocabulary.codes)})
+    data.require(architecture.preprocessing, preset.name)
     if data.labels.shape[1] != architecture.labels:
         raise InputError(
             "bad_request",
             f"The study set has {data.labels.shape[1]} labels, not {architecture.labels}.",
             "Prepare it again.",
         )
-    reports = (data.reports[row] for row in train)
-    tokenizer = ReportTokenizer.train(
-        (report.text for report in reports if report),
-        sections=architecture.sections,
-        length=architecture.tokens,
-        vocabulary=architecture.text["vocab_size"],
-    )
+    tokenizer = _tokenizer(architecture, [data.reports[row] for row in train], start.get("text"))
     model = StudyModel(architecture)
+    for name, encoder in (("image", model.image_encoder), ("text", model.text_encoder)):
+        if name in start:
+            encoder.backbone = load_backbone(getattr(architecture, name), start[name])
     if trunk:
-        load_trunk(model.image_encoder, trunk)
+        start_from(model, trunk)
     best: dict[str, float] = {}
     bank = None
     for number, recipe in enumerate(preset.stages):
@@ -133,7 +142,7 @@ def train_checkpoint(
         "preset": preset.name,
         "stages": [asdict(replace(recipe, seed=seed)) for recipe in preset.stages],
         "validation_auroc": best,
-        "started_from": trunk.name if trunk else None,
+        "started_from": {**start, **({"trunk": trunk.name} if trunk else {})},
         "split": {"name": split.name, "sha256": split.digest},
         "studies": {"train": len(train), "validation": len(validation)},
         "calibrated_on": "validation",
@@ -144,6 +153,18 @@ def train_checkpoint(
         Checkpoint(model, tokenizer, vocabulary, calibration, training).save(out)
     PartialState().wait_for_everyone()
     return load_checkpoint(out)
+
+
+def _tokenizer(architecture: Architecture, reports: Sequence[Report | None], source: str | None) -> ReportTokenizer:
+    """The tokenisation of the backbone to start from; without one, learnt from the training reports."""
+    if source:
+        return ReportTokenizer(load_tokenizer(source), architecture.sections, architecture.tokens)
+    return ReportTokenizer.train(
+        (report.text for report in reports if report),
+        sections=architecture.sections,
+        length=architecture.tokens,
+        vocabulary=architecture.text["vocab_size"],
+    )
 
 
 def calibrate(model: StudyModel, data: StudySet, rows: Any, tokenizer: ReportTokenizer) -> dict[Mode, Calibration]:
