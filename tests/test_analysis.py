@@ -18,6 +18,7 @@ from lingula.explain import METHODS
 from lingula.library import Library
 from lingula.models.checkpoint import MODES, Checkpoint
 from lingula.models.study_model import batch_studies
+from lingula.retrieval import Query
 from lingula.study import Mode, Prediction, Report, Study
 
 STUDIES = (*made_up.studies(10), Study("text", (), made_up.study(3).report), Study("image", (made_up.film(5),)))
@@ -66,7 +67,7 @@ def test_a_search_is_the_cosine_ranking(checkpoint: Checkpoint, library: Library
     vectors = {study.study_id: found for study, found in embed(checkpoint, STUDIES)}
     query = STUDIES[4]
     scores = {name: float(v[mode] @ vectors["S4"][mode]) for name, v in vectors.items() if mode in v and name != "S4"}
-    found = search(checkpoint, library, query, k=4, mode=mode)
+    found = search(Query(k=4, source=mode, fold=False), checkpoint, library, query).neighbours
     ranked = sorted(scores, key=lambda name: (-round(scores[name], 5), name))
     assert [n.rank for n in found] == [1, 2, 3, 4]
     assert [n.score for n in found] == pytest.approx([scores[name] for name in ranked[:4]], abs=1e-4)
@@ -77,9 +78,10 @@ def test_a_search_is_the_cosine_ranking(checkpoint: Checkpoint, library: Library
 
 
 def test_search_across_modes_and_with_exclusions(checkpoint: Checkpoint, library: Library) -> None:
-    everyone = search(checkpoint, library, STUDIES[4], mode="image", gallery="text", k=100)
+    query = Query(k=100, source="image", target="text", fold=False)
+    everyone = search(query, checkpoint, library, STUDIES[4]).neighbours
     assert {n.study_id for n in everyone} == {s.study_id for s in STUDIES if s.report} - {"S4"}
-    fewer = search(checkpoint, library, STUDIES[4], mode="image", gallery="text", k=100, exclude=["S1", "nobody"])
+    fewer = search(query, checkpoint, library, STUDIES[4], exclude=["S1", "nobody"]).neighbours
     assert [n.study_id for n in fewer] == [n.study_id for n in everyone if n.study_id != "S1"]
 
 
@@ -100,7 +102,7 @@ def test_analysis_is_its_parts(checkpoint: Checkpoint, library: Library) -> None
     answer = analyze(STUDIES[0], checkpoint, library, k=3)
     assert answer.mode == "joint"
     assert answer.predictions == predict(checkpoint, STUDIES[0])
-    assert answer.neighbours == search(checkpoint, library, STUDIES[0], k=3)
+    assert answer.neighbours == search(Query(k=3), checkpoint, library, STUDIES[0]).neighbours
     assert "S0" not in {n.study_id for n in analyze(STUDIES[0], checkpoint, library, k=100).neighbours}
     assert [e.method for e in answer.explanations] == list(METHODS)
     assert {e.label for e in answer.explanations} == {leading_label(answer.predictions, "normal")}
@@ -118,7 +120,7 @@ def test_an_unnamed_view_is_named_for_every_question(checkpoint: Checkpoint, lib
     study = Study("new", (film,))
     answer = analyze(study, checkpoint, library, methods=())
     assert answer.predictions == predict(checkpoint, study)
-    assert answer.neighbours == search(checkpoint, library, study)
+    assert answer.neighbours == search(Query(k=5), checkpoint, library, study).neighbours
     assert answer.explanations == ()
 
 
@@ -131,7 +133,7 @@ def test_half_a_study(checkpoint: Checkpoint, library: Library, study: Study) ->
     json.dumps(answer.to_json(), allow_nan=False)
     for mode in set(MODES) - {answer.mode}:
         for ask in (lambda m=mode: predict(checkpoint, study, m), lambda m=mode: analyze(study, checkpoint, mode=m),
-                    lambda m=mode: search(checkpoint, library, study, mode=m)):  # fmt: skip
+                    lambda m=mode: search(Query(source=m), checkpoint, library, study)):  # fmt: skip
             with pytest.raises(InputError) as refused:
                 ask()
             assert refused.value.code == "bad_request"
@@ -145,7 +147,10 @@ def test_nothing_to_analyse(checkpoint: Checkpoint) -> None:
 
 def test_another_model_s_library_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with _library(tmp_path / "other.sqlite", checkpoint, model="0" * 16) as other:
-        for ask in (lambda: search(checkpoint, other, STUDIES[0]), lambda: analyze(STUDIES[0], checkpoint, other)):
+        for ask in (
+            lambda: search(Query(), checkpoint, other, STUDIES[0]),
+            lambda: analyze(STUDIES[0], checkpoint, other),
+        ):
             with pytest.raises(ModelError) as refused:
                 ask()
             assert refused.value.code == "model_mismatch"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lingula.models.checkpoint import load_checkpoint
     from lingula.page import write_page
     from lingula.read import read_study
+    from lingula.retrieval import Answer, Query, ReadyGallery
     from lingula.study import Analysis, Explanation, Neighbour, Prediction, Radiograph, Report, Study
 
 __version__ = "0.1.0"
@@ -28,14 +29,15 @@ _HOME = {
     "analyze": "analysis", "predict": "analysis", "search": "analysis",
     "InputError": "errors", "LibraryError": "errors", "LingulaError": "errors", "ModelError": "errors",
     "explain": "explain", "Library": "library", "load_checkpoint": "models.checkpoint", "write_page": "page",
-    "read_study": "read", "Analysis": "study", "Explanation": "study", "Neighbour": "study", "Prediction": "study",
+    "read_study": "read", "Answer": "retrieval", "Query": "retrieval", "ReadyGallery": "retrieval",
+    "Analysis": "study", "Explanation": "study", "Neighbour": "study", "Prediction": "study",
     "Radiograph": "study", "Report": "study", "Study": "study",
 }  # fmt: skip
 
 __all__ = [
-    "Analysis", "Explanation", "InputError", "Library", "LibraryError", "LingulaError", "ModelError", "Neighbour",
-    "Prediction", "Radiograph", "Report", "Study", "analyze", "explain", "load_checkpoint", "predict", "read_study",
-    "search", "write_page",
+    "Analysis", "Answer", "Explanation", "InputError", "Library", "LibraryError", "LingulaError", "ModelError",
+    "Neighbour", "Prediction", "Query", "Radiograph", "ReadyGallery", "Report", "Study", "analyze", "explain",
+    "load_checkpoint", "predict", "read_study", "search", "write_page",
 ]  # fmt: skip
 
 

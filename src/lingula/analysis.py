@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from lingula.errors import ModelError, Notice
+from lingula.errors import InputError, ModelError, Notice
 from lingula.explain import METHODS, explain
 from lingula.library import Library
 from lingula.models.checkpoint import MODES, Checkpoint
 from lingula.models.study_model import batch_studies, study_mode
 from lingula.models.view import with_views
-from lingula.study import Analysis, Mode, Neighbour, Prediction, Study, unique_notices
+from lingula.retrieval import Answer, Asked, Judge, Query, Searched, ask, gallery
+from lingula.study import Analysis, Mode, Neighbour, Prediction, Report, Study, unique_notices
 
 Vector = npt.NDArray[np.float32]
+NORM_STUDIES = 200
+"""Studies from which the mean length of an image state is taken."""
 
 
 def embed(
@@ -63,29 +67,116 @@ def _ask(checkpoint: Checkpoint, study: Study, mode: Mode) -> tuple[tuple[Predic
 
 
 def search(
+    query: Query | str,
     checkpoint: Checkpoint,
-    library: Library,
-    study: Study,
+    library: Searched,
+    study: Study | None = None,
     *,
-    k: int = 5,
-    mode: Mode | None = None,
-    gallery: Mode | None = None,
     exclude: Collection[str] = (),
-) -> tuple[Neighbour, ...]:
-    """The nearest studies of a library.
+) -> Answer:
+    """Answer a question to a library.
 
     Args:
-        mode: what of the query is read; by default all it has.
-        gallery: which embeddings are searched; by default those of the query's own mode.
-        exclude: study ids that may not answer; the study itself never does.
+        query: words are read by ``Query.read``.
+        library: a ``Library``, or the ``ReadyGallery`` of the checkpoint.
+        study: a film, report or both to be like; it never answers itself.
+        exclude: study ids that may not answer.
+
+    Raises:
+        InputError: ``bad_request`` when nothing is asked. LibraryError: ``study_unknown``, ``library_empty``.
+        ModelError: ``model_mismatch`` when another model filled the library.
     """
-    mode = study_mode(study, mode)
+    started = time.perf_counter()
+    query = Query.read(query) if isinstance(query, str) else query
+    if study is None:
+        query.require_something()
     require_model(library, checkpoint)
-    embedding = _ask(checkpoint, with_views(study), mode)[1]
-    return library.search(embedding, mode=gallery or mode, k=k, exclude={study.study_id, *exclude})
+    asked: Asked | None = None
+    notices: tuple[Notice, ...] = ()
+    if study is not None:
+        study = with_views(study)
+        mode = study_mode(study, query.source)
+        asked, notices = Asked(_ask(checkpoint, study, mode)[1], mode), study.all_notices
+        exclude = {study.study_id, *exclude}
+    elif query.like:
+        asked = _stored(library, query)
+    elif sentence := query.sentence():
+        said = Study("question", report=Report.from_sections(findings=sentence))
+        asked = Asked(_ask(checkpoint, said, "text")[1], "text")
+    neighbours, matching, told = ask(library, query, asked, judge=judge(checkpoint), exclude=exclude)
+    return Answer(
+        query=query,
+        neighbours=neighbours,
+        matching=matching,
+        searched=len(library),
+        notices=unique_notices((*notices, *told)),
+        model=checkpoint.fingerprint,
+        library=library.fingerprint,
+        seconds=time.perf_counter() - started,
+    )
 
 
-def require_model(library: Library, checkpoint: Checkpoint) -> None:
+def _stored(library: Searched, query: Query) -> Asked:
+    """The stored embedding of the study that the query names, in the mode asked for or the one that has read most."""
+    modes: tuple[Mode, ...] = (query.source,) if query.source else ("joint", "image", "text")
+    for mode in modes:
+        for vector in library.vectors([query.like], mode).values():
+            return Asked(vector, mode)
+    library.get(query.like)  # an unknown study is refused by name
+    raise InputError("bad_request", f"study {query.like} has no {' or '.join(modes)} embedding.")
+
+
+def judge(checkpoint: Checkpoint) -> Judge | None:
+    """What judges studies that nobody reported or coded: the image head on their stored embeddings.
+
+    The embedding lacks the length of the state it was made from; the mean length over the checkpoint's gallery stands
+    for it. None for a checkpoint without one.
+    """
+    norm = gallery.typical_norm(checkpoint.fingerprint)
+    if norm is None:
+        return None
+    head, calibration = checkpoint.model.head, checkpoint.calibration["image"]
+    weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()  # (L, D), (L,)
+    return Judge(
+        checkpoint.vocabulary.codes,
+        calibration.threshold,
+        lambda vectors: calibration.probabilities(norm * vectors @ weight.T + bias),
+    )
+
+
+def export_gallery(
+    checkpoint: Checkpoint,
+    library: Library,
+    ids: Iterable[str],
+    folder: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Path:
+    """Write the gallery that ships with a checkpoint, ``<fingerprint>.safetensors``; others in the folder are removed.
+
+    Args:
+        library: filled by the checkpoint; of ``ids`` those it lacks, or that nobody coded, are left out.
+        folder: by default that of the package.
+        progress: called with (films read for the mean length of an image state, of how many).
+    """
+    require_model(library, checkpoint)
+    wanted = sorted(set(ids) & set(library.ids()))
+    some = wanted[:: max(1, len(wanted) // NORM_STUDIES)]
+    norms = []
+    for done, study_id in enumerate(some, 1):
+        if (study := library.study(study_id)).radiographs:
+            tensors = batch_studies([study], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
+            with torch.inference_mode():
+                norms.append(float(checkpoint.model(tensors, ("image",))["image"].state.norm()))
+        progress(done, len(some))
+    folder = folder or gallery.FOLDER
+    path = gallery.export(library, wanted, folder / f"{checkpoint.fingerprint}.safetensors", float(np.mean(norms)))
+    for other in folder.glob("*.safetensors"):
+        if other != path:
+            other.unlink()
+    return path
+
+
+def require_model(library: Searched, checkpoint: Checkpoint) -> None:
     """Raise ModelError ``model_mismatch`` unless this very checkpoint filled the library."""
     if library.about.model != checkpoint.fingerprint:
         raise ModelError(
@@ -111,7 +202,7 @@ def leading_label(predictions: Sequence[Prediction], normal: str | None) -> str:
 def analyze(
     study: Study,
     checkpoint: Checkpoint,
-    library: Library | None = None,
+    library: Searched | None = None,
     *,
     label: str | None = None,
     methods: Sequence[str] = METHODS,
@@ -132,7 +223,7 @@ def analyze(
     neighbours: tuple[Neighbour, ...] = ()
     if library is not None:
         require_model(library, checkpoint)
-        neighbours = library.search(embedding, mode=mode, k=k, exclude=(study.study_id,))
+        neighbours, _, _ = ask(library, Query(k=k), Asked(embedding, mode), exclude=(study.study_id,))
     label = label or leading_label(predictions, checkpoint.vocabulary.normal)
     explanations = explain(checkpoint, study, label, methods=methods, mode=mode)
     notices = list(study.all_notices)

@@ -69,6 +69,7 @@ WARNING_CODES = frozenset(
         "body_part_absent",
         "view_uncertain",
         "text_cut",
+        "judged_by_prediction",
     ]
 )
 

@@ -198,7 +198,7 @@ class Evidence:
     """Why a study meets what was asked of a finding.
 
     Attributes:
-        finding: its code; asked: "present", "absent" or "uncertain".
+        finding: its code; asked: "present", "either", "absent" or "uncertain".
         said: what the report says of it on the whole; None when it says nothing, or there is no report.
         basis: the report, the human coding, the model's prediction (a study nobody reported), or silence: nothing
             speaks of the finding.

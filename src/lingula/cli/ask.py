@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lingula.cli import output
+from lingula.errors import InputError
 from lingula.study import Analysis, Explanation, Study
 
 if TYPE_CHECKING:
     from lingula.models.checkpoint import Checkpoint
+    from lingula.retrieval import Searched
 
 Files = Annotated[
     list[Path] | None,
@@ -24,7 +28,14 @@ Model = Annotated[str, typer.Option("--model", help="Checkpoint folder, or a shi
 Fast = Annotated[
     bool, typer.Option("--fast", envvar="LINGULA_FAST", help="Compiled encoders (extra fast); a minute the first time.")
 ]
-LibraryAt = Annotated[str, typer.Option("--library", envvar="LINGULA_LIBRARY", help="The library to search.")]
+LibraryAt = Annotated[str, typer.Option("--library", envvar="LINGULA_LIBRARY", help="Path or URL of the library.")]
+SearchedAt = Annotated[
+    str | None,
+    typer.Option(
+        "--library", envvar="LINGULA_LIBRARY",
+        help="Path or URL of the library; by default library.sqlite, else what ships with the model.",
+    ),
+]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a self-contained page here.")]
 K = Annotated[int, typer.Option("--k", help="How many similar studies, 1 to 100.")]
@@ -51,7 +62,7 @@ def predict(
 
     Example: [bold]lingula predict chest.dcm[/]
     """
-    analysis, _ = _answer(_read(files, report, text), model, fast, library=None, methods=())
+    analysis, _ = _answer(_read(files, report, text), load_model(model, fast), None, methods=())
     if json:
         return output.write_json(_without(analysis, "neighbours", "explanations", "library"))
     output.banner()
@@ -60,25 +71,100 @@ def predict(
 
 
 def search(
-    files: Files = None,
+    question: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="QUESTION or FILE...",
+            help='What to find, in words ("effusion, no cardiomegaly"), or films and report of a study to be like.',
+        ),
+    ] = None,
+    like: Annotated[
+        list[str] | None, typer.Option("--like", help="A file to be like, several for one study; or a study's id.")
+    ] = None,
     report: ReportFile = None,
     text: Text = None,
-    library: LibraryAt = DEFAULT_LIBRARY,
+    also: Annotated[str, typer.Option("--with", help='What answers must show besides: "right base".')] = "",
+    without: Annotated[str, typer.Option("--without", help="What they must not show.")] = "",
+    more: Annotated[list[str] | None, typer.Option("--more", help="A study to move toward; repeatable.")] = None,
+    less: Annotated[list[str] | None, typer.Option("--less", help="A study to move away from; repeatable.")] = None,
+    view: Annotated[str | None, typer.Option("--view", help="Answers have such a film: frontal or lateral.")] = None,
+    age: Annotated[str | None, typer.Option("--age", help="Years, from-to: 40-60.")] = None,
+    labels: Annotated[str, typer.Option("--labels", help="Codes answers are coded with, comma-separated.")] = "",
+    source: Annotated[
+        str | None, typer.Option("--read", help="What is read of the study to be like: image, text or joint.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--among", help="What it is compared with: image, text or joint embeddings.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Do not fold duplicates.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show how the question is understood and scored.")] = False,
+    library: SearchedAt = None,
     model: Model = "compact",
     fast: Fast = False,
     k: K = 5,
     json: Json = False,
 ) -> None:
-    """The most similar studies of a library.
+    """Studies of a library, asked for in words, by a film or report to be like, or both.
 
-    Example: [bold]lingula search chest.dcm --library library.sqlite[/]
+    What is on the disk is a film or report; everything else is the question. Without a library, the gallery that ships
+    with the model answers.
+
+    Example: [bold]lingula search "effusion, no cardiomegaly"[/]
+    Example: [bold]lingula search chest.dcm --without effusion --with "right base" --explain[/]
     """
-    analysis, names = _answer(_read(files, report, text), model, fast, library=library, methods=(), k=k)
+    from lingula.analysis import search as find
+    from lingula.retrieval import Query
+
+    files, words = _sorted_out(question or [])
+    stored = [name for name in like or [] if not Path(name).is_file()]
+    files += [Path(name) for name in like or [] if name not in stored]
+    if len(stored) > 1 or (stored and (files or report or text)):
+        raise InputError("bad_request", f"{stored[0]} is no file.", "Name files, or one study of the library.")
+    query = Query.read(" ".join(words), also=also, without=without).with_options(
+        like=stored[0] if stored else "",
+        more=tuple(more or ()),
+        less=tuple(less or ()),
+        view=view,
+        age=_ages(age),
+        labels=tuple(filter(None, (label.strip() for label in labels.split(",")))),
+        source=source,
+        target=target,
+        k=k,
+        fold=not every,
+    )
+    study = _read(files, report, text) if files or report or text else None
+    if study is None:
+        query.require_something()  # before seconds are spent on loading the model
+    checkpoint = load_model(model, fast)
+    with opened(library, checkpoint) as known:
+        answer = find(query, checkpoint, known, study)
     if json:
-        return output.write_json(_without(analysis, "predictions", "explanations"))
+        return output.write_json(answer.to_json())
     output.banner()
-    output.show_notices(analysis)
-    output.show_neighbours(analysis.neighbours, names)
+    output.show_answer(answer, {label.code: label.name for label in checkpoint.vocabulary.labels}, explain=explain)
+
+
+def _sorted_out(arguments: list[str]) -> tuple[list[Path], list[str]]:
+    """Files that are there, and words; a word that looks like the name of a file that is not there is refused."""
+    files, words = [], []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_file():
+            files.append(path)
+        elif path.suffix.lower() in (".dcm", ".png", ".jpg", ".jpeg", ".xml", ".txt") or os.sep in argument:
+            raise InputError("bad_request", f"there is no file {argument}.", "Check its name.")
+        else:
+            words.append(argument)
+    return files, words
+
+
+def _ages(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    years = text.replace("\u2013", "-").split("-")
+    if not 1 <= len(years) <= 2 or not all(part.strip().isdecimal() for part in years):
+        raise InputError("bad_request", f"{text!r} is no range of ages.", "For example 40-60.")
+    return int(years[0]), int(years[-1])
 
 
 def explain(
@@ -96,7 +182,7 @@ def explain(
 
     Example: [bold]lingula explain chest.dcm --label pleural_effusion --html why.html[/]
     """
-    analysis, names = _answer(_read(files, report, text), model, fast, library=None, label=label)
+    analysis, names = _answer(_read(files, report, text), load_model(model, fast), None, label=label)
     if npz:
         _save_maps(npz, analysis.explanations)
     if html:
@@ -112,7 +198,7 @@ def analyze(
     files: Files = None,
     report: ReportFile = None,
     text: Text = None,
-    library: LibraryAt = DEFAULT_LIBRARY,
+    library: SearchedAt = None,
     label: Label = None,
     model: Model = "compact",
     fast: Fast = False,
@@ -124,9 +210,11 @@ def analyze(
 
     Example: [bold]lingula analyze chest.dcm --report chest.xml --html chest.html[/]
     """
-    analysis, names = _answer(_read(files, report, text), model, fast, library=library, label=label, k=k)
-    if html:
-        _write(html, analysis, names, library)
+    study, checkpoint = _read(files, report, text), load_model(model, fast)
+    with opened(library, checkpoint) as known:
+        analysis, names = _answer(study, checkpoint, known, label=label, k=k)
+        if html:
+            _write(html, analysis, names, known)
     if json:
         return output.write_json(analysis.to_json())
     output.banner()
@@ -154,27 +242,36 @@ def load_model(model: str, fast: bool) -> Checkpoint:
         return load_checkpoint(model, fast=fast)
 
 
-def _answer(study: Study, model: str, fast: bool, library: str | None, **options: Any) -> tuple[Analysis, Names]:
+@contextmanager
+def opened(library: str | None, checkpoint: Checkpoint) -> Iterator[Searched]:
+    """The library named, by default the one in this folder, else the gallery that ships with the model."""
+    from lingula.library import Library
+    from lingula.retrieval import ReadyGallery
+
+    if library is None and not Path(DEFAULT_LIBRARY).exists() and (gallery := ReadyGallery.of(checkpoint.fingerprint)):
+        output.err.print(
+            f"[dim]No library here: the {len(gallery)} training studies that ship with the model answer. "
+            "Pictures and reports appear once the collection is imported: lingula fetch openi.[/]"
+        )
+        yield gallery
+        return
+    with Library.open(library or DEFAULT_LIBRARY, model=checkpoint.fingerprint) as known:
+        yield known
+
+
+def _answer(study: Study, checkpoint: Checkpoint, library: Searched | None, **options: Any) -> tuple[Analysis, Names]:
     """The analysis, and the labels' names for a reader."""
     from lingula.analysis import analyze as ask
-    from lingula.library import Library
 
-    checkpoint = load_model(model, fast)
     names = {label.code: label.name for label in checkpoint.vocabulary.labels}
-    if library is None:
-        return ask(study, checkpoint, None, **options), names
-    with Library.open(library, model=checkpoint.fingerprint) as opened:
-        return ask(study, checkpoint, opened, **options), names
+    return ask(study, checkpoint, library, **options), names
 
 
-def _write(path: Path, analysis: Analysis, names: Names, library: str | None) -> None:
-    from lingula.library import Library
+def _write(path: Path, analysis: Analysis, names: Names, library: Searched | None) -> None:
     from lingula.page import write_page
 
-    shown = {}
-    if library is not None:
-        with Library.open(library) as opened:
-            shown = {neighbour.study_id: opened.study(neighbour.study_id) for neighbour in analysis.neighbours}
+    known = {n.study_id: library.get(n.study_id).study() for n in analysis.neighbours} if library else {}
+    shown = {study_id: study for study_id, study in known.items() if study.radiographs or study.report}
     write_page(path, analysis, neighbour_studies=shown, vocabulary_names=names)
 
 

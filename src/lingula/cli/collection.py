@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lingula.cli import output
 from lingula.cli.ask import DEFAULT_LIBRARY, Fast, Json, LibraryAt, Model, load_model
+from lingula.errors import InputError
 from lingula.openi.fetch import NLM_URL, What
 
 
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     library = typer.Typer(help="Look after a library.", no_args_is_help=True)
     library.command("status")(status)
     library.command("verify")(verify)
+    library.command("gallery")(gallery)
     app.add_typer(library, name="library")
 
 
@@ -73,7 +75,6 @@ def import_openi(
 
     Example: [bold]lingula import openi ~/openi --library library.sqlite --split openi-v1 --part train[/]
     """
-    from lingula.errors import InputError
     from lingula.ingest import create_library
     from lingula.ingest import import_openi as run
     from lingula.openi.splits import SPLITS, Split
@@ -164,6 +165,34 @@ def verify(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
         output.out.print("\n".join(problems) or "Sound.")
     if problems:
         raise typer.Exit(1)
+
+
+def gallery(
+    library: LibraryAt = DEFAULT_LIBRARY,
+    model: Model = "compact",
+    split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
+    part: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of the package.")] = None,
+    json: Json = False,
+) -> None:
+    """Make the gallery that ships with a model: embeddings and codes of training studies, no text and no image.
+
+    Example: [bold]lingula library gallery --library library.sqlite[/]
+    """
+    from lingula.analysis import export_gallery
+    from lingula.library import Library
+    from lingula.openi.splits import SPLITS, Split
+
+    if part not in SPLITS:
+        raise InputError("bad_request", f"No part {part!r} of a split.", f"Parts: {', '.join(SPLITS)}.")
+    checkpoint = load_model(model, fast=False)
+    with (
+        Library.open(library, model=checkpoint.fingerprint) as opened,
+        output.progress_bar("Reading films") as progress,
+    ):
+        path = export_gallery(checkpoint, opened, Split.load(split).ids(part), out, progress)
+    body = {"gallery": str(path), "bytes": path.stat().st_size}
+    output.write_json(body) if json else output.out.print(f"Gallery: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _report(result: object, json: bool) -> None:

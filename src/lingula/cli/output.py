@@ -6,14 +6,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lingula.study import DISCLAIMER, Analysis, Explanation, Neighbour, Prediction
+from lingula.study import DISCLAIMER, Analysis, Evidence, Explanation, Neighbour, Prediction
+
+if TYPE_CHECKING:
+    from lingula.retrieval import Answer
 
 out = Console()
 err = Console(stderr=True)
@@ -68,12 +71,61 @@ def show_predictions(predictions: tuple[Prediction, ...]) -> None:
 
 
 def show_neighbours(neighbours: tuple[Neighbour, ...], names: dict[str, str]) -> None:
-    table = Table("rank", "study", "score", "findings", "impression", box=None, header_style="dim")
+    table = Table("rank", "study", "score", "findings", "report", box=None, header_style="dim")
     for n in neighbours:
-        report = n.report.section("impression") or n.report.section("findings") if n.report else ""
         labels = ", ".join(names.get(code, code) for code in n.labels)
-        table.add_row(str(n.rank), escape(n.study_id), f"{n.score:.3f}", labels, escape(report[:70]))
+        table.add_row(str(n.rank), escape(n.study_id), f"{n.score:.3f}", labels, _telling(n))
     out.print(table)
+
+
+def show_answer(answer: Answer, names: dict[str, str], *, explain: bool) -> None:
+    """What was understood, then the answers; with ``explain`` also what each score is made of and why it answers."""
+    for sentence in answer.query.explain():
+        out.print(f"[dim]{escape(sentence)}[/]")
+    for notice in answer.notices:
+        out.print(f"[yellow]![/] {escape(notice.message)} [dim]\\[{notice.code}][/]")
+    out.print(f"[dim]{answer.matching} of {answer.searched} studies match.[/]")
+    if not answer.neighbours:
+        return out.print("No study answers. Ask for less, or look with --explain at what was understood.")
+    show_neighbours(answer.neighbours, names)
+    for n in answer.neighbours:
+        lines = [f"{why}: {escape(', '.join(ids))}" for why, ids in _folded(n)]
+        if n.same_patient:
+            lines.append(f"perhaps the same patient as {escape(', '.join(n.same_patient))} (equal birth date)")
+        if explain:
+            lines.append(" + ".join(f"{part.name} {part.score:.3f}" for part in n.parts) + f" = {n.score:.3f}")
+            lines += [_because(each) for each in n.evidence]
+            lines += [n.link] if n.link else []
+        if lines:
+            out.print(f"[bold]{n.rank}[/] {escape(n.study_id)}")
+            for line in lines:
+                out.print(f"  {line}", highlight=False)
+
+
+def _folded(n: Neighbour) -> list[tuple[str, list[str]]]:
+    reasons = dict.fromkeys(each.why for each in n.duplicates)
+    return [(why, [each.study_id for each in n.duplicates if each.why == why]) for why in reasons]
+
+
+def _because(each: Evidence) -> str:
+    asked = f"{each.finding or 'any finding'} {each.asked}"
+    if each.basis == "prediction":
+        return f"{asked}: predicted {each.probability:.2f}"
+    return f"{asked}: " + {"report": f"reported {each.said}", "coding": "coded", "silence": "not spoken of"}[each.basis]
+
+
+def _telling(n: Neighbour) -> str:
+    """The snippet, its asserted words bold; red where they are denied."""
+    if n.report is None or n.snippet is None:
+        return ""
+    shown, at = "", n.snippet.start
+    for mark in sorted(n.snippet.marks, key=lambda mark: mark.start):
+        if mark.start >= at:
+            style = "red" if mark.polarity == "absent" else "bold yellow"
+            shown += escape(n.report.text[at : mark.start])
+            shown += f"[{style}]{escape(n.report.text[mark.start : mark.end])}[/]"
+            at = mark.end
+    return (shown + escape(n.report.text[at : n.snippet.end])).replace("\n", " ")
 
 
 def show_explanations(explanations: tuple[Explanation, ...], text: str, name: str) -> None:

@@ -56,8 +56,8 @@ def read_assertions(report: Report) -> tuple[Assertion, ...]:
     found = [
         assertion
         for section in report.sections
-        for span in _sentences(report.text, section.start, section.end)
-        for assertion in _read_sentence(report.text, span, section.name)
+        for span in sentences(report.text, section.start, section.end)
+        for assertion in _read_sentence(report.text, _Span(*span), section.name)
     ]
     return tuple(sorted(found, key=lambda each: (each.start, each.end, each.finding)))
 
@@ -181,7 +181,7 @@ _COMMA = re.compile(",")
 _LONGEST = 1000
 
 
-def _sentences(text: str, start: int, end: int) -> Iterator[_Span]:
+def sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Sentences, a run of text without an end cut at ``_LONGEST`` so that no input takes quadratic time."""
     ends = [stop.end() for stop in _SENTENCE_END.finditer(text, start, end)]
     for stop in (*ends, end):

@@ -16,13 +16,15 @@ class Finding:
     Attributes:
         code: as in ``Assertion.finding`` ("effusion").
         name: for a reader.
-        label: the code of ``openi22`` it belongs to; equal to ``code`` where they mean the same.
+        label: the code of ``openi22`` it belongs to.
+        wider: whether the label covers more than this finding.
         headings: MeSH headings, in lower case, that name this very finding (a label may be wider).
     """
 
     code: str
     name: str
     label: str
+    wider: bool
     headings: frozenset[str]
 
 
@@ -31,7 +33,7 @@ def search_findings() -> dict[str, Finding]:
     """The twelve findings searched by word, by code, as ``assertions.json`` lists them."""
     data = json.loads(resources.files(__package__).joinpath("assertions.json").read_text("utf-8"))
     return {
-        code: Finding(code, row["name"], row["label"], frozenset(row["headings"]))
+        code: Finding(code, row["name"], row["label"], row.get("wider", False), frozenset(row["headings"]))
         for code, row in data["findings"].items()
     }
 
@@ -47,3 +49,9 @@ def narrowest(codes: Iterable[str]) -> tuple[str, ...]:
     codes = tuple(dict.fromkeys(codes))
     wider = {label_of(code) for code in codes if label_of(code) != code}
     return tuple(code for code in codes if code not in wider)
+
+
+def label_meaning(code: str) -> str | None:
+    """The label that means the same as a finding; None when its label covers more. A label's own code means itself."""
+    found = search_findings().get(code)
+    return code if found is None else None if found.wider else found.label

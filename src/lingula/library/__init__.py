@@ -3,7 +3,7 @@
 Needs no model and no torch: whoever encodes a study passes its embeddings in as arrays.
 """
 
-from lingula.library.conditions import Aged, AnyOf, Asserts, Coded, Condition, Labelled, Not, Says, Shows
+from lingula.library.conditions import Aged, AnyOf, Asserts, Coded, Condition, Labelled, Not, Reported, Says, Shows
 from lingula.library.index import FaissFlat, Index, NumpyExact
 from lingula.library.library import Library
 from lingula.library.record import (
@@ -20,6 +20,6 @@ from lingula.library.search import Gallery
 
 __all__ = [
     "Aged", "AnyOf", "Asserts", "Coded", "Condition", "Entry", "FaissFlat", "Gallery", "Index", "Labelled", "Library",
-    "LibraryStatus", "Not", "NumpyExact", "Outcome", "Refusal", "Says", "ShownImage", "Shows", "StoredRadiograph",
-    "StudyRecord", "Summary",
+    "LibraryStatus", "Not", "NumpyExact", "Outcome", "Refusal", "Reported", "Says", "ShownImage", "Shows",
+    "StoredRadiograph", "StudyRecord", "Summary",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from lingula.study import View
 class Asserts:
     """The report holds an assertion like this; an attribute that is None or empty may be anything."""
 
-    finding: str
+    finding: str = ""
     polarities: tuple[str, ...] = ()
     past: bool | None = None
     sides: tuple[str, ...] = ()
@@ -48,6 +48,11 @@ class Coded:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """The study has a report."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shows:
     """It has a radiograph of this view."""
 
@@ -72,7 +77,7 @@ class AnyOf:
     conditions: tuple[Condition, ...]
 
 
-Condition = Asserts | Says | Labelled | Coded | Shows | Aged | Not | AnyOf
+Condition = Asserts | Says | Labelled | Coded | Reported | Shows | Aged | Not | AnyOf
 
 
 def clause(condition: Condition, database: Database) -> sa.ColumnElement[bool]:
@@ -92,6 +97,8 @@ def clause(condition: Condition, database: Database) -> sa.ColumnElement[bool]:
             return StudyRow.study_id.in_(sa.select(LabelRow.study_id).where(LabelRow.label == label))
         case Coded():
             return StudyRow.labels.is_not(sa.null())
+        case Reported():
+            return StudyRow.text.is_not(sa.null())
         case Shows(view):
             return StudyRow.study_id.in_(sa.select(RadiographRow.study_id).where(RadiographRow.view == view))
         case Aged(youngest, oldest):
@@ -107,4 +114,6 @@ def _assertion(asked: Asserts) -> list[sa.ColumnElement[bool]]:
     wanted = [getattr(FindingRow, name).in_(values) for name, values in named.items() if values]
     if asked.past is not None:
         wanted.append(FindingRow.past.is_(asked.past))
-    return [FindingRow.finding == asked.finding, *wanted]
+    if asked.finding:
+        wanted.append(FindingRow.finding == asked.finding)
+    return wanted

@@ -31,6 +31,13 @@ _PREFERENCE = (".dcm", ".png", ".jpg", ".jpeg")
 """Of several files of one image the least processed is read."""
 
 
+def published(image_id: str) -> str:
+    """The page on which NLM shows an image of the collection; empty for an id of another form."""
+    if not re.fullmatch(r"CXR\d+(?:_1)?_IM-\d+-\d+(?:-\d+)*", image_id):
+        return ""
+    return f"https://openi.nlm.nih.gov/detailedresult?img={image_id}&req=4"
+
+
 @dataclass(frozen=True, slots=True)
 class ImageFile:
     """One image of a study on disk, not yet read.

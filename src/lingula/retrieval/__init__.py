@@ -4,6 +4,9 @@ Needs no model and no torch: whoever reads a question or study passes its embedd
 """
 
 from lingula.retrieval.answer import Answer
+from lingula.retrieval.ask import Asked, ask
+from lingula.retrieval.conditions import Judge, Searched
+from lingula.retrieval.gallery import ReadyGallery
 from lingula.retrieval.query import Query, Wanted
 
-__all__ = ["Answer", "Query", "Wanted"]
+__all__ = ["Answer", "Asked", "Judge", "Query", "ReadyGallery", "Searched", "Wanted", "ask"]

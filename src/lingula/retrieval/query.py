@@ -114,6 +114,11 @@ class Query:
         """Whether it names nothing to look for or to be like."""
         return not (self.wanted or self.words or self.like or self.more or self.labels)
 
+    def require_something(self) -> None:
+        """Refuse a query that asks nothing: InputError ``bad_request``."""
+        if self.is_empty:
+            raise InputError("bad_request", "nothing is asked.", 'Ask for example "effusion, no cardiomegaly".')
+
     @classmethod
     def read(cls, text: str, *, also: str = "", without: str = "") -> Self:
         """Understand a question in words.
@@ -159,6 +164,18 @@ class Query:
             said.append(f"age {self.age[0]} to {self.age[1]}")
         said += [f"coded with {_names()[label]}" for label in self.labels]
         return tuple(said)
+
+    def sentence(self) -> str:
+        """What is understood, as a report would put it: what a model reads in place of the question."""
+        said = [
+            *(str(wanted) for wanted in self.present),
+            *([" or ".join(map(str, self.either))] if self.either else []),
+            *(f"no {wanted}" for wanted in self.absent),
+            *(f"possible {wanted}" for wanted in self.uncertain),
+            *([" ".join(self.words)] if self.words else []),
+            *(_names()[label] for label in self.labels if not self.wanted),
+        ]
+        return " ".join(f"{part[0].upper()}{part[1:]}." for part in said)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; ``from_json`` reads it back."""

@@ -1,0 +1,307 @@
+"""Answering a query: conditions first, then the nearest by embedding, then what findings and words add."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from lingula.audit.films import CORRELATION, thumbnail
+from lingula.errors import LibraryError, Notice
+from lingula.labels import FOUND, Assertion
+from lingula.labels.assertions import STRENGTH, sentences
+from lingula.labels.findings import label_meaning, label_of
+from lingula.library.record import StudyRecord, Summary
+from lingula.openi.collection import published
+from lingula.retrieval.conditions import Judge, Searched, Standing, holds, standing
+from lingula.retrieval.query import Query, Wanted
+from lingula.retrieval.relevance import moved
+from lingula.study import Duplicate, Evidence, Mark, Mode, Neighbour, Part, Report, Snippet
+
+Vector = npt.NDArray[np.float32]
+
+WEIGHTS = {"embedding": 1.0, "labels": 1.0, "words": 0.5}
+"""What a cosine of 1, findings met with certainty, and all words found add to a score."""
+SPARE = 30
+"""Candidates beyond k, so that folded duplicates leave enough."""
+LONGEST = 240
+"""Characters of a snippet."""
+SAME_FILM = 0.995
+"""Cosine of image embeddings from which two studies may show the same film."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The question as embedding: (D,) unit norm, and the mode in which it was read."""
+
+    vector: Vector
+    source: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A study that may answer: its cosine with the question, and which of its embeddings was compared."""
+
+    study_id: str
+    score: float
+    parts: tuple[Part, ...]
+
+
+def ask(
+    library: Searched,
+    query: Query,
+    asked: Asked | None,
+    *,
+    judge: Judge | None = None,
+    exclude: Collection[str] = (),
+    birth_key: str = "",
+) -> tuple[tuple[Neighbour, ...], int, tuple[Notice, ...]]:
+    """Answer a query.
+
+    Of the studies that meet every condition, the best by score; a score is the sum of its parts, and studies of equal
+    score are in the order of their ids.
+
+    Args:
+        asked: the question, or the study to be like; None where the studies to be ``more`` like are all there is.
+        judge: judges the studies that nobody reported or coded; without one they meet no condition on findings.
+        exclude: studies that may not answer.
+        birth_key: of the asked study, to flag the same patient; empty when unknown.
+
+    Returns:
+        The neighbours, how many studies meet the conditions, and what the reader should know.
+
+    Raises:
+        LibraryError: ``study_unknown`` for a study named in the query that is not there; ``library_empty``.
+    """
+    target = query.target or (asked.source if asked else "joint")
+    named = {*query.more, *query.less, *([query.like] if query.like else [])}
+    if missing := sorted(named - library.summaries(named).keys()):
+        raise LibraryError("study_unknown", f"the library has no study {missing[0]!r}.")
+    if not len(library):
+        raise LibraryError("library_empty", "the library holds no study.", "Import studies first.")
+    start = asked.vector if asked else np.zeros(library.about.dimension, np.float32)
+    vector = moved(start, library.vectors(query.more, target), library.vectors(query.less, target))
+    stands = standing(library, query, judge)
+    asked = Asked(vector, asked.source if asked else target)
+    candidates = _candidates(library, query, asked, target, stands, {*exclude, *named})
+    kept = _folded(library, query, candidates, target) if query.fold else [(each, ()) for each in candidates[: query.k]]
+    notices = []
+    if stands.predicted:
+        message = f"{len(stands.predicted)} studies without report or coding are judged by prediction."
+        notices.append(Notice("judged_by_prediction", message))
+    matching = len(library) if stands.allowed is None else len(stands.allowed)
+    return _shown(library, query, kept, stands, birth_key), matching, tuple(notices)
+
+
+def _candidates(
+    library: Searched, query: Query, asked: Asked, target: Mode, stands: Standing, exclude: Collection[str]
+) -> list[Candidate]:
+    """The best ``k + SPARE``. Studies that meet findings and words equally form a group; its nearest are its best."""
+    wanted = query.k + SPARE
+    if stands.allowed is None and not stands.words:
+        groups: dict[tuple[float, float], list[str] | None] = {(0.0, 0.0): None}
+    else:
+        every = stands.allowed if stands.allowed is not None else library.matching()
+        equals: dict[tuple[float, float], list[str]] = defaultdict(list)
+        for study in every:
+            equals[stands.labels.get(study, 0.0), stands.words.get(study, 0.0)].append(study)
+        groups = dict(equals)
+    best: list[Candidate] = []
+    for (labels, words), members in sorted(groups.items(), key=lambda group: -_constant(*group[0])):
+        if len(best) >= wanted and _constant(labels, words) + WEIGHTS["embedding"] < best[wanted - 1].score:
+            break
+        extra = _parts(query, labels, words)
+        fall_back = query.target is None
+        found = _nearest(library, asked, target, wanted, members, exclude, fall_back=fall_back)
+        for mode, study, cosine in islice(found, wanted):
+            similar = Part(mode, cosine, WEIGHTS["embedding"], cosine, asked.source)
+            score = round(similar.score + sum(part.score for part in extra), 6)
+            best.append(Candidate(study, score, (similar, *extra)))
+        best = sorted(best, key=lambda each: (-each.score, each.study_id))[:wanted]
+    return best
+
+
+def _constant(labels: float, words: float) -> float:
+    return WEIGHTS["labels"] * labels + WEIGHTS["words"] * words
+
+
+def _parts(query: Query, labels: float, words: float) -> tuple[Part, ...]:
+    parts = [("words", words, query.words), ("labels", labels, query.wanted)]
+    return tuple(
+        Part(name, round(WEIGHTS[name] * value, 6), WEIGHTS[name], round(value, 6))  # type: ignore[arg-type]
+        for name, value, asked in parts
+        if asked
+    )
+
+
+def _nearest(
+    library: Searched,
+    asked: Asked,
+    target: Mode,
+    k: int,
+    members: list[str] | None,
+    exclude: Collection[str],
+    *,
+    fall_back: bool,
+) -> Iterator[tuple[Mode, str, float]]:
+    """The nearest in the target's mode; with ``fall_back``, where these are too few, studies without it, too."""
+    seen: set[str] = set()
+    enough = k if members is None else min(k, len(set(members).difference(exclude)))
+    others: tuple[Mode, ...] = ("joint", "text", "image") if fall_back else ()
+    for mode in dict.fromkeys((target, *others)):
+        if len(seen) >= enough:
+            return
+        try:
+            found = library.nearest(asked.vector, mode=mode, k=k, exclude={*exclude, *seen}, within=members)
+        except LibraryError as error:
+            if error.code != "library_empty" or not fall_back:
+                raise
+            found = ()
+        yield from ((mode, study, score) for study, score in found)
+        seen.update(study for study, _ in found)
+
+
+def _folded(
+    library: Searched, query: Query, candidates: Sequence[Candidate], target: Mode
+) -> list[tuple[Candidate, tuple[Duplicate, ...]]]:
+    """The best k, each with the candidates that are the same: studies with the same films or, unless films alone are
+    compared, the same text; and films that look the same."""
+    summaries = library.summaries([each.study_id for each in candidates])
+    images = library.vectors([each.study_id for each in candidates], "image")
+    kept: list[tuple[Candidate, list[Duplicate]]] = []
+    for candidate in candidates:
+        study = candidate.study_id
+        for first, duplicates in kept:
+            why = _same(summaries[first.study_id], summaries[study], text=target != "image")
+            if not why and _alike(images.get(first.study_id), images.get(study)):
+                why = "near-identical film" if same_film(library.get(first.study_id), library.get(study)) else ""
+            if why:
+                duplicates.append(Duplicate(study, why))
+                break
+        else:
+            if len(kept) == query.k:
+                break
+            kept.append((candidate, []))
+    return [(candidate, tuple(duplicates)) for candidate, duplicates in kept]
+
+
+def _same(one: Summary, other: Summary, *, text: bool) -> str:
+    files = [{image.digest for image in study.images if image.digest} for study in (one, other)]
+    if files[0] and files[0] == files[1]:
+        return "same study"
+    words = [_words(study.report) for study in (one, other)]
+    return "same text" if text and words[0] and words[0] == words[1] else ""
+
+
+def same_film(one: StudyRecord, other: StudyRecord) -> bool:
+    """Whether a film of one is the same picture as a film of the other, re-encoded or resized."""
+    films = [[thumbnail(stored.radiograph().pixels) for stored in study.radiographs] for study in (one, other)]
+    return any(float(a @ b) >= CORRELATION for a in films[0] for b in films[1])
+
+
+def _words(report: Report | None) -> str:
+    text = f"{report.section('findings')} {report.section('impression')}" if report else ""
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def _alike(one: Vector | None, other: Vector | None) -> bool:
+    return one is not None and other is not None and float(one @ other) >= SAME_FILM
+
+
+def _shown(
+    library: Searched,
+    query: Query,
+    kept: Sequence[tuple[Candidate, tuple[Duplicate, ...]]],
+    stands: Standing,
+    birth_key: str,
+) -> tuple[Neighbour, ...]:
+    ids = [candidate.study_id for candidate, _ in kept]
+    summaries, said = library.summaries(ids), library.assertions(ids)
+    born: dict[str, list[str]] = defaultdict(list)
+    for study in ids:
+        born[summaries[study].birth_key].append(study)
+    if birth_key:
+        born[birth_key].append("the asked study")
+    neighbours = []
+    for rank, (candidate, duplicates) in enumerate(kept, 1):
+        study = candidate.study_id
+        known = summaries[study]
+
+        neighbours.append(
+            Neighbour(
+                rank,
+                study,
+                candidate.score,
+                known.labels,
+                known.report,
+                tuple(image.image_id for image in known.images),
+                candidate.parts,
+                snippet(known.report, said[study], query) if known.report else None,
+                tuple(
+                    _evidence(wanted, asked, said[study], known.labels, stands.predicted.get(study, {}))
+                    for asked, group in (
+                        ("present", query.present),
+                        ("either", query.either),
+                        ("absent", query.absent),
+                        ("uncertain", query.uncertain),
+                    )
+                    for wanted in group
+                ),
+                duplicates,
+                tuple(other for other in born[known.birth_key] if other != study) if known.birth_key else (),
+                published(known.images[0].image_id) if known.images else "",
+            )
+        )
+    return tuple(neighbours)
+
+
+def _evidence(
+    wanted: Wanted,
+    asked: str,
+    said: Sequence[Assertion],
+    labels: Sequence[str],
+    predicted: Mapping[str, tuple[float, bool]],
+) -> Evidence:
+    if predicted:
+        return Evidence(wanted.finding, asked, None, "prediction", round(predicted[label_of(wanted.finding)][0], 4))
+    about = {each.polarity for each in said if holds(wanted, each)}
+    if about:
+        return Evidence(wanted.finding, asked, next((p for p in STRENGTH if p in about), "absent"), "report")
+    coded = wanted.finding and label_meaning(wanted.finding) in labels
+    return Evidence(wanted.finding, asked, None, "coding" if coded else "silence")
+
+
+def snippet(report: Report, said: Sequence[Assertion], query: Query) -> Snippet | None:
+    """The sentence that tells most of what was asked, by default of what is found, with the telling words marked."""
+    asked = [each for each in said if any(holds(wanted, each) for wanted in query.wanted)]
+    telling = asked or [each for each in said if each.polarity in FOUND and each.finding != "normal"]
+    impression_last = sorted(report.sections, key=lambda part: part.name != "impression")
+    spans = [
+        span
+        for part in impression_last
+        if part.name in ("findings", "impression")
+        for span in sentences(report.text, part.start, part.end)
+    ]
+    if not spans:
+        return None
+
+    def tells(span: tuple[int, int]) -> tuple[int, int, int]:
+        """What is found counts before what is denied; of sentences without either the first of some length is taken."""
+        inside = [each for each in telling if span[0] <= each.start and each.end <= span[1]]
+        found = len({each.start for each in inside if each.polarity != "absent"})
+        return found, len({each.start for each in inside}), min(span[1] - span[0], 12)
+
+    start, end = max(spans, key=tells)
+    start += len(report.text[start:end]) - len(report.text[start:end].lstrip())
+    end = min(end, start + LONGEST)
+    marks = {
+        (each.start, each.end): Mark(each.start, each.end, each.finding, each.polarity)
+        for each in telling
+        if start <= each.start and each.end <= end
+    }
+    return Snippet(start, end, tuple(marks.values()))

@@ -1,0 +1,201 @@
+"""A query's findings as conditions on records, and how well each study meets them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lingula.labels import FOUND, Assertion
+from lingula.labels.assertion_rules import Polarity, load_rules
+from lingula.labels.assertions import STRENGTH
+from lingula.labels.findings import label_meaning, label_of
+from lingula.library.conditions import Aged, AnyOf, Asserts, Coded, Condition, Labelled, Not, Reported, Says, Shows
+from lingula.library.record import About, StudyRecord, Summary
+from lingula.retrieval.query import Query, Wanted
+from lingula.study import Mode
+
+CERTAIN, LIKELY, CODED, DENIED, SILENT = 1.0, 0.75, 0.5, 1.0, 0.5
+"""How far a study meets what is asked of a finding: reported as present or likely, or coded only; reported as absent,
+or not spoken of."""
+
+
+TOLD = ("findings", "impression")
+"""Sections that assert; the others say why a film was taken."""
+
+
+class Searched(Protocol):
+    """What can be asked: a ``Library``, or the gallery that ships with a checkpoint."""
+
+    @property
+    def about(self) -> About: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def __len__(self) -> int: ...
+    def matching(self, *conditions: Condition) -> frozenset[str]: ...
+    def summaries(self, study_ids: Collection[str], /) -> dict[str, Summary]: ...
+    def assertions(self, study_ids: Collection[str], /) -> dict[str, tuple[Assertion, ...]]: ...
+    def vectors(self, study_ids: Collection[str], /, mode: Mode = ...) -> dict[str, npt.NDArray[np.float32]]: ...
+    def nearest(
+        self, vector: npt.NDArray[np.float32], /, *, mode: Mode, k: int, exclude: Collection[str],
+        within: Collection[str] | None,
+    ) -> tuple[tuple[str, float], ...]: ...  # fmt: skip
+    def get(self, study_id: str, /) -> StudyRecord: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judge:
+    """What the model makes of a study that nobody reported or coded.
+
+    Attributes:
+        probabilities: image embeddings (N, D) to calibrated probabilities (N, L), in the order of ``labels``.
+        thresholds: (L,), from which a probability counts as present.
+    """
+
+    labels: tuple[str, ...]
+    thresholds: npt.NDArray[np.floating]
+    probabilities: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.floating]]
+
+    def of(self, library: Searched, study_ids: Collection[str]) -> dict[str, dict[str, tuple[float, bool]]]:
+        """By study and label, the probability and whether it counts as present."""
+        vectors = library.vectors(study_ids, "image")
+        if not vectors:
+            return {}
+        rows = self.probabilities(np.stack(list(vectors.values())))
+        return {
+            study: {
+                label: (float(p), bool(p >= cut))
+                for label, p, cut in zip(self.labels, row, self.thresholds, strict=True)
+            }
+            for study, row in zip(vectors, rows, strict=True)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which studies may answer, and what their findings and words are worth.
+
+    Attributes:
+        allowed: ids of the studies that meet every condition; None when there is none, so that all may answer.
+        labels: how far a study meets what is asked of findings, (0, 1], the mean over them; empty when none is asked.
+        words: the share of the query's words its report holds; 0 where left out.
+        predicted: by study that nobody reported or coded, what the model makes of it (see ``Judge.of``).
+    """
+
+    allowed: frozenset[str] | None
+    labels: Mapping[str, float]
+    words: Mapping[str, float]
+    predicted: Mapping[str, Mapping[str, tuple[float, bool]]]
+
+
+def standing(library: Searched, query: Query, judge: Judge | None) -> Standing:
+    """Hold a library's studies against a query; those that nobody reported or coded by ``judge``, if there is one."""
+    filters: list[Condition] = [Labelled(label) for label in query.labels]
+    if query.view:
+        filters.append(Shows(query.view))
+    if query.age:
+        filters.append(Aged(*query.age))
+    words = _words(library, query.words)
+    if not query.wanted:
+        return Standing(library.matching(*filters) if filters else None, {}, words, {})
+    reported = library.matching(*filters, *_findings(query))
+    nobody = library.matching(*filters, Not(Reported()), Not(Coded()))
+    predicted = judge.of(library, nobody) if judge and _can_be_predicted(query) else {}
+    judged = {study: mark for study, said in predicted.items() if (mark := _foreseen(query, said)) is not None}
+    allowed = (reported - nobody) | judged.keys()
+    marks: list[Mapping[str, float]] = []
+    for wanted in query.present:
+        marks.append(_present(library, wanted))
+    if query.either:
+        each = [_present(library, wanted) for wanted in query.either]
+        marks.append({study: max(one.get(study, 0) for one in each) for one in each for study in one})
+    for wanted in query.absent:
+        marks.append(dict.fromkeys(library.matching(asserting(Wanted(wanted.finding), ("absent",))), DENIED))
+    least = [CODED] * (len(query.present) + bool(query.either)) + [SILENT] * len(query.absent)
+    count = len(least) + len(query.uncertain)
+    labels = {
+        study: (sum(mark.get(study, low) for mark, low in zip(marks, least, strict=True)) + len(query.uncertain))
+        / count
+        for study in allowed
+    }
+    return Standing(frozenset(allowed), labels | judged, words, {study: predicted[study] for study in judged})
+
+
+def asserting(wanted: Wanted, polarities: tuple[Polarity, ...]) -> Asserts:
+    """Reports that say this of the finding now, at its side and place.
+
+    A mention of both sides answers for either, one of a place for the place it lies in (see ``assertions.json``); a
+    mention that names no side or place answers for none.
+    """
+    sides = {None: (), "left": ("left", "bilateral"), "right": ("right", "bilateral"), "bilateral": ("bilateral",)}
+    places = tuple(sorted(load_rules().within[wanted.place])) if wanted.place else ()
+    return Asserts(wanted.finding, polarities, past=False, sides=sides[wanted.side], places=places, sections=TOLD)
+
+
+def holds(wanted: Wanted, assertion: Assertion) -> bool:
+    """Whether an assertion speaks of a wanted finding, at its side and place."""
+    asked = asserting(wanted, ())
+    return (
+        wanted.finding in ("", assertion.finding)
+        and (not asked.sides or assertion.side in asked.sides)
+        and (not asked.places or assertion.place in asked.places)
+        and assertion.section in TOLD
+        and not assertion.past
+    )
+
+
+def _findings(query: Query) -> list[Condition]:
+    """What reports and coding must say. What must be absent may not even be possible. A label, which names no side or
+    place, answers only where none is asked for.
+    """
+    conditions: list[Condition] = [AnyOf(_shown(wanted)) for wanted in query.present]
+    if query.either:
+        conditions.append(AnyOf(tuple(each for wanted in query.either for each in _shown(wanted))))
+    for wanted in query.absent:
+        conditions.append(Not(AnyOf((asserting(wanted, STRENGTH), *_coded(wanted)))))
+    for wanted in query.uncertain:
+        conditions.append(asserting(wanted, ("likely", "uncertain")))
+        conditions.append(Not(asserting(wanted, ("present",))))
+    return conditions
+
+
+def _shown(wanted: Wanted) -> tuple[Condition, ...]:
+    return (asserting(wanted, FOUND), *_coded(wanted))
+
+
+def _coded(wanted: Wanted) -> tuple[Condition, ...]:
+    label = label_meaning(wanted.finding) if wanted.finding and not (wanted.side or wanted.place) else None
+    return () if label is None else (Labelled(label),)
+
+
+def _present(library: Searched, wanted: Wanted) -> dict[str, float]:
+    marks = dict.fromkeys(library.matching(asserting(wanted, ("likely",))), LIKELY)
+    return marks | dict.fromkeys(library.matching(asserting(wanted, ("present",))), CERTAIN)
+
+
+def _words(library: Searched, words: tuple[str, ...]) -> dict[str, float]:
+    counts: dict[str, float] = {}
+    for word in words:
+        for study in library.matching(Says(word)):
+            counts[study] = counts.get(study, 0) + 1 / len(words)
+    return counts
+
+
+def _can_be_predicted(query: Query) -> bool:
+    """A prediction knows neither side nor place and leaves nothing open."""
+    return not query.uncertain and not any(w.side or w.place or not w.finding for w in query.wanted)
+
+
+def _foreseen(query: Query, said: Mapping[str, tuple[float, bool]]) -> float | None:
+    """How far predictions meet a query; None when they do not."""
+    present, either, absent = (
+        [said[label_of(wanted.finding)] for wanted in group] for group in (query.present, query.either, query.absent)
+    )
+    meets = all(shown for _, shown in present) and not any(shown for _, shown in absent)
+    if not meets or (either and not any(shown for _, shown in either)):
+        return None
+    marks = [p for p, _ in present] + [1 - p for p, _ in absent] + ([max(p for p, _ in either)] if either else [])
+    return sum(marks) / len(marks)
