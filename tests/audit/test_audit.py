@@ -24,6 +24,7 @@ from lingula.errors import InputError
 from lingula.images import read_image
 from lingula.labels import Vocabulary
 from lingula.openi import scan
+from lingula.openi.label_file import LabelFile
 from lingula.openi.splits import Split, split_studies
 from lingula.study import Radiograph
 
@@ -65,6 +66,7 @@ class Made:
 
     root: Path
     split: Split
+    labels: LabelFile | None = None
 
     def film(self, number: int) -> Path:
         return self.root / f"{number}_IM-0001-1001.png"
@@ -78,7 +80,7 @@ class Made:
             table.write("\n".join(["imageid,Patient's Birth Date,Study Date", *rows]))
 
     def audited(self, split: Split | None = None) -> Audit:
-        return audit(split or self.split, scan(self.root), Reading())
+        return audit(split or self.split, scan(self.root), Reading(), labels=self.labels)
 
 
 @pytest.fixture
@@ -94,7 +96,9 @@ def made(tmp_path: Path) -> Made:
     table = "".join(f"{n},{n}_IM-0001-1001.dcm.png,Frontal\n" for n in range(1, STUDIES + 1))
     (root / "indiana_projections.csv").write_text("uid,filename,projection\n" + table)
     vocabulary = Vocabulary.load("openi22")
-    return Made(root, made.split.sealed(split_studies(scan(root), vocabulary), vocabulary))
+    studies = split_studies(scan(root), vocabulary)
+    split = made.split.sealed(studies, vocabulary)
+    return Made(root, split, LabelFile.of(split, studies, vocabulary))
 
 
 def grey(image: Image.Image) -> np.ndarray:
@@ -183,12 +187,21 @@ def test_labels_edited_after_the_seal(made: Made) -> None:
     assert "coding" in outcome.collisions[0].detail
 
 
+def test_an_edited_label_file(made: Made) -> None:
+    assert made.labels is not None
+    edited = LabelFile.over({**made.labels.codes, "CXR10": ("hernia",)}, Vocabulary.load("openi22"))
+    (collision,) = replace(made, labels=edited).audited().collisions
+    assert (collision.kind, collision.study_ids) == ("labels_edited", ())
+    assert "label file" in collision.detail
+
+
 def test_what_cannot_be_looked_at_is_said(made: Made) -> None:
     (made.root / "11.xml").unlink()
     Image.new("L", (120, 160), 90).save(made.film(2))
-    outcome = made.audited(replace(made.split, labels=None))
+    outcome = replace(made, labels=None).audited(replace(made.split, labels=None))
     assert outcome.collisions == ()
-    assert [any(word in said for said in outcome.unchecked) for word in ("CXR11", "blank", "seal")] == [True] * 3
+    words = ("CXR11", "blank", "seal", "label file")
+    assert [any(word in said for said in outcome.unchecked) for word in words] == [True] * 4
 
 
 def test_the_command_shows_what_it_found_and_exits_with_1(made: Made, tmp_path: Path) -> None:

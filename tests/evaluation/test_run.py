@@ -17,7 +17,7 @@ from lingula.errors import InputError
 from lingula.evaluation import report
 from lingula.evaluation.bootstrap import Resamples
 from lingula.evaluation.compare import compare
-from lingula.evaluation.inputs import coded_parts
+from lingula.evaluation.inputs import Inputs, coded_parts
 from lingula.evaluation.run import Evaluation, Request, evaluate
 from lingula.evaluation.table import Figure, Table
 from lingula.evaluation.tables_classification import System, judge
@@ -87,6 +87,45 @@ def test_the_random_ranking_scores_chance(found: Evaluation) -> None:
             assert random.low - 0.02 <= chance.value <= random.high + 0.02
 
 
+def test_chance_is_named_under_every_rule(found: Evaluation) -> None:
+    made = table(found, "chance")
+    names = [row.name for row in made.rows]
+    assert names[:4] == [
+        "shared findings",
+        "shared findings, rare ones first",
+        "related findings",
+        "normal asks for normal",
+    ]
+    assert names[4] == "any shared label of openi22"
+    for name in names:
+        for protocol in ("generalization", "historical"):
+            expected, drawn = (made.figure(name, f"{protocol}: {what} P@5") for what in ("chance", "random ranking"))
+            assert drawn.low - 0.05 <= expected.value <= drawn.high + 0.05
+
+
+def test_ways_to_calibrate_are_compared_on_held_out_validation(found: Evaluation) -> None:
+    made = table(found, "calibration")
+    assert len(made.rows) == 3 * 4
+    labels = len(found.about["headline_labels"])
+    for mode in ("image, frontal + lateral", "report", "image + report"):
+        rows = [row.name for row in made.rows if row.name.startswith(f"{mode}: ")]
+        assert sum(int(str(made.cell(name, "labels it is best for"))) for name in rows) == labels
+
+
+def test_a_checkpoint_of_this_split_is_judged_as_it_ships(request_: Request, found: Evaluation, folder: Path) -> None:
+    def calibrations(checkpoint: Checkpoint) -> dict[str, object]:
+        inputs = Inputs(replace(request_, checkpoint=checkpoint), folder / "encoded", lambda *told: None)
+        return {system.name: system.calibration for system in inputs.systems()}
+
+    shipped = replace(request_.checkpoint, training={"split": {"sha256": request_.split.digest}})
+    own = calibrations(shipped)
+    assert own["image, frontal"] is own["image, frontal + lateral"] is shipped.calibration["image"]
+    assert own["report"] is shipped.calibration["text"]
+    assert own["image + report"] is shipped.calibration["joint"]
+    assert own["image + indication"] is own["TF-IDF of the report"] is None
+    assert set(calibrations(request_.checkpoint).values()) == {None}  # made on another split: calibrated afresh
+
+
 def test_labels_of_test_never_reach_a_threshold(data: StudySet, split: Split, found: Evaluation) -> None:
     """Every test label turned round: thresholds, calibration and conformal bounds stay as they were."""
     turned = data.labels.copy()
@@ -148,6 +187,7 @@ def test_markdown_shows_each_table_and_no_nan(found: Evaluation, folder: Path) -
 def test_the_page_loads_nothing_and_shows_each_table(found: Evaluation, folder: Path) -> None:
     page = (folder / "report.html").read_text()
     assert not re.search(r"<script|https?://|url\(|<img|@import", page)
+    assert "data:image" in (folder / "retrievals.html").read_text()
     assert page.count("<table") == len(report.shown(found.tables))
     assert page.count("<svg class=") == len(found.plots) + 2
 

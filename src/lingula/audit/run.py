@@ -12,6 +12,7 @@ from lingula.audit.films import Film, film_collisions, read_films
 from lingula.audit.texts import text_collisions
 from lingula.labels.vocabulary import Vocabulary
 from lingula.openi.collection import Collection
+from lingula.openi.label_file import LabelFile
 from lingula.openi.loading import Reader
 from lingula.openi.splits import SPLITS, Split, SplitName, SplitStudy, split_study
 
@@ -30,6 +31,7 @@ def audit(
     library: Library | None = None,
     claimed: SplitName = "train",
     checkpoint: Checkpoint | None = None,
+    labels: LabelFile | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Audit:
     """Look for every collision between the parts of a split.
@@ -37,6 +39,7 @@ def audit(
     Args:
         library: a gallery to look through, which claims to hold the part ``claimed``.
         checkpoint: a model to look into, and to compare with what filled the library.
+        labels: the published labels that lie beside the split.
         progress: called with (films read, of how many).
     """
     parts = parts_of(split)
@@ -53,6 +56,8 @@ def audit(
     ]
     if not absent:
         found += edited_labels(split, studies, vocabulary)
+    if labels is not None:
+        found += edited_label_file(split, labels)
     if library is not None:
         from lingula.audit.library import library_collisions, model_collisions
 
@@ -63,7 +68,7 @@ def audit(
         from lingula.audit.checkpoint import checkpoint_collisions
 
         found += checkpoint_collisions(checkpoint, split, {each.study_id: each for each in files})
-    unchecked = _unchecked(split, absent, unread, films)
+    unchecked = _unchecked(split, absent, unread, films, labels)
     return Audit(split.name, split.digest, len(studies), len(films), tuple(found), tuple(unchecked))
 
 
@@ -92,7 +97,16 @@ def edited_labels(split: Split, studies: Sequence[SplitStudy], vocabulary: Vocab
         yield Collision("labels_edited", (), f"The labels are not those of the sealed split: {what} was edited since.")
 
 
-def _unchecked(split: Split, absent: Sequence[str], unread: Sequence[str], films: Sequence[Film]) -> Iterator[str]:
+def edited_label_file(split: Split, labels: LabelFile) -> Iterator[Collision]:
+    """The published labels are not those the split was sealed with."""
+    if split.labels and labels.seal != split.labels:
+        detail = "The label file beside the split is not the one it was sealed with: it was edited since."
+        yield Collision("labels_edited", (), detail)
+
+
+def _unchecked(
+    split: Split, absent: Sequence[str], unread: Sequence[str], films: Sequence[Film], labels: LabelFile | None
+) -> Iterator[str]:
     if absent:
         some = ", ".join(absent[:3])
         yield f"{len(absent)} studies of the split are not in the collection ({some}): labels and thresholds neither."
@@ -102,3 +116,5 @@ def _unchecked(split: Split, absent: Sequence[str], unread: Sequence[str], films
         yield f"{len(flat)} films are blank ({', '.join(flat[:3])})."
     if not split.labels:
         yield "The split file carries no seal of its labels."
+    if labels is None:
+        yield "No label file was looked at."

@@ -40,10 +40,12 @@ def audit(
     from lingula.audit import audit as look
     from lingula.library import Library
     from lingula.openi import scan
+    from lingula.openi.label_file import LabelFile, path_beside
     from lingula.openi.splits import Split
     from lingula.sandbox import Sandbox
 
     known = Split.load(split)
+    labels = LabelFile.load(split) if path_beside(split).is_file() else None
     with ExitStack() as opened:
         model = None
         if checkpoint is not None:
@@ -55,8 +57,9 @@ def audit(
         collection = scan(data)
         with output.progress_bar("Reading films") as progress:
             found = look(
-                known, collection, sandbox, library=shelf, claimed=gallery, checkpoint=model, progress=progress
-            )
+                known, collection, sandbox, library=shelf, claimed=gallery, checkpoint=model, labels=labels,
+                progress=progress,
+            )  # fmt: skip
     output.write_json(found.to_json()) if json else _show(found)
     if found.collisions:
         raise typer.Exit(1)

@@ -52,26 +52,37 @@ def macro_auroc(scores: Array, targets: Array, least: int = LEAST) -> float:
 
 
 def weighted_auroc(scores: Array, goal: Array, weights: Doubles) -> Doubles:
-    """AUROC of one label in each resample: P(positive scores higher) + P(tie) / 2 (Mann and Whitney 1947).
+    """AUROC of one label in each resample; see ``weighted_areas``."""
+    return weighted_areas(scores, goal, weights)[0]
+
+
+def weighted_ap(scores: Array, goal: Array, weights: Doubles) -> Doubles:
+    """Average precision of one label in each resample; see ``weighted_areas``."""
+    return weighted_areas(scores, goal, weights)[1]
+
+
+def weighted_areas(scores: Array, goal: Array, weights: Doubles) -> tuple[Doubles, Doubles]:
+    """AUROC and average precision of one label in each resample, sorted once for both.
+
+    AUROC: P(positive scores higher) + P(tie) / 2 (Mann and Whitney 1947). Average precision: sum over thresholds of
+    (R_n - R_{n-1}) P_n.
 
     Args:
         scores, goal: (N,), goal in {0, 1}.
         weights: (R, N), how often each study counts.
 
     Returns:
-        (R,); NaN where no positive or no negative was drawn.
+        (R,) each; NaN where no positive or, for AUROC, no negative was drawn.
     """
     positive, negative = _by_score(scores, goal, weights)
-    below = negative.cumsum(1) - negative
-    return ratio((positive * (below + negative / 2)).sum(1), positive.sum(1) * negative.sum(1))
-
-
-def weighted_ap(scores: Array, goal: Array, weights: Doubles) -> Doubles:
-    """Average precision of one label in each resample: sum over thresholds of (R_n - R_{n-1}) P_n; shapes as above."""
-    positive, negative = (part[:, ::-1] for part in _by_score(scores, goal, weights))
-    found = positive.cumsum(1)
-    precision = np.nan_to_num(ratio(found, found + negative.cumsum(1)))  # 0 / 0 only where nothing is gained
-    return ratio((positive * precision).sum(1), positive.sum(1))
+    positives, negatives = positive.sum(1), negative.sum(1)
+    below = negative.cumsum(1)
+    area = ratio((positive * (below - negative / 2)).sum(1), positives * negatives)
+    # From the top: positives and negatives at this score or above it.
+    found = positives[:, None] - positive.cumsum(1) + positive
+    wrong = negatives[:, None] - below + negative
+    precision = np.nan_to_num(ratio(found, found + wrong))  # 0 / 0 only where nothing is gained
+    return area, ratio((positive * precision).sum(1), positives)
 
 
 def _by_score(scores: Array, goal: Array, weights: Doubles) -> tuple[Doubles, Doubles]:

@@ -43,7 +43,9 @@ def classification_plots(
         plots += [
             Plot(f"roc_{label.code}", name, "false positive rate", "sensitivity", tuple(roc), True, share),
             Plot(f"pr_{label.code}", name, "recall", "precision", tuple(pr), False, share),
-            Plot(f"reliability_{label.code}", name, "probability", "share present", tuple(reliability), True, share),
+            Plot(
+                f"reliability_{label.code}", name, "probability", "share present", tuple(reliability), True, share, True
+            ),
         ]
     sample = draws.counts[:1]
     risks = [

@@ -19,24 +19,27 @@ def draw(plot: Plot | Bars) -> str:
 
 
 def _curves(plot: Plot) -> str:
-    highest = max((y for line in plot.lines for _, y in line.points), default=1.0)
-    top = 1.0 if plot.diagonal else _round_up(highest)
+    ends = [max((point[axis] for line in plot.lines for point in line.points), default=1.0) for axis in (0, 1)]
+    right = _round_up(max(ends)) if plot.zoom else 1.0
+    top = right if plot.diagonal else _round_up(ends[1])
     width, height = SIDE - LEFT - PAD, SIDE - BOTTOM - PAD
 
     def at(x: float, y: float) -> str:
-        return f"{LEFT + x * width:.1f},{PAD + (1 - y / top) * height:.1f}"
+        return f"{LEFT + x / right * width:.1f},{PAD + (1 - y / top) * height:.1f}"
 
     parts = [f'<rect class="frame" x="{LEFT}" y="{PAD}" width="{width}" height="{height}"/>']
     if plot.diagonal:
-        parts.append(f'<polyline class="chance" points="{at(0, 0)} {at(1, top)}"/>')
+        parts.append(f'<polyline class="chance" points="{at(0, 0)} {at(right, top)}"/>')
     for number, line in enumerate(plot.lines):
         points = " ".join(at(x, min(y, top)) for x, y in line.points)
         parts.append(
             f'<polyline class="curve c{number}" points="{points}"><title>{escape(line.name)}</title></polyline>'
         )
     for value in (0, 0.5, 1):
-        x, y = at(value, 0).split(",")[0], at(0, value * top).split(",")[1]
-        parts.append(f'<text class="number" x="{x}" y="{SIDE - BOTTOM + 12}" text-anchor="middle">{value:g}</text>')
+        x, y = at(value * right, 0).split(",")[0], at(0, value * top).split(",")[1]
+        parts.append(
+            f'<text class="number" x="{x}" y="{SIDE - BOTTOM + 12}" text-anchor="middle">{value * right:g}</text>'
+        )
         parts.append(f'<text class="number" x="{LEFT - 4}" y="{y}" dy="3" text-anchor="end">{value * top:g}</text>')
     middle = f"{PAD + height / 2:.1f}"
     parts.append(f'<text class="axis" x="{LEFT + width / 2:.1f}" y="{SIDE - 4}" text-anchor="middle">{plot.x}</text>')

@@ -115,7 +115,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Curves over common axes. ``diagonal`` draws y = x, where chance or perfect agreement lies."""
+    """Curves over common axes.
+
+    Attributes:
+        diagonal: draw y = x, where chance or perfect agreement lies.
+        zoom: end both axes where the curves do.
+    """
 
     key: str
     title: str
@@ -124,6 +129,7 @@ class Plot:
     lines: tuple[Line, ...]
     diagonal: bool = False
     note: str = ""
+    zoom: bool = False
 
 
 @dataclass(frozen=True, slots=True)

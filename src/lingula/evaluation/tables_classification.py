@@ -16,7 +16,7 @@ from lingula.evaluation.classification import (
     f1,
     micro_f1,
     supported,
-    weighted_ap,
+    weighted_areas,
     weighted_auroc,
 )
 from lingula.evaluation.reliability import BINS, MISS, Conformal, calibration_error, false_alarms, log_odds, risk_at
@@ -83,14 +83,15 @@ def judge(system: System, parts: Parts, draws: Resamples, normal: int | None) ->
     headline = supported(goal)
     abnormal = np.array([label != normal for label in columns])
     healthy = goal[:, normal] == 1 if normal is not None else np.zeros(len(goal), bool)
+    areas = [weighted_areas(scores.test[:, i], goal[:, i], weights) for i in columns]
     return Judged(
         system=system,
         calibration=calibration,
         probabilities=probabilities,
         called=called,
         conformal=Conformal.fit(calibration.probabilities(scores.validation), parts.validation_targets),
-        auroc=np.stack([weighted_auroc(scores.test[:, i], goal[:, i], weights) for i in columns], 1),
-        ap=np.stack([weighted_ap(scores.test[:, i], goal[:, i], weights) for i in columns], 1),
+        auroc=np.stack([auroc for auroc, _ in areas], 1),
+        ap=np.stack([ap for _, ap in areas], 1),
         f1=f1(called, goal, weights),
         brier=brier(probabilities, goal, weights),
         ece=np.stack([calibration_error(probabilities[:, i], goal[:, i], weights) for i in columns], 1),
@@ -105,7 +106,7 @@ def _micro(probabilities: Doubles, called: Flags, goal: Doubles, weights: Double
     parts = []
     for start in range(0, len(weights), 64):
         some = weights[start : start + 64].repeat(labels, axis=1)
-        parts.append(np.stack([weighted_auroc(flat, truth, some), weighted_ap(flat, truth, some)], 1))
+        parts.append(np.stack(weighted_areas(flat, truth, some), 1))
     return np.concatenate([np.concatenate(parts), micro_f1(called, goal, weights)[:, None]], 1)
 
 

@@ -121,7 +121,7 @@ def write_random_run(ground: Ground, folder: Path, seed: int) -> Path:
 def _write(path: Path, lines: Iterator[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     body = ("\n".join(lines) + "\n").encode()
-    path.write_bytes(gzip.compress(body, 6, mtime=0) if path.suffix == ".gz" else body)
+    path.write_bytes(gzip.compress(body, 1, mtime=0) if path.suffix == ".gz" else body)
 
 
 def read_qrels(path: Path) -> Qrels:
