@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,9 +37,12 @@ RECIPE = Recipe(
 TRAIN, VALIDATION = np.arange(20), np.arange(20, 32)
 
 
-def _trainer(data: StudySet, run: Path, recipe: Recipe = RECIPE, *, seed: int = 0) -> Trainer:
+def _trainer(
+    data: StudySet, run: Path, recipe: Recipe = RECIPE, *, seed: int = 0, places: np.ndarray[Any, Any] | None = None
+) -> Trainer:
     torch.manual_seed(seed)
-    return Trainer(StudyModel(made_up.architecture()), made_up.tokenizer(), data, TRAIN, VALIDATION, recipe, run)
+    model = StudyModel(made_up.architecture())
+    return Trainer(model, made_up.tokenizer(), data, TRAIN, VALIDATION, recipe, run, prototypes=places)
 
 
 def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -204,3 +208,39 @@ def test_kept_features_know_no_dropout(data: StudySet) -> None:
     with torch.no_grad():
         expected = model.eval().image_encoder.features((pixels - preprocessing.mean) / preprocessing.std)
     torch.testing.assert_close(bank.plain([0, 1, 2]), expected, atol=5e-3, rtol=5e-3)
+
+
+def test_every_loss_can_be_asked_for_in_the_recipe(data: StudySet, tmp_path: Path) -> None:
+    """Each changes what is learnt; the graph's map learns too, and comes back when training is resumed."""
+    places = np.random.default_rng(0).standard_normal((data.labels.shape[1], 6)).astype(np.float32)
+    plain = _trained(data, tmp_path / "plain", replace(RECIPE, epochs=1), places)
+    for name, asked in (
+        ("asymmetric", {"negative": 4.0, "margin": 0.05}),
+        ("soft", {"soft": 0.5}),
+        ("graph", {"graph": 0.5}),
+    ):
+        found = _trained(data, tmp_path / name, replace(RECIPE, epochs=1, **asked), places)
+        assert not _same(plain.model.state_dict(), found.model.state_dict()), name
+    resumed = _trained(data, tmp_path / "graph", replace(RECIPE, epochs=1, graph=0.5), places)
+    assert _same(found.objective.state_dict(), resumed.objective.state_dict())
+    fresh = _trainer(data, tmp_path / "fresh", replace(RECIPE, graph=0.5), places=places)
+    assert not torch.equal(found.objective.graph.weight, fresh.objective.graph.weight)
+    with pytest.raises(InputError, match="graph"):
+        _trainer(data, tmp_path / "none", replace(RECIPE, graph=0.5))
+
+
+def _trained(data: StudySet, run: Path, recipe: Recipe, places: np.ndarray[Any, Any]) -> Trainer:
+    trainer = _trainer(data, run, recipe, places=places)
+    list(trainer.fit())
+    return trainer
+
+
+def test_a_run_begun_before_a_choice_existed_goes_on(data: StudySet, tmp_path: Path) -> None:
+    list(_trainer(data, tmp_path, replace(RECIPE, epochs=1)).fit())
+    state = tmp_path / "state.json"
+    body = json.loads(state.read_text())
+    del body["recipe"]["soft"]
+    state.write_text(json.dumps(body))
+    assert list(_trainer(data, tmp_path, replace(RECIPE, epochs=1)).fit()) == []
+    with pytest.raises(InputError, match="another recipe"):
+        list(_trainer(data, tmp_path, replace(RECIPE, epochs=1, soft=0.5)).fit())

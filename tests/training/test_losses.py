@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lingula.training.losses import contrastive, focal_bce, side_loss
+from lingula.training.losses import contrastive, focal_bce, graph_alignment, label_overlap, side_loss
 
 NAN = float("nan")
 
@@ -34,6 +34,26 @@ def test_focal_treats_positives_and_negatives_alike() -> None:
     logits, targets = torch.randn(6, 4), torch.randint(2, (6, 4)).float()
     one, other = focal_bce(logits, targets, gamma=1.5), focal_bce(-logits, 1 - targets, gamma=1.5)
     torch.testing.assert_close(one, other)
+
+
+def test_asymmetric_by_hand() -> None:
+    """p = 0.8. A positive: 0.2 * 0.223144 = 0.044629. A negative: p - 0.3 = 0.5, 0.5^4 * -log(0.5) = 0.043322."""
+    logit = torch.tensor([[math.log(4)]])
+    asked = {"gamma": 1.0, "negative": 4.0, "margin": 0.3}
+    for target, value in ((1.0, 0.2 * -math.log(0.8)), (0.0, 0.5**4 * -math.log(0.5))):
+        found = focal_bce(logit, torch.tensor([[target]]), **asked).item()
+        assert found == pytest.approx(value, rel=1e-5)
+
+
+def test_asymmetric_loss_forgets_easy_negatives_and_becomes_focal() -> None:
+    logits, targets = torch.randn(6, 4), torch.randint(2, (6, 4)).float()
+    alike = focal_bce(logits, targets, gamma=1.5, negative=1.5)
+    torch.testing.assert_close(alike, focal_bce(logits, targets, gamma=1.5))
+    easy = torch.tensor([[-4.0, 4.0]], requires_grad=True)  # p = 0.018 and 0.982
+    focal_bce(easy, torch.zeros(1, 2), negative=2.0, margin=0.05).backward()
+    assert easy.grad is not None
+    assert easy.grad[0, 0] == 0
+    assert easy.grad[0, 1] > 0.1
 
 
 def test_unknown_labels_teach_nothing() -> None:
@@ -83,6 +103,37 @@ def test_duplicates_attract() -> None:
     assert contrastive(one, closer, scale, SAME) < contrastive(one, other, scale, SAME)
     eye = torch.eye(4, dtype=torch.bool)
     assert contrastive(one, closer, scale, eye) > contrastive(one, other, scale, eye)
+
+
+def test_label_overlap_by_hand() -> None:
+    labels = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, NAN], [NAN, NAN, NAN], [0.0, 1.0, 1.0]])
+    expected = [[1, 1 / 2, 0, 1 / 3], [1 / 2, 1, 0, 0], [0, 0, 0, 0], [1 / 3, 0, 0, 1]]
+    torch.testing.assert_close(label_overlap(labels), torch.tensor(expected))
+
+
+def test_studies_with_the_same_labels_attract_softly() -> None:
+    one, other, scale = torch.eye(3), torch.eye(3), torch.tensor(5.0)
+    closer = other.clone()
+    closer[2] = F.normalize(other[2] + 0.3 * one[0], dim=0)
+    plain, soft = torch.eye(3), torch.eye(3)
+    soft[0, 2] = soft[2, 0] = 0.5
+
+    def gain(same: torch.Tensor) -> float:
+        return (contrastive(one, other, scale, same) - contrastive(one, closer, scale, same)).item()
+
+    assert gain(plain) < 0 < gain(soft) < gain(soft.ceil())
+
+
+def test_graph_alignment_by_hand_and_by_what_it_wants() -> None:
+    prototypes = torch.tensor([[2.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    states = torch.tensor([[3.0, 0.0], [0.0, 0.5], [1.0, 1.0]])
+    labels = torch.tensor([[1.0, 0.0, NAN], [0.0, 1.0, 1.0], [0.0, 0.0, NAN]])  # the last has none and teaches nothing
+    first = math.log(math.e**2 + 1 + math.e**-2) - 2
+    second = math.log(1 + math.e**2 + 1) - (2 + 0) / 2
+    found = graph_alignment(states, labels, prototypes, torch.tensor(2.0))
+    assert found.item() == pytest.approx((first + second) / 2, rel=1e-5)
+    torch.testing.assert_close(graph_alignment(7 * states, labels, 3 * prototypes, torch.tensor(2.0)), found)
+    assert graph_alignment(states, torch.full((3, 3), NAN), prototypes, torch.tensor(2.0)).item() == 0
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""split, prepare, train: from a collection to a checkpoint."""
+"""split, prepare, graph, train: from a collection to a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lingula.cli.ask import Json
 
 
 def register(app: typer.Typer) -> None:
-    for command in (split, prepare, train):
+    for command in (split, prepare, graph, train):
         app.command()(command)
 
 
@@ -78,6 +78,38 @@ def prepare(
     output.write_json(body) if json else output.out.print(f"{body['studies']} studies, {body['films']} films: {out}")
 
 
+def graph(
+    ontologies: Annotated[Path, typer.Argument(help="Folder with MeSH, Disease Ontology and RadLex tables.")],
+    data: Annotated[Path, typer.Argument(help="Study set, see prepare; its training studies are read.")],
+    out: Annotated[Path, typer.Argument(help="File of places to write (safetensors).")],
+    model: Annotated[str, typer.Option(help="TransE, TransH, RotatE or CompGCN.")] = "TransE",
+    split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
+    epochs: Annotated[int, typer.Option(min=1, help="Over the graph's facts.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the embedding.")] = 0,
+    json: Json = False,
+) -> None:
+    """Place the labels in a knowledge graph of MeSH, Disease Ontology and RadLex, as training studies were coded.
+
+    Example: [bold]lingula graph ontologies studies places.safetensors --model RotatE[/]
+    """
+    from lingula.graph import build_triples, place_labels
+    from lingula.labels.vocabulary import Vocabulary
+    from lingula.openi.splits import Split
+    from lingula.training.data import StudySet
+
+    vocabulary, parts, studies = Vocabulary.load("openi22"), Split.load(split), StudySet.load(data)
+    triples = build_triples(vocabulary, (studies.terms[row] for row in studies.rows(parts.train)), ontologies)
+    with output.progress_bar("Placing") as progress:
+        places = place_labels(
+            triples, vocabulary.codes, model=model, split=parts.digest, epochs=epochs, seed=seed, progress=progress
+        )
+    places.save(out)
+    body = {"triples": places.triples, "entities": len({e for t in triples for e in (t.head, t.tail)}), "model": model}
+    output.write_json(body) if json else output.out.print(
+        f"{body['triples']} facts, {body['entities']} entities: {out}"
+    )
+
+
 def train(
     data: Annotated[Path, typer.Argument(help="Study set, see prepare.")],
     out: Annotated[Path, typer.Argument(help="Checkpoint folder to write.")],
@@ -91,6 +123,7 @@ def train(
     trunk: Annotated[
         Path | None, typer.Option(help="Or a safetensors file: MobileNetV1, a timm Swin, or a MedCLIP checkpoint.")
     ] = None,
+    graph: Annotated[Path | None, typer.Option(help="Places of the labels, see graph; for stages that use it.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads for arithmetic.")] = None,
     json: Json = False,
@@ -101,6 +134,7 @@ def train(
     """
     import torch
 
+    from lingula.graph.places import Places
     from lingula.labels.vocabulary import Vocabulary
     from lingula.openi.splits import Split
     from lingula.training.data import StudySet
@@ -134,6 +168,7 @@ def train(
             vocabulary=Vocabulary.load("openi22"),
             run=run or out.with_name(out.name + ".run"),
             trunk=trunk,
+            graph=Places.load(graph) if graph else None,
             seed=seed,
             progress=show,
         )

@@ -14,6 +14,7 @@ import torch
 from accelerate import PartialState
 
 from lingula.errors import InputError
+from lingula.graph.places import Places
 from lingula.labels.vocabulary import Vocabulary
 from lingula.models.calibration import Calibration, fit_calibration
 from lingula.models.checkpoint import MODES, Checkpoint, load_checkpoint
@@ -85,6 +86,7 @@ def train_checkpoint(
     vocabulary: Vocabulary,
     run: Path,
     trunk: Path | None = None,
+    graph: Places | None = None,
     seed: int = 0,
     note: str = DATA_NOTE,
     progress: Callable[[Progress], None] = lambda progress: None,
@@ -93,6 +95,7 @@ def train_checkpoint(
 
     Args:
         run: folder for resumable state; calling again with the same one goes on where training stopped.
+        graph: places of the labels in a knowledge graph, for stages that align with it.
         trunk: weights to start from instead of the preset's image backbone, see ``models.pretrained.start_from``.
 
     Raises:
@@ -123,6 +126,7 @@ def train_checkpoint(
             encoder.backbone = load_backbone(getattr(architecture, name), start[name])
     if trunk:
         start_from(model, trunk)
+    prototypes = graph.of(vocabulary.codes) if graph else None
     best: dict[str, float] = {}
     bank = None
     for number, recipe in enumerate(preset.stages):
@@ -132,7 +136,9 @@ def train_checkpoint(
 
         folder = run / f"stage{number}"
         recipe = replace(recipe, seed=seed)
-        trainer = Trainer(model.train(), tokenizer, data, train, validation, recipe, folder, report_step, bank)
+        trainer = Trainer(
+            model.train(), tokenizer, data, train, validation, recipe, folder, report_step, bank, prototypes
+        )
         for done in trainer.fit():
             progress(Progress(number, len(preset.stages), done.epoch, 0, 0, done))
         best = {f"stage{number}": trainer.best, **best}
@@ -143,6 +149,7 @@ def train_checkpoint(
         "stages": [asdict(replace(recipe, seed=seed)) for recipe in preset.stages],
         "validation_auroc": best,
         "started_from": {**start, **({"trunk": trunk.name} if trunk else {})},
+        "graph": {"model": graph.model, "triples": graph.triples, "split": graph.split} if graph else None,
         "split": {"name": split.name, "sha256": split.digest},
         "studies": {"train": len(train), "validation": len(validation)},
         "calibrated_on": "validation",

@@ -27,7 +27,7 @@ from lingula.study import Mode, SectionName
 from lingula.training.augment import augment
 from lingula.training.bank import FeatureBank
 from lingula.training.data import StudySet, term_targets
-from lingula.training.losses import contrastive, focal_bce, side_loss
+from lingula.training.losses import contrastive, focal_bce, graph_alignment, label_overlap, side_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,10 @@ class Recipe:
         mask: share of the report's words that are hidden and to be guessed (Devlin et al. 2019), from the words around
             them and, in joint mode, from the films; counts as much as the label loss.
         half: compute in bfloat16 where autocast may; weights and averages stay in single precision.
-        gamma: of the focal loss. align: weight of the contrastive losses (image-text, image-joint, text-joint).
+        gamma: of the focal loss; with negative and margin it is the asymmetric loss, see ``focal_bce``.
+        align: weight of the contrastive losses (image-text, image-joint, text-joint). soft: how far a study with the
+            same labels counts as the partner there; studies with the same text always do.
+        graph: weight of the alignment with a knowledge graph, see ``graph_alignment``.
         drop_view: chance that a study shows only one of its films. drop_section: chance that it loses a report section.
         frozen: leave the image backbone as it is and compute its features once, for ``copies`` versions of each film.
         keep: other parts left as they are, by the beginnings of their parameters' names.
@@ -69,7 +72,11 @@ class Recipe:
     mask: float = 0.0
     half: bool = False
     gamma: float = 1.0
+    negative: float | None = None
+    margin: float = 0.0
     align: float = 0.1
+    soft: float = 0.0
+    graph: float = 0.0
     drop_view: float = 0.5
     drop_section: float = 0.3
     frozen: bool = False
@@ -97,6 +104,7 @@ class Trainer:
         run: folder for the state after each epoch; training that finds one there goes on from it, to the same result.
         progress: called with (epoch, step, steps) after each step.
         bank: features of the trunk, when the stage before left it as it is.
+        prototypes: (L, E) float32, the labels' places in a knowledge graph, for recipes with ``graph``.
 
     With several processes each step's studies are shared out among them.
     """
@@ -112,7 +120,12 @@ class Trainer:
         run: Path,
         progress: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
         bank: FeatureBank | None = None,
+        prototypes: np.ndarray[Any, np.dtype[np.float32]] | None = None,
     ) -> None:
+        if recipe.graph and prototypes is None:
+            raise InputError(
+                "bad_request", "The recipe aligns with a knowledge graph, and none is given.", "Give --graph."
+            )
         unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a stage may train one mode only
         self.accelerator = Accelerator(kwargs_handlers=[unused])
         self.recipe, self.data, self.run, self.progress = recipe, data, run, progress
@@ -131,6 +144,7 @@ class Trainer:
             model.architecture,
             term_targets(data, train) if recipe.terms else None,
             words=tokenizer.vocabulary_size if recipe.mask else 0,
+            prototypes=torch.from_numpy(prototypes) if prototypes is not None and recipe.graph else None,
         )
         self.objective.to(self.accelerator.device)
         self.optimizer = torch.optim.AdamW(
@@ -210,11 +224,14 @@ class Trainer:
             outputs = self.model(batch, recipe.modes, grids)
         loss = torch.zeros((), device=self.accelerator.device)
         for mode, weight in zip(recipe.modes, recipe.weights, strict=True):
-            loss = loss + weight * focal_bce(outputs[mode].logits.float(), targets, gamma=recipe.gamma)
+            loss = loss + weight * self._label_loss(outputs[mode].logits.float(), targets)
             if self.objective.terms is not None:
                 loss = loss + weight * recipe.terms * self.objective.terms_loss(outputs[mode].state.float(), rows)
             if recipe.mask and mode != "image":
                 loss = loss + weight * self.objective.words_loss(outputs[mode].fused.text.float(), hidden)
+        if recipe.graph:
+            aligned = [self.objective.graph_loss(output.state.float(), targets) for output in outputs.values()]
+            loss = loss + recipe.graph * torch.stack(aligned).mean()
         if recipe.sides and "image" in outputs:
             loss = loss + recipe.sides * self._side_loss(outputs["image"], batch, rows)
         if recipe.align and len(recipe.modes) > 1:
@@ -245,9 +262,16 @@ class Trainer:
         side = model.architecture.grid
         return side_loss(maps.reshape(-1, side, side), sides[frontal[film, 0], label])
 
+    def _label_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        recipe = self.recipe
+        return focal_bce(logits, targets, gamma=recipe.gamma, negative=recipe.negative, margin=recipe.margin)
+
     def _alignment(self, outputs: dict[Mode, Any], rows: np.ndarray[Any, Any]) -> Tensor:
         keys = self.keys[torch.from_numpy(rows)]
-        same = (keys[:, None] == keys).to(self.accelerator.device)
+        same = (keys[:, None] == keys).float()
+        if self.recipe.soft:
+            same = same.maximum(self.recipe.soft * label_overlap(torch.from_numpy(self.data.labels[rows])))
+        same = same.to(self.accelerator.device)
         modes = list(outputs)
         pairs = [(one, other) for i, one in enumerate(modes) for other in modes[i + 1 :]]
         scale = self.objective.scale.exp().clamp(max=100)
@@ -329,7 +353,8 @@ class Trainer:
         if not (self.run / "state.json").exists():
             return 0, 0, 0
         body = json.loads((self.run / "state.json").read_text())
-        if body["recipe"] != json.loads(json.dumps(asdict(self.recipe))):
+        usual, asked = (json.loads(json.dumps(asdict(recipe))) for recipe in (Recipe(), self.recipe))
+        if usual | body["recipe"] != asked:  # what an older state does not say is as usual
             raise InputError("bad_request", f"{self.run} was begun with another recipe.", "Choose another folder.")
         tensors = load_file(self.run / "state.safetensors")
         self._bare.load_state_dict(_part(tensors, "model."))
@@ -350,10 +375,15 @@ class _Objective(nn.Module):
     Args:
         targets: (B, K) of ``term_targets``, or None without them.
         words: size of the token vocabulary, 0 when no words are hidden.
+        prototypes: (L, E), the labels' places in a knowledge graph, or None without one.
     """
 
     def __init__(
-        self, architecture: Architecture, targets: np.ndarray[Any, np.dtype[np.float32]] | None, words: int
+        self,
+        architecture: Architecture,
+        targets: np.ndarray[Any, np.dtype[np.float32]] | None,
+        words: int,
+        prototypes: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
@@ -361,12 +391,20 @@ class _Objective(nn.Module):
         columns = 0 if targets is None else targets.shape[1]
         self.terms = nn.Linear(architecture.dimension, columns) if columns else None
         self.words = nn.Linear(architecture.width, words) if words else None
+        self.graph = nn.Linear(architecture.dimension, prototypes.shape[1]) if prototypes is not None else None
+        self.register_buffer("prototypes", prototypes)
 
     def terms_loss(self, state: Tensor, rows: np.ndarray[Any, Any]) -> Tensor:
         """Mean BCE over the known targets of a (B, D) state."""
         assert self.targets is not None
         assert self.terms is not None
         return focal_bce(self.terms(state), torch.from_numpy(self.targets[rows]).to(state.device))
+
+    def graph_loss(self, state: Tensor, labels: Tensor) -> Tensor:
+        """The alignment of a (B, D) state with the graph, by the temperature of the contrastive losses."""
+        assert self.graph is not None
+        assert isinstance(self.prototypes, Tensor)
+        return graph_alignment(self.graph(state), labels, self.prototypes, self.scale.exp().clamp(max=100))
 
     def words_loss(self, tokens: Tensor, hidden: Tensor) -> Tensor:
         """Mean cross-entropy of the hidden words, from fused text tokens (B, 1 + T, W)."""
