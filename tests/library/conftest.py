@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 import shutil
 import signal
 import tempfile
@@ -14,16 +13,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+import kill
 from lingula.library import Entry, Library
-
-IMPORTER = runpy.run_path(str(Path(__file__).with_name("importer.py")))
-ABOUT = {"model": "m1", "vocabulary": "v1", "labels": IMPORTER["LABELS"], "dimension": IMPORTER["DIMENSION"]}
 
 
 @pytest.fixture(scope="session")
 def specimen() -> Callable[[int], Entry]:
-    made: Callable[[int], Entry] = IMPORTER["specimen"]
-    return made
+    return kill.specimen
 
 
 @pytest.fixture(scope="session")
@@ -72,12 +68,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def library(place: str) -> Iterator[Library]:
     """An empty library for embeddings of 16 dimensions, in either database."""
-    with Library.create(place, **ABOUT) as made:
+    with Library.create(place, **kill.ABOUT) as made:
         yield made
 
 
 @pytest.fixture
 def in_a_file(tmp_path: Path) -> Iterator[Library]:
     """An empty library at ``tmp_path/gallery``."""
-    with Library.create(tmp_path / "gallery", **ABOUT) as made:
+    with Library.create(tmp_path / "gallery", **kill.ABOUT) as made:
         yield made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -9,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 
 from lingula.errors import InputError, LibraryError, LingulaError, ModelError
 from lingula.library import Entry, Library, sqlite
@@ -136,9 +136,26 @@ def test_commits_wait_for_the_disk(file: Path) -> None:
     assert found == ["wal", 2, 1]  # 2 is FULL
 
 
-def test_a_full_disk_is_not_damage(file: Path) -> None:
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA max_page_count = 1")
-        with pytest.raises(sqlite3.OperationalError) as full:
-            connection.execute("UPDATE study SET text = ?", ("x" * 99_999,))
-    assert sqlite.Sqlite(file).translated(DBAPIError("", (), full.value)).code == "disk_full"
+def test_a_full_disk_loses_nothing(in_a_file: Library, specimen: Specimen, tmp_path: Path) -> None:
+    """Files may not grow beyond a size: the import stops with a code, and goes on once there is room again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    acknowledged = []
+
+    def fill() -> None:
+        for number in range(1000):
+            in_a_file.add_many([specimen(number)])
+            acknowledged.append(f"S{number}")
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, hard))
+    try:
+        with pytest.raises(LingulaError) as full:
+            fill()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert full.value.code == "disk_full"
+    assert 3 < len(acknowledged) < 1000
+    with Library.open(tmp_path / "gallery") as opened:
+        assert set(opened.ids()) == set(acknowledged)
+        assert opened.verify() == ()
+    assert in_a_file.add_many([specimen(number) for number in range(len(acknowledged) + 3)])[-1].state == "added"
+    assert in_a_file.verify() == ()

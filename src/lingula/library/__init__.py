@@ -4,7 +4,7 @@ Needs no model and no torch: whoever encodes a study passes its embeddings in as
 """
 
 from lingula.library.conditions import Aged, AnyOf, Asserts, Coded, Condition, Labelled, Not, Reported, Says, Shows
-from lingula.library.index import FaissFlat, Index, NumpyExact
+from lingula.library.index import FaissFlat, FaissQuantised, Index, NumpyExact
 from lingula.library.library import Library
 from lingula.library.record import (
     Entry,
@@ -19,7 +19,7 @@ from lingula.library.record import (
 from lingula.library.search import Gallery
 
 __all__ = [
-    "Aged", "AnyOf", "Asserts", "Coded", "Condition", "Entry", "FaissFlat", "Gallery", "Index", "Labelled", "Library",
-    "LibraryStatus", "Not", "NumpyExact", "Outcome", "Refusal", "Reported", "Says", "ShownImage", "Shows",
-    "StoredRadiograph", "StudyRecord", "Summary",
+    "Aged", "AnyOf", "Asserts", "Coded", "Condition", "Entry", "FaissFlat", "FaissQuantised", "Gallery", "Index",
+    "Labelled", "Library", "LibraryStatus", "Not", "NumpyExact", "Outcome", "Refusal", "Reported", "Says", "ShownImage",
+    "Shows", "StoredRadiograph", "StudyRecord", "Summary",
 ]  # fmt: skip

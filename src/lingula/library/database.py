@@ -44,6 +44,9 @@ class Database(Protocol):
     def index_text(self, connection: sa.Connection) -> None:
         """Build the full-text index anew."""
 
+    def cells(self, mode: Mode) -> Path | None:
+        """The file where the cells of a large gallery in memory are kept; None for no place to keep them."""
+
     def nearest(
         self, connection: sa.Connection, mode: Mode, query: npt.NDArray[np.float32], fetch: int,
         exclude: Collection[str], within: Collection[str] | None,

@@ -1,4 +1,4 @@
-"""Exact search over unit-norm vectors: one protocol, two engines, one order.
+"""Search over unit-norm vectors: one protocol, three engines, one order.
 
 Libraries for nearest neighbours break ties arbitrarily and differ in the last bits of a score. So an engine only
 proposes candidates in float32; ``ranked`` scores those again in float64, rounds to 6 decimals and orders by
@@ -8,17 +8,23 @@ ties by ``(-score, study_id)``. Scores that differ by less than rounding shows a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
+from lingula.library.cells import Cells
+
 Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 DECIMALS = 6
+EXACT = 100_000  # vectors up to which all of them are compared
+PROBES = 48  # cells looked into
+AHEAD = 16  # candidates for each answer wanted, at least; their order is only nearly right until they are ranked
 MARGIN = 1e-4  # float32 dot products of unit vectors err by at most D * 2**-24, 6e-5 for D = 1024
 
 
@@ -38,6 +44,9 @@ class Index(Protocol):
         Returns:
             (Q, k) float64 cosines in [-1, 1], rounded to 6 decimals, and (Q, k) int64 rows, by ``(-score, row)``.
         """
+
+
+Engine = Callable[[Vectors], Index]
 
 
 class NumpyExact:
@@ -78,6 +87,41 @@ class FaissFlat:
                 kept: Rows = rows[0][scores[0] >= lowest]
                 return kept
             fetch *= 4
+
+
+class FaissQuantised:
+    """Search by ``faiss.IndexIVFScalarQuantizer`` with 8 bits a value, its candidates ranked again exactly.
+
+    Not every one of the best k is sure to be among the candidates; ``benchmarks/vector_search.py`` says how many are.
+    """
+
+    def __init__(self, vectors: Vectors, cells: Cells | None = None, probes: int = PROBES) -> None:
+        self._vectors = _checked(vectors)
+        cells = cells or Cells.learned(self._vectors)
+        count, dimension = self._vectors.shape
+        self._quantiser = faiss.IndexFlatIP(dimension)
+        self._quantiser.add(cells.centroids)
+        kind, metric = faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
+        self._cells = faiss.IndexIVFScalarQuantizer(
+            self._quantiser, dimension, len(cells.centroids), kind, metric, False
+        )
+        self._cells.train(self._vectors[:: max(1, count // 100_000)])
+        labels, assigned = np.arange(count, dtype=np.int64), np.ascontiguousarray(cells.assigned, np.int64)
+        self._cells.add_core(count, *(faiss.swig_ptr(array) for array in (self._vectors, labels, assigned)))
+        self._cells.nprobe = probes
+
+    def search(self, queries: Vectors, k: int) -> tuple[Scores, Rows]:
+        k = min(k, len(self._vectors))
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        fetch = min(len(self._vectors), max(AHEAD, 2 * k))
+        proposed = self._cells.search(queries, fetch)[1]  # (Q, fetch), -1 where the cells held fewer
+        found = [self._ranked(query, rows[rows >= 0], k) for query, rows in zip(queries, proposed, strict=True)]
+        return _stacked(found, k)
+
+    def _ranked(self, query: Vectors, rows: Rows, k: int) -> tuple[Scores, Rows]:
+        if len(rows) < k:  # more is asked than the cells hold: compare all
+            return among(self._vectors, query, np.arange(len(self._vectors)), k)
+        return ranked(self._vectors, query, rows, k)
 
 
 def _checked(vectors: Vectors) -> Vectors:

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import threading
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -15,9 +16,10 @@ import numpy.typing as npt
 
 from lingula.errors import LibraryError, ModelError
 from lingula.labels.assertions import Assertion
+from lingula.library.cells import Cells
 from lingula.library.conditions import Condition
 from lingula.library.database import database_at
-from lingula.library.index import MARGIN, FaissFlat, Index, ranked
+from lingula.library.index import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
 from lingula.library.record import MODES, About, Entry, LibraryStatus, Outcome, Refusal, StudyRecord, Summary, unit
 from lingula.library.search import Gallery, check_k
 from lingula.library.store import Progress, Store
@@ -35,7 +37,7 @@ class Library:
     that stores their study. Either way records and index cannot drift apart.
     """
 
-    def __init__(self, store: Store, engine: type[Index] | None) -> None:
+    def __init__(self, store: Store, engine: Engine | None) -> None:
         self._store = store
         self._engine = engine
         self._galleries = dict.fromkeys(MODES, Gallery.empty(store.about.dimension))
@@ -51,7 +53,7 @@ class Library:
         vocabulary: str,
         labels: tuple[str, ...],
         dimension: int,
-        engine: type[Index] | None = None,
+        engine: Engine | None = None,
     ) -> Self:
         """Make a new, empty library.
 
@@ -70,7 +72,7 @@ class Library:
         return cls(Store.create(database_at(url_or_path), about), engine)
 
     @classmethod
-    def open(cls, url_or_path: str | Path, *, model: str | None = None, engine: type[Index] | None = None) -> Self:
+    def open(cls, url_or_path: str | Path, *, model: str | None = None, engine: Engine | None = None) -> Self:
         """Open a library; with ``model``, only if that very model filled it. An older library is brought up to date.
 
         Raises:
@@ -103,7 +105,7 @@ class Library:
     @property
     def fingerprint(self) -> str:
         """SHA-256, hex, over the model, the sorted study ids and their vectors: equal libraries answer equally."""
-        galleries = [self.gallery(mode) for mode in MODES]
+        galleries = [self.gallery(mode).whole() for mode in MODES]
         revisions = tuple(gallery.revision for gallery in galleries)
         if self._fingerprint[0] != revisions:
             digest = hashlib.sha256(self.about.model.encode())
@@ -229,10 +231,16 @@ class Library:
             with self._refreshing:
                 known = self._galleries[mode]
                 if known.revision < revision:  # no other thread was quicker
-                    self._galleries[mode] = known.extended(
-                        *self._store.vectors(mode, known.revision), self._engine or FaissFlat
-                    )
+                    read = self._store.vectors(mode, known.revision)
+                    self._galleries[mode] = known.extended(*read, self._engine or partial(self._suited, mode))
         return self._galleries[mode]
+
+    def _suited(self, mode: Mode, vectors: npt.NDArray[np.float32]) -> Index:
+        """Exact where that is quick."""
+        if len(vectors) <= EXACT:
+            return FaissFlat(vectors)
+        file = self._store.database.cells(mode)
+        return FaissQuantised(vectors, Cells.kept(file, vectors) if file else None)
 
     def search(
         self,

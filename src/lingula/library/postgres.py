@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,9 @@ class Postgres:
 
     def index_text(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql("REINDEX INDEX study_words")
+
+    def cells(self, mode: Mode) -> Path | None:
+        return None
 
     def nearest(
         self, connection: sa.Connection, mode: Mode, query: npt.NDArray[np.float32], fetch: int,

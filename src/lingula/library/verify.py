@@ -9,7 +9,6 @@ import numpy as np
 from lingula.errors import LibraryError
 from lingula.labels.assertions import read_assertions
 from lingula.library import preview
-from lingula.library.index import NumpyExact
 from lingula.library.record import MODES, content_digest
 from lingula.library.search import Gallery
 from lingula.library.store import BATCH, Store
@@ -63,8 +62,8 @@ def _assertions(store: Store) -> Iterator[str]:
 def _vectors(store: Store, gallery_of: Callable[[Mode], Gallery]) -> Iterator[str]:
     """Each stored vector has its size and norm, and what is searched is what is stored."""
     for mode in MODES:
-        gallery = gallery_of(mode)
-        stored = Gallery.empty(store.about.dimension).extended(*store.vectors(mode, 0, gallery.revision), NumpyExact)
+        gallery = gallery_of(mode).whole()
+        stored = Gallery.empty(store.about.dimension).merged(*store.vectors(mode, 0, gallery.revision))
         if gallery.ids != stored.ids:
             differing = len(set(gallery.ids) ^ set(stored.ids))
             yield f"the {mode} index and the records differ in {differing} studies"
