@@ -1,8 +1,8 @@
-# make demo: the main job on a made-up collection. make test: the tests. Both install into .venv first.
+# make demo: the main job on a made-up collection. make serve: its page. make test: the tests. All install into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check clean
+.PHONY: demo serve test check clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -11,6 +11,10 @@ BIN := .venv/bin
 
 demo: .venv/installed
 	$(BIN)/lingula demo demo
+
+serve: .venv/installed
+	test -f demo/library.sqlite || $(BIN)/lingula demo demo
+	$(BIN)/lingula serve --library demo/library.sqlite
 
 test: .venv/installed
 	$(BIN)/python -m pytest

@@ -51,6 +51,9 @@ INPUT_CODES = frozenset(
 MODEL_CODES = frozenset(["model_checksum_mismatch", "model_bad_file", "model_unsafe_format", "model_mismatch"])
 LIBRARY_CODES = frozenset(["index_corrupt", "library_missing", "library_newer", "library_empty", "study_unknown"])
 FETCH_CODES = frozenset(["fetch_failed", "fetch_checksum", "disk_full"])
+SERVER_CODES = frozenset(
+    ["busy", "forbidden", "unauthorized", "case_unknown", "job_unknown", "page_unknown", "method_unknown", "internal"]
+)
 WARNING_CODES = frozenset(
     [
         "no_part10_header",
@@ -83,7 +86,7 @@ class LingulaError(Exception):
         hint: what the user can do about it; empty when there is nothing to suggest.
     """
 
-    codes: frozenset[str] = INPUT_CODES | MODEL_CODES | LIBRARY_CODES | FETCH_CODES
+    codes: frozenset[str] = INPUT_CODES | MODEL_CODES | LIBRARY_CODES | FETCH_CODES | SERVER_CODES
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         if code not in self.codes:
@@ -121,6 +124,12 @@ class FetchError(LingulaError):
     """A download that could not be completed."""
 
     codes = FETCH_CODES
+
+
+class ServerError(LingulaError):
+    """A request that the web application does not answer."""
+
+    codes = SERVER_CODES
 
 
 @dataclass(frozen=True, slots=True)

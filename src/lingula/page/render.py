@@ -33,7 +33,7 @@ def render_page(
     """
     view = view_of(analysis, neighbour_studies, neighbour_explanations, vocabulary_names)
     title = title or f"{analysis.study.study_id} · lingula"
-    return _environment().get_template("analysis.html").render(view=view, title=title)
+    return environment().get_template("analysis.html").render(view=view, title=title)
 
 
 def write_page(
@@ -65,20 +65,22 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates with their filters; a web application adds its own through ``Environment.overlay``."""
+    made = Environment(
         loader=PackageLoader("lingula.page", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"signed": _signed, "percent": _percent, "short": _short}
-    environment.globals |= {
+    made.filters |= {"signed": _signed, "percent": _percent, "short": _short}
+    made.globals |= {
         "disclaimer": DISCLAIMER,
+        "served": False,
         "style": Markup(style_sheet()),  # our own file, the only text that is not escaped
     }
-    return environment
+    return made
 
 
 def _signed(value: float) -> str:

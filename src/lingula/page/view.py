@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import quote
@@ -109,23 +109,29 @@ class View:
     notes: tuple[Note, ...]
 
 
+Link = Callable[[str, int], str]
+"""Address of a study's film, by study id and the film's row."""
+
+
 def view_of(
     analysis: Analysis,
     neighbour_studies: Mapping[str, Study],
     neighbour_explanations: Mapping[str, tuple[Explanation, ...]],
     names: Mapping[str, str],
+    link: Link | None = None,
 ) -> View:
+    """What is drawn; with ``link`` pictures are named by address, without it they are in the page."""
     study, explanations = analysis.study, drawable(analysis.explanations)
     slots = slots_of(explanations, names)
     report = study.report if study.report and study.report.text.strip() else None
     findings = _findings(analysis.predictions, slots)
     present = tuple(p.label for p in analysis.predictions if p.decision == "present")
     shown = sorted(analysis.neighbours, key=lambda n: n.rank)[:CASES]
-    case = partial(_case, present=present, slots=slots)
+    case = partial(_case, present=present, slots=slots, link=link)
     notices = unique_notices((*analysis.notices, *study.all_notices))
     return View(
         analysis=analysis,
-        films=_films(study.radiographs, explanations, slots),
+        films=_films(study, explanations, slots, link),
         slots=slots,
         legends=legends(explanations, slots),
         strips={signed: data_uri(legend_png(signed=signed)) for signed in (False, True)},
@@ -148,28 +154,30 @@ def _findings(predictions: Sequence[Prediction], slots: Slots) -> list[Finding]:
     return [Finding(p, slots.labels.index(p.label) + 1 if p.label in slots.labels else 0) for p in ranked]
 
 
-def _films(radiographs: Sequence[Radiograph], explanations: Sequence[Explanation], slots: Slots) -> tuple[Film, ...]:
-    count = max(len(radiographs), 1)
+def _films(study: Study, explanations: Sequence[Explanation], slots: Slots, link: Link | None) -> tuple[Film, ...]:
+    count = max(len(study.radiographs), 1)
     wash = _WASH_BYTES / max(count * len(slots.labels) * len(slots.maps), 1)
     return tuple(
-        _film(row, radiograph, explanations, slots, FILM_SIDES, _FILM_BYTES / count, wash)
-        for row, radiograph in enumerate(radiographs)
+        _film(study, row, explanations, slots, FILM_SIDES, _FILM_BYTES / count, wash, link)
+        for row in range(len(study.radiographs))
     )
 
 
 def _film(
+    study: Study,
     row: int,
-    radiograph: Radiograph,
     explanations: Sequence[Explanation],
     slots: Slots,
     sides: Sequence[int],
     budget: float,
     wash: float,
+    link: Link | None,
 ) -> Film:
+    radiograph = study.radiographs[row]
     rows, columns = radiograph.pixels.shape
     unit = _UNITS / max(rows, columns)
     width, height = max(1, round(columns * unit)), max(1, round(rows * unit))
-    uri = data_uri(fit(partial(film_png, radiograph.pixels), sides, budget))
+    uri = link(study.study_id, row) if link else data_uri(fit(partial(film_png, radiograph.pixels), sides, budget))
     return Film(row + 1, radiograph, uri, width, height, layers(explanations, row, (width, height), slots, wash))
 
 
@@ -180,12 +188,13 @@ def _case(
     *,
     present: Sequence[str],
     slots: Slots,
+    link: Link | None,
 ) -> Case:
     names = partial(name_of, names=slots.names)
     explanations = drawable(explanations)
     report = neighbour.report or (study.report if study else None) or Report("", ())
     scored = any(e.tokens for e in explanations)
-    film = _case_film(study, explanations, slots) if study and study.radiographs else None
+    film = _case_film(study, explanations, slots, link) if study and study.radiographs else None
     return Case(
         neighbour=neighbour,
         film=film,
@@ -199,11 +208,11 @@ def _case(
     )
 
 
-def _case_film(study: Study, explanations: Sequence[Explanation], slots: Slots) -> Film:
+def _case_film(study: Study, explanations: Sequence[Explanation], slots: Slots, link: Link | None) -> Film:
     """The study's first film that is not a lateral, else its first."""
     row = next((row for row, r in enumerate(study.radiographs) if r.view != "lateral"), 0)
     wash = _CASE_WASH_BYTES / max(CASES * len(slots.labels) * len(slots.maps), 1)
-    return _film(row, study.radiographs[row], explanations, slots, CASE_SIDES, _CASE_BYTES / CASES, wash)
+    return _film(study, row, explanations, slots, CASE_SIDES, _CASE_BYTES / CASES, wash, link)
 
 
 def _openi_link(neighbour: Neighbour) -> str:

@@ -1,0 +1,88 @@
+"""serve: the page and the HTTP API on this machine."""
+
+from __future__ import annotations
+
+import json as json_module
+import secrets
+import socket
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lingula.cli import output
+from lingula.cli.ask import DEFAULT_LIBRARY, Fast, Json, Model, load_model
+from lingula.errors import InputError, LibraryError
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(serve)
+
+
+def serve(
+    library: Annotated[str, typer.Option("--library", envvar="LINGULA_LIBRARY", help="The library.")] = DEFAULT_LIBRARY,
+    host: Annotated[str, typer.Option(help="Address to listen at; other than this machine's own needs a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8321,
+    name: Annotated[list[str] | None, typer.Option(help="Name under which it may be asked, besides the host.")] = None,
+    token: Annotated[str, typer.Option(envvar="LINGULA_TOKEN", help="What a request must bring.")] = "",
+    evaluation: Annotated[Path | None, typer.Option(help="Folder that lingula evaluate wrote.")] = None,
+    progress: Annotated[Path | None, typer.Option(help="File for the progress of practice.")] = None,
+    model: Model = "compact",
+    fast: Fast = False,
+    json: Json = False,
+) -> None:
+    """The page and the HTTP API, for a browser on this machine. Ends with Ctrl-C.
+
+    Example: [bold]lingula serve --library library.sqlite[/]
+    """
+    import uvicorn
+
+    from lingula.library import Library
+    from lingula.server import Settings, create_app
+    from lingula.server.settings import LOOPBACK
+
+    local = host in LOOPBACK
+    if not local and not token:
+        token = secrets.token_urlsafe(24)
+    output.banner()
+    checkpoint = load_model(model, fast)
+    opened: Library | None = None
+    try:
+        opened = Library.open(library, model=checkpoint.fingerprint)
+    except LibraryError as error:
+        if error.code != "library_missing" or library != DEFAULT_LIBRARY:
+            raise
+        output.err.print("There is no library yet: findings and evidence only. Make one with: lingula import")
+    hosts = tuple(dict.fromkeys([*(LOOPBACK if local else (host,)), *(name or ())]))
+    settings = Settings(hosts=hosts, token=token, folder_imports=local, evaluation=evaluation, progress=progress)
+    listening = _listen(host, port)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
+    if json:
+        typer.echo(json_module.dumps({"address": address, "model": checkpoint.fingerprint, "token": token}))
+    else:
+        output.out.print(f"[bold]{address}[/]  Ctrl-C ends it.", highlight=False)
+        if token:
+            output.out.print(f"Token: {token}", highlight=False)
+    with opened or nullcontext():
+        config = uvicorn.Config(
+            create_app(checkpoint, opened, settings), log_level="warning", access_log=False, server_header=False
+        )
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket; a port that is taken is refused in words."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise InputError(
+            "bad_request", f"cannot listen at {host}:{port}: {error.strerror}.", "Try another --port."
+        ) from None
+    return made

@@ -1,0 +1,100 @@
+"""The application: guard, desk, routes and the one place where errors become answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from lingula import __version__
+from lingula.errors import InputError, LingulaError, ServerError
+from lingula.library import Library
+from lingula.models.checkpoint import Checkpoint
+from lingula.page.render import style_sheet
+from lingula.server import api, pages
+from lingula.server.desk import Desk
+from lingula.server.guard import Guard, error_body, status_of
+from lingula.server.settings import Settings
+from lingula.study import DISCLAIMER
+
+log = logging.getLogger("lingula.server")
+
+
+def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settings | None = None) -> FastAPI:
+    """The application around a model and a library that its caller opened and will close."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with Desk(checkpoint, library, settings) as app.state.desk:
+            yield
+
+    app = FastAPI(
+        title="lingula",
+        version=__version__,
+        description=f"Chest X-ray case retrieval that shows its evidence.\n\n{DISCLAIMER}",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.add_middleware(Guard, settings=settings)
+    app.include_router(api.router)
+    app.include_router(pages.router, include_in_schema=False)
+    app.add_exception_handler(LingulaError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+    @app.get("/static/page.css", include_in_schema=False)
+    async def page_css() -> Response:
+        return Response(style_sheet(), media_type="text/css")
+
+    @app.post("/csp-reports", include_in_schema=False)
+    async def csp_report() -> Response:
+        log.warning("a page was stopped by its content security policy")
+        return Response(status_code=204)
+
+    app.mount("/static", StaticFiles(directory=str(files("lingula.server") / "static")))
+    return app
+
+
+def _answer(request: Request, error: LingulaError, headers: dict[str, str] | None = None) -> Response:
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    status = status_of(error)
+    if status == 503:
+        headers = {"retry-after": "2", **(headers or {})}
+    if not request.url.path.startswith("/api") and "text/html" in request.headers.get("accept", ""):
+        return pages.refusal(request, error, status, request_id)
+    return JSONResponse(error_body(error, request_id), status, headers)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LingulaError)
+    return _answer(request, error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """FastAPI's own refusals, without the values that were sent."""
+    assert isinstance(error, RequestValidationError)
+    first: dict[str, Any] = next(iter(error.errors()), {})
+    place = " ".join(str(part) for part in first.get("loc", ()) if not isinstance(part, int))
+    return _answer(request, InputError("bad_request", f"{place or 'the request'}: {first.get('msg', 'not valid')}."))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, LingulaError):  # raised while the body was read
+        return _answer(request, error.__cause__)
+    if error.status_code == 404:
+        return _answer(request, ServerError("page_unknown", "There is nothing at this address."))
+    if error.status_code == 405:
+        return _answer(request, ServerError("method_unknown", "Not by this method."), dict(error.headers or {}))
+    return _answer(request, InputError("bad_request", "The request is not well formed."))

@@ -1,0 +1,196 @@
+"""What one process holds for all who ask: one model, one library, the reading children, the studies brought in.
+
+The model answers one at a time on a thread of its own; so many may wait, the next is told to come back. What needs no
+model (searches from stored vectors, pictures) has threads of its own and is bounded alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from lingula.analysis import analyze
+from lingula.errors import InputError, ServerError
+from lingula.explain import METHODS, explain
+from lingula.library import Library
+from lingula.models.checkpoint import Checkpoint
+from lingula.read import read_study
+from lingula.sandbox import Sandbox
+from lingula.server.settings import Settings
+from lingula.study import Analysis, Explanation, Study
+
+T = TypeVar("T")
+READERS = 4
+"""Threads for what needs no model."""
+FILES = 16
+"""Files of one study."""
+ENDINGS = (".xml", ".txt", "")
+"""Endings by which a report is told from a picture (``lingula.images.sniff``)."""
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """A study somebody brought in, with its answer. Lives in memory only."""
+
+    case_id: str
+    analysis: Analysis
+    explanations: dict[tuple[str, str], Explanation] = field(default_factory=dict)
+
+    @property
+    def study(self) -> Study:
+        return self.analysis.study
+
+    @property
+    def weight(self) -> int:
+        """Bytes of its pixels and maps."""
+        maps = (m for each in self.explanations.values() for m in each.maps)
+        return sum(film.pixels.nbytes for film in self.study.radiographs) + sum(m.nbytes for m in maps)
+
+
+class Desk:
+    """Use in a ``with`` statement: children and threads end with it."""
+
+    def __init__(self, checkpoint: Checkpoint, library: Library | None, settings: Settings) -> None:
+        self.checkpoint, self.library, self.settings = checkpoint, library, settings
+        self.names = {label.code: label.name for label in checkpoint.vocabulary.labels}
+        self.model_lock = threading.Lock()
+        self._sandbox = Sandbox(limits=settings.limits)
+        self._model = _Line(1, settings.waiting)
+        self._readers = _Line(READERS, 4 * settings.waiting)
+        self._cases: OrderedDict[str, Case] = OrderedDict()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Desk:
+        self._stack.enter_context(self._sandbox)
+        self._stack.callback(self._model.close)
+        self._stack.callback(self._readers.close)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    # -- work
+
+    async def ask_model(self, work: Callable[[], T]) -> T:
+        """Run on the model's thread.
+
+        Raises:
+            ServerError: ``busy`` when too many wait.
+        """
+
+        def locked() -> T:
+            with self.model_lock:
+                return work()
+
+        return await self._model.run(locked)
+
+    async def look_up(self, work: Callable[[], T]) -> T:
+        """Run what needs no model.
+
+        Raises:
+            ServerError: ``busy`` when too many wait.
+        """
+        return await self._readers.run(work)
+
+    # -- studies brought in
+
+    def read(self, files: Sequence[tuple[str, bytes]], text: str | None) -> Study:
+        """One study from (name, bytes) of its files, decoded in a child process. Of a name only its ending is used.
+
+        Raises:
+            InputError: as ``read_study``.
+        """
+        if len(files) > FILES:
+            raise InputError("bad_request", f"{len(files)} files for one study.", f"At most {FILES}.")
+        with tempfile.TemporaryDirectory(prefix="lingula-") as folder:
+            paths = []
+            for number, (name, data) in enumerate(files, 1):
+                ending = Path(name).suffix.lower()
+                paths.append(Path(folder) / f"film {number}{ending if ending in ENDINGS else '.file'}")
+                paths[-1].write_bytes(data)
+            return read_study(paths, text=text or None, sandbox=self._sandbox, limits=self.settings.limits)
+
+    def answer(self, study: Study, k: int = 5) -> Case:
+        """Findings and neighbours of a study, kept as a case."""
+        analysis = analyze(study, self.checkpoint, self.library, methods=(), k=k)
+        case = Case(secrets.token_urlsafe(12), analysis)
+        self._cases[case.case_id] = case
+        self._make_room()
+        return case
+
+    def case(self, case_id: str) -> Case:
+        """A case by its id; asking for it makes it the newest.
+
+        Raises:
+            ServerError: ``case_unknown``.
+        """
+        try:
+            self._cases.move_to_end(case_id)
+            return self._cases[case_id]
+        except KeyError:
+            raise ServerError(
+                "case_unknown", "This study is no longer in memory.", "Bring it in again; nothing of it was kept."
+            ) from None
+
+    def forget(self, case_id: str) -> None:
+        self.case(case_id)
+        self._cases.pop(case_id, None)
+
+    def evidence(self, case: Case, label: str, methods: Collection[str]) -> tuple[Explanation, ...]:
+        """Explanations of one label of a case, made when first asked for; call on the model's thread."""
+        missing = [name for name in METHODS if name in methods and (label, name) not in case.explanations]
+        if missing or not methods:
+            for made in explain(self.checkpoint, case.study, label, methods=missing, mode=case.analysis.mode):
+                case.explanations[label, made.method] = made
+            self._make_room()
+        return tuple(case.explanations[label, name] for name in methods if (label, name) in case.explanations)
+
+    def _make_room(self) -> None:
+        cases = list(self._cases.values())
+        total = sum(case.weight for case in cases)
+        for case in cases[:-1]:
+            if len(self._cases) <= self.settings.cases and total <= self.settings.case_bytes:
+                return
+            self._cases.pop(case.case_id, None)
+            total -= case.weight
+
+
+class _Line:
+    """Threads with a bounded line before them."""
+
+    def __init__(self, threads: int, waiting: int) -> None:
+        self._threads = ThreadPoolExecutor(threads)
+        self._most, self._inside = threads + waiting, 0
+        self._counting = threading.Lock()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        with self._counting:
+            if self._inside >= self._most:
+                raise ServerError("busy", "Too many are waiting already.", "Try again in a moment.")
+            self._inside += 1
+        try:
+            future = self._threads.submit(work)
+        except BaseException:
+            self._leave()
+            raise
+        future.add_done_callback(lambda _: self._leave())
+        return await asyncio.wrap_future(future)
+
+    def _leave(self) -> None:
+        with self._counting:
+            self._inside -= 1
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)

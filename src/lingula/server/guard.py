@@ -1,0 +1,177 @@
+"""What every request passes first and every answer carries: who may ask, what a browser may do with the answer.
+
+Files and any other page open in the same browser are hostile; so a name of another site that resolves here, a form of
+another site, and a script that got into a report must all come to nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lingula.errors import LingulaError, ServerError
+from lingula.server.settings import Settings
+from lingula.study import DISCLAIMER
+
+log = logging.getLogger("lingula.server")
+
+HEADER = "x-lingula"
+"""A request that changes something must bring this header, which no form and no other site can set."""
+COOKIE = "lingula_token"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'; report-uri /csp-reports"
+)
+_HEADERS = {
+    "content-security-policy": POLICY,
+    "cache-control": "no-store",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-disclaimer": DISCLAIMER,
+}
+_READING = ("GET", "HEAD", "OPTIONS")
+_OPEN = (
+    "/login",
+    "/api/session",
+    "/api/health",
+    "/static/page.css",
+    "/static/app.css",
+    "/static/login.js",
+    "/static/api.js",
+    "/csp-reports",
+)
+
+INTERNAL = ServerError("internal", "Something went wrong here.", "The request id names it in the log.")
+STATUS = {
+    "unauthorized": 401, "forbidden": 403, "not_found": 404, "study_unknown": 404, "case_unknown": 404,
+    "job_unknown": 404, "page_unknown": 404, "method_unknown": 405, "uid_conflict": 409, "model_mismatch": 409,
+    "library_empty": 409, "library_missing": 409, "library_newer": 409, "too_large": 413, "busy": 503,
+    "disk_full": 507, "internal": 500, "index_corrupt": 500,
+}  # fmt: skip
+
+
+def status_of(error: LingulaError) -> int:
+    """The HTTP status of an error: 422 for everything a file or an argument is refused for."""
+    return STATUS.get(error.code, 422)
+
+
+def error_body(error: LingulaError, request_id: str) -> dict[str, Any]:
+    return {**error.to_json(), "request_id": request_id, "disclaimer": DISCLAIMER}
+
+
+class Guard:
+    """ASGI middleware: refuses strangers, bounds bodies, names requests, sets headers, logs neither text nor names."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        request_id = secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        started, status, begun = time.perf_counter(), 500, False
+
+        async def answer(message: Message) -> None:
+            nonlocal status, begun
+            if message["type"] == "http.response.start":
+                status, begun = message["status"], True
+                own = {key.decode("latin-1").lower() for key, _ in message["headers"]}
+                more = {**_HEADERS, "x-request-id": request_id}
+                message["headers"] = [
+                    *message["headers"],
+                    *((key.encode(), value.encode()) for key, value in more.items() if key not in own),
+                ]
+            await send(message)
+
+        try:
+            self._check(scope, headers)
+        except LingulaError as error:
+            await _refuse(answer, scope, error, request_id)
+        else:
+            try:
+                await self._app(scope, _bounded(receive, self._settings.limits.request_bytes), answer)
+            except Exception as error:  # the edge: its message could hold what was sent, so only its kind is logged
+                log.error("internal error %s %s", type(error).__name__, request_id)
+                if not begun:
+                    await _refuse(answer, scope, INTERNAL, request_id)
+        route = getattr(scope.get("route"), "path", "-")
+        log.info(
+            "%s %s %d %.0f ms %s", scope["method"], route, status, 1e3 * (time.perf_counter() - started), request_id
+        )
+
+    def _check(self, scope: Scope, headers: dict[str, str]) -> None:
+        host = headers.get("host", "")
+        if _name(host) not in self._settings.hosts:
+            raise ServerError("forbidden", "This server is not known under that name.", "Use the address it printed.")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self._settings.limits.request_bytes:
+            raise _too_large(self._settings.limits.request_bytes)
+        if self._settings.token and scope["path"] not in _OPEN and not self._admits(headers):
+            raise ServerError("unauthorized", "A token is needed.", "Sign in with the token the server printed.")
+        if scope["method"] in _READING or scope["path"] == "/csp-reports":
+            return
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
+        own = f"{scope['scheme']}://{host}"
+        if site not in ("same-origin", "none") or (origin is not None and origin != own) or not headers.get(HEADER):
+            raise ServerError("forbidden", f"Changes need the header {HEADER} and this page's own origin.")
+
+    def _admits(self, headers: dict[str, str]) -> bool:
+        brought = headers.get("authorization", "").removeprefix("Bearer ")
+        if not brought:
+            try:
+                cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+            except CookieError:
+                cookie = None
+            brought = cookie.value if cookie else ""
+        return hmac.compare_digest(brought.encode(), self._settings.token.encode())
+
+
+def _name(host: str) -> str:
+    """The name in a ``Host`` header, without port and brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def _too_large(most: int) -> LingulaError:
+    return LingulaError("too_large", f"the request exceeds {most} bytes.", "Give fewer files at once.")
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """``receive`` that refuses a body longer than it may be, whatever its header says."""
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > most:
+            raise _too_large(most)
+        return message
+
+    return counted
+
+
+async def _refuse(send: Callable[[Message], Any], scope: Scope, error: LingulaError, request_id: str) -> None:
+    accepts = dict(scope["headers"]).get(b"accept", b"")
+    headers = [(b"content-type", b"application/json")]
+    status, body = status_of(error), json.dumps(error_body(error, request_id)).encode()
+    if error.code == "unauthorized" and b"text/html" in accepts:
+        status, headers, body = 303, [(b"location", b"/login")], b""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

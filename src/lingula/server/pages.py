@@ -1,0 +1,184 @@
+"""The pages: what the API answers, drawn with the templates of the written page."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import ChoiceLoader, Environment, PackageLoader
+
+from lingula.analysis import leading_label
+from lingula.errors import LingulaError
+from lingula.explain import METHODS
+from lingula.library import Library, StudyRecord
+from lingula.page.methods import method
+from lingula.page.render import environment
+from lingula.page.view import view_of
+from lingula.page.words import runs
+from lingula.server.api import desk_of, library_of
+from lingula.server.desk import Case
+from lingula.server.shown import film_url, stored_url
+from lingula.study import Radiograph, Study
+
+PLACES = (("/", "Ask"), ("/library", "Library"))
+EXAMPLES = 6
+_VIEWS = {"frontal": "Frontal", "lateral": "Lateral", "unknown": "View unknown"}
+
+router = APIRouter()
+StudyId = Annotated[str, Path(max_length=256)]
+CaseId = Annotated[str, Path(max_length=64)]
+
+
+@cache
+def _templates() -> Environment:
+    shared = environment()
+    own = ChoiceLoader([PackageLoader("lingula.server", "templates"), PackageLoader("lingula.page", "templates")])
+    return shared.overlay(loader=own)
+
+
+def _page(template: str, *, here: str = "", status: int = 200, **values: Any) -> Response:
+    text = _templates().get_template(template).render(served=True, places=PLACES, here=here, **values)
+    return HTMLResponse(text.encode("utf-8", "xmlcharrefreplace"), status)
+
+
+def refusal(request: Request, error: LingulaError, status: int, request_id: str) -> Response:
+    """An error as a page."""
+    return _page("refusal.html", status=status, error=error, request_id=request_id)
+
+
+@router.get("/login")
+async def login() -> Response:
+    return _page("login.html")
+
+
+@router.get("/")
+async def start(request: Request) -> Response:
+    """Bring in a study, or pick an example."""
+    desk = desk_of(request)
+    library = desk.library
+    found = await desk.look_up(lambda: _examples(library, desk.names) if library is not None else ([], 0))
+    return _page("start.html", here="/", examples=found[0], studies=found[1], model=desk.checkpoint.fingerprint)
+
+
+def _examples(library: Library, names: dict[str, str]) -> tuple[list[dict[str, str]], int]:
+    """The first studies with a film for some findings, each finding once."""
+    ids = library.ids()
+    chosen: dict[str, dict[str, str]] = {}
+    for study_id, known in sorted(library.summaries(ids[:200]).items()):
+        frontal = next((row for row, image in enumerate(known.images) if image.view != "lateral"), None)
+        for label in known.labels:
+            if frontal is not None and label not in chosen and len(known.labels) <= 2:
+                title, picture = names.get(label, label), stored_url(study_id, frontal)
+                chosen[label] = {"study_id": study_id, "title": title, "picture": picture}
+                break
+        if len(chosen) == EXAMPLES:
+            break
+    return list(chosen.values()), len(ids)
+
+
+@router.get("/case/{case_id}")
+async def case(request: Request, case_id: CaseId) -> Response:
+    """A study brought in: findings, similar cases, evidence."""
+    desk = desk_of(request)
+    held = desk.case(case_id)
+    library = desk.library
+    shown = [n.study_id for n in held.analysis.neighbours]
+    records = await desk.look_up(lambda: {s: library.get(s) for s in shown} if library is not None else {})
+
+    def link(study_id: str, row: int) -> str:
+        return stored_url(study_id, row) if study_id in records else film_url(case_id, row)
+
+    view = view_of(held.analysis, {s: _outline(r) for s, r in records.items()}, {}, desk.names, link)
+    ranked = sorted(held.analysis.predictions, key=lambda p: -p.probability)
+    return _page(
+        "case.html",
+        view=view,
+        case_id=case_id,
+        films=_films(held),
+        labels=[(p.label, p.name) for p in ranked],
+        leading=leading_label(held.analysis.predictions, desk.checkpoint.vocabulary.normal),
+        methods=[(code, method(code).name) for code in METHODS],
+        chosen_method="gradcam" if held.study.radiographs and "gradcam" in METHODS else "attention",
+    )
+
+
+@router.get("/case/{case_id}/with/{study_id}")
+async def compare(request: Request, case_id: CaseId, study_id: StudyId) -> Response:
+    """Query and neighbour side by side, moving together."""
+    desk = desk_of(request)
+    held, library = desk.case(case_id), library_of(desk)
+    record = await desk.look_up(lambda: library.get(study_id))
+    own, other = _films(held), _stored_films(record)
+    present = {p.label for p in held.analysis.predictions if p.decision == "present"}
+    coded = set(record.labels or ())
+
+    def named(codes: set[str]) -> list[str]:
+        return sorted(desk.names.get(code, code) for code in codes)
+
+    return _page(
+        "compare.html",
+        case_id=case_id,
+        study=record,
+        neighbour=next((n for n in held.analysis.neighbours if n.study_id == study_id), None),
+        films=[*own[:1], *other[:1]],
+        groups=[
+            ("In both", named(present & coded), "shared"),
+            ("Only in yours", named(present - coded), ""),
+            (f"Only in {study_id}", named(coded - present), ""),
+        ],
+        own_text=runs(held.study.report) if held.study.report else (),
+        text=runs(record.report) if record.report else (),
+    )
+
+
+@router.get("/study/{study_id}")
+async def study(request: Request, study_id: StudyId) -> Response:
+    """A study of the library."""
+    desk = desk_of(request)
+    library = library_of(desk)
+    record = await desk.look_up(lambda: library.get(study_id))
+    coded = [desk.names.get(code, code) for code in record.labels or ()]
+    text = runs(record.report) if record.report else ()
+    return _page("study.html", study=record, films=_stored_films(record), coded=coded, text=text)
+
+
+def _outline(record: StudyRecord) -> Study:
+    """A stored study whose films have their size and no pixels: pictures are fetched by address."""
+    images = tuple(
+        Radiograph(each.image_id, np.broadcast_to(np.float32(0), (each.rows, each.columns)), each.view)
+        for each in record.radiographs
+    )
+    return Study(record.study_id, images, record.report, record.terms, record.notices)
+
+
+def _films(held: Case) -> list[dict[str, Any]]:
+    return [
+        {
+            "picture": film_url(held.case_id, row),
+            "columns": film.pixels.shape[1],
+            "rows": film.pixels.shape[0],
+            "depth": 16 if int(dict(film.attributes).get("BitsStored", "16")) > 8 else 8,
+            "name": f"{_VIEWS[film.view]} film",
+            "note": f"{film.pixels.shape[1]} × {film.pixels.shape[0]}",
+        }
+        for row, film in enumerate(held.study.radiographs)
+    ]
+
+
+def _stored_films(record: StudyRecord) -> list[dict[str, Any]]:
+    films = [
+        {
+            "picture": stored_url(record.study_id, row),
+            "columns": each.columns,
+            "rows": each.rows,
+            "depth": 8,
+            "name": f"{_VIEWS[each.view]} film of {record.study_id}",
+            "note": f"{each.image_id}, preview",
+        }
+        for row, each in enumerate(record.radiographs)
+    ]
+    order = sorted(range(len(films)), key=lambda row: record.radiographs[row].view == "lateral")
+    return [films[row] for row in order]

@@ -1,0 +1,220 @@
+"""The JSON of the HTTP API, as its OpenAPI document describes it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lingula.study import Decision, Mode, View
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Error(BaseModel):
+    """Why a request was refused: a stable code, words, a remedy."""
+
+    code: str
+    message: str
+    hint: str = ""
+    request_id: str
+    disclaimer: str
+
+
+class Notice(BaseModel):
+    code: str
+    message: str
+
+
+class Film(BaseModel):
+    """A radiograph that was read; its picture is at ``picture``."""
+
+    image_id: str
+    view: View
+    rows: int
+    columns: int
+    decoder: str
+    attributes: dict[str, str]
+    picture: str
+
+
+class Prediction(BaseModel):
+    label: str
+    name: str
+    probability: float
+    threshold: float
+    decision: Decision
+
+
+class Part(BaseModel):
+    """What one comparison adds to a score."""
+
+    name: str
+    score: float
+    weight: float
+    value: float
+    source: Mode | None
+
+
+class Mark(BaseModel):
+    start: int
+    end: int
+    finding: str
+    polarity: str
+
+
+class Evidence(BaseModel):
+    """Why a study meets what was asked of a finding."""
+
+    finding: str
+    asked: str
+    said: str | None
+    basis: str
+    probability: float | None
+
+
+class Duplicate(BaseModel):
+    study_id: str
+    why: str
+
+
+class Neighbour(BaseModel):
+    rank: int
+    study_id: str
+    score: float
+    labels: list[str]
+    image_ids: list[str]
+    same_patient: list[str]
+    link: str
+    parts: list[Part]
+    snippet: str | None
+    marks: list[Mark]
+    evidence: list[Evidence]
+    duplicates: list[Duplicate]
+
+
+class Case(BaseModel):
+    """A study that was brought in, and its answer."""
+
+    disclaimer: str
+    case_id: str
+    study_id: str
+    mode: Mode
+    model: str
+    library: str
+    seconds: float
+    films: list[Film]
+    report: str | None
+    warnings: list[Notice]
+    predictions: list[Prediction]
+    neighbours: list[Neighbour]
+
+
+class Study(BaseModel):
+    """A study of the library; ``labels`` is null where nobody coded it."""
+
+    disclaimer: str
+    study_id: str
+    films: list[Film]
+    report: str | None
+    labels: list[str] | None
+    age: int | None
+
+
+class Run(BaseModel):
+    """A stretch of report text; ``level`` from -5 (against) to 5 (for)."""
+
+    text: str
+    level: int
+    score: float | None
+    heading: bool
+
+
+class Map(BaseModel):
+    """A map over one film: colours at ``picture``, outlines as SVG paths in ``width`` x ``height`` units."""
+
+    picture: str
+    width: int
+    height: int
+    outlines: list[str]
+    place: str
+
+
+class Explained(BaseModel):
+    """The evidence of one method for one finding."""
+
+    disclaimer: str
+    method: str
+    method_name: str
+    sentence: str
+    unit: str
+    label: str
+    label_name: str
+    signed: bool
+    top: float | None
+    completeness_error: float | None
+    maps: list[Map]
+    runs: list[Run]
+
+
+class Operating(BaseModel):
+    """Sensitivity and specificity on validation at each cut, by label; null where validation cannot tell."""
+
+    disclaimer: str
+    mode: Mode
+    cuts: list[float]
+    labels: dict[str, OperatingLabel]
+
+
+class OperatingLabel(BaseModel):
+    sensitivity: list[float | None]
+    specificity: list[float | None]
+
+
+class About(BaseModel):
+    disclaimer: str
+    version: str
+    model: str
+    library: str | None
+    studies: int
+    labels: dict[str, str]
+    methods: dict[str, str]
+
+
+class Health(BaseModel):
+    disclaimer: str
+    status: Literal["ready"]
+    version: str
+
+
+class Token(_Body):
+    token: str = Field(max_length=1000)
+
+
+class LibraryStatus(BaseModel):
+    disclaimer: str
+    model: str
+    vocabulary: str
+    dimension: int
+    studies: int
+    radiographs: int
+    uncoded: int
+    labels: dict[str, int]
+    views: dict[str, int]
+    embeddings: dict[str, int]
+    refused: dict[str, int]
+    mentioned: dict[str, int]
+    outdated: bool
+
+
+class Refusal(BaseModel):
+    name: str
+    code: str
+    message: str
+
+
+class Refusals(BaseModel):
+    disclaimer: str
+    refused: list[Refusal]

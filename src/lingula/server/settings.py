@@ -1,0 +1,36 @@
+"""What a server is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lingula.limits import Limits
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server is started with.
+
+    Attributes:
+        hosts: names under which it may be asked, without port; any other ``Host`` is refused (DNS rebinding).
+        token: what a request must bring; empty only on loopback.
+        folder_imports: whether a folder of this machine may be imported by its path.
+        evaluation: folder that ``lingula evaluate`` wrote for the checkpoint, shown on the page of the model.
+        progress: where the practice's progress is kept; None keeps it in memory.
+        waiting: requests that may wait for the model; one more is answered 503.
+        cases, case_bytes: how many uploaded studies are kept, and how much of their pixels; the oldest goes first.
+        limits: of uploads.
+    """
+
+    hosts: tuple[str, ...] = LOOPBACK
+    token: str = field(default="", repr=False)
+    folder_imports: bool = True
+    evaluation: Path | None = None
+    progress: Path | None = None
+    waiting: int = 16
+    cases: int = 64
+    case_bytes: int = 512 << 20
+    limits: Limits = field(default_factory=Limits)

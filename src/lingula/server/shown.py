@@ -1,0 +1,146 @@
+"""Answers as JSON, and where the pictures in them are found."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Literal
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from lingula.errors import InputError
+from lingula.library import StudyRecord
+from lingula.models.calibration import CUTS, Calibration
+from lingula.page.contour import outline
+from lingula.page.evidence import OUTLINES, drawable, place
+from lingula.page.methods import method
+from lingula.page.picture import display_scale, overlay_png, shrink
+from lingula.page.words import runs
+from lingula.server.desk import Case
+from lingula.study import DISCLAIMER, Explanation, Mode, Radiograph, Report
+
+Map = npt.NDArray[np.float32]
+MAP_SIDE = 512
+LARGEST = 4096
+"""Long side of a film sent in full."""
+
+
+def case_json(case: Case) -> dict[str, Any]:
+    body = case.analysis.to_json()
+    kept = ("disclaimer", "study_id", "mode", "model", "library", "seconds", "warnings", "predictions", "neighbours")
+    report = case.study.report
+    films = [film_json(film, film_url(case.case_id, row)) for row, film in enumerate(case.study.radiographs)]
+    return {
+        **{key: body[key] for key in kept},
+        "case_id": case.case_id,
+        "films": films,
+        "report": report.text if report else None,
+    }
+
+
+def film_json(film: Radiograph, picture: str) -> dict[str, Any]:
+    rows, columns = film.pixels.shape
+    return {
+        "image_id": film.image_id, "view": film.view, "rows": rows, "columns": columns, "decoder": film.decoder,
+        "attributes": dict(film.attributes), "picture": picture,
+    }  # fmt: skip
+
+
+def study_json(record: StudyRecord) -> dict[str, Any]:
+    films = [
+        {"image_id": each.image_id, "view": each.view, "rows": each.rows, "columns": each.columns,
+         "decoder": each.decoder, "attributes": dict(each.attributes), "picture": stored_url(record.study_id, row)}
+        for row, each in enumerate(record.radiographs)
+    ]  # fmt: skip
+    return {
+        "disclaimer": DISCLAIMER,
+        "study_id": record.study_id,
+        "films": films,
+        "report": record.report.text if record.report else None,
+        "labels": None if record.labels is None else list(record.labels),
+        "age": record.age,
+    }
+
+
+def film_url(case_id: str, row: int) -> str:
+    return f"/api/cases/{case_id}/films/{row}"
+
+
+def stored_url(study_id: str, row: int) -> str:
+    return f"/api/studies/{quote(study_id, safe='')}/films/{row}"
+
+
+def explained_json(case: Case, explanation: Explanation, names: dict[str, str]) -> dict[str, Any]:
+    """Everything about one explanation but the colours of its maps."""
+    about, (drawn,) = method(explanation.method), drawable((explanation,))
+    report = case.study.report or Report("", ())
+    maps = []
+    for row, (values, film) in enumerate(zip(drawn.maps, case.study.radiographs, strict=True)):
+        rows, columns = film.pixels.shape
+        paths = [outline(values, share, columns, rows) for share in OUTLINES]
+        url = f"/api/cases/{case.case_id}/evidence/{explanation.label}/{explanation.method}/maps/{row}"
+        maps.append(
+            {"picture": url, "width": columns, "height": rows, "outlines": paths, "place": place(values)}
+        )  # fmt: skip
+    top = max((abs(token.score) for token in explanation.tokens if np.isfinite(token.score)), default=None)
+    error = explanation.completeness_error
+    return {
+        "disclaimer": DISCLAIMER,
+        "method": explanation.method,
+        "method_name": about.name,
+        "sentence": about.sentence,
+        "unit": about.unit,
+        "label": explanation.label,
+        "label_name": names.get(explanation.label, explanation.label),
+        "signed": explanation.signed,
+        "top": display_scale(drawn.maps) if drawn.maps else top,
+        "completeness_error": error if error is not None and np.isfinite(error) else None,
+        "maps": maps,
+        "runs": [
+            {"text": run.text, "level": run.level, "score": run.score, "heading": run.heading}
+            for run in runs(report, explanation.tokens)
+        ],
+    }
+
+
+def map_png(explanation: Explanation, film: int) -> bytes:
+    """The colours of one map: indexed PNG with alpha, long side at most 512 px."""
+    if film >= len(explanation.maps):
+        raise InputError("not_found", f"there is no map of film {film}.")
+    maps = tuple(np.nan_to_num(shrink(values, MAP_SIDE)) for values in explanation.maps)
+    return overlay_png(maps[film], MAP_SIDE, scale=display_scale(maps), signed=explanation.signed)
+
+
+def film_png(film: Radiograph, depth: Literal[8, 16], side: int) -> bytes:
+    """A film drawn by us, never the bytes that were brought: 8-bit grey, or 16 bits as red (high) and green (low).
+
+    A browser's canvas holds 8 bits a channel; with 16 in two channels a narrow window shows no steps.
+    """
+    pixels = np.clip(shrink(np.nan_to_num(film.pixels), min(side, LARGEST)), 0, 1)
+    stream = io.BytesIO()
+    if depth == 8:
+        Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(stream, "PNG", compress_level=1)
+    else:
+        values = np.rint(pixels * 65535).astype(np.uint16)
+        channels = (values >> 8).astype(np.uint8), (values & 255).astype(np.uint8), np.zeros(values.shape, np.uint8)
+        Image.fromarray(np.stack(channels, -1)).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def operating_json(calibration: Calibration, codes: tuple[str, ...], mode: Mode) -> dict[str, Any]:
+    def plain(values: npt.NDArray[np.float64]) -> list[float | None]:
+        return [None if np.isnan(value) else round(float(value), 4) for value in values]
+
+    points = {
+        code: dict(zip(("sensitivity", "specificity"), map(plain, both), strict=True))
+        for code, both in zip(codes, calibration.operating, strict=True)
+    }
+    return {"disclaimer": DISCLAIMER, "mode": mode, "cuts": CUTS.tolist(), "labels": points}
+
+
+__all__ = [
+    "case_json", "explained_json", "film_json", "film_png", "film_url", "map_png", "operating_json",
+    "stored_url", "study_json",
+]  # fmt: skip

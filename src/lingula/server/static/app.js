@@ -1,0 +1,8 @@
+// Starts what the page has.
+import * as evidence from "./evidence.js";
+import * as findings from "./findings.js";
+import * as upload from "./upload.js";
+import * as viewer from "./viewer.js";
+
+for (const part of [viewer, evidence, findings, upload]) part.start();
+document.documentElement.dataset.started = "";

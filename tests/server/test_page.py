@@ -1,0 +1,131 @@
+"""What a student does with the page, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+TEXT = "FINDINGS: The heart is enlarged. Small left pleural effusion.\n\nIMPRESSION: Cardiomegaly."
+
+
+def film_of(served: Any) -> Any:
+    return sorted(served.collection.rglob("*.dcm")) or sorted(served.collection.rglob("*.png"))
+
+
+def bring(page: Any, served: Any, text: str = TEXT) -> None:
+    page.goto("/")
+    page.set_input_files("#files", str(film_of(served)[0]))
+    page.fill("#text", text)
+    page.click("text=Analyse")
+    page.wait_for_url("**/case/*")
+    page.wait_for_selector("html[data-started]")
+
+
+def test_bring_a_film_and_see_findings_neighbours_and_evidence(page: Any, served: Any) -> None:
+    bring(page, served)
+    assert page.locator("tr[data-label]").count() == 22
+    assert page.locator(".cases .case").count() == 5
+    page.wait_for_selector('[data-evidence][data-state="ready"]')
+    page.wait_for_selector('figure[data-state="ready"]')
+    assert page.inner_text("[data-legend]")
+    page.select_option('[name="method"]', "integrated_gradients")
+    page.locator("[data-legend]", has_text="Integrated Gradients for").wait_for()
+    assert page.locator("[data-report] mark").count() > 0
+    assert page.inner_text("[data-report]").split() == TEXT.split()
+
+
+def test_viewer_answers_to_mouse_and_keys(page: Any, served: Any) -> None:
+    bring(page, served)
+    page.wait_for_selector('figure[data-state="ready"]')
+    canvas = page.locator("[data-viewer] canvas").first
+    box = canvas.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def state() -> dict[str, Any]:
+        found: dict[str, Any] = page.evaluate("document.querySelector('[data-viewer]').viewer.panes[0].state")
+        return found
+
+    def drag(dx: int, dy: int) -> None:
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + dx, y + dy, steps=4)
+        page.mouse.up()
+
+    drag(80, 40)
+    assert state()["width"] > 1.05
+    assert state()["level"] > 0.5
+    page.keyboard.down("Shift")
+    drag(60, 0)
+    page.keyboard.up("Shift")
+    assert state()["x"] < 0.5
+    page.mouse.wheel(0, -300)
+    page.wait_for_timeout(300)
+    assert state()["zoom"] > 1.5
+    canvas.focus()
+    page.keyboard.press("i")
+    assert state()["invert"]
+    page.keyboard.press("f")
+    assert (state()["zoom"], state()["x"]) == (1, 0.5)
+    page.keyboard.press("1")
+    scale = page.evaluate("document.querySelector('[data-viewer]').viewer.panes[0].scale() * devicePixelRatio")
+    assert scale == pytest.approx(1)
+    page.keyboard.press("r")
+    assert state() == {"level": 0.5, "width": 1, "invert": False, "zoom": 1, "x": 0.5, "y": 0.5}
+    centre = """(() => {
+        const canvas = document.querySelector('[data-viewer] canvas');
+        return [...canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data];
+    })()"""
+    before = page.evaluate(centre)
+    page.select_option('[name="method"]', "")
+    page.click('[data-do="invert"]')
+    after = page.evaluate(centre)
+    assert before != after
+
+
+def test_threshold_changes_findings_and_says_what_it_costs(page: Any, served: Any) -> None:
+    bring(page, served)
+    page.wait_for_selector('[data-threshold-for][data-state="ready"]')
+    slider = page.locator("#cut")
+    slider.fill("0")
+    assert page.inner_text(".threshold output") == "1 % for all"
+    assert page.locator('[data-group="present"] tr[data-label]').count() == 22
+    slider.fill(page.get_attribute("#cut", "max"))
+    assert page.locator('[data-group="present"] tr[data-label]').count() == 0
+    page.click("text=Each finding’s own")
+    assert page.inner_text(".threshold output") == "each finding’s own"
+
+
+def test_compare_moves_both_films_together(page: Any, served: Any) -> None:
+    bring(page, served)
+    page.locator(".case >> text=Compare").first.click()
+    page.wait_for_selector('figure[data-state="ready"] >> nth=1')
+    page.locator("canvas").first.focus()
+    page.keyboard.press("+")
+    zooms = page.evaluate("document.querySelector('[data-viewer]').viewer.panes.map((pane) => pane.state.zoom)")
+    assert zooms == [1.25, 1.25]
+    page.click('[data-do="flicker"]')
+    assert page.locator("figure:visible").count() == 1
+    page.click('[data-do="flicker"]')
+    assert page.locator("figure:visible").count() == 1
+    page.click('[data-do="flicker"]')
+    assert page.locator("figure:visible").count() == 2
+
+
+def test_a_refusal_is_said_in_words(page: Any, served: Any) -> None:
+    page.expected.append("422")
+    page.goto("/")
+    page.set_input_files("#files", {"name": "x.gif", "mimeType": "image/gif", "buffer": b"GIF89a" + bytes(100)})
+    page.click("text=Analyse")
+    page.wait_for_selector("[data-bring-trouble]:visible")
+    said = page.inner_text("[data-bring-trouble]")
+    assert "PNG" in said
+    assert "unsupported_format" in said
+
+
+def test_an_example_opens(page: Any, served: Any) -> None:
+    page.goto("/")
+    page.locator("button[data-example]").first.click()
+    page.wait_for_url(re.compile("/case/"))
+    assert page.locator(".cases .case").count() == 5
