@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -131,6 +133,9 @@ def train(
     """Train a preset, calibrate it on validation and save the checkpoint. Stopped training goes on.
 
     Example: [bold]lingula train studies my-model --preset compact[/]
+
+    Several GPUs: [bold]accelerate launch -m lingula train …[/]; several processes on a CPU: [bold]torchrun
+    --nproc-per-node 2 -m lingula train …[/] with ACCELERATE_USE_CPU=true.
     """
     import torch
 
@@ -142,9 +147,12 @@ def train(
 
     if threads:
         torch.set_num_threads(threads)
-    with output.progress_bar("Training") as progress:
+    speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one
+    with output.progress_bar("Training") if speaks else nullcontext(lambda done, of: None) as progress:
 
         def show(at: Progress) -> None:
+            if not speaks:
+                return None
             if at.epoch_done is None:
                 return progress(at.epoch * at.steps + at.step, 0 if not at.steps else _total(at))
             done = at.epoch_done
@@ -172,5 +180,9 @@ def train(
             seed=seed,
             progress=show,
         )
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    if not speaks:
+        return
     body = {"checkpoint": str(out), "fingerprint": checkpoint.fingerprint, **checkpoint.training}
     output.write_json(body) if json else output.out.print(f"Checkpoint {checkpoint.fingerprint}: {out}")
