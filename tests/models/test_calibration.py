@@ -134,6 +134,17 @@ def test_the_method_is_chosen_on_studies_held_out() -> None:
     assert fitted.shift[1] == pytest.approx(-4, abs=1)
 
 
+def test_the_unit_of_the_logit_does_not_matter() -> None:
+    """Scores between 0.1 and 0.2 give the same probabilities as scores a thousand times wider."""
+    random = np.random.default_rng(8)
+    logits = random.normal(-2, 1, (300, 1))
+    targets = (random.random((300, 1)) < _sigmoid(logits)).astype(np.float32)
+    small, large = 0.15 + 0.01 * logits, 1000 * (0.15 + 0.01 * logits)
+    one, other = (fit_calibration(part, targets).probabilities(part) for part in (small, large))
+    np.testing.assert_allclose(one, other, atol=1e-3)
+    assert np.abs(one - _sigmoid(logits)).mean() < 0.05
+
+
 def test_held_out_loss_against_a_naive_twin() -> None:
     random = np.random.default_rng(6)
     logit = random.normal(size=60)

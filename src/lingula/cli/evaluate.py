@@ -38,6 +38,9 @@ def evaluate(
         typer.Option(envvar="LINGULA_OPENI", help="The collection: for subgroups and the published label set."),
     ] = None,
     trunk: Annotated[Path | None, typer.Option(help="Frozen ImageNet MobileNetV1 to compare with.")] = None,
+    library: Annotated[
+        str | None, typer.Option(help="A library this checkpoint filled: does it hold what the tables measure?")
+    ] = None,
     against: Annotated[
         Path | None, typer.Option(help="Folder of another checkpoint's evaluation: compare in pairs.")
     ] = None,
@@ -79,6 +82,7 @@ def evaluate(
     parts = [f"lingula evaluate {Path(checkpoint).name} --data STUDY_SET --split {Path(split).name} --out DIR"]
     parts += ["--collection COLLECTION"] if collection else []
     parts += [f"--trunk {trunk.name}"] if trunk else []
+    parts += ["--library LIBRARY"] if library else []
     parts += [f"--resamples {resamples} --seed {seed}"]
     request = Request(
         load_checkpoint(checkpoint),
@@ -86,6 +90,7 @@ def evaluate(
         Split.load(split),
         collection=collection,
         trunk=trunk,
+        library=library,
         resamples=resamples,
         seed=seed,
         command=" ".join(parts),

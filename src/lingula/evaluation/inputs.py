@@ -42,6 +42,7 @@ class Request:
     Attributes:
         collection: folder of the collection, for the published label set and the subgroups; None leaves these out.
         trunk: weights of a frozen ImageNet MobileNetV1 for the baseline; None leaves it out.
+        library: filled by this checkpoint, to be held against the tables; None leaves that out.
         command: as a reader would type it.
     """
 
@@ -50,6 +51,7 @@ class Request:
     split: Split
     collection: Path | None = None
     trunk: Path | None = None
+    library: str | None = None
     resamples: int = RESAMPLES
     seed: int = SEED
     command: str = ""

@@ -15,6 +15,7 @@ from lingula.evaluation import tables_classification as classification
 from lingula.evaluation import tables_retrieval as retrieval
 from lingula.evaluation.cases import Case, choose
 from lingula.evaluation.classification import supported
+from lingula.evaluation.deployed import library_table
 from lingula.evaluation.encode import Reading, fingerprint_of
 from lingula.evaluation.inputs import Inputs, Request, Told
 from lingula.evaluation.plots import classification_plots, retrieval_plots
@@ -37,6 +38,7 @@ from lingula.evaluation.tables_retrieval import (
 )
 from lingula.evaluation.trec import DEPTH, RANDOM, write_all_qrels, write_run
 from lingula.labels.vocabulary import SHIPPED, Vocabulary
+from lingula.library import Library
 from lingula.openi import scan
 from lingula.openi.splits import SPLITS, SplitName
 
@@ -77,6 +79,7 @@ def evaluate(request: Request, out: Path, told: Told = lambda what, done, of: No
 
     Raises:
         InputError: ``bad_request`` when study set, split and checkpoint do not fit each other.
+        LibraryError: ``model_mismatch`` when another model filled the library.
     """
     inputs = Inputs(request, out / "encoded", told)
     parts = inputs.parts
@@ -105,6 +108,9 @@ def evaluate(request: Request, out: Path, told: Told = lambda what, done, of: No
         arrays |= {f"retrieval/{protocol}/{each.search}": each.values["jaccard"] for each in rankings}
     keys = inputs.data.text_keys()[parts.test]
     tables.append(retrieval.pair_table([each for each in searches if each.name in PAIRS], keys, inputs.draws))
+    if request.library:
+        with Library.open(request.library, model=request.checkpoint.fingerprint) as library:
+            tables.append(library_table(library, inputs.encoded))
     others = _other_labels(inputs)
     tables.append(_chance(inputs, grounds, others))
     tables += _published(inputs, systems, searches, others)

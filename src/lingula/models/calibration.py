@@ -118,11 +118,14 @@ def temperature(logit: Array, goal: Array) -> tuple[float, float]:
 
 
 def platt(logit: Array, goal: Array) -> tuple[float, float]:
-    """Scale and shift by logistic regression on the logit, lightly penalised."""
+    """Scale and shift by logistic regression on the standardised logit, lightly penalised: its unit does not matter."""
     from sklearn.linear_model import LogisticRegression
 
-    found = LogisticRegression(C=1.0).fit(logit[:, None], goal)
-    return max(float(found.coef_[0, 0]), 0.05), float(found.intercept_[0])
+    mean, spread = float(logit.mean()), float(logit.std())
+    spread = spread if spread > 1e-9 else 1.0
+    found = LogisticRegression(C=1.0).fit((logit[:, None] - mean) / spread, goal)
+    scale = max(float(found.coef_[0, 0]), 0.05) / spread
+    return scale, float(found.intercept_[0]) - scale * mean
 
 
 def held_out_loss(method: Method, logit: Array, goal: Array) -> float:
