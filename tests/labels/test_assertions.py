@@ -74,6 +74,8 @@ P, L, U, A = "present", "likely", "uncertain", "absent"
         ("Heart size is normal.", {"cardiomegaly": A}),
         ("The heart is not enlarged.", {"cardiomegaly": A}),
         ("The heart is mildly enlarged.", {"cardiomegaly": P}),
+        ("Enlarged heart.", {"cardiomegaly": P}),
+        ("No enlarged heart.", {"cardiomegaly": A}),
         ("No effusion and the heart is enlarged.", {"effusion": A, "cardiomegaly": P}),
         ("The lungs are clear.", {"airspace_disease": A, "consolidation": A, "lung_opacity": A}),
         ("Lungs are clear except for a nodule.", {"airspace_disease": None, "nodule": P}),

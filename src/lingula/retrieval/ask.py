@@ -80,22 +80,25 @@ def ask(
     """
     target = query.target or (asked.source if asked else "joint")
     named = {*query.more, *query.less, *([query.like] if query.like else [])}
-    if missing := sorted(named - library.summaries(named).keys()):
+    if named and (missing := sorted(named - library.summaries(named).keys())):
         raise LibraryError("study_unknown", f"the library has no study {missing[0]!r}.")
     if not len(library):
         raise LibraryError("library_empty", "the library holds no study.", "Import studies first.")
     start = asked.vector if asked else np.zeros(library.about.dimension, np.float32)
-    vector = moved(start, library.vectors(query.more, target), library.vectors(query.less, target))
+    more, less = (library.vectors(ids, target) if ids else {} for ids in (query.more, query.less))
+    vector = moved(start, more, less)
     stands = standing(library, query, judge)
     asked = Asked(vector, asked.source if asked else target)
     candidates = _candidates(library, query, asked, target, stands, {*exclude, *named})
-    kept = _folded(library, query, candidates, target) if query.fold else [(each, ()) for each in candidates[: query.k]]
+    candidates = candidates if query.fold else candidates[: query.k]
+    summaries = library.summaries([each.study_id for each in candidates])
+    kept = _folded(library, query, candidates, summaries, target) if query.fold else [(each, ()) for each in candidates]
     notices = []
     if stands.predicted:
         message = f"{len(stands.predicted)} studies without report or coding are judged by prediction."
         notices.append(Notice("judged_by_prediction", message))
     matching = len(library) if stands.allowed is None else len(stands.allowed)
-    return _shown(library, query, kept, stands, birth_key), matching, tuple(notices)
+    return _shown(library, query, kept, summaries, stands, birth_key), matching, tuple(notices)
 
 
 def _candidates(
@@ -167,11 +170,14 @@ def _nearest(
 
 
 def _folded(
-    library: Searched, query: Query, candidates: Sequence[Candidate], target: Mode
+    library: Searched,
+    query: Query,
+    candidates: Sequence[Candidate],
+    summaries: Mapping[str, Summary],
+    target: Mode,
 ) -> list[tuple[Candidate, tuple[Duplicate, ...]]]:
     """The best k, each with the candidates that are the same: studies with the same films or, unless films alone are
     compared, the same text; and films that look the same."""
-    summaries = library.summaries([each.study_id for each in candidates])
     images = library.vectors([each.study_id for each in candidates], "image")
     kept: list[tuple[Candidate, list[Duplicate]]] = []
     for candidate in candidates:
@@ -217,11 +223,12 @@ def _shown(
     library: Searched,
     query: Query,
     kept: Sequence[tuple[Candidate, tuple[Duplicate, ...]]],
+    summaries: Mapping[str, Summary],
     stands: Standing,
     birth_key: str,
 ) -> tuple[Neighbour, ...]:
     ids = [candidate.study_id for candidate, _ in kept]
-    summaries, said = library.summaries(ids), library.assertions(ids)
+    said = library.assertions(ids)
     born: dict[str, list[str]] = defaultdict(list)
     for study in ids:
         born[summaries[study].birth_key].append(study)
