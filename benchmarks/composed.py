@@ -1,5 +1,7 @@
 """Composed search on the imported collection: "A without B", "like this, without X", and how long an answer takes.
 
+The library's reports are read anew where the rules have changed since.
+
     python benchmarks/composed.py library.sqlite [compact]
 
 * "A without B": 200 questions in words, generated from pairs of findings that do occur together. Asked of a copy of the
@@ -183,6 +185,8 @@ def main() -> None:
     file, checkpoint = Path(sys.argv[1]), load_checkpoint(sys.argv[2] if len(sys.argv) > 2 else "compact")
     split = Split.load("openi-v1")
     with Library.open(file, model=checkpoint.fingerprint) as library:
+        if library.status().outdated:
+            library.reindex()
         truth = Truth(library)
         times = timed(checkpoint, library, [text for text, _, _ in questions(truth)])
     with tempfile.TemporaryDirectory() as folder, Library.open(uncoded(file, Path(folder))) as bare:
