@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from lingula.cli.main import app
+from lingula.explain import METHODS
 from lingula.phantom import generate
 
 runner = CliRunner()
@@ -66,8 +67,8 @@ def test_analyze_gives_all_three_answers_and_a_page(film: Path, library: Path, t
     assert len(scores) == 5
     assert scores == sorted(scores)
     methods = {e["method"]: e for e in answer["explanations"]}
-    assert set(methods) == {"attention", "gradcam", "integrated_gradients"}
-    shown = {words[t["start"] : t["end"]].lower() for t in methods["integrated_gradients"]["tokens"]}
+    assert set(methods) <= set(METHODS)
+    shown = {words[t["start"] : t["end"]].lower() for e in methods.values() for t in e["tokens"]}
     assert "heart" in shown
     assert "findings" not in shown
     text = page.read_text()
@@ -86,12 +87,19 @@ def test_predict_on_text_alone_reads_negation(library: Path) -> None:
 
 
 def test_explain_saves_maps_in_the_films_own_pixels(film: Path, tmp_path: Path) -> None:
-    run("explain", str(film), "--label", "cardiomegaly", "--npz", str(tmp_path / "maps.npz"), "--json")
+    methods = ("contribution", "attention", "gradcam")
+    asked = [word for method in methods for word in ("--method", method)]
+    files = ("--npz", str(tmp_path / "maps.npz"), "--png", str(tmp_path / "maps.png"), "--json")
+    answer = json.loads(run("explain", str(film), "--label", "cardiomegaly", *asked, *files))
     import pydicom
+
+    assert [e["method"] for e in answer["explanations"]] == list(methods)
+    with Image.open(tmp_path / "maps.png") as figure:
+        assert figure.width > 4 * 420
 
     header = pydicom.dcmread(film, stop_before_pixels=True)
     maps = np.load(tmp_path / "maps.npz")
-    assert set(maps) == {"attention_0", "gradcam_0", "integrated_gradients_0"}
+    assert set(maps) == {f"{method}_0" for method in methods}
     assert {maps[name].shape for name in maps} == {(header.Rows, header.Columns)}
 
 

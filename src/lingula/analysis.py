@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from lingula.errors import InputError, ModelError, Notice
-from lingula.explain import METHODS, explain
+from lingula.explain import explain
 from lingula.library import Library
 from lingula.models.checkpoint import MODES, Checkpoint
 from lingula.models.study_model import batch_studies, study_mode
@@ -205,7 +205,7 @@ def analyze(
     library: Searched | None = None,
     *,
     label: str | None = None,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] | None = None,
     k: int = 5,
     mode: Mode | None = None,
 ) -> Analysis:
@@ -214,6 +214,7 @@ def analyze(
     Args:
         library: where to look for similar cases; none are given without it.
         label: which label to explain; by default the abnormal one that stands out most.
+        methods: of ``explain.METHODS``; by default those that passed their tests with this checkpoint.
         k: how many similar cases, at most 100; the study itself is never one of them.
     """
     started = time.perf_counter()

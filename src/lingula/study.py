@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -275,19 +275,45 @@ class TokenScore:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How a method did when it was tested with this model (``lingula evaluate --explanations``).
+
+    Attributes:
+        randomisation: mean rank correlation of its maps with those of the same model with random weights;
+            randomisation_pairs: of maps of two different films. The first must not exceed the second.
+        sensitivity: mean rank correlation of its maps for two labels; below 1 where it answers for the label.
+        deletion, insertion: mean area under the curve of the label's probability while the strongest places are
+            removed (lower is better) or shown first (higher is better); ``..._random``: the same in random order.
+        films: how many were looked at.
+        passed: whether it passed randomisation and class sensitivity.
+    """
+
+    randomisation: float
+    randomisation_pairs: float
+    sensitivity: float
+    deletion: float
+    deletion_random: float
+    insertion: float
+    insertion_random: float
+    films: int
+    passed: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """Evidence of one method for one label.
 
     Attributes:
-        method: "attention", "gradcam" or "integrated_gradients".
+        method: one of ``lingula.explain.METHODS``.
         label: code of the label explained.
         maps: one (rows, columns) float32 map per radiograph, in that radiograph's own pixels; empty without images.
             Signed attributions keep their sign; saliency maps are >= 0.
         tokens: scores as character spans of the report's text; empty without text.
         signed: True for attributions, False for saliency.
         completeness_error: |sum of attributions - (output - baseline output)| / |output - baseline output| for
-            Integrated Gradients, else None.
+            contributions and Integrated Gradients, else None.
+        trust: how the method did with this model; None where nobody tested it.
     """
 
     method: str
@@ -296,6 +322,7 @@ class Explanation:
     tokens: tuple[TokenScore, ...] = ()
     signed: bool = False
     completeness_error: float | None = None
+    trust: Trust | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -333,6 +360,7 @@ class Analysis:
             "neighbours": [neighbour.to_json() for neighbour in self.neighbours],
             "explanations": [
                 {"method": e.method, "label": e.label, "signed": e.signed, "completeness_error": e.completeness_error,
+                 "trust": {key: _round(value) for key, value in asdict(e.trust).items()} if e.trust else None,
                  "tokens": [_plain(t, "start", "end", "score") for t in e.tokens]}
                 for e in self.explanations
             ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,17 +11,32 @@ import torch
 from tests import made_up
 
 from lingula.errors import InputError
-from lingula.explain import METHODS, explain
+from lingula.explain import METHODS
+from lingula.explain import explain as ask
+from lingula.explain.contribution import contribution
 from lingula.explain.gradcam import gradcam
 from lingula.explain.gradients import integrated_gradients
-from lingula.explain.question import Question
+from lingula.explain.occlusion import occlusion
+from lingula.explain.question import Question, blurred
 from lingula.models.checkpoint import MODES, Checkpoint
-from lingula.study import Explanation, Mode, Report, Study
+from lingula.models.study_model import VIEWS, collate
+from lingula.models.usual import usual_shares
+from lingula.study import Explanation, Mode, Report, Study, View
 
 TALL, WIDE = made_up.film(1, (150, 90)), made_up.film(2, (50, 81), "lateral")
 REPORT = Report.from_sections(findings="Fluid blunts the left angle.", impression="Worn spine.", indication="Cough.")
 STUDY = Study("S", (TALL, WIDE), REPORT)
 LABEL = "pleural_effusion"
+SIGNED = {"contribution", "integrated_gradients", "occlusion"}
+SUMMED = {"contribution", "integrated_gradients"}
+FILM_ONLY = {"gradcam", "occlusion"}
+
+
+def explain(
+    checkpoint: Checkpoint, study: Study, label: str, *, methods: Sequence[str] = METHODS, mode: Mode | None = None
+) -> tuple[Explanation, ...]:
+    """Every method, shown by default or not."""
+    return ask(checkpoint, study, label, methods=methods, mode=mode)
 
 
 def _by_method(answers: tuple[Explanation, ...]) -> dict[str, Explanation]:
@@ -35,11 +51,11 @@ def test_every_method_answers_in_the_asker_s_coordinates(checkpoint: Checkpoint)
         assert [heat.shape for heat in answer.maps] == [(150, 90), (50, 81)]
         assert all(heat.dtype == np.float32 and np.isfinite(heat).all() for heat in answer.maps)
         assert any(heat.max() > heat.min() for heat in answer.maps)
-        assert answer.signed == (answer.method == "integrated_gradients")
-        assert (answer.completeness_error is not None) == answer.signed
+        assert answer.signed == (answer.method in SIGNED)
+        assert (answer.completeness_error is not None) == (answer.method in SUMMED)
         if not answer.signed:
             assert all(heat.min() >= 0 for heat in answer.maps)
-        if answer.method == "gradcam":
+        if answer.method in FILM_ONLY:
             assert answer.tokens == ()
             continue
         spans = [(token.start, token.end) for token in answer.tokens]
@@ -62,9 +78,9 @@ def test_a_question_is_the_deployed_forward(checkpoint: Checkpoint, mode: Mode) 
     ("study", "mode", "methods", "maps", "has_tokens"),
     [
         (STUDY.image_only(), None, METHODS, 2, False),
-        (STUDY.text_only(), None, ("attention", "integrated_gradients"), 0, True),
+        (STUDY.text_only(), None, ("contribution", "attention", "integrated_gradients"), 0, True),
         (STUDY, "image", METHODS, 2, False),
-        (STUDY, "text", ("attention", "integrated_gradients"), 0, True),
+        (STUDY, "text", ("contribution", "attention", "integrated_gradients"), 0, True),
     ],
     ids=["no report", "no film", "image mode", "text mode"],
 )
@@ -75,7 +91,7 @@ def test_only_what_is_read_is_explained(
     assert tuple(answer.method for answer in answers) == methods
     for answer in answers:
         assert len(answer.maps) == maps
-        assert bool(answer.tokens) == (has_tokens and answer.method != "gradcam")
+        assert bool(answer.tokens) == (has_tokens and answer.method not in FILM_ONLY)
 
 
 def test_a_mode_is_explained_as_if_it_were_all_there_is(checkpoint: Checkpoint) -> None:
@@ -118,6 +134,66 @@ def test_gradcam_against_its_definition(checkpoint: Checkpoint) -> None:
     torch.testing.assert_close(gradcam(question), expected)
     assert expected.shape == (2, 8, 8)
     assert expected.max() > 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_contributions_are_the_logit_itself(checkpoint: Checkpoint, mode: Mode) -> None:
+    """Without a usual film they and the bias sum to the logit; with one, to what lies beyond it."""
+    question = Question.ask(checkpoint, STUDY, LABEL, mode)
+    patches, words, error = contribution(question)
+    with torch.no_grad():
+        logit = float(question.logit(question.pixels, question.words))
+    bias = checkpoint.model.head.bias[question.label].item()
+    assert float(patches.sum() + words.sum()) + bias == pytest.approx(logit, abs=1e-5)
+    assert error < 1e-4
+    special = torch.tensor([end == start for start, end in question.spans])
+    assert mode == "image" or (words[special] == 0).all()
+
+    shape = (len(VIEWS), len(checkpoint.vocabulary), checkpoint.model.patches)
+    usual = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    beyond = replace(question, checkpoint=replace(checkpoint, usual=usual))
+    others, same, error = contribution(beyond)
+    torch.testing.assert_close(same, words)
+    assert error < 1e-4
+    if mode != "text":
+        share = 2 * (2 if mode == "joint" else 1)  # two films; the report takes half
+        rows = [VIEWS.index(film.view) for film in STUDY.radiographs]
+        torch.testing.assert_close(others, patches - torch.from_numpy(usual[rows, question.label]) / share)
+
+
+def test_usual_shares_are_means_over_films_of_a_view(checkpoint: Checkpoint) -> None:
+    """A naive twin: each film asked alone, its contributions averaged by view."""
+    films = np.random.default_rng(0).integers(0, 256, (5, 64, 64), np.uint8)
+    views: list[View] = ["frontal", "lateral", "frontal", "frontal", "lateral"]
+    preprocessing = checkpoint.model.architecture.preprocessing
+    found = usual_shares(checkpoint.model, films, views, batch=2)
+    for row, view in enumerate(VIEWS[:2]):
+        alone = []
+        for film in (film for film, seen in zip(films, views, strict=True) if seen == view):
+            pixels = (film.astype(np.float32) / 255 - preprocessing.mean) / preprocessing.std
+            batch = collate([[(pixels, view)]], [None], size=64, pad=0)
+            question = replace(Question.ask(checkpoint, STUDY.image_only(), LABEL, "image"), batch=batch)
+            alone.append(contribution(question)[0][0].numpy())
+        np.testing.assert_allclose(found[row, question.label], np.mean(alone, 0), atol=1e-4)
+
+
+def test_occlusion_against_its_definition(checkpoint: Checkpoint) -> None:
+    """The middle of a film lies under four squares; its value is their mean fall of the logit."""
+    question = Question.ask(checkpoint, STUDY.image_only(), LABEL, "image")
+    size = question.pixels.shape[-1]
+    side, step = size // 4, size // 8
+    falls = []
+    with torch.no_grad():
+        for top in (size // 2 - step, size // 2):
+            for left in (size // 2 - step, size // 2):
+                covered = question.pixels.clone()
+                here = (0, 1, 0, slice(top, top + side), slice(left, left + side))
+                covered[here] = blurred(question.pixels)[here]
+                falls.append(
+                    float(question.logit(question.pixels, question.words) - question.logit(covered, question.words))
+                )
+    place = size // 2 + step // 2
+    assert float(occlusion(question)[1, place, place]) == pytest.approx(np.mean(falls), abs=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["image", "text", "joint"])

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -174,17 +174,28 @@ def explain(
     label: Label = None,
     model: Model = "compact",
     fast: Fast = False,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="Only this method (again for more); unasked, those that passed their tests."),
+    ] = None,
     npz: Annotated[Path | None, typer.Option("--npz", help="Write the maps here, in the films' own pixels.")] = None,
+    png: Annotated[Path | None, typer.Option("--png", help="Write a figure of films and maps here.")] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="The figure on a dark ground.")] = False,
     html: Html = None,
     json: Json = False,
 ) -> None:
-    """Where in the film and which words: attention, Grad-CAM, Integrated Gradients.
+    """Where in the film and which words, by several methods, each with how far to trust it.
 
     Example: [bold]lingula explain chest.dcm --label pleural_effusion --html why.html[/]
     """
-    analysis, names = _answer(_read(files, report, text), load_model(model, fast), None, label=label)
+    analysis, names = _answer(_read(files, report, text), load_model(model, fast), None, label=label, methods=method)
     if npz:
         _save_maps(npz, analysis.explanations)
+    if png:
+        from lingula.page.figure import evidence_png
+
+        theme: Literal["light", "dark"] = "dark" if dark else "light"
+        png.write_bytes(evidence_png(analysis.study, analysis.explanations, names, theme=theme))
     if html:
         _write(html, analysis, names, library=None)
     if json:

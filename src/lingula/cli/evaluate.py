@@ -49,6 +49,8 @@ def evaluate(
         Protocol, typer.Option(help="For --run: test asks test (generalization) or training studies (historical).")
     ] = "generalization",
     qrels: Annotated[Path | None, typer.Option(help="TREC qrels for --run, in place of the split's labels.")] = None,
+    explanations: Annotated[bool, typer.Option("--explanations", help="Measure the evidence instead.")] = False,
+    boxes: Annotated[Path | None, typer.Option(help="Boxed films for --explanations: bbox.csv, images/.")] = None,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of studies.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of every resample.")] = 0,
     json: Json = False,
@@ -56,6 +58,8 @@ def evaluate(
     """Measure a checkpoint on the test studies, beside chance and simple baselines; or score any system's run file.
 
     Example: [bold]lingula evaluate compact --data studies --out evaluation[/]
+
+    Example: [bold]lingula evaluate compact --explanations --collection openi --boxes nih_bbox[/]
 
     With neither checkpoint nor run, it writes what others need to take part: qrels, and a random ranking.
 
@@ -65,6 +69,8 @@ def evaluate(
     """
     if run is not None:
         return _score(run, protocol, split, qrels, resamples, seed, json)
+    if explanations:
+        return _explanations(checkpoint or "compact", split, collection, boxes, out, resamples, seed, json)
     if checkpoint is None and data is None:
         return _export(split, out, seed, json)
     if checkpoint is None or data is None:
@@ -178,6 +184,41 @@ def _grounds(split: str) -> dict[Protocol, Ground]:
 
     known = Split.load(split)
     return trec.grounds(known, LabelFile.load(split).checked(known))
+
+
+def _explanations(
+    model: str,
+    split: str,
+    collection: Path | None,
+    boxes: Path | None,
+    out: Path,
+    resamples: int,
+    seed: int,
+    json: bool,
+) -> None:
+    """The tables of the evidence, and ``trust.json``: what ``explain`` says beside a map of this checkpoint."""
+    from lingula.evaluation.boxes import read_boxes
+    from lingula.evaluation.explanations import Plan, boxed_films, coded_cases, measure
+    from lingula.explain.trust import keep
+    from lingula.models.checkpoint import load_checkpoint
+    from lingula.openi.splits import Split
+
+    if collection is None:
+        raise InputError("bad_request", "--explanations reads films.", "Name --collection, the unpacked collection.")
+    checkpoint, plan = load_checkpoint(model), Plan(resamples=resamples, seed=seed)
+    with _stages() as told:
+        cases = coded_cases(checkpoint, collection, Split.load(split).test, plan, told)
+        boxed = boxed_films(read_boxes(boxes)) if boxes else []
+        found = measure(checkpoint, cases, boxed, plan, told)
+    out.mkdir(parents=True, exist_ok=True)
+    keep(out / "trust.json", checkpoint.fingerprint, found.trust)
+    (out / "explanations.md").write_text("\n".join(table.to_markdown() for table in found.tables), "utf-8")
+    if json:
+        return output.write_json({table.key: table.to_json() for table in found.tables})
+    output.banner()
+    for table in found.tables:
+        _show(table)
+    output.out.print(f"Written: {out / 'explanations.md'}, {out / 'trust.json'}")
 
 
 @contextmanager

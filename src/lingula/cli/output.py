@@ -129,7 +129,9 @@ def _telling(n: Neighbour) -> str:
 
 
 def show_explanations(explanations: tuple[Explanation, ...], text: str, name: str) -> None:
-    """For each method its strongest words and place; the picture is in ``--html``."""
+    """For each method its strongest words and place, and its trust marks; the picture is in ``--html``."""
+    from lingula.page.evidence import trust_marks
+
     for e in explanations:
         parts = []
         for position, heat in enumerate(e.maps, 1):
@@ -142,5 +144,5 @@ def show_explanations(explanations: tuple[Explanation, ...], text: str, name: st
             parts.append("words: " + ", ".join(f"{escape(text[t.start : t.end])} ({t.score:+.2g})" for t in top))
         error = f"  completeness error {e.completeness_error:.1%}" if e.completeness_error is not None else ""
         out.print(f"[bold]{e.method.replace('_', ' ')}[/] for {name}{error}")
-        for part in parts:
+        for part in (*parts, *trust_marks(e)[e.completeness_error is not None :]):
             out.print(f"  {part}")

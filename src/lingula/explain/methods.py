@@ -10,15 +10,20 @@ from torch import Tensor
 
 from lingula.errors import InputError
 from lingula.explain.attention import attention
+from lingula.explain.contribution import contribution
 from lingula.explain.gradcam import gradcam
 from lingula.explain.gradients import integrated_gradients
+from lingula.explain.occlusion import occlusion
 from lingula.explain.question import Question
+from lingula.explain.trust import shown_methods, trust_of
 from lingula.models.checkpoint import Checkpoint
 from lingula.models.preprocess import to_radiograph
 from lingula.models.study_model import study_mode
 from lingula.study import Explanation, Mode, Study, TokenScore
 
-METHODS = ("attention", "gradcam", "integrated_gradients")
+METHODS = ("contribution", "attention", "gradcam", "integrated_gradients", "occlusion")
+FILM_ONLY = frozenset(["gradcam", "occlusion"])
+"""Methods that say nothing of words."""
 
 
 def explain(
@@ -26,14 +31,16 @@ def explain(
     study: Study,
     label: str,
     *,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] | None = None,
     mode: Mode | None = None,
 ) -> tuple[Explanation, ...]:
     """Evidence for one label of one study.
 
     Args:
         study: with its views named (``lingula.models.view.with_views``), as the prediction read it.
-        label: code of the vocabulary. methods: of ``METHODS``; Grad-CAM is left out where there is no film.
+        label: code of the vocabulary.
+        methods: of ``METHODS``; by default those that passed their tests with this checkpoint (``explain.trust``).
+            Those that explain films alone are left out where there is none.
         mode: which modalities are read; by default all that the study has.
 
     Raises:
@@ -41,28 +48,49 @@ def explain(
     """
     if label not in checkpoint.vocabulary.codes:
         raise InputError("bad_request", f"No label {label!r}.", f"Labels: {', '.join(checkpoint.vocabulary.codes)}.")
+    methods = shown_methods(checkpoint.fingerprint, METHODS) if methods is None else methods
     if unknown := [name for name in methods if name not in METHODS]:
         raise InputError("bad_request", f"No method {unknown[0]!r}.", f"Methods: {', '.join(METHODS)}.")
     question = Question.ask(checkpoint, study, label, study_mode(study, mode))
-    answers = []
-    for name in METHODS:
-        if name not in methods or (name == "gradcam" and (not study.radiographs or question.mode == "text")):
-            continue
-        answers.append(_answer(question, name))
-    return tuple(answers)
+    asked = [name for name in METHODS if name in methods]
+    if not study.radiographs or question.mode == "text":
+        asked = [name for name in asked if name not in FILM_ONLY]
+    return tuple(_answer(question, name) for name in asked)
 
 
 def _answer(question: Question, name: str) -> Explanation:
-    label = question.checkpoint.vocabulary.codes[question.label]
+    label, fingerprint = question.checkpoint.vocabulary.codes[question.label], question.checkpoint.fingerprint
+    maps, words, error = raw(question, name)
+    return Explanation(
+        name,
+        label,
+        _maps(question, maps, share=name == "integrated_gradients") if question.mode != "text" else (),
+        _tokens(question, words) if words is not None else (),
+        signed=name not in ("attention", "gradcam"),
+        completeness_error=error,
+        trust=trust_of(fingerprint, name),
+    )
+
+
+def raw(question: Question, name: str) -> tuple[Tensor, Tensor | None, float | None]:
+    """A method's answer on the model's own raster.
+
+    Returns:
+        maps (N, m, m) over the square input of each film, m the patch grid's or the input's side; words (T,), None
+        from a method that does not explain them; the completeness error of a method whose shares have a sum.
+    """
     grid = question.checkpoint.model.architecture.grid
+    if name == "gradcam":
+        return gradcam(question), None, None
+    if name == "occlusion":
+        return occlusion(question), None, None
+    if name == "integrated_gradients":
+        return integrated_gradients(question)
     if name == "attention":
         patches, words = attention(question)
-        return Explanation(name, label, _maps(question, patches.view(-1, grid, grid)), _tokens(question, words))
-    if name == "gradcam":
-        return Explanation(name, label, _maps(question, gradcam(question)))
-    pixels, words, error = integrated_gradients(question)
-    maps = _maps(question, pixels, share=True) if question.mode != "text" else ()
-    return Explanation(name, label, maps, _tokens(question, words), signed=True, completeness_error=error)
+        return patches.view(-1, grid, grid), words, None
+    patches, words, error = contribution(question)
+    return patches.view(-1, grid, grid), words, error
 
 
 def _maps(question: Question, maps: Tensor, *, share: bool = False) -> tuple[npt.NDArray[np.float32], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lingula.models.checkpoint import Checkpoint
@@ -70,3 +71,10 @@ class Question:
         """For each of the T tokens its (start, end) in the report's text."""
         report = self.study.report
         return self.checkpoint.tokenizer(report).spans if report and not report.is_empty else ()
+
+
+def blurred(pixels: Tensor) -> Tensor:
+    """(..., S, S) with all detail gone and the grey levels kept: means over an 8 by 8 raster, joined smoothly."""
+    flat = pixels.reshape(-1, 1, *pixels.shape[-2:])
+    coarse = F.adaptive_avg_pool2d(flat, 8)
+    return F.interpolate(coarse, pixels.shape[-2:], mode="bilinear", align_corners=False).view_as(pixels)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -43,6 +44,8 @@ class Checkpoint:
 
     Attributes:
         training: how and on what it was trained, plain data (recipe, split digest, data licence, versions, seed).
+        usual: (views, L, P) float32, mean share of each patch in each label's logit over normal training films of a
+            view, from which ``explain.contribution`` counts; None where none was kept.
         fingerprint: first 16 hex digits of the manifest's SHA-256; empty before it is saved.
     """
 
@@ -52,6 +55,7 @@ class Checkpoint:
     calibration: dict[Mode, Calibration]
     training: dict[str, Any]
     fingerprint: str = ""
+    usual: npt.NDArray[np.float32] | None = None
 
     def save(self, folder: Path) -> Checkpoint:
         """Write the folder and load it back, so that what is returned is what is on disk."""
@@ -66,6 +70,7 @@ class Checkpoint:
             "vocabulary": self.vocabulary.to_json(),
             "calibration": {mode: entry.to_json() for mode, entry in self.calibration.items()},
             "training": self.training,
+            "usual": None if self.usual is None else np.round(self.usual.astype(float), 5).tolist(),
         }
         (folder / "model.json").write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n")
         stored = _assemble(folder)
@@ -156,14 +161,17 @@ def _assemble(folder: Path, fingerprint: str = "") -> Checkpoint:
             folder / "tokenizer.json", sections=architecture.sections, length=architecture.tokens
         )
         training: dict[str, Any] = body["training"]
+        usual = None if body.get("usual") is None else np.asarray(body["usual"], np.float32)
         model = StudyModel(architecture).eval()
     except Exception as error:
         raise ModelError("model_bad_file", f"{folder} is not described by its JSON files: {error!r}.") from error
     sizes = {len(vocabulary), *(len(entry.threshold) for entry in calibration.values())}
     if sizes != {architecture.labels} or tokenizer.vocabulary_size > architecture.text["vocab_size"]:
         raise ModelError("model_bad_file", f"{folder}: labels, calibration or tokenizer do not fit the architecture.")
+    if usual is not None and (usual.shape[1:] != (architecture.labels, model.patches) or not np.isfinite(usual).all()):
+        raise ModelError("model_bad_file", f"{folder}: the usual shares do not fit the architecture.")
     load_weights(model, folder / "weights.safetensors")
-    return Checkpoint(model, tokenizer, vocabulary, calibration, training, fingerprint)
+    return Checkpoint(model, tokenizer, vocabulary, calibration, training, fingerprint, usual)
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:

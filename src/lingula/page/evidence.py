@@ -18,7 +18,7 @@ from lingula.page.picture import OVERLAY_SIDES, Map, data_uri, display_scale, fi
 from lingula.page.words import Run, runs, strongest
 from lingula.study import Explanation, Report
 
-LABEL_SLOTS, METHOD_SLOTS = 8, 4
+LABEL_SLOTS, METHOD_SLOTS = 8, 5
 OUTLINES = (0.05, 0.20)  # shares of the area, strongest first
 
 
@@ -45,11 +45,11 @@ class Slots:
 
     @property
     def map_default(self) -> int:
-        return _first(self.maps, "gradcam")
+        return _first(self.maps, "contribution")
 
     @property
     def word_default(self) -> int:
-        return _first(self.words, "integrated_gradients")
+        return _first(self.words, "contribution")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class Legend:
     signed: bool
     top: float | None
     places: tuple[str, ...]
+    marks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,31 @@ def legends(explanations: Sequence[Explanation], slots: Slots) -> tuple[Legend, 
             maps, signed = (explanation.maps, explanation.signed) if explanation else ((), False)
             top = display_scale(maps) if maps else None
             places = tuple(place(values) for values in maps)
-            found.append(Legend(label, number, name_of(code, slots.names), about, signed, top, places))
+            marks = trust_marks(explanation) if explanation else ()
+            found.append(Legend(label, number, name_of(code, slots.names), about, signed, top, places, marks))
     return tuple(found)
+
+
+def trust_marks(explanation: Explanation) -> tuple[str, ...]:
+    """What is known of how far an explanation can be trusted, in short sentences."""
+    marks = []
+    if (error := explanation.completeness_error) is not None and np.isfinite(error):
+        marks.append(
+            f"Adds up to within {error:.1%} of the score." if error >= 5e-4 else "Adds up to the score exactly."
+        )
+    if (trust := explanation.trust) is None:
+        return (*marks, "Not tested with this model.")
+    alike = f"likeness {trust.randomisation:.2f}, two films {trust.randomisation_pairs:.2f}"
+    marks.append(
+        f"Changes when the model forgets what it learned ({alike})."
+        if trust.randomisation <= trust.randomisation_pairs
+        else f"Fails the randomisation test: stays alike when the model forgets what it learned ({alike})."
+    )
+    better = trust.deletion < trust.deletion_random and trust.insertion > trust.insertion_random
+    areas = f"deletion {trust.deletion:.3f} against {trust.deletion_random:.3f}, "
+    areas += f"insertion {trust.insertion:.3f} against {trust.insertion_random:.3f}"
+    marks.append(f"{'Finds' if better else 'Does not find'} what moves the score better than chance ({areas}).")
+    return tuple(marks)
 
 
 def marked(report: Report, explanations: Sequence[Explanation], slots: Slots) -> tuple[Marked, ...]:

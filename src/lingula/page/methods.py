@@ -17,6 +17,13 @@ class Method:
 
 _METHODS = (
     Method(
+        "contribution",
+        "Contributions",
+        "What each place and word adds to the score of this finding by the model's own sums: orange raises it, blue "
+        "lowers it, against what normal films usually show at that place. Exact, and as coarse as the model's patches.",
+        "contribution to the score (logit)",
+    ),
+    Method(
         "attention",
         "Attention",
         "Strong where the model looked while it put film and text together. Looking at a spot is not the same as "
@@ -36,6 +43,13 @@ _METHODS = (
         "Orange raised the score of this finding, blue lowered it, each compared with an empty film or an empty text. "
         "All contributions together add up to the change in the score.",
         "contribution to the score (logit)",
+    ),
+    Method(
+        "occlusion",
+        "Occlusion",
+        "Orange where blurring a square of the film lowers the score of this finding, blue where it raises it. "
+        "What two places say together it cannot tell apart.",
+        "fall of the score (logit)",
     ),
 )
 

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from accelerate import PartialState
 
@@ -21,12 +23,15 @@ from lingula.models.checkpoint import MODES, Checkpoint, load_checkpoint
 from lingula.models.pretrained import describe, load_backbone, load_tokenizer, start_from
 from lingula.models.study_model import Architecture, StudyModel
 from lingula.models.text import ReportTokenizer
+from lingula.models.usual import usual_shares
 from lingula.openi.splits import Split
 from lingula.study import Mode, Report
 from lingula.training.data import StudySet
 from lingula.training.loop import Epoch, Recipe, Trainer, predict_set
 
 DATA_NOTE = "Indiana University chest X-ray collection (Open-i), CC BY-NC-ND 4.0: education and research only."
+MOST_NORMAL = 1000
+"""Normal training films that say what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,8 @@ def train_checkpoint(
         "versions": {name: version(name) for name in ("lingula", "torch", "transformers")},
     }
     if PartialState().is_main_process:
-        Checkpoint(model, tokenizer, vocabulary, calibration, training).save(out)
+        usual = usual_of(model, data, train, vocabulary)
+        Checkpoint(model, tokenizer, vocabulary, calibration, training, usual=usual).save(out)
     PartialState().wait_for_everyone()
     return load_checkpoint(out)
 
@@ -171,6 +177,19 @@ def _tokenizer(architecture: Architecture, reports: Sequence[Report | None], sou
         sections=architecture.sections,
         length=architecture.tokens,
         vocabulary=architecture.text["vocab_size"],
+    )
+
+
+def usual_of(model: StudyModel, data: StudySet, rows: Any, vocabulary: Vocabulary) -> npt.NDArray[np.float32] | None:
+    """What normal films among these rows usually add to each logit (``models.usual``); None where there are none."""
+    if vocabulary.normal is None:
+        return None
+    normal = rows[data.labels[rows, vocabulary.codes.index(vocabulary.normal)] == 1]
+    films = np.flatnonzero(np.isin(data.owner, normal))[:MOST_NORMAL]
+    return (
+        usual_shares(model.eval().cpu(), data.films[films], [data.views[film] for film in films])
+        if len(films)
+        else None
     )
 
 

@@ -1,0 +1,113 @@
+"""What the evidence is worth: insertion/deletion, randomisation, boxes, sides, words, and what a map costs.
+
+    python benchmarks/explanations.py COLLECTION [--boxes FOLDER] [--model compact] [--films 40] [--keep]
+
+Test studies only, drawn with a fixed seed. ``--keep`` writes the verdicts beside the package's explainers, where
+``lingula explain`` finds them. Under 6 minutes on two quiet cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lingula.evaluation.boxes import read_boxes
+from lingula.evaluation.explanations import Case, Plan, boxed_films, coded_cases, measure
+from lingula.evaluation.table import Figure
+from lingula.explain import METHODS, explain
+from lingula.explain.trust import keep
+from lingula.models.checkpoint import Checkpoint, load_checkpoint
+from lingula.openi.splits import Split
+from machine import write_result
+
+
+def milliseconds(checkpoint: Checkpoint, case: Case, method: str, rounds: int = 5) -> float:
+    """Median wall time of one map of a frontal film."""
+    spent = []
+    for _ in range(rounds + 1):
+        started = time.perf_counter()
+        explain(checkpoint, case.study.image_only(), case.label, methods=[method])
+        spent.append(1000 * (time.perf_counter() - started))
+    return float(np.median(spent[1:]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("collection", type=Path)
+    parser.add_argument("--boxes", type=Path)
+    parser.add_argument("--model", default="compact")
+    parser.add_argument("--split", default="openi-v1")
+    parser.add_argument("--part", default="test", choices=["test", "validation"])
+    parser.add_argument("--films", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--keep", action="store_true")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    checkpoint, started = load_checkpoint(asked.model), time.perf_counter()
+    plan = Plan(films=asked.films, slow=min(30, asked.films), reports=asked.films)
+    told: dict[str, float] = {}
+
+    def tell(stage: str, done: int, of: int) -> None:
+        if stage not in told:
+            told[stage] = time.perf_counter()
+            sys.stderr.write(f"{told[stage] - started:6.0f} s  {stage}\n")
+
+    split = Split.load(asked.split)
+    cases = coded_cases(checkpoint, asked.collection, getattr(split, asked.part), plan, tell)
+    boxes = boxed_films(read_boxes(asked.boxes)) if asked.boxes else []
+    found = measure(checkpoint, cases, boxes, plan, tell)
+    tables = {table.key: table for table in found.tables}
+    first = METHODS[0]
+    faithful, sides = tables["explanation_faithful"], tables["explanation_sides"]
+    headline = {
+        "ig_completeness_median": _entry(faithful.figure("integrated_gradients", "completeness"), "share"),
+        "side_test": _entry(sides.figure(first, "all"), "share"),
+        **{
+            f"{kind}_auc{suffix}": _entry(faithful.figure(row, kind), "probability")
+            for kind in ("deletion", "insertion")
+            for row, suffix in ((first, ""), ("random", "_random"))
+        },
+        "methods_passing_randomisation": _count(t.randomisation <= t.randomisation_pairs for t in found.trust.values()),
+        "methods_shown": _count(trust.passed for trust in found.trust.values()),
+    }
+    if boxes:
+        table = tables["explanation_boxes"]
+        headline["pointing_game"] = _entry(table.figure(first, "pointing"), "share")
+        headline["pointing_game_centre"] = _entry(table.figure("centre", "pointing"), "share")
+    times = {method: milliseconds(checkpoint, cases[0], method) for method in METHODS}
+    headline["explain_ms_gradcam"] = {"value": round(times["gradcam"], 1), "unit": "ms"}
+    headline["explain_ms_ig"] = {"value": round(times["integrated_gradients"], 1), "unit": "ms"}
+    body = {
+        "model": checkpoint.fingerprint,
+        "split": {"name": split.name, "sha256": split.digest, "part": asked.part},
+        "seconds": round(time.perf_counter() - started, 1),
+        "threads": asked.threads,
+        "milliseconds": {method: round(value, 1) for method, value in times.items()},
+        "first_method": first,
+        "tables": {key: table.to_json() for key, table in tables.items()},
+    }
+    print(write_result("explanations", body, headline))
+    if asked.keep:
+        keep(Path(str(files("lingula.explain").joinpath("trust.json"))), checkpoint.fingerprint, found.trust)
+    for table in found.tables:
+        print(table.to_markdown())
+
+
+def _count(held: Iterable[bool]) -> dict[str, object]:
+    return {"value": sum(held), "n": len(METHODS), "unit": "methods"}
+
+
+def _entry(found: Figure, unit: str) -> dict[str, object]:
+    bounds = {} if np.isnan(found.low) else {"low": round(found.low, 4), "high": round(found.high, 4)}
+    return {"value": round(found.value, 4), **bounds, "n": found.n, "unit": unit}
+
+
+if __name__ == "__main__":
+    main()

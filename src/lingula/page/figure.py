@@ -1,0 +1,127 @@
+"""Evidence as one PNG: each film beside its maps, with names, units and a colour scale; light or dark."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from lingula.page.evidence import name_of
+from lingula.page.methods import method
+from lingula.page.picture import Map, colour_table, display_scale, shrink
+from lingula.study import DISCLAIMER, Explanation, Study
+
+Theme = Literal["light", "dark"]
+_SHEET = {
+    "light": ((255, 255, 255), (28, 30, 33), (96, 100, 106)),
+    "dark": ((18, 19, 21), (236, 238, 240), (160, 165, 172)),
+}
+_GAP, _HEAD, _FOOT = 16, 44, 64
+_FINEST = 112  # long side of a map as drawn: means over areas, so that speckle of single pixels goes
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One picture of a figure: a film, what lies over it, and the words above and below."""
+
+    film: Map
+    values: Map | None
+    signed: bool
+    scale: float
+    title: str
+    unit: str
+
+
+def evidence_png(
+    study: Study,
+    explanations: Sequence[Explanation],
+    names: Mapping[str, str],
+    *,
+    side: int = 420,
+    theme: Theme = "light",
+    opacity: float = 0.75,
+) -> bytes:
+    """A row for each film: the film alone, then one map a method.
+
+    Args:
+        side: long side of each picture, pixels. opacity: of full colour, (0, 1].
+    """
+    rows = []
+    for number, film in enumerate(study.radiographs):
+        row = [Panel(film.pixels, None, False, 0, film.image_id, film.view)]
+        for e in (e for e in explanations if e.maps):
+            about = method(e.method)
+            unit = about.unit + (" per pixel" if e.method == "integrated_gradients" else "")
+            title = f"{about.name} · {name_of(e.label, names)}"
+            maps = [shrink(values, _FINEST) for values in e.maps]
+            row.append(Panel(film.pixels, maps[number], e.signed, display_scale(maps), title, unit))
+        rows.append(row)
+    return figure_png(rows, side=side, theme=theme, opacity=opacity)
+
+
+def figure_png(rows: Sequence[Sequence[Panel]], *, side: int, theme: Theme = "light", opacity: float = 0.75) -> bytes:
+    """Panels in rows as one PNG."""
+    sheet, ink, soft = _SHEET[theme]
+    pictures = [[_overlaid(panel, side, opacity) for panel in row] for row in rows]
+    width = max(sum(side + _GAP for _ in row) for row in rows) + _GAP
+    heights = [max(picture.height for picture in row) + _HEAD + _FOOT for row in pictures]
+    canvas = Image.new("RGB", (width, sum(heights) + 28), sheet)
+    draw, large, small = ImageDraw.Draw(canvas), ImageFont.load_default(15), ImageFont.load_default(12)
+    top = 0
+    for row, drawn, height in zip(rows, pictures, heights, strict=True):
+        for column, (panel, picture) in enumerate(zip(row, drawn, strict=True)):
+            left = _GAP + column * (side + _GAP)
+            draw.text((left, top + 16), _cut(panel.title, side, large), ink, large)
+            canvas.paste(picture, (left, top + _HEAD))
+            _legend(canvas, draw, panel, left, top + _HEAD + picture.height + 8, side, soft, small)
+        top += height
+    draw.text((_GAP, top), DISCLAIMER, soft, small)
+    stream = io.BytesIO()
+    canvas.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def _overlaid(panel: Panel, side: int, opacity: float) -> Image.Image:
+    rows, columns = panel.film.shape
+    factor = side / max(rows, columns)
+    size = (max(1, round(columns * factor)), max(1, round(rows * factor)))
+    grey = Image.fromarray(np.rint(np.clip(shrink(panel.film, side), 0, 1) * 255).astype(np.uint8))
+    picture = grey.resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    if panel.values is None or panel.scale <= 0:
+        return picture
+    small = Image.fromarray(shrink(np.asarray(panel.values, np.float32), side) / np.float32(panel.scale))
+    unit = np.clip(np.asarray(small.resize(size, Image.Resampling.BILINEAR)), -1, 1)
+    entries = np.rint(128 + unit * 127 if panel.signed else np.maximum(unit, 0) * 255).astype(int)
+    colours = colour_table(panel.signed)[entries]
+    alpha = Image.fromarray((colours[..., 3] * opacity).astype(np.uint8))
+    picture.paste(Image.fromarray(np.ascontiguousarray(colours[..., :3])), (0, 0), alpha)
+    return picture
+
+
+def _legend(
+    canvas: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, left: int, top: int, side: int,
+    soft: tuple[int, int, int], font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:  # fmt: skip
+    if panel.values is None:
+        draw.text((left, top), panel.unit, soft, font)
+        return
+    strip = colour_table(panel.signed)[np.arange(1 if panel.signed else 0, 256), :3][None]
+    canvas.paste(Image.fromarray(np.ascontiguousarray(strip)).resize((side, 8)), (left, top))
+    ends = (f"-{panel.scale:.2g} against", f"for +{panel.scale:.2g}") if panel.signed else ("0", f"{panel.scale:.2g}")
+    draw.text((left, top + 12), ends[0], soft, font)
+    draw.text((left + side - draw.textlength(ends[1], font), top + 12), ends[1], soft, font)
+    draw.text((left, top + 28), _cut(panel.unit, side, font), soft, font)
+
+
+def _cut(text: str, side: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The text as far as it fits; what a font cannot draw is replaced."""
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    while text and font.getlength(text) > side:
+        text = text[:-2].rstrip() + "…"
+        if len(text) < 3:
+            break
+    return text
