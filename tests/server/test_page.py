@@ -129,3 +129,44 @@ def test_an_example_opens(page: Any, served: Any) -> None:
     page.locator("button[data-example]").first.click()
     page.wait_for_url(re.compile("/case/"))
     assert page.locator(".cases .case").count() == 5
+
+
+def test_a_search_is_steered_and_its_address_brings_it_back(page: Any, served: Any) -> None:
+    page.goto("/search")
+    page.fill("#question", "effusion, no cardiomegaly")
+    page.click("button >> text=Search")
+    page.wait_for_url("**/search?**")
+    assert page.locator(".chip.present").inner_text().startswith("with")
+    assert page.locator(".chip.absent").count() == 1
+    with_it = page.locator(".results > li").count()
+    page.locator(".chip.absent .remove").click()
+    assert page.locator(".chip").count() == 1
+    assert page.locator(".results > li").count() >= with_it > 0
+    page.fill('[name="without"]', "pneumothorax")
+    page.click("button >> text=Search")
+    page.locator(".chip.absent").wait_for()
+    page.select_option('[name="view"]', "frontal")
+    page.click("text=Filter")
+    page.wait_for_url("**view=frontal**")
+    page.locator(".chip.present .remove").click()
+    page.locator("text=More like this").first.click()
+    page.wait_for_url("**more=**")
+    first, address = page.inner_text(".results"), page.url
+    page.goto("/")
+    page.goto(address)
+    assert page.inner_text(".results") == first
+    for words in page.locator(".sum-words").all_inner_texts():
+        *parts, total = map(float, re.findall(r"-?\d\.\d{3}", words.replace("−", "-")))
+        assert sum(parts) == pytest.approx(total, abs=0.0016)
+
+
+def test_a_case_is_searched_with_a_finding_left_out(page: Any, served: Any) -> None:
+    bring(page, served)
+    page.click("text=Steer this search")
+    page.wait_for_url("**/search?case=*")
+    everything = page.locator(".results > li").count()
+    page.fill('[name="without"]', "effusion")
+    page.click("button >> text=Search")
+    page.locator(".chip.absent").wait_for()
+    assert 0 < page.locator(".results > li").count() <= everything
+    assert "case=" in page.url

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hmac
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, File, Form, Path, Query, Request, UploadFile
 from fastapi.responses import JSONResponse, Response
 
 from lingula import __version__
+from lingula import retrieval as asked
 from lingula.errors import InputError, LibraryError, ServerError
 from lingula.explain import METHODS
 from lingula.library import Library
 from lingula.page.methods import method
 from lingula.server import schema, shown
+from lingula.server.address import address, keepable, merged, query_of
 from lingula.server.desk import Desk
 from lingula.server.guard import COOKIE
 from lingula.study import DISCLAIMER, Mode, Study
@@ -188,6 +191,39 @@ async def evidence_map(request: Request, case_id: CaseId, label: Label, method: 
         raise InputError("bad_request", f"{method} needs a film, and there is none.")
 
     return _png(await desk.ask_model(made))
+
+
+@router.post("/understand", response_model=schema.Understood, tags=["search"])
+async def understand(request: Request, body: schema.Question) -> Response:
+    """Read a question in words: what it asks, and the address of the page that answers it."""
+    desk = desk_of(request)
+    values = parse_qs(body.address, max_num_fields=500)
+    base, case_id = query_of(values), next(iter(values.get("case", ())), "")
+    if body.text.strip():
+        base = base.with_options(present=(), absent=(), uncertain=(), either=(), words=(), text="")
+    read = asked.Query.read(body.text, also=body.also, without=body.without)
+    query = merged(base, read)
+    kept, left = await desk.look_up(lambda: keepable(desk.checkpoint.tokenizer, query.words))
+    return JSONResponse(
+        {
+            "disclaimer": DISCLAIMER,
+            "query": query.to_json(),
+            "understood": list(query.explain()),
+            "address": address(query.with_options(words=kept), case_id),
+            "left_out": list(left),
+        }
+    )
+
+
+@router.post("/search", response_model=schema.Answer, tags=["search"])
+async def search(
+    request: Request, body: schema.Query, case: Annotated[str, Query(max_length=64, description="A case.")] = ""
+) -> Response:
+    """Search the library: by words, findings, filters, a study of it, a case, or any mix."""
+    desk = desk_of(request)
+    query = asked.Query.from_json(body.model_dump(exclude_unset=True))
+    answer = await desk.search(query, desk.case(case) if case else None)
+    return JSONResponse(answer.to_json())
 
 
 @router.get("/studies/{study_id}", response_model=schema.Study, tags=["library"])

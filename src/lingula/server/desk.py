@@ -20,11 +20,13 @@ from types import TracebackType
 from typing import TypeVar
 
 from lingula.analysis import analyze
-from lingula.errors import InputError, ServerError
+from lingula.analysis import search as search_library
+from lingula.errors import InputError, LibraryError, ServerError
 from lingula.explain import METHODS, explain
 from lingula.library import Library
 from lingula.models.checkpoint import Checkpoint
 from lingula.read import read_study
+from lingula.retrieval import Answer, Query, ReadyGallery, Searched
 from lingula.sandbox import Sandbox
 from lingula.server.settings import Settings
 from lingula.study import Analysis, Explanation, Study
@@ -62,6 +64,7 @@ class Desk:
 
     def __init__(self, checkpoint: Checkpoint, library: Library | None, settings: Settings) -> None:
         self.checkpoint, self.library, self.settings = checkpoint, library, settings
+        self.searched: Searched | None = library or ReadyGallery.of(checkpoint.fingerprint)
         self.names = {label.code: label.name for label in checkpoint.vocabulary.labels}
         self.model_lock = threading.Lock()
         self._sandbox = Sandbox(limits=settings.limits)
@@ -104,6 +107,19 @@ class Desk:
         """
         return await self._readers.run(work)
 
+    async def search(self, query: Query, case: Case | None = None) -> Answer:
+        """Answer a question; the model is needed only where words or a study brought in must be read.
+
+        Raises:
+            LibraryError: ``library_missing`` without anything to search.
+        """
+        if self.searched is None:
+            raise LibraryError("library_missing", "There is nothing to search.", "Import a collection first.")
+        searched, study = self.searched, case.study if case else None
+        reads = study is not None or (not query.like and bool(query.sentence()))
+        line = self.ask_model if reads else self.look_up
+        return await line(lambda: search_library(query, self.checkpoint, searched, study))
+
     # -- studies brought in
 
     def read(self, files: Sequence[tuple[str, bytes]], text: str | None) -> Study:
@@ -124,7 +140,7 @@ class Desk:
 
     def answer(self, study: Study, k: int = 5) -> Case:
         """Findings and neighbours of a study, kept as a case."""
-        analysis = analyze(study, self.checkpoint, self.library, methods=(), k=k)
+        analysis = analyze(study, self.checkpoint, self.searched, methods=(), k=k)
         case = Case(secrets.token_urlsafe(12), analysis)
         self._cases[case.case_id] = case
         self._make_room()

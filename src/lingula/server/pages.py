@@ -18,14 +18,16 @@ from lingula.page.methods import method
 from lingula.page.render import environment
 from lingula.page.view import view_of
 from lingula.page.words import runs
+from lingula.retrieval import Answer, Query
+from lingula.server.address import address, chips, query_of, question
 from lingula.server.api import desk_of, library_of
 from lingula.server.desk import Case
 from lingula.server.shown import film_url, stored_url
-from lingula.study import Radiograph, Study
+from lingula.study import Neighbour, Radiograph, Study
 
-PLACES = (("/", "Ask"), ("/library", "Library"))
+PLACES = (("/", "Ask"), ("/search", "Search"), ("/library", "Library"))
 EXAMPLES = 6
-_VIEWS = {"frontal": "Frontal", "lateral": "Lateral", "unknown": "View unknown"}
+_VIEWS = {"frontal": "Frontal film", "lateral": "Lateral film", "unknown": "Film (view unknown)"}
 
 router = APIRouter()
 StudyId = Annotated[str, Path(max_length=256)]
@@ -134,6 +136,82 @@ async def compare(request: Request, case_id: CaseId, study_id: StudyId) -> Respo
     )
 
 
+@router.get("/search")
+async def search(request: Request) -> Response:
+    """A question and its answers; its whole state is in the address."""
+    desk = desk_of(request)
+    values: dict[str, list[str]] = {}
+    for name, value in request.query_params.multi_items():
+        values.setdefault(name, []).append(value)
+    query, case_id = query_of(values), next(iter(values.get("case", [])), "")
+    held = desk.case(case_id) if case_id else None
+    answer = None if query.is_empty and held is None else await desk.search(query, held)
+    results = await desk.look_up(lambda: _results(answer, desk.library, query, case_id)) if answer else []
+    hidden = [
+        (name, value) for name in values for value in values[name] if name not in ("view", "age", "label", "fold")
+    ]
+    return _page(
+        "search.html",
+        here="/search",
+        query=query,
+        question=question(query),
+        chips=chips(query, case_id),
+        state=address(query, case_id),
+        case_id=case_id,
+        hidden=hidden,
+        answer=answer,
+        results=results,
+        labels=sorted(desk.names.items(), key=lambda pair: pair[1]),
+        films=_films(held)[:1] if held else [],
+    )
+
+
+def _results(answer: Answer, library: Library | None, query: Query, case_id: str) -> list[dict[str, Any]]:
+    """What a card of a result shows."""
+    ids = [neighbour.study_id for neighbour in answer.neighbours]
+    images = {study: known.images for study, known in library.summaries(ids).items()} if library is not None else {}
+    results = []
+    for neighbour in answer.neighbours:
+        study = neighbour.study_id
+        frontal = next((row for row, image in enumerate(images.get(study, ())) if image.view != "lateral"), None)
+        total = sum(abs(part.score) for part in neighbour.parts) or 1.0
+        start, bars = 0.0, []
+        for part in neighbour.parts:
+            width = 100 * abs(part.score) / total
+            bars.append({"name": part.name, "score": part.score, "start": start, "width": width})
+            start += width
+        steered = {
+            name: address(query.with_options(**{name: tuple(dict.fromkeys((*getattr(query, name), study)))}), case_id)
+            for name in ("more", "less")
+        }
+        results.append(
+            {
+                "n": neighbour,
+                "picture": stored_url(study, frontal) if frontal is not None else "",
+                "bars": bars,
+                "snippet": _snippet(neighbour),
+                "more": steered["more"],
+                "less": steered["less"],
+                "like": address(query.with_options(like=study, more=(), less=())),
+            }
+        )
+    return results
+
+
+def _snippet(neighbour: Neighbour) -> list[tuple[str, str]]:
+    """(text, polarity or empty) in order."""
+    cut, report = neighbour.snippet, neighbour.report
+    if not cut or not report:
+        return []
+    pieces, at = [], cut.start
+    for mark in sorted(cut.marks, key=lambda mark: mark.start):
+        if mark.start < at:
+            continue
+        pieces += [(report.text[at : mark.start], ""), (report.text[mark.start : mark.end], mark.polarity)]
+        at = mark.end
+    return [*pieces, (report.text[at : cut.end], "")]
+
+
 @router.get("/study/{study_id}")
 async def study(request: Request, study_id: StudyId) -> Response:
     """A study of the library."""
@@ -161,7 +239,7 @@ def _films(held: Case) -> list[dict[str, Any]]:
             "columns": film.pixels.shape[1],
             "rows": film.pixels.shape[0],
             "depth": 16 if int(dict(film.attributes).get("BitsStored", "16")) > 8 else 8,
-            "name": f"{_VIEWS[film.view]} film",
+            "name": _VIEWS[film.view],
             "note": f"{film.pixels.shape[1]} × {film.pixels.shape[0]}",
         }
         for row, film in enumerate(held.study.radiographs)
@@ -175,7 +253,7 @@ def _stored_films(record: StudyRecord) -> list[dict[str, Any]]:
             "columns": each.columns,
             "rows": each.rows,
             "depth": 8,
-            "name": f"{_VIEWS[each.view]} film of {record.study_id}",
+            "name": f"{_VIEWS[each.view]} of {record.study_id}",
             "note": f"{each.image_id}, preview",
         }
         for row, each in enumerate(record.radiographs)

@@ -218,3 +218,64 @@ class Refusal(BaseModel):
 class Refusals(BaseModel):
     disclaimer: str
     refused: list[Refusal]
+
+
+class Wanted(_Body):
+    """A finding asked for; empty for any finding at that side or place."""
+
+    finding: str = ""
+    side: Literal["left", "right", "bilateral"] | None = None
+    place: str | None = None
+
+
+class Query(_Body):
+    """One question: what answers must show, must not show, must leave open; studies to be like; filters."""
+
+    text: str = Field("", max_length=2000)
+    present: list[Wanted] = Field([], max_length=100)
+    absent: list[Wanted] = Field([], max_length=100)
+    uncertain: list[Wanted] = Field([], max_length=100)
+    either: list[Wanted] = Field([], max_length=100)
+    words: list[str] = Field([], max_length=100)
+    like: str = ""
+    more: list[str] = Field([], max_length=100)
+    less: list[str] = Field([], max_length=100)
+    view: View | None = None
+    age: list[int] | None = Field(None, min_length=2, max_length=2)
+    labels: list[str] = Field([], max_length=100)
+    source: Mode | None = None
+    target: Mode | None = None
+    k: int = Field(10, ge=1, le=100)
+    fold: bool = True
+
+
+class Answer(BaseModel):
+    disclaimer: str
+    query: Query
+    understood: list[str]
+    matching: int
+    searched: int
+    neighbours: list[Neighbour]
+    warnings: list[Notice]
+    model: str
+    library: str
+    seconds: float
+
+
+class Question(_Body):
+    """Words to understand; ``address`` is that of the search they are added to."""
+
+    text: str = Field("", max_length=2000)
+    also: str = Field("", max_length=2000)
+    without: str = Field("", max_length=2000)
+    address: str = Field("", max_length=8000)
+
+
+class Understood(BaseModel):
+    """A question as understood; ``left_out`` are words that no address may hold."""
+
+    disclaimer: str
+    query: Query
+    understood: list[str]
+    address: str
+    left_out: list[str]
