@@ -120,6 +120,22 @@ def test_fusion_layers_and_their_feed_forward_blocks() -> None:
     assert not torch.allclose(plain.fused.text_to_image[1], other.fused.text_to_image[1])
 
 
+@pytest.mark.parametrize("change", [{"layers": 0}, {"adapter": 0}, {"shared": True}])
+def test_parts_of_the_fusion_can_be_left_out(change: dict[str, int]) -> None:
+    """The same code, fewer weights; without layers film and words meet in the pooling alone."""
+    model, batch = made_up.model(**change), _batch(*MIXED)
+    assert sum(p.numel() for p in model.parameters()) < sum(p.numel() for p in MODEL.parameters())
+    with torch.no_grad():
+        whole = model(batch, MODES)
+        encoded = model.encode(batch)
+        film = model.fuse(encoded.only("image")).state
+        words = model.fuse(encoded.only("text")).state
+    assert all(torch.isfinite(output.logits).all() for output in whole.values())
+    both = [row for row, study in enumerate(MIXED) if study.radiographs and study.report and not study.report.is_empty]
+    apart = torch.allclose(whole["joint"].state[both], ((film + words) / 2)[both], atol=1e-5)
+    assert apart == (change == {"layers": 0})
+
+
 def test_words_given_stand_for_the_words_read() -> None:
     batch = _batch(MIXED[2])
     with torch.no_grad():

@@ -51,13 +51,13 @@ class FeedForward(nn.Module):
 
 class FusionLayer(nn.Module):
     """One exchange. Both directions read the previous layer's output, then each modality passes the feed-forward block
-    and its own adapter (a narrow feed-forward that starts at zero, Houlsby et al. 2019)."""
+    and its own adapter (a narrow feed-forward that starts at zero, Houlsby et al. 2019; none where its width is 0)."""
 
     def __init__(self, width: int, heads: int, adapter: int) -> None:
         super().__init__()
         self.image_reads, self.text_reads = CrossAttention(width, heads), CrossAttention(width, heads)
-        self.image_adapter, self.text_adapter = FeedForward(width, adapter), FeedForward(width, adapter)
-        for block in (self.image_adapter, self.text_adapter):
+        self.image_adapter, self.text_adapter = (FeedForward(width, adapter) if adapter else None for _ in range(2))
+        for block in filter(None, (self.image_adapter, self.text_adapter)):
             for parameter in block.layers[-1].parameters():
                 nn.init.zeros_(parameter)
 
@@ -69,7 +69,9 @@ class FusionLayer(nn.Module):
         image, text = image + from_text, text + from_image
         image = image + feed_forward(image)
         text = text + feed_forward(text)
-        return image + self.image_adapter(image), text + self.text_adapter(text), image_to_text, text_to_image
+        if self.image_adapter is not None and self.text_adapter is not None:
+            image, text = image + self.image_adapter(image), text + self.text_adapter(text)
+        return image, text, image_to_text, text_to_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,9 @@ class Fusion(nn.Module):
 
     Args:
         width: of every token.
-        layers, heads: of the stack and of each attention.
+        layers, heads: of the stack and of each attention; without layers the modalities meet in the pooling alone.
         hidden: width of the feed-forward block.
-        adapter: width of the adapters.
+        adapter: width of the adapters, 0 for none.
         shared: one feed-forward block for all layers (the adapters stay per layer), or one for each.
     """
 
