@@ -91,7 +91,7 @@ def test_a_server_that_is_not_there(url: str) -> None:
         assert refused.value.code == "library_missing"
     with pytest.raises(LingulaError) as refused:
         Library.open(url)  # an empty database
-    assert refused.value.code == "index_corrupt"
+    assert refused.value.code == "library_missing"
     shown = database_at("postgresql://reader:secret@host/db").place
     assert "secret" not in shown
 

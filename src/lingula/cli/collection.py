@@ -1,4 +1,4 @@
-"""fetch, import, phantom, library: getting studies in and looking after them."""
+"""fetch, import, phantom: getting studies in."""
 
 from __future__ import annotations
 
@@ -23,11 +23,6 @@ def register(app: typer.Typer) -> None:
     imports.command("files")(import_files)
     app.add_typer(imports, name="import")
     app.command()(phantom)
-    library = typer.Typer(help="Look after a library.", no_args_is_help=True)
-    library.command("status")(status)
-    library.command("verify")(verify)
-    library.command("gallery")(gallery)
-    app.add_typer(library, name="library")
 
 
 def fetch_openi(
@@ -130,69 +125,6 @@ def phantom(
     with output.progress_bar("Drawing") as progress:
         generate(out, studies=studies, seed=seed, progress=progress)
     output.write_json({"folder": str(out), "studies": studies}) if json else output.out.print(f"Collection: {out}")
-
-
-def status(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
-    """What a library holds.
-
-    Example: [bold]lingula library status --library library.sqlite[/]
-    """
-    from lingula.library import Library
-
-    with Library.open(library) as opened:
-        body = opened.status().to_json()
-    if json:
-        return output.write_json(body)
-    table = Table("", "", box=None, show_header=False)
-    for key, value in body.items():
-        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(key, shown)
-    output.out.print(table)
-
-
-def verify(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
-    """Check every record and vector of a library.
-
-    Example: [bold]lingula library verify --library library.sqlite[/]
-    """
-    from lingula.library import Library
-
-    with Library.open(library) as opened:
-        problems = opened.verify()
-    if json:
-        output.write_json({"problems": list(problems)})
-    else:
-        output.out.print("\n".join(problems) or "Sound.")
-    if problems:
-        raise typer.Exit(1)
-
-
-def gallery(
-    library: LibraryAt = DEFAULT_LIBRARY,
-    model: Model = "compact",
-    split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
-    part: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of the package.")] = None,
-    json: Json = False,
-) -> None:
-    """Make the gallery that ships with a model: embeddings and codes of training studies, no text and no image.
-
-    Example: [bold]lingula library gallery --library library.sqlite[/]
-    """
-    from lingula.analysis import export_gallery
-    from lingula.library import Library
-    from lingula.openi.splits import SPLITS, Split
-
-    if part not in SPLITS:
-        raise InputError("bad_request", f"No part {part!r} of a split.", f"Parts: {', '.join(SPLITS)}.")
-    checkpoint = load_model(model, fast=False)
-    with (
-        Library.open(library, model=checkpoint.fingerprint) as opened,
-        output.progress_bar("Reading films") as progress,
-    ):
-        path = export_gallery(checkpoint, opened, Split.load(split).ids(part), out, progress)
-    body = {"gallery": str(path), "bytes": path.stat().st_size}
-    output.write_json(body) if json else output.out.print(f"Gallery: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def _report(result: object, json: bool) -> None:

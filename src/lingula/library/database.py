@@ -38,6 +38,9 @@ class Database(Protocol):
     def lock(self, connection: sa.Connection) -> None:
         """Keep every other writer out until the transaction ends."""
 
+    def settle(self, connection: sa.Connection) -> None:
+        """Bring everything into the one file of a database that has one."""
+
     def index_vectors(self, connection: sa.Connection, dimension: int) -> None:
         """Build, or build anew, the database's own vector index, if it has one."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from lingula.errors import LibraryError, ModelError
+from lingula.errors import InputError, LibraryError, ModelError
 from lingula.labels.assertions import Assertion
 from lingula.library.cells import Cells
 from lingula.library.conditions import Condition
@@ -22,10 +23,12 @@ from lingula.library.database import database_at
 from lingula.library.index import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
 from lingula.library.record import MODES, About, Entry, LibraryStatus, Outcome, Refusal, StudyRecord, Summary, unit
 from lingula.library.search import Gallery, check_k
+from lingula.library.sqlite import sync_folder
 from lingula.library.store import Progress, Store
 from lingula.library.verify import problems
 from lingula.study import Mode, Neighbour, Study
 
+COPIED = 100  # studies copied in one transaction
 SPARE = 16  # candidates beyond k that are asked for at once, to settle ties
 
 
@@ -85,6 +88,19 @@ class Library:
             message = f"the library at {store.place} was filled by model {store.about.model}, not by {model}."
             raise ModelError("model_mismatch", message, "Use that model, or import the studies again.")
         return cls(store, engine)
+
+    @classmethod
+    def like(cls, other: Library, url_or_path: str | Path) -> Self:
+        """Open the library there, or make one for the same model and labels as another."""
+        try:
+            return cls.open(url_or_path, model=other.about.model)
+        except LibraryError as error:
+            if error.code != "library_missing":
+                raise
+        about = other.about
+        return cls.create(
+            url_or_path, model=about.model, vocabulary=about.vocabulary, labels=about.labels, dimension=about.dimension
+        )
 
     def close(self) -> None:
         self._store.close()
@@ -149,6 +165,53 @@ class Library:
         not belong here raises ``ModelError``, and then nothing of the batch was stored.
         """
         return self._store.insert(tuple(entries))
+
+    def copy_from(self, other: Library, progress: Progress = lambda done, of: None) -> tuple[Outcome, ...]:
+        """Add every study of another library with its embeddings: nothing is decoded or encoded again.
+
+        Studies that are there already are passed over, so a copy that was stopped goes on. The other library may be
+        written meanwhile. Only into an empty library do its keys of birth dates come along.
+
+        Args:
+            progress: called with (studies done, of how many).
+
+        Raises:
+            ModelError: ``model_mismatch`` when the other library is of another model or vocabulary.
+        """
+        if other.about != self.about:
+            message = (
+                f"{other._store.place} is of model {other.about.model}, {self._store.place} of {self.about.model}."
+            )
+            raise ModelError("model_mismatch", message, "Only libraries of one model can be joined.")
+        ids, known = other.ids(), set(self.ids())
+        outcomes = []
+        for start in range(0, len(ids), COPIED):
+            some = ids[start : start + COPIED]
+            outcomes += [Outcome(study_id, "present") for study_id in known.intersection(some)]
+            if missing := [study_id for study_id in some if study_id not in known]:
+                outcomes += self._store.take(other._store.rows_of(missing), other._store.secret)
+            progress(start + len(some), len(ids))
+        for refusal in other.refusals():
+            self._store.refuse(refusal)
+        return tuple(outcomes)
+
+    def backup(self, file: Path, progress: Progress = lambda done, of: None) -> None:
+        """Write a copy of the library, in whichever database it lives, as one SQLite file, while it is used.
+
+        The copy is a library itself: open it, or bring it back with ``copy_from``. It is written under another name and
+        renamed when whole; one that was stopped goes on.
+
+        Raises:
+            InputError: ``bad_request`` when the file exists already.
+        """
+        if file.exists():
+            raise InputError("bad_request", f"{file} exists already.", "Name another file.")
+        part = file.with_name(f"{file.name}.part.sqlite")
+        with Library.like(self, part) as copy:
+            copy.copy_from(self, progress)
+            copy._store.settle()
+        os.replace(part, file)
+        sync_folder(file.parent)
 
     def refuse(self, source: str, code: str, message: str) -> None:
         """Note a file or study that could not be imported; the last word on a source stands."""

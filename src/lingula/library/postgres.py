@@ -53,6 +53,9 @@ class Postgres:
     def lock(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
 
+    def settle(self, connection: sa.Connection) -> None:
+        pass
+
     def index_vectors(self, connection: sa.Connection, dimension: int) -> None:
         for mode in MODES:
             connection.exec_driver_sql(f"DROP INDEX IF EXISTS embedding_{mode}_hnsw")

@@ -142,7 +142,10 @@ class ShownImage:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A study as an answer shows it: a record without previews, cheap to read."""
+    """A study as an answer shows it: a record without previews, cheap to read.
+
+    ``labels`` is empty, too, where nobody coded the study, which is then not ``coded``.
+    """
 
     study_id: str
     report: Report | None = field(repr=False)
@@ -150,6 +153,7 @@ class Summary:
     age: int | None
     birth_key: str
     images: tuple[ShownImage, ...]
+    coded: bool = True
 
 
 @dataclass(frozen=True, slots=True)

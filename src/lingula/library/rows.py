@@ -71,8 +71,14 @@ def from_entry(entry: Entry, digest: str, about: About, secret: bytes) -> StudyR
          "vector": unit(vector, about.dimension, f"{study.study_id} ({mode})").astype("<f4").tobytes()}
         for mode, vector in entry.embeddings.items()
     ]  # fmt: skip
-    labels = [{"label": label, "study_id": study.study_id} for label in dict.fromkeys(entry.labels or ())]
-    return StudyRows(row, images, embeddings, findings_of(study.study_id, study.report), labels)
+    return again(row, images, embeddings)
+
+
+def again(study: Values, radiographs: list[Values], embeddings: list[Values]) -> StudyRows:
+    """The same rows with what is derived from them."""
+    study_id, report = study["study_id"], to_report(study["text"], study["sections"])
+    labels = [{"label": label, "study_id": study_id} for label in dict.fromkeys(study["labels"] or ())]
+    return StudyRows(study, radiographs, embeddings, findings_of(study_id, report), labels)
 
 
 def findings_of(study_id: str, report: Report | None) -> list[Values]:
@@ -144,7 +150,7 @@ def _to_radiograph(row: Row[Any]) -> StoredRadiograph:
 def to_summary(study: Row[Any], images: Sequence[Row[Any]]) -> Summary:
     shown = tuple(ShownImage(image.image_id, image.view, image.digest) for image in images)
     report, labels = to_report(study.text, study.sections), tuple(study.labels or ())
-    return Summary(study.study_id, report, labels, study.age, study.birth_key, shown)
+    return Summary(study.study_id, report, labels, study.age, study.birth_key, shown, study.labels is not None)
 
 
 def to_report(text: str | None, sections: Sequence[Sequence[Any]]) -> Report | None:

@@ -100,6 +100,8 @@ class Store:
     def _version(self, connection: Connection) -> str:
         """The revision of the tables."""
         tables = inspect(connection).get_table_names()
+        if not tables:  # nothing was ever made, or a creation was interrupted
+            raise LibraryError("library_missing", f"there is no library at {self.place}.", "Create or import one.")
         if LibraryRow.__tablename__ not in tables:
             raise damaged(self.place, "it holds no library")
         if "alembic_version" in tables:
@@ -167,24 +169,55 @@ class Store:
             for at, (entry, digest) in enumerate(zip(entries, digests, strict=True))
             if entry.study.study_id not in known
         }
-        outcomes = []
         with self._writing() as (connection, revision):
             known = _digests(connection, entries)
-            for at, (entry, digest) in enumerate(zip(entries, digests, strict=True)):
-                study_id = entry.study.study_id
-                if study_id not in known:
-                    _write(connection, laid_out[at], revision)
-                    known[study_id] = digest
-                    outcomes.append(Outcome(study_id, "added"))
-                elif known[study_id] == digest:
-                    outcomes.append(Outcome(study_id, "present"))
-                else:
-                    message = f"study {study_id} is stored already, with other content."
-                    conflict = InputError("uid_conflict", message, "Give it another identifier.")
-                    outcomes.append(Outcome(study_id, "refused", conflict))
-            other_reader = LibraryRow.reader.not_in(["", self._reader])
-            connection.execute(update(LibraryRow).where(other_reader).values(reader="several"))
-        return tuple(outcomes)
+            found = [
+                _settle(connection, revision, known, entry.study.study_id, digest, laid_out.get(at))
+                for at, (entry, digest) in enumerate(zip(entries, digests, strict=True))
+            ]
+            self._note_reader(connection)
+        return tuple(found)
+
+    def rows_of(self, study_ids: Sequence[str]) -> list[rows.StudyRows]:
+        """Whole studies as another library may ``take`` them, at most ``BATCH``; derived rows are made anew."""
+        parts: dict[str, tuple[list[rows.Values], list[rows.Values]]] = {one: ([], []) for one in study_ids}
+        with self._transaction() as connection:
+            studies = connection.execute(select(StudyRow.__table__).where(StudyRow.study_id.in_(study_ids))).all()
+            for row in connection.execute(select(RadiographRow.__table__).where(RadiographRow.study_id.in_(study_ids))):
+                parts[row.study_id][0].append(dict(row._mapping))
+            for row in connection.execute(select(EmbeddingRow.__table__).where(EmbeddingRow.study_id.in_(study_ids))):
+                parts[row.study_id][1].append(dict(row._mapping))
+        return [rows.again(dict(study._mapping), *parts[study.study_id]) for study in studies]
+
+    def take(self, studies: Sequence[rows.StudyRows], secret: bytes) -> tuple[Outcome, ...]:
+        """Add whole studies of a library with this secret, in one transaction; outcomes as from ``insert``."""
+        with self._writing() as (connection, revision):
+            if connection.execute(select(StudyRow.study_id).limit(1)).first() is None:
+                connection.execute(update(LibraryRow).values(secret=secret))
+                self._secret = secret
+            asked = [study.study["study_id"] for study in studies]
+            known = _known(connection, asked)
+            found = []
+            for study_id, study in zip(asked, studies, strict=True):
+                if secret != self._secret:  # keys of another library say nothing here
+                    study.study["birth_key"] = ""
+                found.append(_settle(connection, revision, known, study_id, study.study["digest"], study))
+            self._note_reader(connection)
+        return tuple(found)
+
+    def _note_reader(self, connection: Connection) -> None:
+        other_reader = LibraryRow.reader.not_in(["", self._reader])
+        connection.execute(update(LibraryRow).where(other_reader).values(reader="several"))
+
+    def settle(self) -> None:
+        """Bring everything into the one file of a database that has one."""
+        with self._transaction() as connection:
+            self.database.settle(connection)
+
+    @property
+    def secret(self) -> bytes:
+        """What birth dates are hidden with; see ``record.birth_key``."""
+        return self._secret
 
     def refuse(self, refusal: Refusal) -> None:
         """Note what could not be imported; the last word on a source stands."""
@@ -389,10 +422,33 @@ def _batches(names: Collection[str]) -> Iterator[list[str]]:
 
 
 def _digests(connection: Connection, entries: Sequence[Entry]) -> dict[str, str]:
-    """Content digests of those entries that are stored, by study id."""
-    asked = [entry.study.study_id for entry in entries]
+    return _known(connection, [entry.study.study_id for entry in entries])
+
+
+def _known(connection: Connection, asked: Sequence[str]) -> dict[str, str]:
+    """Content digests of those studies that are stored, by study id."""
     found = connection.execute(select(StudyRow.study_id, StudyRow.digest).where(StudyRow.study_id.in_(asked)))
     return {study_id: digest for study_id, digest in found}
+
+
+def _settle(
+    connection: Connection,
+    revision: int,
+    known: dict[str, str],
+    study_id: str,
+    digest: str,
+    study: rows.StudyRows | None,
+) -> Outcome:
+    """Write a study unless one of its id is ``known``, to which it is then added."""
+    if study_id not in known:
+        assert study is not None
+        _write(connection, study, revision)
+        known[study_id] = digest
+        return Outcome(study_id, "added")
+    if known[study_id] == digest:
+        return Outcome(study_id, "present")
+    message = f"study {study_id} is stored already, with other content."
+    return Outcome(study_id, "refused", InputError("uid_conflict", message, "Give it another identifier."))
 
 
 def _write(connection: Connection, study: rows.StudyRows, revision: int) -> None:

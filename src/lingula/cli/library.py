@@ -1,0 +1,174 @@
+"""library: making one, looking after it, moving it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from lingula.cli import output
+from lingula.cli.ask import DEFAULT_LIBRARY, Json, LibraryAt, Model, load_model
+from lingula.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    library = typer.Typer(help="Make a library, look after it, move it.", no_args_is_help=True)
+    for command in (create, status, verify, reindex, backup, export, gallery):
+        library.command()(command)
+    library.command("import")(import_library)
+    app.add_typer(library, name="library")
+
+
+def create(library: LibraryAt = DEFAULT_LIBRARY, model: Model = "compact", json: Json = False) -> None:
+    """Make an empty library for a model; one that is there already is left as it is.
+
+    Example: [bold]lingula library create --library postgresql://user@host/lingula[/]
+    """
+    from lingula.ingest import create_library
+
+    checkpoint = load_model(model, fast=False)
+    with create_library(checkpoint, library) as opened:
+        body = {"location": opened.status().location, "model": opened.about.model, "studies": len(opened)}
+    shown = f"{body['location']}: {body['studies']} studies, model {body['model']}."
+    output.write_json(body) if json else output.out.print(shown, highlight=False)
+
+
+def import_library(
+    source: Annotated[str, typer.Argument(help="A library or a backup: its file or URL.")],
+    library: LibraryAt = DEFAULT_LIBRARY,
+    json: Json = False,
+) -> None:
+    """Bring in the studies of another library, with their embeddings: restore a backup, or move to PostgreSQL.
+
+    Films and reports come in by [bold]lingula import openi[/] and [bold]lingula import files[/].
+
+    Example: [bold]lingula library import backup.sqlite --library postgresql://user@host/lingula[/]
+    """
+    from lingula.library import Library
+
+    bar = output.progress_bar("Importing")
+    with Library.open(source) as other, Library.like(other, library) as opened, bar as progress:
+        outcomes = opened.copy_from(other, progress)
+    refused = [outcome for outcome in outcomes if outcome.error]
+    counts = {state: sum(one.state == state for one in outcomes) for state in ("added", "present", "refused")}
+    if json:
+        told = [{"study_id": one.study_id, **(one.error.to_json() if one.error else {})} for one in refused]
+        return output.write_json({**counts, "refused": told})
+    output.out.print(f"{counts['added']} studies added, {counts['present']} there before, {len(refused)} refused.")
+    for one in refused[:50]:
+        output.out.print(str(one.error), highlight=False, markup=False)
+
+
+def status(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
+    """What a library holds.
+
+    Example: [bold]lingula library status --library library.sqlite[/]
+    """
+    from lingula.library import Library
+
+    with Library.open(library) as opened:
+        body = opened.status().to_json()
+    if json:
+        return output.write_json(body)
+    table = Table("", "", box=None, show_header=False)
+    for key, value in body.items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        table.add_row(key, shown)
+    output.out.print(table)
+
+
+def verify(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
+    """Check every record and vector of a library.
+
+    Example: [bold]lingula library verify --library library.sqlite[/]
+    """
+    from lingula.library import Library
+
+    with Library.open(library) as opened:
+        problems = opened.verify()
+    if json:
+        output.write_json({"problems": list(problems)})
+    else:
+        output.out.print("\n".join(problems) or "Sound.")
+    if problems:
+        raise typer.Exit(1)
+
+
+def reindex(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
+    """Make everything derived anew: what reports assert, by today's rules, and the indexes of words and vectors.
+
+    Example: [bold]lingula library reindex --library library.sqlite[/]
+    """
+    from lingula.library import Library
+
+    with Library.open(library) as opened, output.progress_bar("Reading reports") as progress:
+        opened.reindex(progress)
+        body = {"studies": len(opened)}
+    output.write_json(body) if json else output.out.print(f"{body['studies']} studies indexed.")
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write; a library itself.")],
+    library: LibraryAt = DEFAULT_LIBRARY,
+    json: Json = False,
+) -> None:
+    """Copy a library into one SQLite file while it is used; a backup that was stopped goes on.
+
+    Example: [bold]lingula library backup backup.sqlite --library postgresql://user@host/lingula[/]
+    """
+    from lingula.library import Library
+
+    with Library.open(library) as opened, output.progress_bar("Copying") as progress:
+        opened.backup(file, progress)
+    size = file.stat().st_size
+    body = {"backup": str(file), "bytes": size}
+    output.write_json(body) if json else output.out.print(f"Backup: {file} ({size / 1e6:.1f} MB)")
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder to write into.")],
+    library: LibraryAt = DEFAULT_LIBRARY,
+    kind: Annotated[str, typer.Option("--format", help="csv, parquet (with embeddings) or trec (a run).")] = "csv",
+    json: Json = False,
+) -> None:
+    """Write a library as tables for others. Reports are in them: mind whom you give them to.
+
+    Example: [bold]lingula library export tables --format parquet --library library.sqlite[/]
+    """
+    from lingula.library import Library
+    from lingula.library.export import export as write
+
+    with Library.open(library) as opened, output.progress_bar("Exporting") as progress:
+        files = write(opened, folder, kind, progress=progress)  # type: ignore[arg-type]
+    output.banner()
+    output.write_json({"files": [str(f) for f in files]}) if json else output.out.print(*map(str, files), sep="\n")
+
+
+def gallery(
+    library: LibraryAt = DEFAULT_LIBRARY,
+    model: Model = "compact",
+    split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
+    part: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of the package.")] = None,
+    json: Json = False,
+) -> None:
+    """Make the gallery that ships with a model: embeddings and codes of training studies, no text and no image.
+
+    Example: [bold]lingula library gallery --library library.sqlite[/]
+    """
+    from lingula.analysis import export_gallery
+    from lingula.library import Library
+    from lingula.openi.splits import SPLITS, Split
+
+    if part not in SPLITS:
+        raise InputError("bad_request", f"No part {part!r} of a split.", f"Parts: {', '.join(SPLITS)}.")
+    checkpoint = load_model(model, fast=False)
+    with (
+        Library.open(library, model=checkpoint.fingerprint) as opened,
+        output.progress_bar("Reading films") as progress,
+    ):
+        path = export_gallery(checkpoint, opened, Split.load(split).ids(part), out, progress)
+    body = {"gallery": str(path), "bytes": path.stat().st_size}
+    output.write_json(body) if json else output.out.print(f"Gallery: {path} ({path.stat().st_size / 1e6:.1f} MB)")
