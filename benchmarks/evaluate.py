@@ -4,7 +4,7 @@
 
 STUDY_SET is the folder that ``lingula prepare`` wrote, TRUNK a frozen ImageNet MobileNetV1, OUT a folder that keeps
 the encoded studies. The first run encodes what OUT lacks; the second, from the cache, is timed. Writes the tables to
-``results/evaluation.json`` and ``results/evaluation.md``.
+``results/evaluation.json`` and ``results/evaluation.md``, and what README and the cards in ``docs/`` say of them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import summary
 from lingula.evaluation import report
 from lingula.evaluation.inputs import Request
 from lingula.evaluation.run import Evaluation, evaluate
@@ -27,17 +28,25 @@ COMMAND = (
     "lingula evaluate compact --data STUDY_SET --split openi-v1 --out DIR --collection COLLECTION --trunk TRUNK "
     "--resamples 1000 --seed 0"
 )
+FINDINGS, SIMILAR, PAIRS = "classification", "retrieval_generalization_jaccard", "pairs"
 HEADLINE = {
-    "tfidf_report_auroc_macro": ("classification", "TF-IDF of the report", "AUROC macro", "AUROC"),
-    "mobilenet_image_auroc_macro": ("classification", "frozen MobileNetV1, frontal", "AUROC macro", "AUROC"),
-    "chance_p5_abnormal": ("retrieval_generalization_jaccard", "chance, expected", "P@5", "P@5"),
-    "image_p5_abnormal": (
-        "retrieval_generalization_jaccard",
-        "image → image",
-        "P@5",
-        "P@5",
-    ),
-    "tfidf_report_p5_abnormal": ("retrieval_generalization_jaccard", "TF-IDF: report → report", "P@5", "P@5"),
+    "image_auroc_macro": (FINDINGS, "image, frontal", "AUROC macro", "AUROC"),
+    "image_two_view_auroc_macro": (FINDINGS, "image, frontal + lateral", "AUROC macro", "AUROC"),
+    "normal_auroc": (FINDINGS, "image, frontal", "normal/abnormal AUROC", "AUROC"),
+    "image_ece": (FINDINGS, "image, frontal", "ECE", "ECE"),
+    "report_auroc_macro": (FINDINGS, "report", "AUROC macro", "AUROC"),
+    "joint_auroc_macro": (FINDINGS, "image + report", "AUROC macro", "AUROC"),
+    "joint_ap_macro": (FINDINGS, "image + report", "AP macro", "AP"),
+    "joint_f1_macro": (FINDINGS, "image + report", "F1 macro", "F1"),
+    "tfidf_report_auroc_macro": (FINDINGS, "TF-IDF of the report", "AUROC macro", "AUROC"),
+    "mobilenet_image_auroc_macro": (FINDINGS, "frozen MobileNetV1, frontal", "AUROC macro", "AUROC"),
+    "chance_p5_abnormal": (SIMILAR, "chance, expected", "P@5", "P@5"),
+    "image_p5_abnormal": (SIMILAR, "image → image", "P@5", "P@5"),
+    "image_ndcg10": (SIMILAR, "image → image", "nDCG@10", "nDCG@10"),
+    "report_p5_abnormal": (SIMILAR, "report → report", "P@5", "P@5"),
+    "tfidf_report_p5_abnormal": (SIMILAR, "TF-IDF: report → report", "P@5", "P@5"),
+    "image_to_report_r10": (PAIRS, "image → report", "R@10", "R@10"),
+    "report_to_image_r10": (PAIRS, "report → image", "R@10", "R@10"),
 }
 """Headline key: table, row, column, unit."""
 
@@ -47,7 +56,7 @@ def once(arguments: list[Path], data: StudySet) -> tuple[Evaluation, float]:
     checkpoint, split = load_checkpoint("compact"), Split.load("openi-v1")
     started = time.perf_counter()
     found = evaluate(Request(checkpoint, data, split, collection, trunk, command=COMMAND), out)
-    report.write(found, out)
+    report.write(found, out, data, checkpoint.vocabulary)
     return found, time.perf_counter() - started
 
 
@@ -81,6 +90,7 @@ def main() -> None:
     }
     write_result("evaluation", body, headline)
     (RESULTS / "evaluation.md").write_text(report.to_markdown(found), encoding="utf-8")
+    summary.main()
 
 
 if __name__ == "__main__":

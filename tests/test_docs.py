@@ -17,9 +17,12 @@ from typing import Any
 import pytest
 import typer.main
 
+import summary
 from lingula.cli.main import app
 from lingula.errors import WARNING_CODES, LingulaError
+from lingula.evaluation.card import Results, companions_of, datasheet, model_card
 from lingula.limits import Limits
+from lingula.models.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "lingula"
@@ -181,6 +184,18 @@ def test_headline_figures_come_from_their_files() -> None:
         scripts = [word for word in entry["command"].split() if word.endswith(".py")]
         assert scripts, key
         assert all((ROOT / script).is_file() for script in scripts), key
+
+
+def test_readme_and_cards_say_what_the_results_say() -> None:
+    readme = (ROOT / "README.md").read_text()
+    results = Results.load(summary.RESULTS, summary.CITED)
+    assert summary.START + summary.figures(results) + summary.END in readme, "python benchmarks/summary.py"
+    checkpoint = load_checkpoint("compact")
+    if checkpoint.fingerprint != results.about["model"]:
+        pytest.skip("the shipped checkpoint has not been evaluated: python benchmarks/evaluate.py")
+    beside = companions_of(summary.RESULTS)
+    for name, page in (("model-card.md", model_card), ("datasheet.md", datasheet)):
+        assert (ROOT / "docs" / name).read_text() == page(results, checkpoint, beside), "python benchmarks/summary.py"
 
 
 # -- every file
