@@ -170,3 +170,60 @@ def test_a_case_is_searched_with_a_finding_left_out(page: Any, served: Any) -> N
     page.locator(".chip.absent").wait_for()
     assert 0 < page.locator(".results > li").count() <= everything
     assert "case=" in page.url
+
+
+def test_practice_tells_nothing_before_the_answer(page: Any, served: Any) -> None:
+    """Every byte the browser was sent before the answer is searched for what would give it away."""
+    sent: list[bytes] = []
+    page.on("response", lambda answer: sent.append(answer.body()) if "/api/practice" in answer.url else None)
+    page.goto("/practice")
+    page.select_option('[name="difficulty"]', "hard")
+    page.click("text=Next film")
+    page.wait_for_selector('[data-stage] figure[data-state="ready"]')
+    page.wait_for_timeout(200)
+    before = b"".join(sent) + page.content().encode() + page.url.encode()
+    assert len(sent) >= 3
+    for study in served.library.ids():
+        assert study.encode() not in before
+        report = served.library.get(study).report
+        assert report is None or report.text.encode() not in before
+    page.locator("[data-choices] input").first.check()
+    page.click("button >> text=Answer")
+    page.wait_for_selector("[data-verdict]:visible")
+    assert re.search("Right|Not quite", page.inner_text("[data-verdict] h2"))
+    assert page.get_attribute("[data-verdict] a", "href").removeprefix("/study/") in served.library.ids()
+    page.locator("[data-progress]:visible").wait_for()
+    page.click("text=Next film")
+    page.wait_for_selector("[data-ticks]:visible")
+
+
+def test_the_library_is_imported_into_stopped_and_wandered_in(page: Any, served: Any, tmp_path: Any) -> None:
+    page.goto("/library")
+    page.wait_for_selector('canvas[data-map][data-state="ready"]')
+    page.focus("canvas[data-map]")
+    page.keyboard.press("ArrowRight")
+    assert "CXR9" in page.inner_text("[data-note]")
+    film, other = film_of(served)[0].read_bytes(), b"no film at all" * 20
+    page.set_input_files(
+        '[name="files"]',
+        [
+            {"name": "of somebody.dcm", "mimeType": "application/dicom", "buffer": film},
+            {"name": "wrong.dcm", "mimeType": "application/dicom", "buffer": other},
+        ],
+    )
+    page.click("button >> text=Import")
+    page.wait_for_selector('[data-job][data-state="done"]')
+    assert "1 studies added" in page.inner_text("[data-job-words]")
+    assert "wrong.dcm" in page.inner_text("[data-job-refused]")  # known to the browser, not to the server
+    page.reload()
+    assert "wrong" not in page.inner_text("main")
+
+
+def test_every_page_is_served_and_none_is_wider_than_its_window(page: Any, served: Any) -> None:
+    study = served.library.ids()[0]
+    for path in ("/", "/search?present=effusion", "/library", "/practice", "/model", f"/study/{study}"):
+        answer = page.goto(path)
+        assert answer.status == 200
+        page.wait_for_selector("html[data-started]")
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, path

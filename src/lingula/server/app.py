@@ -19,9 +19,11 @@ from lingula.errors import InputError, LingulaError, ServerError
 from lingula.library import Library
 from lingula.models.checkpoint import Checkpoint
 from lingula.page.render import style_sheet
-from lingula.server import api, pages
+from lingula.server import api, pages, shelf
 from lingula.server.desk import Desk
 from lingula.server.guard import Guard, error_body, status_of
+from lingula.server.jobs import Jobs
+from lingula.server.practice import Practice
 from lingula.server.settings import Settings
 from lingula.study import DISCLAIMER
 
@@ -35,6 +37,9 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with Desk(checkpoint, library, settings) as app.state.desk:
+            if library is not None:
+                app.state.jobs = Jobs(app.state.desk, library)
+                app.state.practice = Practice(library, checkpoint.vocabulary.normal, settings.progress)
             yield
 
     app = FastAPI(
@@ -48,6 +53,7 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
     )
     app.add_middleware(Guard, settings=settings)
     app.include_router(api.router)
+    app.include_router(shelf.router)
     app.include_router(pages.router, include_in_schema=False)
     app.add_exception_handler(LingulaError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

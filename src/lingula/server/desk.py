@@ -67,14 +67,14 @@ class Desk:
         self.searched: Searched | None = library or ReadyGallery.of(checkpoint.fingerprint)
         self.names = {label.code: label.name for label in checkpoint.vocabulary.labels}
         self.model_lock = threading.Lock()
-        self._sandbox = Sandbox(limits=settings.limits)
+        self.sandbox = Sandbox(limits=settings.limits)
         self._model = _Line(1, settings.waiting)
         self._readers = _Line(READERS, 4 * settings.waiting)
         self._cases: OrderedDict[str, Case] = OrderedDict()
         self._stack = ExitStack()
 
     def __enter__(self) -> Desk:
-        self._stack.enter_context(self._sandbox)
+        self._stack.enter_context(self.sandbox)
         self._stack.callback(self._model.close)
         self._stack.callback(self._readers.close)
         return self
@@ -136,7 +136,7 @@ class Desk:
                 ending = Path(name).suffix.lower()
                 paths.append(Path(folder) / f"film {number}{ending if ending in ENDINGS else '.file'}")
                 paths[-1].write_bytes(data)
-            return read_study(paths, text=text or None, sandbox=self._sandbox, limits=self.settings.limits)
+            return read_study(paths, text=text or None, sandbox=self.sandbox, limits=self.settings.limits)
 
     def answer(self, study: Study, k: int = 5) -> Case:
         """Findings and neighbours of a study, kept as a case."""

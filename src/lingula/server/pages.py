@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader
 
 from lingula.analysis import leading_label
 from lingula.errors import LingulaError
-from lingula.explain import METHODS
+from lingula.evaluation.card import Results
+from lingula.explain import METHODS, shown_methods
 from lingula.library import Library, StudyRecord
 from lingula.page.methods import method
 from lingula.page.render import environment
@@ -25,7 +27,7 @@ from lingula.server.desk import Case
 from lingula.server.shown import film_url, stored_url
 from lingula.study import Neighbour, Radiograph, Study
 
-PLACES = (("/", "Ask"), ("/search", "Search"), ("/library", "Library"))
+PLACES = (("/", "Ask"), ("/search", "Search"), ("/practice", "Practise"), ("/library", "Library"), ("/model", "Model"))
 EXAMPLES = 6
 _VIEWS = {"frontal": "Frontal film", "lateral": "Lateral film", "unknown": "Film (view unknown)"}
 
@@ -41,14 +43,14 @@ def _templates() -> Environment:
     return shared.overlay(loader=own)
 
 
-def _page(template: str, *, here: str = "", status: int = 200, **values: Any) -> Response:
+def _page(template: str, *, here: str = "", http: int = 200, **values: Any) -> Response:
     text = _templates().get_template(template).render(served=True, places=PLACES, here=here, **values)
-    return HTMLResponse(text.encode("utf-8", "xmlcharrefreplace"), status)
+    return HTMLResponse(text.encode("utf-8", "xmlcharrefreplace"), http)
 
 
 def refusal(request: Request, error: LingulaError, status: int, request_id: str) -> Response:
     """An error as a page."""
-    return _page("refusal.html", status=status, error=error, request_id=request_id)
+    return _page("refusal.html", http=status, status=status, error=error, request_id=request_id)
 
 
 @router.get("/login")
@@ -94,6 +96,7 @@ async def case(request: Request, case_id: CaseId) -> Response:
         return stored_url(study_id, row) if study_id in records else film_url(case_id, row)
 
     view = view_of(held.analysis, {s: _outline(r) for s, r in records.items()}, {}, desk.names, link)
+    trusted = shown_methods(desk.checkpoint.fingerprint, METHODS)
     ranked = sorted(held.analysis.predictions, key=lambda p: -p.probability)
     return _page(
         "case.html",
@@ -102,8 +105,8 @@ async def case(request: Request, case_id: CaseId) -> Response:
         films=_films(held),
         labels=[(p.label, p.name) for p in ranked],
         leading=leading_label(held.analysis.predictions, desk.checkpoint.vocabulary.normal),
-        methods=[(code, method(code).name) for code in METHODS],
-        chosen_method="gradcam" if held.study.radiographs and "gradcam" in METHODS else "attention",
+        methods=[(code, method(code).name) for code in (*trusted, *(each for each in METHODS if each not in trusted))],
+        chosen_method=next(iter(trusted), METHODS[0]),
     )
 
 
@@ -212,6 +215,56 @@ def _snippet(neighbour: Neighbour) -> list[tuple[str, str]]:
     return [*pieces, (report.text[at : cut.end], "")]
 
 
+@router.get("/practice")
+async def practice(request: Request) -> Response:
+    """Unknown films to say something of."""
+    desk = desk_of(request)
+    status = await desk.look_up(library_of(desk).status)
+    labels = [(code, desk.names.get(code, code)) for code, count in status.by_label if count]
+    normal = desk.checkpoint.vocabulary.normal
+    return _page("practice.html", here="/practice", labels=[pair for pair in labels if pair[0] != normal])
+
+
+@router.get("/library")
+async def library(request: Request) -> Response:
+    """What the library holds, a map of it, and a way in."""
+    desk = desk_of(request)
+    held = desk.library
+    status = await desk.look_up(held.status) if held is not None else None
+    refused = await desk.look_up(held.refusals) if held is not None else ()
+    return _page(
+        "library.html",
+        here="/library",
+        status=status,
+        names=desk.names,
+        refused=[(each.source.replace("\\", "/").rpartition("/")[2], each.code, each.message) for each in refused],
+        folder_imports=desk.settings.folder_imports,
+        ready=len(desk.searched) if desk.searched is not None else 0,
+    )
+
+
+@router.get("/model")
+async def model(request: Request) -> Response:
+    """What is known of the model: how it was trained and how it was evaluated."""
+    desk = desk_of(request)
+    checkpoint, folder = desk.checkpoint, desk.settings.evaluation
+    tables, card = evaluation_of(folder) if folder is not None else ((), "")
+    facts = {key: value for key, value in checkpoint.training.items() if isinstance(value, str | int | float)}
+    counts = checkpoint.training.get("studies", {})
+    return _page(
+        "model.html",
+        here="/model",
+        fingerprint=checkpoint.fingerprint,
+        facts=facts,
+        counts=counts if isinstance(counts, dict) else {},
+        labels=checkpoint.vocabulary.labels,
+        thresholds={mode: dict(zip(checkpoint.vocabulary.codes, each.threshold, strict=True))
+                    for mode, each in checkpoint.calibration.items()},
+        tables=tables,
+        card=card,
+    )  # fmt: skip
+
+
 @router.get("/study/{study_id}")
 async def study(request: Request, study_id: StudyId) -> Response:
     """A study of the library."""
@@ -221,6 +274,35 @@ async def study(request: Request, study_id: StudyId) -> Response:
     coded = [desk.names.get(code, code) for code in record.labels or ()]
     text = runs(record.report) if record.report else ()
     return _page("study.html", study=record, films=_stored_films(record), coded=coded, text=text)
+
+
+MOST_ROWS = 60
+
+
+def evaluation_of(folder: FilePath) -> tuple[list[dict[str, Any]], str]:
+    """Tables of an evaluation's ``results.json`` with few enough rows to read, and its model card, as text."""
+    card = folder / "model-card.md"
+    tables = []
+    if (folder / "results.json").is_file():
+        found = Results.load(folder / "results.json", "results.json")
+        for table in found.tables.values():
+            rows: dict[str, dict[str, Any]] = table["rows"]
+            if rows and len(rows) <= MOST_ROWS:
+                columns = list(next(iter(rows.values())))
+                cells = [(name, [_cell(row.get(column)) for column in columns]) for name, row in rows.items()]
+                tables.append({"title": table["title"], "about": table["about"], "columns": columns, "rows": cells})
+    return tables, card.read_text("utf-8") if card.is_file() else ""
+
+
+def _cell(value: Any) -> str:
+    """A figure with its interval, as the tables of the evaluation show it."""
+    if isinstance(value, dict):
+        text = _cell(value.get("value"))
+        low, high = value.get("low"), value.get("high")
+        return f"{text} ({_cell(low)}–{_cell(high)})" if low is not None and high is not None else text
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _outline(record: StudyRecord) -> Study:

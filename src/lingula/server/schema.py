@@ -155,6 +155,7 @@ class Explained(BaseModel):
     signed: bool
     top: float | None
     completeness_error: float | None
+    marks: list[str]
     maps: list[Map]
     runs: list[Run]
 
@@ -279,3 +280,81 @@ class Understood(BaseModel):
     understood: list[str]
     address: str
     left_out: list[str]
+
+
+class Folder(_Body):
+    """A folder of the server's own machine."""
+
+    folder: str = Field(max_length=4096)
+
+
+class JobError(BaseModel):
+    code: str
+    message: str
+
+
+class Job(BaseModel):
+    """An import: how far it is, and what was refused."""
+
+    disclaimer: str
+    job_id: str
+    state: Literal["waiting", "running", "done", "failed", "cancelled"]
+    done: int
+    total: int
+    added: int
+    present: int
+    refused: list[Refusal]
+    error: JobError | None
+
+
+class Point(BaseModel):
+    study_id: str
+    x: float
+    y: float
+    labels: list[str]
+
+
+class LibraryMap(BaseModel):
+    """The library's films in the two directions in which their embeddings differ most; ``share`` of all variance."""
+
+    disclaimer: str
+    share: float
+    points: list[Point]
+
+
+class Card(BaseModel):
+    """A film to say something of. Tick what it shows; nothing ticked says: none of these."""
+
+    disclaimer: str
+    card_id: str
+    films: list[str]
+    choices: dict[str, str]
+    difficulty: Literal["easy", "hard"]
+    due: int
+
+
+class Ticked(_Body):
+    chosen: list[str] = Field(max_length=50)
+
+
+class Verdict(BaseModel):
+    disclaimer: str
+    right: bool
+    answer: list[str]
+    missed: list[str]
+    wrong: list[str]
+    study_id: str
+    labels: list[str]
+    report: str | None
+
+
+class FindingProgress(BaseModel):
+    name: str
+    seen: int
+    right: int
+
+
+class Progress(BaseModel):
+    disclaimer: str
+    due: int
+    findings: dict[str, FindingProgress]

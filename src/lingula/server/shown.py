@@ -14,7 +14,7 @@ from lingula.errors import InputError
 from lingula.library import StudyRecord
 from lingula.models.calibration import CUTS, Calibration
 from lingula.page.contour import outline
-from lingula.page.evidence import OUTLINES, drawable, place
+from lingula.page.evidence import OUTLINES, drawable, place, trust_marks
 from lingula.page.methods import method
 from lingula.page.picture import display_scale, overlay_png, shrink
 from lingula.page.words import runs
@@ -96,6 +96,7 @@ def explained_json(case: Case, explanation: Explanation, names: dict[str, str]) 
         "label_name": names.get(explanation.label, explanation.label),
         "signed": explanation.signed,
         "top": display_scale(drawn.maps) if drawn.maps else top,
+        "marks": list(trust_marks(explanation)),
         "completeness_error": error if error is not None and np.isfinite(error) else None,
         "maps": maps,
         "runs": [

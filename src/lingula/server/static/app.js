@@ -1,9 +1,11 @@
 // Starts what the page has.
 import * as evidence from "./evidence.js";
 import * as findings from "./findings.js";
+import * as library from "./library.js";
+import * as practice from "./practice.js";
 import * as search from "./search.js";
 import * as upload from "./upload.js";
 import * as viewer from "./viewer.js";
 
-for (const part of [viewer, evidence, findings, search, upload]) part.start();
+for (const part of [viewer, evidence, findings, library, practice, search, upload]) part.start();
 document.documentElement.dataset.started = "";

@@ -78,7 +78,7 @@ function write(found, legend) {
     element("p", {}, element("b", {}, `${found.method_name} for ${found.label_name}. `), found.sentence),
     found.maps.length ? element("p", { class: "aside" }, found.signed ? `Blue against, orange for; full colour is ${number(found.top)}, ${found.unit}.` : `Violet weak, yellow strong; full colour is ${number(found.top)}, ${found.unit}.`) : null,
     places.length ? element("p", { class: "aside" }, `Strongest in the ${places.join("; ")}.`) : null,
-    found.completeness_error !== null ? element("p", { class: "aside" }, `Contributions miss ${(found.completeness_error * 100).toFixed(1)} % of the change in the score.`) : null,
+    found.marks.length ? element("ul", { class: "trust" }, ...found.marks.map((mark) => element("li", {}, mark))) : null,
   ].filter(Boolean));
 }
 

@@ -2,6 +2,10 @@
 import { ask, element, say } from "./api.js";
 
 export function start() {
+  document.querySelector("button[data-forget]")?.addEventListener("click", async (event) => {
+    await ask(`/api/cases/${event.target.dataset.forget}`, { method: "DELETE" });
+    location.assign("/");
+  });
   const form = document.querySelector("form[data-bring]");
   if (!form) return;
   const input = form.querySelector('input[type="file"]'), list = form.querySelector("[data-files]");

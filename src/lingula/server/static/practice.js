@@ -1,0 +1,66 @@
+// Unknown films: show, let tick, judge, go on. The server tells the answer only with the verdict.
+import { ask, element, say } from "./api.js";
+import { Viewer } from "./viewer.js";
+
+export function start() {
+  const root = document.querySelector("form[data-practice]");
+  if (!root) return;
+  const place = (name) => document.querySelector(`[data-${name}]`);
+  const trouble = place("trouble"), ticks = place("ticks"), verdict = place("verdict");
+  let card = null;
+
+  const next = async () => {
+    trouble.hidden = true;
+    const asked = new URLSearchParams({ finding: root.elements.finding.value, difficulty: root.elements.difficulty.value });
+    try {
+      card = await ask(`/api/practice?${asked}`, { method: "POST" });
+    } catch (error) {
+      say(trouble, error);
+      return;
+    }
+    const bitmap = await createImageBitmap(await (await fetch(card.films[0])).blob());
+    const made = place("viewer-template").content.firstElementChild.cloneNode(true);
+    Object.assign(made.querySelector("figure").dataset, { film: card.films[0], columns: bitmap.width, rows: bitmap.height });
+    place("stage").replaceChildren(made);
+    new Viewer(made);
+    place("choices").replaceChildren(...Object.entries(card.choices).map(([code, name]) =>
+      element("label", { class: "tick-box" }, element("input", { type: "checkbox", name: "choice", value: code }), name)));
+    verdict.hidden = true;
+    ticks.hidden = false;
+    place("card").hidden = false;
+    place("card").dataset.card = card.card_id;
+  };
+
+  root.addEventListener("submit", (event) => { event.preventDefault(); next(); });
+  ticks.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const chosen = [...ticks.querySelectorAll("input:checked")].map((box) => box.value);
+    try {
+      const said = await ask(`/api/practice/${card.card_id}`, { method: "POST", json: { chosen } });
+      verdict.replaceChildren(
+        element("h2", { class: said.right ? "right" : "not-right" }, said.right ? "Right" : "Not quite"),
+        element("p", {}, said.answer.length ? `Of these it shows: ${said.answer.join(", ")}.` : "It shows none of these."),
+        ...[["Missed", said.missed], ["Not there", said.wrong]].filter(([, names]) => names.length).map(([title, names]) => element("p", {}, `${title}: ${names.join(", ")}.`)),
+        element("p", { class: "aside" }, `Coded with: ${said.labels.join(", ") || "nothing"}.`),
+        element("div", { class: "report-text", dir: "auto" }, said.report ?? "There is no report."),
+        element("p", {}, element("a", { href: `/study/${encodeURIComponent(said.study_id)}` }, `Open ${said.study_id}`)),
+      );
+      verdict.hidden = false;
+      ticks.hidden = true;
+      verdict.focus();
+      progress();
+    } catch (error) {
+      say(trouble, error);
+    }
+  });
+
+  const progress = async () => {
+    const told = await ask("/api/practice/progress");
+    const rows = Object.values(told.findings);
+    place("progress").hidden = !rows.length;
+    place("no-progress").hidden = Boolean(rows.length);
+    place("progress").querySelector("tbody").replaceChildren(...rows.map((row) =>
+      element("tr", {}, element("th", { scope: "row" }, row.name), element("td", {}, String(row.seen)), element("td", {}, `${row.right} (${Math.round((100 * row.right) / row.seen)} %)`))));
+  };
+  progress();
+}
