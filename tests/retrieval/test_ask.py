@@ -29,7 +29,7 @@ REPORTS = {  # study: findings, degrees from the question, coded labels, birth d
     "B": ("Small left pleural effusion. Normal heart size.", 40, ("pleural_effusion",), "19600101"),
     "C": ("Probable effusion at the right base.", 20, ("pleural_effusion",), "19700101"),
     "D": ("No effusion. Cardiomegaly.", 5, ("cardiomegaly",), "19500101"),
-    "E": ("The effusion has resolved. Rib fracture, old smoker.", 30, (), ""),
+    "E": ("The effusion has resolved. History of pneumonia. Rib fracture, old smoker.", 30, (), ""),
     "F": ("Opacity may represent effusion or atelectasis.", 15, (), ""),
     "G": ("Small left  pleural effusion. Normal heart size.", 41, ("pleural_effusion",), ""),  # the text of B
 }
@@ -87,6 +87,7 @@ def ids(neighbours: tuple[Neighbour, ...]) -> list[str]:
         ("effusion or fracture", ["A", "E", "B", "C"]),
         ("fracture", ["E"]),
         ("pneumothorax", []),
+        ("pneumonia", []),  # of the past
     ],
 )
 def test_does_what_the_words_say(library: Library, question: str, expected: list[str]) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,11 +31,11 @@ _PREFERENCE = (".dcm", ".png", ".jpg", ".jpeg")
 """Of several files of one image the least processed is read."""
 
 
-def published(image_id: str) -> str:
-    """The page on which NLM shows an image of the collection; empty for an id of another form."""
-    if not re.fullmatch(r"CXR\d+(?:_1)?_IM-\d+-\d+(?:-\d+)*", image_id):
-        return ""
-    return f"https://openi.nlm.nih.gov/detailedresult?img={image_id}&req=4"
+def published(study_id: str, image_ids: Sequence[str]) -> str:
+    """The page on which NLM shows a study's first image; empty for studies of other collections, phantoms too."""
+    ours = re.fullmatch(r"CXR[1-3]?\d{1,3}", study_id, re.ASCII)  # reports 1 to 3999; phantoms count from 9001
+    image = next((image for image in image_ids if re.fullmatch(r"CXR\d+[A-Za-z0-9_-]*", image, re.ASCII)), "")
+    return f"https://openi.nlm.nih.gov/detailedresult?img={image}&query=" if ours and image else ""
 
 
 @dataclass(frozen=True, slots=True)

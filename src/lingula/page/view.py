@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import quote
 
 import numpy as np
 
+from lingula.openi.collection import published
 from lingula.page.evidence import Layer, Legend, Marked, Slots, drawable, layers, legends, marked, name_of, slots_of
 from lingula.page.methods import Method, in_order, method
 from lingula.page.picture import CASE_SIDES, FILM_SIDES, data_uri, film_png, fit, legend_png
@@ -21,9 +20,6 @@ CASES = 5  # similar cases shown
 # Bytes of PNG by kind; base64 takes a third more, and the page must stay below 3 MB.
 _FILM_BYTES, _CASE_BYTES, _WASH_BYTES, _CASE_WASH_BYTES = 1_050_000, 360_000, 420_000, 140_000
 _UNITS = 1000  # a film's long side in drawing units
-
-_OPENI_ID = re.compile(r"CXR[1-3]?\d{1,3}", re.ASCII)  # 1 to 3999; phantoms count from 9001
-_OPENI_IMAGE = re.compile(r"CXR\d+[A-Za-z0-9_-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +74,7 @@ class Case:
     report: tuple[Run, ...]
     marked: tuple[Marked, ...]
     link: str
+    snippet: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +201,8 @@ def _case(
         missing=tuple(names(code) for code in present if code not in neighbour.labels),
         report=runs(report),
         marked=marked(report, explanations, slots) if scored else (),
-        link=_openi_link(neighbour),
+        link=published(neighbour.study_id, neighbour.image_ids),
+        snippet=_snippet(neighbour),
     )
 
 
@@ -215,12 +213,17 @@ def _case_film(study: Study, explanations: Sequence[Explanation], slots: Slots, 
     return _film(study, row, explanations, slots, CASE_SIDES, _CASE_BYTES / CASES, wash, link)
 
 
-def _openi_link(neighbour: Neighbour) -> str:
-    """The case's page at Open-i; empty for studies of other collections."""
-    image = next((image for image in neighbour.image_ids if _OPENI_IMAGE.fullmatch(image)), "")
-    if not image or not _OPENI_ID.fullmatch(neighbour.study_id):
-        return ""
-    return f"https://openi.nlm.nih.gov/detailedresult?img={quote(image, safe='')}&query="
+def _snippet(neighbour: Neighbour) -> tuple[tuple[str, str], ...]:
+    """The telling piece of the report as (text, what it asserts of a finding asked for, or nothing)."""
+    if neighbour.report is None or neighbour.snippet is None:
+        return ()
+    text, at = neighbour.report.text, neighbour.snippet.start
+    pieces: list[tuple[str, str]] = []
+    for mark in sorted(neighbour.snippet.marks, key=lambda mark: mark.start):
+        if mark.start >= at:
+            pieces += [(text[at : mark.start], ""), (text[mark.start : mark.end], mark.polarity)]
+            at = mark.end
+    return tuple(piece for piece in (*pieces, (text[at : neighbour.snippet.end], "")) if piece[0])
 
 
 def _notes(explanations: Sequence[Explanation], names: Mapping[str, str]) -> tuple[Note, ...]:

@@ -238,6 +238,7 @@ def _shown(
     for rank, (candidate, duplicates) in enumerate(kept, 1):
         study = candidate.study_id
         known = summaries[study]
+        image_ids = tuple(image.image_id for image in known.images)
 
         neighbours.append(
             Neighbour(
@@ -246,7 +247,7 @@ def _shown(
                 candidate.score,
                 known.labels,
                 known.report,
-                tuple(image.image_id for image in known.images),
+                image_ids,
                 candidate.parts,
                 snippet(known.report, said[study], query) if known.report else None,
                 tuple(
@@ -261,7 +262,7 @@ def _shown(
                 ),
                 duplicates,
                 tuple(other for other in born[known.birth_key] if other != study) if known.birth_key else (),
-                published(known.images[0].image_id) if known.images else "",
+                published(study, image_ids),
             )
         )
     return tuple(neighbours)

@@ -18,7 +18,7 @@ from lingula.library.record import About, StudyRecord, Summary
 from lingula.retrieval.query import Query, Wanted
 from lingula.study import Mode
 
-CERTAIN, LIKELY, CODED, DENIED, SILENT = 1.0, 0.75, 0.5, 1.0, 0.5
+CERTAIN, LIKELY, CODED, DENIED, SILENT = 1.0, 0.75, 0.5, 1.0, 0.8
 """How far a study meets what is asked of a finding: reported as present or likely, or coded only; reported as absent,
 or not spoken of."""
 
