@@ -47,6 +47,44 @@ def film(collection: Path) -> Path:
     return sorted((collection / "NLMCXR_dcm").rglob("*1001.dcm"))[0]
 
 
+def test_search_takes_words_files_or_both(film: Path, library: Path, tmp_path: Path) -> None:
+    at = ("--library", str(library), "--json")
+    words = json.loads(run("search", "effusion,", "no pneumothorax", *at))
+    assert words["understood"] == ["must show effusion", "must not show pneumothorax"]
+    assert words["searched"] == 8
+    assert words["matching"] >= len(words["neighbours"])
+    for neighbour in words["neighbours"]:
+        assert neighbour["score"] == pytest.approx(sum(part["score"] for part in neighbour["parts"]), abs=1e-6)
+        assert {(each["finding"], each["asked"]) for each in neighbour["evidence"]} == {
+            ("effusion", "present"), ("pneumothorax", "absent"),
+        }  # fmt: skip
+    alike = json.loads(run("search", str(film), "--without", "effusion", "--k", "3", "--all", *at))
+    assert [part["name"] for part in alike["neighbours"][0]["parts"]] == ["image", "labels"]
+    stored = words["neighbours"][0]["study_id"] if words["neighbours"] else alike["neighbours"][0]["study_id"]
+    more = json.loads(run("search", "--like", stored, "--more", alike["neighbours"][-1]["study_id"], *at))
+    assert stored not in {neighbour["study_id"] for neighbour in more["neighbours"]}
+    shown = run("search", "cardiomegaly or effusion", "--explain", "--library", str(library))
+    assert "must show one of: cardiomegaly; effusion" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.dcm"], "there is no file"),
+        ([], "nothing is asked"),
+        (["effusion", "--age", "old"], "no range of ages"),
+        (["effusion", "--view", "oblique"], "no view"),
+        (["--like", "A", "--like", "B"], "is no file"),
+    ],
+)
+def test_search_refuses_what_it_cannot_mean(words: list[str], message: str) -> None:
+    from lingula import InputError
+
+    with pytest.raises(InputError, match=message) as caught:
+        run("search", *words)
+    assert caught.value.code == "bad_request"
+
+
 def test_an_import_repeated_adds_nothing(collection: Path, library: Path) -> None:
     again = json.loads(run("import", "openi", str(collection), "--library", str(library), "--json"))
     assert (again["added"], again["present"]) == (0, 8)

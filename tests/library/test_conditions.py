@@ -9,7 +9,7 @@ import pytest
 
 from lingula.errors import InputError
 from lingula.labels.assertions import read_assertions
-from lingula.library import Aged, AnyOf, Asserts, Coded, Condition, Entry, Labelled, Library, Not, Says, Shows
+from lingula.library import Aged, AnyOf, Asserts, Coded, Condition, Entry, Labelled, Library, Not, Reported, Says, Shows
 from lingula.study import Radiograph, Report, Study
 
 REPORTS = {
@@ -50,6 +50,9 @@ def filled(library: Library) -> Library:
     (Not(Says("lungs")), "abde"),
     (Labelled("pleural_effusion"), "ac"),
     (Coded(), "abce"),
+    (Reported(), "abcd"),
+    (Asserts(places=("apex",)), "b"),
+    (Asserts(polarities=("present",), sides=("left",)), "a"),
     (Not(Labelled("pleural_effusion")), "bde"),
     (Shows("lateral"), "b"),
     (Aged(oldest=61), "cd"),

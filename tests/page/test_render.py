@@ -11,7 +11,7 @@ import pytest
 from lingula.page import render_page, write_page
 from lingula.page.evidence import LABEL_SLOTS, METHOD_SLOTS
 from lingula.page.render import style_sheet
-from lingula.study import DISCLAIMER, Neighbour, Report
+from lingula.study import DISCLAIMER, Duplicate, Mark, Neighbour, Part, Report, Snippet
 
 HOSTILE = (
     "\"'></style></title></div><script>alert(1)</script><img src=http://x.example/ onerror=alert(2)>{{ 7 * 7 }}<!--"
@@ -60,6 +60,23 @@ def test_only_openi_cases_are_linked(make, parse, study_id, image_id, link):
     given["analysis"] = replace(given["analysis"], neighbours=(neighbour,))
     links = [attrs["href"] for tag, attrs in parse(render_page(**given)).tags if tag == "a"]
     assert links == ([link] if link else [])
+
+
+def test_a_case_shows_why_it_answers(make, parse):
+    given = make()
+    report = Report.from_sections(findings="Small <b>effusion</b>. No edema.")
+    start, end = report.text.index("effusion"), report.text.index("effusion") + 8
+    neighbour = Neighbour(
+        1, "S", 1.5, (), report, (), (Part("text", 0.5, 1, 0.5), Part("labels", 1, 1, 1)),
+        Snippet(report.sections[0].start, end + 5, (Mark(start, end, "effusion", "present"),)),
+        (), (Duplicate("T", "same text"),), ("U",),
+    )  # fmt: skip
+    given["analysis"] = replace(given["analysis"], neighbours=(neighbour,))
+    text = render_page(**given)
+    assert 'Small &lt;b&gt;<mark class="present">effusion</mark>&lt;/b&gt;.' in text
+    assert "text 0.500 + labels 1.000" in text
+    assert "T (same text)" in text
+    assert "same patient as U" in text
 
 
 @pytest.mark.parametrize(
