@@ -40,7 +40,7 @@ def test_a_library_of_the_same_vectors(tmp_path: Path, vectors: np.ndarray) -> N
     assert [row.name for row in made.rows] == ["image"]
     assert made.cell("image", "studies in both") == 29
     assert made.figure("image", "least cosine").value == pytest.approx(1, abs=1e-6)
-    assert made.figure("image", "same first 10").value == 1
+    assert made.figure("image", "shared of the first 10").value == 1
 
 
 def test_one_vector_that_differs_is_seen(tmp_path: Path, vectors: np.ndarray) -> None:
@@ -49,4 +49,4 @@ def test_one_vector_that_differs_is_seen(tmp_path: Path, vectors: np.ndarray) ->
     made = held_against(tmp_path, other, vectors)
     assert made.figure("image", "least cosine").value == pytest.approx(-1, abs=1e-6)
     assert made.figure("image", "median cosine").value == pytest.approx(1, abs=1e-6)
-    assert made.figure("image", "same first 10").value < 1
+    assert made.figure("image", "shared of the first 10").value < 1

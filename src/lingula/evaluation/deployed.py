@@ -1,7 +1,8 @@
 """Does the library that answers users hold what the tables measured?
 
 The tables are made from a study set, a library from the files themselves. Both claim one pixel path and one
-tokenisation; here the vectors of the same studies are held against each other.
+tokenisation; here the vectors of the same studies are held against each other. They are not the same bit by bit: a
+study set keeps films in 8 bits, a library is filled from them unrounded.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def library_table(library: Library, encoded: Mapping[SplitName, EncodedPart]) ->
     rows = []
     for mode, reading in MODES.items():
         cosines: list[float] = []
-        same = Figure(float("nan"))
+        shared = Figure(float("nan"))
         for part in ("train", "test"):
             ours = dict(zip(encoded[part].ids, encoded[part].embeddings[reading], strict=True))
             theirs = library.vectors(encoded[part].ids, mode)
@@ -41,19 +42,20 @@ def library_table(library: Library, encoded: Mapping[SplitName, EncodedPart]) ->
             one, other = (np.stack([vectors[study_id] for study_id in ids]) for vectors in (ours, theirs))
             cosines += (one * other).sum(1).tolist()
             if part == "test":
-                same = Figure(_same_first(one, other), n=len(ids))
+                shared = Figure(_shared_first(one, other), n=len(ids))
         if cosines:
-            cells = (len(cosines), Figure(min(cosines)), Figure(float(np.median(cosines))), same)
+            cells = (len(cosines), Figure(min(cosines)), Figure(float(np.median(cosines))), shared)
             rows.append(Row(mode, cells))
     about = (
         "Vectors of the library, made from the files, against those of the tables, made from the study set: cosine of "
-        f"the same study. Last column: share of test studies that find the same {FIRST} test studies first, in order."
+        f"the same study. Last column: how many of the first {FIRST} test studies that a test study finds are the same."
     )
-    columns = ("studies in both", "least cosine", "median cosine", f"same first {FIRST}")
+    columns = ("studies in both", "least cosine", "median cosine", f"shared of the first {FIRST}")
     return Table("library", "What the library holds", about, "mode", columns, tuple(rows), digits=6)
 
 
-def _same_first(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+def _shared_first(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    """Mean share of the first answers that both rankings have."""
     own = np.arange(len(one))
     first, second = (rank((v @ v.T).astype(np.float64), own)[:, :FIRST] for v in (one, other))
-    return float((first == second).all(1).mean())
+    return float((first[:, :, None] == second[:, None]).any(2).mean())
