@@ -140,7 +140,7 @@ def test_labels_of_test_never_reach_a_threshold(data: StudySet, split: Split, fo
         judged.append(judge(system, parts, Resamples.draw(35, resamples=100), 0))
     one, other = judged
     for name in one.calibration.__slots__:
-        assert np.array_equal(getattr(one.calibration, name), getattr(other.calibration, name))
+        assert np.array_equal(getattr(one.calibration, name), getattr(other.calibration, name), equal_nan=True)
     assert np.array_equal(one.conformal.present_from, other.conformal.present_from)
     assert np.array_equal(one.conformal.absent_to, other.conformal.absent_to)
     assert np.array_equal(one.called, other.called)
