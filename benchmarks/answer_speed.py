@@ -53,7 +53,8 @@ def main() -> None:
     options = parser.parse_args()
     data = StudySet.load(options.studies)
     plain = load_checkpoint("compact")
-    before = embeddings(plain, data, range(256))
+    first = range(min(256, len(data.ids)))
+    before = embeddings(plain, data, first)
     shipped = resources.files("lingula.models").joinpath("checkpoints/compact")
     size = sum(len(file.read_bytes()) for file in shipped.iterdir())
     figures: dict[str, object] = {"n": options.rounds, "model": plain.fingerprint, "megabytes": round(size / 1e6, 1)}
@@ -67,7 +68,7 @@ def main() -> None:
                 runs[name] = bench(checkpoint, [options.file], library, options.rounds)
                 figures[name] = runs[name].to_json()
     check = compile_encoders(checkpoint)
-    similar = (before * embeddings(checkpoint, data, range(256))).sum(1)
+    similar = (before * embeddings(checkpoint, data, first)).sum(1)
     started = time.perf_counter()
     embeddings(checkpoint, data, range(len(data.ids)))
     minutes = (time.perf_counter() - started) / 60
