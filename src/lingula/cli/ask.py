@@ -62,7 +62,7 @@ def predict(
 
     Example: [bold]lingula predict chest.dcm[/]
     """
-    analysis, _ = _answer(_read(files, report, text), load_model(model, fast), None, methods=())
+    analysis, _ = _answer(read(files, report, text), load_model(model, fast), None, methods=())
     if json:
         return output.write_json(_without(analysis, "neighbours", "explanations", "library"))
     output.banner()
@@ -132,7 +132,7 @@ def search(
         k=k,
         fold=not every,
     )
-    study = _read(files, report, text) if files or report or text else None
+    study = read(files, report, text) if files or report or text else None
     if study is None:
         query.require_something()  # before seconds are spent on loading the model
     checkpoint = load_model(model, fast)
@@ -188,7 +188,7 @@ def explain(
 
     Example: [bold]lingula explain chest.dcm --label pleural_effusion --html why.html[/]
     """
-    analysis, names = _answer(_read(files, report, text), load_model(model, fast), None, label=label, methods=method)
+    analysis, names = _answer(read(files, report, text), load_model(model, fast), None, label=label, methods=method)
     if npz:
         _save_maps(npz, analysis.explanations)
     if png:
@@ -221,7 +221,7 @@ def analyze(
 
     Example: [bold]lingula analyze chest.dcm --report chest.xml --html chest.html[/]
     """
-    study, checkpoint = _read(files, report, text), load_model(model, fast)
+    study, checkpoint = read(files, report, text), load_model(model, fast)
     with opened(library, checkpoint) as known:
         analysis, names = _answer(study, checkpoint, known, label=label, k=k)
         if html:
@@ -237,7 +237,7 @@ def analyze(
         output.out.print(f"Page: {html}")
 
 
-def _read(files: list[Path] | None, report: Path | None, text: str | None) -> Study:
+def read(files: list[Path] | None, report: Path | None, text: str | None) -> Study:
     from lingula.read import read_study
     from lingula.sandbox import Sandbox
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lingula import __version__
-from lingula.cli import ask, audit, bench, collection, demo, evaluate, library, serve, train
+from lingula.cli import ask, audit, bench, collection, demo, evaluate, evidence, library, serve, train
 from lingula.cli.memory import keep_freed_memory
 from lingula.cli.output import err
 from lingula.errors import LingulaError
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (ask, collection, library, train, evaluate, audit, bench, serve, demo):
+for group in (ask, evidence, collection, library, train, evaluate, audit, bench, serve, demo):
     group.register(app)
 
 

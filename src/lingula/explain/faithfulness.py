@@ -58,6 +58,28 @@ def deletion_insertion(question: Question, film: int, values: Map, steps: int = 
     Returns:
         deletion (lower is better), insertion (higher is better), each the mean over ``steps + 1`` shares of the film.
     """
+    variants = _gone_and_come(question, film, values, steps)
+    found = probabilities(question, variants)
+    return float(found[: steps + 1].mean()), float(found[steps + 1 :].mean())
+
+
+@torch.no_grad()
+def similarity_areas(
+    question: Question, film: int, values: Map, toward: Map, steps: int = STEPS
+) -> tuple[float, float]:
+    """The same for the cosine with an embedding ``toward`` (D,) instead of a label's probability."""
+    variants, words = _gone_and_come(question, film, values, steps), question.words
+    cosines = torch.cat(
+        [
+            question.forward(part, words.expand(len(part), -1, -1)).embedding @ torch.from_numpy(toward)
+            for part in torch.split(variants, 6)
+        ]
+    )
+    return float(cosines[: steps + 1].mean()), float(cosines[steps + 1 :].mean())
+
+
+def _gone_and_come(question: Question, film: int, values: Map, steps: int) -> Tensor:
+    """(2 * (steps + 1), N, 1, S, S): first ever more of one film blurred, then ever more of a blurred one shown."""
     order = np.argsort(-values, axis=None, kind="stable")
     ranks = np.empty(values.size)
     ranks[order] = np.arange(values.size)
@@ -68,8 +90,7 @@ def deletion_insertion(question: Question, film: int, values: Map, steps: int = 
     keep = torch.stack([(first >= 0) & (first >= edge) for edge in cut])
     variants = pixels.repeat(2 * len(cut), 1, 1, 1, 1)
     variants[:, film, 0] = torch.where(torch.cat([gone, keep]), empty[0, film, 0], pixels[0, film, 0])
-    found = probabilities(question, variants)
-    return float(found[: len(cut)].mean()), float(found[len(cut) :].mean())
+    return variants
 
 
 def probabilities(question: Question, pixels: Tensor, batch: int = 6) -> npt.NDArray[np.float64]:
