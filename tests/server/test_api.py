@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import logging
+import re
 import runpy
 import threading
 from dataclasses import replace
@@ -176,3 +177,21 @@ def test_bad_files_through_the_upload(served: Server, shared_data: Any, kind: st
             wrong[row["path"]] = (row["code"], got)
     assert statuses <= {201, 413, 422}
     assert wrong == {}
+
+
+def test_the_client_of_the_document_works(served: Server) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "server.md").read_text(), re.DOTALL)
+    known: dict[str, Any] = {}
+    exec(code, known)
+    client = known["Lingula"](served.address)
+    found = client.search(like=served.library.ids()[0], k=3)
+    assert [neighbour["rank"] for neighbour in found] == [1, 2, 3]
+    assert client.search("no pneumothorax, no effusion")
+    film = next(iter(sorted(served.collection.rglob("*.dcm")) or sorted(served.collection.rglob("*.png"))))
+    assert len(client.case(film, TEXT)["predictions"]) == 22
+
+
+def test_what_schemathesis_found_stays_mended(served: Server) -> None:
+    assert served.post("/api/imports/folder", {"folder": "0" * 4000}).status == 404
+    assert served.post("/api/search", {"words": [""], "age": [0, 0]}).status == 422
+    assert served.ask("GET", "/search?word=&present=.left").status == 200

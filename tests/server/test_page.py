@@ -105,6 +105,11 @@ def test_compare_moves_both_films_together(page: Any, served: Any) -> None:
     page.keyboard.press("+")
     zooms = page.evaluate("document.querySelector('[data-viewer]').viewer.panes.map((pane) => pane.state.zoom)")
     assert zooms == [1.25, 1.25]
+    page.wait_for_selector('[data-why][data-state="ready"]')
+    *shares, total = map(float, re.findall(r"-?\d\.\d{3}", page.inner_text("[data-sum]").replace("−", "-")))
+    assert sum(shares) == pytest.approx(total, abs=0.0016)
+    boxes = page.evaluate("document.querySelector('[data-viewer]').viewer.panes.map((pane) => pane.boxes.length)")
+    assert boxes[0] == boxes[1] > 0
     page.click('[data-do="flicker"]')
     assert page.locator("figure:visible").count() == 1
     page.click('[data-do="flicker"]')

@@ -175,7 +175,7 @@ class Query:
             *([" ".join(self.words)] if self.words else []),
             *(_names()[label] for label in self.labels if not self.wanted),
         ]
-        return " ".join(f"{part[0].upper()}{part[1:]}." for part in said)
+        return " ".join(f"{part[0].upper()}{part[1:]}." for part in said if part)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; ``from_json`` reads it back."""

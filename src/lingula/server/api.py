@@ -193,6 +193,26 @@ async def evidence_map(request: Request, case_id: CaseId, label: Label, method: 
     return _png(await desk.ask_model(made))
 
 
+@router.get("/cases/{case_id}/why/{study_id}", response_model=schema.Why, tags=["evidence"])
+async def why(request: Request, case_id: CaseId, study_id: StudyId) -> Response:
+    """Why a study of the library is like a case: shares that add up, matched regions, findings, sentences."""
+    desk = desk_of(request)
+    held = desk.case(case_id)
+    return JSONResponse(await desk.ask_model(lambda: shown.why_json(held, desk.why(held, study_id), desk.names)))
+
+
+@router.get(
+    "/cases/{case_id}/why/{study_id}/maps/{side}/{row}", responses=PNG, response_class=Response, tags=["evidence"]
+)
+async def why_map(
+    request: Request, case_id: CaseId, study_id: StudyId, side: Literal["query", "neighbour"], row: Row
+) -> Response:
+    """The same as colours over one film."""
+    desk = desk_of(request)
+    held = desk.case(case_id)
+    return _png(await desk.ask_model(lambda: shown.why_png(desk.why(held, study_id), side, row)))
+
+
 @router.post("/understand", response_model=schema.Understood, tags=["search"])
 async def understand(request: Request, body: schema.Question) -> Response:
     """Read a question in words: what it asks, and the address of the page that answers it."""

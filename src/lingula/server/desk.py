@@ -30,12 +30,15 @@ from lingula.retrieval import Answer, Query, ReadyGallery, Searched
 from lingula.sandbox import Sandbox
 from lingula.server.settings import Settings
 from lingula.study import Analysis, Explanation, Study
+from lingula.why import Why, why
 
 T = TypeVar("T")
 READERS = 4
 """Threads for what needs no model."""
 FILES = 16
 """Files of one study."""
+PAIRS = 10
+"""Comparisons kept with a case."""
 ENDINGS = (".xml", ".txt", "")
 """Endings by which a report is told from a picture (``lingula.images.sniff``)."""
 
@@ -47,6 +50,7 @@ class Case:
     case_id: str
     analysis: Analysis
     explanations: dict[tuple[str, str], Explanation] = field(default_factory=dict)
+    whys: OrderedDict[str, Why] = field(default_factory=OrderedDict)
 
     @property
     def study(self) -> Study:
@@ -56,7 +60,8 @@ class Case:
     def weight(self) -> int:
         """Bytes of its pixels and maps."""
         maps = (m for each in self.explanations.values() for m in each.maps)
-        return sum(film.pixels.nbytes for film in self.study.radiographs) + sum(m.nbytes for m in maps)
+        pairs = (m for why in self.whys.values() for m in (*why.similarity.one.maps, *why.similarity.other.maps))
+        return sum(each.nbytes for each in (*(film.pixels for film in self.study.radiographs), *maps, *pairs))
 
 
 class Desk:
@@ -172,6 +177,17 @@ class Desk:
                 case.explanations[label, made.method] = made
             self._make_room()
         return tuple(case.explanations[label, name] for name in methods if (label, name) in case.explanations)
+
+    def why(self, case: Case, study_id: str) -> Why:
+        """Why a study of the library is like a case, found when first asked for; call on the model's thread."""
+        if self.library is None:
+            raise LibraryError("library_missing", "Only studies of a library can be compared.", "Import one first.")
+        if study_id not in case.whys:
+            case.whys[study_id] = why(self.checkpoint, self.library, case.study, study_id)
+            while len(case.whys) > PAIRS:
+                case.whys.popitem(last=False)
+            self._make_room()
+        return case.whys[study_id]
 
     def _make_room(self) -> None:
         cases = list(self._cases.values())

@@ -79,7 +79,11 @@ class Jobs:
 
     def import_folder(self, folder: Path) -> Job:
         """Import a folder of this machine: an Open-i tree where it holds XML, films otherwise."""
-        if not folder.is_dir():
+        try:
+            is_there = folder.is_dir()
+        except (OSError, ValueError):  # a name no file system takes
+            is_there = False
+        if not is_there:
             raise InputError("not_found", "there is no such folder.", "Give the whole path of a folder.")
         return self._start(folder, None)
 

@@ -25,7 +25,7 @@ from lingula.server.address import address, chips, query_of, question
 from lingula.server.api import desk_of, library_of
 from lingula.server.desk import Case
 from lingula.server.shown import film_url, stored_url
-from lingula.study import Neighbour, Radiograph, Study
+from lingula.study import Neighbour, Radiograph, Study, View
 
 PLACES = (("/", "Ask"), ("/search", "Search"), ("/practice", "Practise"), ("/library", "Library"), ("/model", "Model"))
 EXAMPLES = 6
@@ -117,23 +117,15 @@ async def compare(request: Request, case_id: CaseId, study_id: StudyId) -> Respo
     held, library = desk.case(case_id), library_of(desk)
     record = await desk.look_up(lambda: library.get(study_id))
     own, other = _films(held), _stored_films(record)
-    present = {p.label for p in held.analysis.predictions if p.decision == "present"}
-    coded = set(record.labels or ())
-
-    def named(codes: set[str]) -> list[str]:
-        return sorted(desk.names.get(code, code) for code in codes)
-
+    rows = [_first_frontal([r.view for r in each]) for each in (held.study.radiographs, record.radiographs)]
+    own = [own[rows[0]]] if own else []
     return _page(
         "compare.html",
         case_id=case_id,
         study=record,
         neighbour=next((n for n in held.analysis.neighbours if n.study_id == study_id), None),
-        films=[*own[:1], *other[:1]],
-        groups=[
-            ("In both", named(present & coded), "shared"),
-            ("Only in yours", named(present - coded), ""),
-            (f"Only in {study_id}", named(coded - present), ""),
-        ],
+        films=[*own, *other[:1]],
+        rows=rows,
         own_text=runs(held.study.report) if held.study.report else (),
         text=runs(record.report) if record.report else (),
     )
@@ -303,6 +295,11 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _first_frontal(views: list[View]) -> int:
+    """The film that is compared: the first that is no lateral, else the first."""
+    return next((row for row, view in enumerate(views) if view != "lateral"), 0)
 
 
 def _outline(record: StudyRecord) -> Study:

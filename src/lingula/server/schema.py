@@ -358,3 +358,71 @@ class Progress(BaseModel):
     disclaimer: str
     due: int
     findings: dict[str, FindingProgress]
+
+
+class Region(BaseModel):
+    """A part of a film, in shares of its width and height."""
+
+    film: int
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class Matched(BaseModel):
+    score: float
+    query: Region
+    neighbour: Region
+
+
+class Sentences(BaseModel):
+    """Two sentences that say alike."""
+
+    score: float
+    query: str
+    neighbour: str
+
+
+class FindingPair(BaseModel):
+    """What is said of a finding on either side; null where nothing is."""
+
+    finding: str
+    name: str
+    query: str | None
+    neighbour: str | None
+
+
+class Share(BaseModel):
+    """What a part of the query adds to the similarity."""
+
+    name: str
+    score: float
+
+
+class Change(BaseModel):
+    """The smallest set of regions or words without which the neighbour is no longer among the first."""
+
+    kind: str
+    found: bool
+    rank_before: int
+    rank_after: int
+    regions: list[Region]
+    words: list[str]
+
+
+class Why(BaseModel):
+    """Why a study of the library is like a case; ``shares`` add up to ``score``."""
+
+    disclaimer: str
+    study_id: str
+    mode: Mode
+    rank: int
+    score: float
+    shares: list[Share]
+    matched: list[Matched]
+    sentences: list[Sentences]
+    shared: list[FindingPair]
+    differing: list[FindingPair]
+    changes: list[Change]
+    maps: dict[str, list[str]]

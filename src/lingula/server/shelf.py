@@ -57,9 +57,7 @@ async def import_folder(request: Request, body: schema.Folder) -> Response:
     """Import a folder of the server's machine; only where the server listens to its own machine."""
     if not desk_of(request).settings.folder_imports:
         raise ServerError("forbidden", "Folders are imported only on the server's own machine.", "Send the files.")
-    if "\0" in body.folder:
-        raise InputError("not_found", "there is no such folder.")
-    return JSONResponse(_jobs(request).import_folder(FilePath(body.folder).expanduser()).to_json(), 202)
+    return JSONResponse(_jobs(request).import_folder(FilePath(body.folder)).to_json(), 202)
 
 
 @router.get("/jobs/{job_id}", response_model=schema.Job, tags=["library"])

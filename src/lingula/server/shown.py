@@ -19,7 +19,8 @@ from lingula.page.methods import method
 from lingula.page.picture import display_scale, overlay_png, shrink
 from lingula.page.words import runs
 from lingula.server.desk import Case
-from lingula.study import DISCLAIMER, Explanation, Mode, Radiograph, Report
+from lingula.study import DISCLAIMER, Explanation, Mode, Radiograph, Report, Study
+from lingula.why import FindingPair, Why
 
 Map = npt.NDArray[np.float32]
 MAP_SIDE = 512
@@ -128,6 +129,63 @@ def film_png(film: Radiograph, depth: Literal[8, 16], side: int) -> bytes:
         channels = (values >> 8).astype(np.uint8), (values & 255).astype(np.uint8), np.zeros(values.shape, np.uint8)
         Image.fromarray(np.stack(channels, -1)).save(stream, "PNG", compress_level=1)
     return stream.getvalue()
+
+
+def why_json(case: Case, found: Why, names: dict[str, str]) -> dict[str, Any]:
+    """A comparison with its regions in shares of the films and its words as text."""
+    both = found.similarity
+    texts = [side.study.report.text if side.study.report else "" for side in (both.one, both.other)]
+
+    def region(place: tuple[int, int, int, int, int], study: Study) -> dict[str, Any]:
+        film, x, y, width, height = place
+        rows, columns = study.radiographs[film].pixels.shape
+        edges = {"x": x / columns, "y": y / rows, "width": width / columns, "height": height / rows}
+        return {"film": film, **{name: round(value, 5) for name, value in edges.items()}}
+
+    def pair(each: FindingPair) -> dict[str, Any]:
+        name = names.get(each.finding, each.finding)
+        return {"finding": each.finding, "name": name, "query": each.one, "neighbour": each.other}
+
+    url = f"/api/cases/{case.case_id}/why/{quote(found.study_id, safe='')}/maps"
+    films = {"query": both.one.maps, "neighbour": both.other.maps}
+    shares = [("films", both.one.image), ("report", both.one.text)]
+    return {
+        "disclaimer": DISCLAIMER,
+        "study_id": found.study_id,
+        "mode": found.mode,
+        "rank": found.rank,
+        "score": round(both.score, 6),
+        "shares": [{"name": name, "score": round(score, 6)} for name, score in shares if score],
+        "matched": [
+            {"score": round(each.score, 6), "query": region(each.one, both.one.study),
+             "neighbour": region(each.other, both.other.study)}
+            for each in both.matches
+        ],
+        "sentences": [
+            {"score": round(each.score, 6), "query": texts[0][slice(*each.one)],
+             "neighbour": texts[1][slice(*each.other)]}
+            for each in both.sentences
+        ],
+        "shared": [pair(each) for each in found.shared],
+        "differing": [pair(each) for each in found.differing],
+        "changes": [
+            {"kind": each.kind, "found": each.found, "rank_before": each.rank_before, "rank_after": each.rank_after,
+             "regions": [region(place, both.one.study) for place in each.places],
+             "words": [texts[0][slice(*span)] for span in each.words]}
+            for each in found.changes
+        ],
+        "maps": {side: [f"{url}/{side}/{row}" for row in range(len(maps))] for side, maps in films.items()},
+    }  # fmt: skip
+
+
+def why_png(found: Why, side: Literal["query", "neighbour"], film: int) -> bytes:
+    """What each part of one film adds to the similarity, both sides on one scale."""
+    both = found.similarity
+    maps = {"query": both.one.maps, "neighbour": both.other.maps}[side]
+    if film >= len(maps):
+        raise InputError("not_found", f"there is no map of film {film}.")
+    scale = display_scale([shrink(values, MAP_SIDE) for values in (*both.one.maps, *both.other.maps)])
+    return overlay_png(shrink(maps[film], MAP_SIDE), MAP_SIDE, scale=scale, signed=True)
 
 
 def operating_json(calibration: Calibration, codes: tuple[str, ...], mode: Mode) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import * as practice from "./practice.js";
 import * as search from "./search.js";
 import * as upload from "./upload.js";
 import * as viewer from "./viewer.js";
+import * as why from "./why.js";
 
-for (const part of [viewer, evidence, findings, library, practice, search, upload]) part.start();
+for (const part of [viewer, evidence, findings, library, practice, search, upload, why]) part.start();
 document.documentElement.dataset.started = "";
