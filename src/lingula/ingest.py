@@ -15,7 +15,7 @@ from lingula.library import Entry, Library
 from lingula.models.checkpoint import Checkpoint
 from lingula.models.view import with_views
 from lingula.openi import load_many, scan
-from lingula.openi.collection import Refused
+from lingula.openi.collection import Refused, StudyFiles
 from lingula.read import read_study
 from lingula.sandbox import Sandbox
 from lingula.study import Study
@@ -86,8 +86,8 @@ def import_openi(
     wanted = [files for files in collection if only is None or files.study_id in only]
     todo = [files for files in wanted if files.study_id not in known]
     refused = list(collection.refused)
-    readable = _with_something(load_many(todo, sandbox, on_refused=refused.append), refused)
-    added, images = _store(library, checkpoint, readable, refused, len(wanted) - len(todo), len(wanted), progress)
+    studies = readable(todo, sandbox, refused)
+    added, images = _store(library, checkpoint, studies, refused, len(wanted) - len(todo), len(wanted), progress)
     for entry in refused:
         library.refuse(str(entry.path), entry.code, entry.message)
     missing = sum(len(files.missing) for files in wanted)
@@ -148,18 +148,25 @@ def _store(
 ) -> tuple[int, int]:
     """Embed and store; (studies added, images of these)."""
     added = images = 0
-    vocabulary = checkpoint.vocabulary
-    remaining = embed(checkpoint, (with_views(study) for study in studies), BATCH)
-    while group := list(islice(remaining, BATCH)):
-        entries = [
-            Entry(study, vectors, vocabulary.present(study.terms) if study.terms is not None else None)
-            for study, vectors in group
-        ]
-        for outcome, (study, _) in zip(library.add_many(entries), group, strict=True):
+    remaining = encoded(checkpoint, studies)
+    while entries := list(islice(remaining, BATCH)):
+        for outcome, entry in zip(library.add_many(entries), entries, strict=True):
             if outcome.state == "added":
-                added, images = added + 1, images + len(study.radiographs)
+                added, images = added + 1, images + len(entry.study.radiographs)
             elif outcome.error is not None:
-                refused.append(Refused(Path(study.study_id), outcome.error.code, outcome.error.message))
-        done += len(group)
+                refused.append(Refused(Path(outcome.study_id), outcome.error.code, outcome.error.message))
+        done += len(entries)
         progress(done, total)
     return added, images
+
+
+def encoded(checkpoint: Checkpoint, studies: Iterable[Study]) -> Iterator[Entry]:
+    """Studies as a library takes them: views named, embedded ``BATCH`` at a time, coded where somebody coded them."""
+    vocabulary = checkpoint.vocabulary
+    for study, vectors in embed(checkpoint, (with_views(study) for study in studies), BATCH):
+        yield Entry(study, vectors, vocabulary.present(study.terms) if study.terms is not None else None)
+
+
+def readable(files: Iterable[StudyFiles], sandbox: Sandbox, refused: list[Refused]) -> Iterator[Study]:
+    """The studies of a collection that have something to be read; what has not is added to ``refused``."""
+    return _with_something(load_many(files, sandbox, on_refused=refused.append), refused)

@@ -1,4 +1,4 @@
-"""fetch, import, phantom: getting studies in."""
+"""fetch, import, encode, phantom: getting studies in."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     imports.command("openi")(import_openi)
     imports.command("files")(import_files)
     app.add_typer(imports, name="import")
+    app.command()(encode)
     app.command()(phantom)
 
 
@@ -107,6 +108,27 @@ def import_files(
     bar = output.progress_bar("Importing")
     with create_library(checkpoint, library) as opened, Sandbox(workers) as sandbox, bar as progress:
         result = run(opened, checkpoint, path, sandbox, progress=progress)
+    _report(result, json)
+
+
+def encode(
+    path: Annotated[Path, typer.Argument(help="The unpacked DICOM or PNG tree with the XML tree, on every machine.")],
+    ray: Annotated[str, typer.Option("--ray", help="Address of the cluster; auto on its head, local to try it here.")],
+    library: LibraryAt = DEFAULT_LIBRARY,
+    model: Model = "compact",
+    workers: Annotated[int | None, typer.Option(help="How many; by default one a processor of the cluster.")] = None,
+    json: Json = False,
+) -> None:
+    """Import an Open-i collection with the machines of an existing Ray cluster; a stopped run goes on.
+
+    Example: [bold]lingula encode /data/openi --ray ray://head:10001 --library postgresql://user@host/lingula[/]
+    """
+    from lingula.cluster import encode_openi
+    from lingula.ingest import create_library
+
+    checkpoint = load_model(model, fast=False)
+    with create_library(checkpoint, library) as opened, output.progress_bar("Encoding") as progress:
+        result = encode_openi(opened, model, path, address=ray, workers=workers, progress=progress)
     _report(result, json)
 
 

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import os
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from lingula.library.conditions import Condition
 from lingula.library.database import database_at
 from lingula.library.index import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
 from lingula.library.record import MODES, About, Entry, LibraryStatus, Outcome, Refusal, StudyRecord, Summary, unit
+from lingula.library.rows import StudyRows
 from lingula.library.search import Gallery, check_k
 from lingula.library.sqlite import sync_folder
 from lingula.library.store import Progress, Store
@@ -165,6 +166,15 @@ class Library:
         not belong here raises ``ModelError``, and then nothing of the batch was stored.
         """
         return self._store.insert(tuple(entries))
+
+    @property
+    def secret(self) -> bytes:
+        """What birth dates are hidden with; for processes that lay studies out for this library."""
+        return self._store.secret
+
+    def add_rows(self, studies: Sequence[StudyRows]) -> tuple[Outcome, ...]:
+        """Store studies that another process laid out, in one transaction; otherwise as ``add_many``."""
+        return self._store.take(studies, self._store.secret)
 
     def copy_from(self, other: Library, progress: Progress = lambda done, of: None) -> tuple[Outcome, ...]:
         """Add every study of another library with its embeddings: nothing is decoded or encoded again.
