@@ -93,6 +93,7 @@ def _gone_and_come(question: Question, film: int, values: Map, steps: int) -> Te
     return variants
 
 
+@torch.no_grad()
 def probabilities(question: Question, pixels: Tensor, batch: int = 6) -> npt.NDArray[np.float64]:
     """(R,) calibrated probabilities of the question's label for R variants of its films, (R, N, 1, S, S)."""
     words, checkpoint = question.words, question.checkpoint
