@@ -48,7 +48,7 @@ def load(server: Served, ids: list[str], requests: int, clients: int = CLIENTS) 
                 number = next(numbers)
             if number >= requests:
                 return
-            body = json.dumps({"like": ids[number % len(ids)], "k": 5})
+            body = json.dumps({"like": ids[number % len(ids)], "k": 5 + number // len(ids) % 90})
             started = time.perf_counter()
             connection.request("POST", "/api/search", body, HEADERS)
             answer = connection.getresponse()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +39,12 @@ def made_up(folder: Path, studies: int) -> Path:
 
 @contextmanager
 def served(library: Path, *options: str) -> Iterator[Served]:
-    """``lingula serve`` on a free port, ended afterwards."""
+    """``lingula serve`` on a free port and a copy of a library (what is asked may change it), ended afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _served(Path(shutil.copy(library, folder)), *options)
+
+
+def _served(library: Path, *options: str) -> Iterator[Served]:
     started = time.perf_counter()
     command = [sys.executable, "-m", "lingula", "serve", "--library", str(library), "--port", "0", "--json", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -143,7 +143,7 @@ class _Ranking:
         scores = np.round(self.vectors @ vector, 6)
         mine = (-scores[self.row], self.ids[self.row])
         ties = np.flatnonzero(scores >= scores[self.row])
-        return 1 + sum((-scores[i], self.ids[i]) < mine for i in ties)
+        return 1 + int(sum((-scores[i], self.ids[i]) < mine for i in ties))
 
 
 def _common(one: Study, other: Study, asked: Mode | None) -> Mode:

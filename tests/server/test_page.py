@@ -226,9 +226,21 @@ def test_the_library_is_imported_into_stopped_and_wandered_in(page: Any, served:
 
 def test_every_page_is_served_and_none_is_wider_than_its_window(page: Any, served: Any) -> None:
     study = served.library.ids()[0]
-    for path in ("/", "/search?present=effusion", "/library", "/practice", "/model", f"/study/{study}"):
+    case = served.ask("POST", f"/api/studies/{study}/case").json["case_id"]
+    page.set_viewport_size({"width": 390, "height": 800})
+    for path in (
+        f"/case/{case}",
+        f"/case/{case}/with/{served.library.ids()[1]}",
+        "/",
+        "/search?present=effusion",
+        "/library",
+        "/practice",
+        "/model",
+        f"/study/{study}",
+    ):
         answer = page.goto(path)
         assert answer.status == 200
         page.wait_for_selector("html[data-started]")
+        page.wait_for_load_state("networkidle")
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, path

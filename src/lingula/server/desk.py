@@ -37,6 +37,8 @@ READERS = 4
 """Threads for what needs no model."""
 FILES = 16
 """Files of one study."""
+ANSWERS = 256
+"""Answers kept, until the library changes."""
 PAIRS = 10
 """Comparisons kept with a case."""
 ENDINGS = (".xml", ".txt", "")
@@ -76,6 +78,8 @@ class Desk:
         self._model = _Line(1, settings.waiting)
         self._readers = _Line(READERS, 4 * settings.waiting)
         self._cases: OrderedDict[str, Case] = OrderedDict()
+        self._answers: OrderedDict[tuple[Query, int], Answer] = OrderedDict()
+        self._remembering = threading.Lock()
         self._stack = ExitStack()
 
     def __enter__(self) -> Desk:
@@ -123,7 +127,23 @@ class Desk:
         searched, study = self.searched, case.study if case else None
         reads = study is not None or (not query.like and bool(query.sentence()))
         line = self.ask_model if reads else self.look_up
-        return await line(lambda: search_library(query, self.checkpoint, searched, study))
+        if study is not None:
+            return await line(lambda: search_library(query, self.checkpoint, searched, study))
+
+        def answered() -> Answer:
+            """The same question to the same library has the same answer."""
+            key = query, self.library.revision if self.library is not None else 0
+            with self._remembering:
+                known = self._answers.get(key)
+            if known is None:
+                known = search_library(query, self.checkpoint, searched)
+                with self._remembering:
+                    self._answers[key] = known
+                    while len(self._answers) > ANSWERS:
+                        self._answers.popitem(last=False)
+            return known
+
+        return await line(answered)
 
     # -- studies brought in
 

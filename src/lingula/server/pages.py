@@ -15,6 +15,7 @@ from lingula.analysis import leading_label
 from lingula.errors import LingulaError
 from lingula.evaluation.card import Results
 from lingula.explain import METHODS, shown_methods
+from lingula.labels import search_findings
 from lingula.library import Library, StudyRecord
 from lingula.page.methods import method
 from lingula.page.render import environment
@@ -228,7 +229,7 @@ async def library(request: Request) -> Response:
         "library.html",
         here="/library",
         status=status,
-        names=desk.names,
+        names={code: finding.name for code, finding in search_findings().items()} | desk.names,
         refused=[(each.source.replace("\\", "/").rpartition("/")[2], each.code, each.message) for each in refused],
         folder_imports=desk.settings.folder_imports,
         ready=len(desk.searched) if desk.searched is not None else 0,

@@ -74,7 +74,7 @@ function sentences(found) {
 }
 
 function changes(found) {
-  const told = found.changes.map((change) => {
+  const told = found.changes.filter((change) => change.regions.length || change.words.length).map((change) => {
     const parts = change.kind === "words" || change.words.length ? change.words.map((word) => `“${word}”`).join(", ") : `${change.regions.length} regions of your film`;
     return element("li", {}, change.found ? `Without ${parts} it would be rank ${change.rank_after} instead of ${change.rank_before}.` : `Even without ${parts} it would stay at rank ${change.rank_after}.`);
   });
