@@ -164,13 +164,11 @@ def pictures(chromium: Any, address: str, films: list[Path], out: Path) -> list[
         page.wait_for_timeout(300)
         made.append(out / f"served-case-{theme}.png")
         page.screenshot(path=str(made[-1]))
-        for path, name in (("/search?present=effusion", "search"), ("/practice", "practice"), ("/library", "library")):
-            page.goto(path)
-            page.wait_for_timeout(600)
-            if name == "practice":
-                page.click("text=Next film")
-                page.wait_for_selector('figure[data-state="ready"]')
-            made.append(out / f"served-{name}-{theme}.png")
+        if theme == "light":
+            page.goto("/practice")
+            page.click("text=Next film")
+            page.wait_for_selector('figure[data-state="ready"]')
+            made.append(out / "served-practice.png")
             page.screenshot(path=str(made[-1]))
         context.close()
     return made
