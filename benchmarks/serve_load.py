@@ -3,8 +3,8 @@
     python benchmarks/serve_load.py DEMO_FOLDER [--library LIBRARY] [--requests 10000]
 
 Without ``--library`` a made-up library of 120 studies is drawn into DEMO_FOLDER first. Clients run in this process, on
-the same cores as the server. The server remembers its last 256 answers: ask with a library of more studies, so that none
-is remembered when its turn comes again.
+the same cores as the server. The server remembers its last 256 answers: ask with a library of more studies, so that
+none is remembered when its turn comes again.
 """
 
 from __future__ import annotations
