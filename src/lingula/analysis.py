@@ -103,7 +103,9 @@ def search(
     elif sentence := query.sentence():
         said = Study("question", report=Report.from_sections(findings=sentence))
         asked = Asked(_ask(checkpoint, said, "text")[1], "text")
-    neighbours, matching, told = ask(library, query, asked, judge=judge(checkpoint), exclude=exclude)
+    neighbours, matching, told = ask(
+        library, query, asked, judge=judge(checkpoint), exclude=exclude, birth_key=_born(library, study, query.like)
+    )
     return Answer(
         query=query,
         neighbours=neighbours,
@@ -114,6 +116,13 @@ def search(
         library=library.fingerprint,
         seconds=time.perf_counter() - started,
     )
+
+
+def _born(library: Searched, study: Study | None, like: str = "") -> str:
+    """What stands in the library for the birth date of the study asked with; empty when it is unknown."""
+    if study is None:
+        return next((known.birth_key for known in library.summaries([like]).values()), "") if like else ""
+    return library.birth_key(next((image.birth_date for image in study.radiographs if image.birth_date), ""))
 
 
 def _stored(library: Searched, query: Query) -> Asked:
@@ -224,7 +233,8 @@ def analyze(
     neighbours: tuple[Neighbour, ...] = ()
     if library is not None:
         require_model(library, checkpoint)
-        neighbours, _, _ = ask(library, Query(k=k), Asked(embedding, mode), exclude=(study.study_id,))
+        born = _born(library, study)
+        neighbours, _, _ = ask(library, Query(k=k), Asked(embedding, mode), exclude=(study.study_id,), birth_key=born)
     label = label or leading_label(predictions, checkpoint.vocabulary.normal)
     explanations = explain(checkpoint, study, label, methods=methods, mode=mode)
     notices = list(study.all_notices)

@@ -120,8 +120,10 @@ def test_duplicates_are_folded_and_patients_flagged(library: Library) -> None:
     assert ids(asked(library, "effusion", fold=False)) == ["A", "B", "G", "C"]
     flagged = {neighbour.study_id: neighbour.same_patient for neighbour in asked(library, "")}
     assert {study: other for study, other in flagged.items() if other} == {"A": ("D",), "D": ("A",)}
-    (neighbour,) = ask(library, Query.read("fracture"), Asked(direction(0), "text"), birth_key="k")[0]
-    assert neighbour.same_patient == ()
+    born = library.birth_key("19600101")
+    (lateral,) = ask(library, Query(view="lateral"), Asked(direction(0), "text"), birth_key=born)[0]
+    assert (lateral.study_id, lateral.same_patient) == ("B", ("the asked study",))
+    assert library.birth_key("") == ""
 
 
 def test_near_identical_films_are_folded(tmp_path: Path) -> None:

@@ -21,7 +21,18 @@ from lingula.library.cells import Cells
 from lingula.library.conditions import Condition
 from lingula.library.database import database_at
 from lingula.library.index import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
-from lingula.library.record import MODES, About, Entry, LibraryStatus, Outcome, Refusal, StudyRecord, Summary, unit
+from lingula.library.record import (
+    MODES,
+    About,
+    Entry,
+    LibraryStatus,
+    Outcome,
+    Refusal,
+    StudyRecord,
+    Summary,
+    birth_key,
+    unit,
+)
 from lingula.library.rows import StudyRows
 from lingula.library.search import Gallery, check_k
 from lingula.library.sqlite import sync_folder
@@ -255,6 +266,10 @@ class Library:
     def assertions(self, study_ids: Collection[str]) -> dict[str, tuple[Assertion, ...]]:
         """What the report of each study asserts, in the order of its text."""
         return self._store.assertions(study_ids)
+
+    def birth_key(self, birth_date: str) -> str:
+        """What stands for a birth date (YYYYMMDD) in this library, to be compared with ``Summary.birth_key``."""
+        return birth_key(self._store.secret, birth_date)
 
     def study(self, study_id: str) -> Study:
         """One study, ready to be encoded or explained; its pixels are the previews', float32 in [0, 1]."""

@@ -44,6 +44,7 @@ class Searched(Protocol):
         within: Collection[str] | None,
     ) -> tuple[tuple[str, float], ...]: ...  # fmt: skip
     def get(self, study_id: str, /) -> StudyRecord: ...
+    def birth_key(self, birth_date: str, /) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

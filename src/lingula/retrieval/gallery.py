@@ -168,6 +168,10 @@ class ReadyGallery:
         """The k nearest (study id, cosine), by ``(-score, study_id)``."""
         return self._galleries[mode].nearest(vector, k, exclude, within)
 
+    def birth_key(self, birth_date: str) -> str:
+        """No dates are kept: none is the same."""
+        return ""
+
     def get(self, study_id: str) -> StudyRecord:
         """The study without its pictures and report.
 
