@@ -90,13 +90,25 @@ def test_summaries_carry_what_an_answer_shows(filled: Library, specimen: Callabl
     ]
 
 
+def test_answers_are_remembered_until_a_write(filled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asserts("pneumothorax", ("absent",))
+    assert filled.matching(asked) == {"a"}
+    with monkeypatch.context() as patch:
+        patch.setattr(filled._store, "matching", lambda _: pytest.fail("asked again"))
+        assert filled.matching(asked) == {"a"}
+    filled.add(Study("f", (), Report.from_sections(findings="No pneumothorax.")), {}, None)
+    assert filled.matching(asked) == {"a", "f"}
+
+
 def test_reindexing_reads_reports_anew(filled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     before = filled.assertions(REPORTS)
     assert any(before.values())
+    assert filled.matching(Asserts("pneumothorax")) == {"a", "b"}
     with monkeypatch.context() as patch:
         patch.setattr("lingula.library.rows.read_assertions", lambda _: ())
         filled.reindex()
         assert not any(filled.assertions(REPORTS).values())
+        assert filled.matching(Asserts("pneumothorax")) == set()  # what was remembered is forgotten
     steps: list[tuple[int, int]] = []
     filled.reindex(progress=lambda done, of: steps.append((done, of)))
     assert steps == [(5, 5)]

@@ -7,7 +7,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -58,6 +58,7 @@ class Library:
         self._galleries = dict.fromkeys(MODES, Gallery.empty(store.about.dimension))
         self._refreshing = threading.Lock()
         self._fingerprint: tuple[tuple[int, ...], str] = ((), "")
+        self._matching = lru_cache(maxsize=64)(lambda revision, conditions: store.matching(conditions))
 
     @classmethod
     def create(
@@ -302,8 +303,11 @@ class Library:
         return self._store.revision()
 
     def matching(self, *conditions: Condition) -> frozenset[str]:
-        """Ids of the studies that meet all conditions (see ``lingula.library.conditions``)."""
-        return self._store.matching(conditions)
+        """Ids of the studies that meet all conditions (see ``lingula.library.conditions``).
+
+        The last answers are remembered until the library is written to.
+        """
+        return self._matching(self.revision, conditions)
 
     def vectors(self, study_ids: Collection[str], mode: Mode = "joint") -> dict[str, npt.NDArray[np.float32]]:
         """(D,) unit-norm embeddings of these studies by id; a study that lacks one is left out."""
