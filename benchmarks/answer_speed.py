@@ -84,6 +84,9 @@ def main() -> None:
         "fast_images_per_second": {
             "value": best.encode[0].images_per_second, "unit": "images/s, batch 1", "n": options.rounds
         },
+        "encode_ms_batch1": {
+            "value": runs["plain_2_threads"].encode[0].time.p50_ms, "unit": "ms, plain, 2 threads", "n": options.rounds
+        },
         "encode_collection_minutes": {"value": round(minutes, 2), "unit": "min", "n": len(data.films)},
         "answer_p50_ms": {"value": best.answer.p50_ms, "unit": "ms", "n": options.rounds},
     }  # fmt: skip
