@@ -140,13 +140,14 @@ def term_targets(data: StudySet, train: npt.NDArray[np.int64], least: int = 8) -
 
 def label_sides(terms: Sequence[str], vocabulary: Vocabulary) -> list[int]:
     """For each label 1, -1 or 0: see ``StudySet.sides``."""
+    parsed = [(Term.parse(term), laterality(term)) for term in terms]
     sides = []
     for label in vocabulary.labels:
-        named = {laterality(term) for term in terms if label.matches((Term.parse(term),))}
+        named = {side for term, side in parsed if label.matches((term,))}
         sides.append(1 if named == {"left"} else -1 if named == {"right"} else 0)
     return sides
 
 
 def _parts(term: str) -> list[str]:
-    heading, *qualifiers = term.lower().split("/")
-    return [heading, *(f"{heading}/{qualifier}" for qualifier in qualifiers)]
+    parsed = Term.parse(term)
+    return [parsed.heading, *(f"{parsed.heading}/{qualifier}" for qualifier in parsed.qualifiers)]
