@@ -80,48 +80,54 @@ def _unit(*shape: int) -> torch.Tensor:
     return F.normalize(torch.randn(*shape), dim=-1)
 
 
-SAME = torch.tensor([[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)
+SAME = torch.tensor([[1, 0, 1, 0, 0], [0, 1, 0, 0, 0], [1, 0, 1, 0, 1]]).float()
+ALL = torch.ones(3, 5, dtype=torch.bool)
 
 
 def test_contrastive_against_a_double_loop() -> None:
-    one, other, scale = _unit(4, 6), _unit(4, 6), torch.tensor(7.0)
+    """Rows with two, one and two partners among five candidates, of which the last row does not look at the fifth."""
+    one, others, scale = _unit(3, 6), _unit(5, 6), torch.tensor(7.0)
+    known, weights = ALL.clone(), SAME.clone()
+    known[2, 4] = False
+    weights[0, 2] = 0.5
     total = 0.0
-    for a, b in ((one, other), (other, one)):
-        for i in range(4):
-            scores = [scale.item() * float(a[i] @ b[j]) for j in range(4)]
-            norm = math.log(sum(math.exp(s) for s in scores))
-            positives = [j for j in range(4) if SAME[i, j]]
-            total += sum(norm - scores[j] for j in positives) / len(positives)
-    assert contrastive(one, other, scale, SAME).item() == pytest.approx(total / 8, rel=1e-5)
+    for i in range(3):
+        scores = [scale.item() * float(one[i] @ others[j]) for j in range(5)]
+        seen = [j for j in range(5) if known[i, j]]
+        norm = math.log(sum(math.exp(scores[j]) for j in seen))
+        share = sum(float(weights[i, j]) for j in seen)
+        total += sum(float(weights[i, j]) * (norm - scores[j]) for j in seen) / share
+    assert contrastive(one, others, scale, weights, known).item() == pytest.approx(total / 3, rel=1e-5)
+
+
+def test_who_has_no_partner_teaches_nothing() -> None:
+    one = _unit(3, 6).requires_grad_()
+    contrastive(one, _unit(5, 6), torch.tensor(7.0), SAME * torch.tensor([[1.0], [0.0], [1.0]]), ALL).backward()
+    assert one.grad is not None
+    assert (one.grad.abs().sum(1) > 0).tolist() == [True, False, True]
 
 
 def test_duplicates_attract() -> None:
-    """Rows 0 and 2 are the same text: drawing row 2's partner to row 0 lowers the loss, unless nobody knows of it."""
-    one, other, scale = torch.eye(4), torch.eye(4), torch.tensor(5.0)
-    closer = other.clone()
-    closer[2] = F.normalize(other[2] + 0.5 * one[0], dim=0)
-    assert contrastive(one, closer, scale, SAME) < contrastive(one, other, scale, SAME)
-    eye = torch.eye(4, dtype=torch.bool)
-    assert contrastive(one, closer, scale, eye) > contrastive(one, other, scale, eye)
+    """Candidate 2 is row 0's partner too: drawing it to row 0 lowers the loss, unless nobody knows of it."""
+    one, others, scale = torch.eye(3), torch.eye(3), torch.tensor(5.0)
+    closer = others.clone()
+    closer[2] = F.normalize(others[2] + 0.3 * one[0], dim=0)
+
+    def gain(same: torch.Tensor) -> float:
+        known = torch.ones(3, 3, dtype=torch.bool)
+        losses = [contrastive(one, candidates, scale, same, known) for candidates in (others, closer)]
+        return (losses[0] - losses[1]).item()
+
+    plain, soft = torch.eye(3), torch.eye(3)
+    soft[0, 2] = soft[2, 0] = 0.5
+    assert gain(plain) < 0 < gain(soft) < gain(soft.ceil())
 
 
 def test_label_overlap_by_hand() -> None:
     labels = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, NAN], [NAN, NAN, NAN], [0.0, 1.0, 1.0]])
     expected = [[1, 1 / 2, 0, 1 / 3], [1 / 2, 1, 0, 0], [0, 0, 0, 0], [1 / 3, 0, 0, 1]]
-    torch.testing.assert_close(label_overlap(labels), torch.tensor(expected))
-
-
-def test_studies_with_the_same_labels_attract_softly() -> None:
-    one, other, scale = torch.eye(3), torch.eye(3), torch.tensor(5.0)
-    closer = other.clone()
-    closer[2] = F.normalize(other[2] + 0.3 * one[0], dim=0)
-    plain, soft = torch.eye(3), torch.eye(3)
-    soft[0, 2] = soft[2, 0] = 0.5
-
-    def gain(same: torch.Tensor) -> float:
-        return (contrastive(one, other, scale, same) - contrastive(one, closer, scale, same)).item()
-
-    assert gain(plain) < 0 < gain(soft) < gain(soft.ceil())
+    torch.testing.assert_close(label_overlap(labels, labels), torch.tensor(expected))
+    torch.testing.assert_close(label_overlap(labels[:1], labels[1:]), torch.tensor(expected)[:1, 1:])
 
 
 def test_graph_alignment_by_hand_and_by_what_it_wants() -> None:

@@ -46,8 +46,9 @@ class Recipe:
             them and, in joint mode, from the films; counts as much as the label loss.
         half: compute in bfloat16 where autocast may; weights and averages stay in single precision.
         gamma: of the focal loss; with negative and margin it is the asymmetric loss, see ``focal_bce``.
-        align: weight of the contrastive losses (image-text, image-joint, text-joint). soft: how far a study with the
-            same labels counts as the partner there; studies with the same text always do.
+        align: weight of the contrastive losses, from each mode to each other over all training studies as they were
+            last seen (cross-batch memory, Wang et al. 2020); studies with the same text are the same. soft: share of
+            these losses in which studies attract by how their labels overlap instead, within a mode too.
         graph: weight of the alignment with a knowledge graph, see ``graph_alignment``.
         drop_view: chance that a study shows only one of its films. drop_section: chance that it loses a report section.
         frozen: leave the image backbone as it is and compute its features once, for ``copies`` versions of each film.
@@ -132,6 +133,8 @@ class Trainer:
         self.train_rows, self.validation_rows, self.tokenizer = train, validation, tokenizer
         self.tokens: list[Tokens | None] = [tokenizer(r) if r and not r.is_empty else None for r in data.reports]
         self.keys = torch.from_numpy(data.text_keys())
+        self.places = torch.full((len(data.ids),), -1)  # of each study among those trained on
+        self.places[torch.from_numpy(train)] = torch.arange(len(train))
         trunk = list(model.image_encoder.backbone.parameters())
         kept = (*recipe.keep, *(["image_encoder.backbone."] if recipe.frozen else []))
         for name, parameter in model.named_parameters():
@@ -145,6 +148,7 @@ class Trainer:
             term_targets(data, train) if recipe.terms else None,
             words=tokenizer.vocabulary_size if recipe.mask else 0,
             prototypes=torch.from_numpy(prototypes) if prototypes is not None and recipe.graph else None,
+            memories=(len(recipe.modes), len(train)) if recipe.align and len(recipe.modes) > 1 else (0, 0),
         )
         self.objective.to(self.accelerator.device)
         self.optimizer = torch.optim.AdamW(
@@ -186,7 +190,6 @@ class Trainer:
             losses = []
             for step in range(per_epoch):
                 rows = order[step * self.recipe.batch : (step + 1) * self.recipe.batch]
-                rows = rows[self.accelerator.process_index :: self.accelerator.num_processes]
                 self._set_rate(steps / (per_epoch * self.recipe.epochs))
                 losses.append(self._step(rows, generator))
                 steps += 1
@@ -214,7 +217,9 @@ class Trainer:
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
 
-    def _step(self, rows: np.ndarray[Any, Any], generator: torch.Generator) -> float:
+    def _step(self, together: np.ndarray[Any, Any], generator: torch.Generator) -> float:
+        """One step over the studies of all processes ``together``, of which this one computes its share."""
+        rows = together[self.accelerator.process_index :: self.accelerator.num_processes]
         recipe = self.recipe
         batch, grids = self._batch(rows, generator)
         batch, hidden = self._hide_words(batch, generator)
@@ -235,7 +240,7 @@ class Trainer:
         if recipe.sides and "image" in outputs:
             loss = loss + recipe.sides * self._side_loss(outputs["image"], batch, rows)
         if recipe.align and len(recipe.modes) > 1:
-            loss = loss + recipe.align * self._alignment(outputs, rows)
+            loss = loss + recipe.align * self._alignment(outputs, rows, together)
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -266,17 +271,37 @@ class Trainer:
         recipe = self.recipe
         return focal_bce(logits, targets, gamma=recipe.gamma, negative=recipe.negative, margin=recipe.margin)
 
-    def _alignment(self, outputs: dict[Mode, Any], rows: np.ndarray[Any, Any]) -> Tensor:
-        keys = self.keys[torch.from_numpy(rows)]
-        same = (keys[:, None] == keys).float()
-        if self.recipe.soft:
-            same = same.maximum(self.recipe.soft * label_overlap(torch.from_numpy(self.data.labels[rows])))
-        same = same.to(self.accelerator.device)
-        modes = list(outputs)
-        pairs = [(one, other) for i, one in enumerate(modes) for other in modes[i + 1 :]]
-        scale = self.objective.scale.exp().clamp(max=100)
-        terms = [contrastive(outputs[a].embedding.float(), outputs[b].embedding.float(), scale, same) for a, b in pairs]
+    def _alignment(
+        self, outputs: dict[Mode, Output], rows: np.ndarray[Any, Any], together: np.ndarray[Any, Any]
+    ) -> Tensor:
+        """The contrastive losses of these rows, from each mode to what is remembered of each, on average."""
+        objective, recipe, device = self.objective, self.recipe, self.accelerator.device
+        self._remember(outputs, together)
+        own, theirs = torch.from_numpy(rows), torch.from_numpy(self.train_rows)
+        labels = torch.from_numpy(self.data.labels)
+        same = (self.keys[own][:, None] == self.keys[theirs]).float().to(device)
+        alike = label_overlap(labels[own], labels[theirs]).to(device)
+        known = objective.remembered.expand(len(rows), -1)
+        others = known & (theirs != own[:, None]).to(device)
+        scale, terms = objective.scale.exp().clamp(max=100), []
+        for mode, output in enumerate(outputs.values()):
+            embedding = output.embedding.float()
+            for other, memory in enumerate(objective.memories):
+                if mode != other:
+                    terms.append((1 - recipe.soft) * contrastive(embedding, memory, scale, same, known))
+                if recipe.soft:
+                    terms.append(recipe.soft * contrastive(embedding, memory, scale, alike, others))
         return torch.stack(terms).mean()
+
+    @torch.no_grad()
+    def _remember(self, outputs: dict[Mode, Output], together: np.ndarray[Any, Any]) -> None:
+        """Keep the embeddings of all processes in their studies' places."""
+        places = self.places[torch.from_numpy(together)]
+        for memory, output in zip(self.objective.memories, outputs.values(), strict=True):
+            new = memory.new_zeros(len(together), memory.shape[1])
+            new[self.accelerator.process_index :: self.accelerator.num_processes] = output.embedding.float()
+            memory[places] = self.accelerator.reduce(new, "sum")
+        self.objective.remembered[places] = True
 
     def _batch(self, rows: np.ndarray[Any, Any], generator: torch.Generator) -> tuple[Batch, Tensor | None]:
         """A training batch: some studies show one film only, some lose a report section, films are augmented.
@@ -316,7 +341,12 @@ class Trainer:
         report = self.data.reports[row]
         if report is None or torch.rand((), generator=generator) >= self.recipe.drop_section:
             return self.tokens[row]
-        subsets: tuple[tuple[SectionName, ...], ...] = (("findings", "impression"), ("impression",), ("findings",))
+        subsets: tuple[tuple[SectionName, ...], ...] = (
+            ("findings", "impression"),
+            ("impression",),
+            ("findings",),
+            ("indication",),
+        )
         chosen = report.only(*subsets[int(torch.randint(len(subsets), (), generator=generator))])
         return self.tokens[row] if chosen.is_empty else self.tokenizer(chosen)
 
@@ -376,7 +406,11 @@ class _Objective(nn.Module):
         targets: (B, K) of ``term_targets``, or None without them.
         words: size of the token vocabulary, 0 when no words are hidden.
         prototypes: (L, E), the labels' places in a knowledge graph, or None without one.
+        memories: of how many modes the last embedding is remembered, and of how many studies.
     """
+
+    memories: Tensor
+    remembered: Tensor
 
     def __init__(
         self,
@@ -384,6 +418,7 @@ class _Objective(nn.Module):
         targets: np.ndarray[Any, np.dtype[np.float32]] | None,
         words: int,
         prototypes: Tensor | None = None,
+        memories: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
@@ -393,6 +428,8 @@ class _Objective(nn.Module):
         self.words = nn.Linear(architecture.width, words) if words else None
         self.graph = nn.Linear(architecture.dimension, prototypes.shape[1]) if prototypes is not None else None
         self.register_buffer("prototypes", prototypes)
+        self.register_buffer("memories", torch.zeros(*memories, architecture.dimension))
+        self.register_buffer("remembered", torch.zeros(memories[1], dtype=torch.bool))
 
     def terms_loss(self, state: Tensor, rows: np.ndarray[Any, Any]) -> Tensor:
         """Mean BCE over the known targets of a (B, D) state."""

@@ -37,30 +37,30 @@ def focal_bce(
     return (bce * known).sum() / known.sum().clamp(min=1)
 
 
-def contrastive(one: Tensor, other: Tensor, scale: Tensor, same: Tensor) -> Tensor:
-    """Symmetric InfoNCE (Radford et al. 2021) in which every duplicate of the partner is a positive.
+def contrastive(one: Tensor, others: Tensor, scale: Tensor, same: Tensor, known: Tensor) -> Tensor:
+    """InfoNCE (Radford et al. 2021) from rows to candidates, in which every duplicate of the partner is a positive.
 
     ``L = -mean_i log( mean over positives of softmax )`` would let one positive win; as in SupCon (Khosla et al. 2020,
     ``L_out``) the mean is taken outside the logarithm: each row's target is its positives by their weights.
 
     Args:
-        one, other: (B, D), unit norm, row i of one belongs to row i of the other.
+        one: (B, D), unit norm. others: (N, D), unit norm, the candidates.
         scale: inverse temperature, scalar.
-        same: (B, B) symmetric, how far two rows are the same thing, in [0, 1]; bool where that is plain. The diagonal
-            is 1.
+        same: (B, N) how far a candidate is a row's partner, >= 0. Rows without any teach nothing.
+        known: (B, N) bool, which candidates are looked at.
     """
-    logits = scale * one @ other.T
-    target = same / same.sum(1, keepdim=True)
-    rows = -(target * logits.log_softmax(1)).sum(1).mean()
-    columns = -(target * logits.T.log_softmax(1)).sum(1).mean()
-    return (rows + columns) / 2
+    logits = (scale * one @ others.T).masked_fill(~known, -1e4)
+    weight = same * known
+    target = weight / weight.sum(1, keepdim=True).clamp(min=1e-8)
+    return -(target * logits.log_softmax(1)).sum(1).mean()
 
 
-def label_overlap(labels: Tensor) -> Tensor:
-    """(B, L) labels in {0, 1, NaN} to (B, B) Jaccard overlap of the labels present, in [0, 1]; 0 where nothing is."""
-    present = labels.nan_to_num(0.0)
-    both = present @ present.T
-    either = present.sum(1)[:, None] + present.sum(1) - both
+def label_overlap(labels: Tensor, others: Tensor) -> Tensor:
+    """(B, L) and (N, L) labels in {0, 1, NaN} to (B, N) Jaccard overlap of the labels present, in [0, 1]; 0 where
+    nothing is."""
+    present, there = labels.nan_to_num(0.0), others.nan_to_num(0.0)
+    both = present @ there.T
+    either = present.sum(1)[:, None] + there.sum(1) - both
     return both / either.clamp(min=1)
 
 
