@@ -98,24 +98,26 @@ def search(
         mode = study_mode(study, query.source)
         asked, notices = Asked(_ask(checkpoint, study, mode)[1], mode), study.all_notices
         exclude = {study.study_id, *exclude}
-    elif query.like:
-        asked = _stored(library, query)
-    elif sentence := query.sentence():
+    elif not query.like and (sentence := query.sentence()):
         said = Study("question", report=Report.from_sections(findings=sentence))
         asked = Asked(_ask(checkpoint, said, "text")[1], "text")
-    neighbours, matching, told = ask(
-        library, query, asked, judge=judge(checkpoint), exclude=exclude, birth_key=_born(library, study, query.like)
-    )
-    return Answer(
-        query=query,
-        neighbours=neighbours,
-        matching=matching,
-        searched=len(library),
-        notices=unique_notices((*notices, *told)),
-        model=checkpoint.fingerprint,
-        library=library.fingerprint,
-        seconds=time.perf_counter() - started,
-    )
+    with library.held():
+        if query.like and study is None:
+            asked = _stored(library, query)
+        born = _born(library, study, query.like)
+        neighbours, matching, told = ask(
+            library, query, asked, judge=judge(checkpoint), exclude=exclude, birth_key=born
+        )
+        return Answer(
+            query=query,
+            neighbours=neighbours,
+            matching=matching,
+            searched=len(library),
+            notices=unique_notices((*notices, *told)),
+            model=checkpoint.fingerprint,
+            library=library.fingerprint,
+            seconds=time.perf_counter() - started,
+        )
 
 
 def _born(library: Searched, study: Study | None, like: str = "") -> str:
@@ -233,8 +235,9 @@ def analyze(
     neighbours: tuple[Neighbour, ...] = ()
     if library is not None:
         require_model(library, checkpoint)
-        born = _born(library, study)
-        neighbours, _, _ = ask(library, Query(k=k), Asked(embedding, mode), exclude=(study.study_id,), birth_key=born)
+        with library.held():
+            born, asked = _born(library, study), Asked(embedding, mode)
+            neighbours, _, _ = ask(library, Query(k=k), asked, exclude=(study.study_id,), birth_key=born)
     label = label or leading_label(predictions, checkpoint.vocabulary.normal)
     explanations = explain(checkpoint, study, label, methods=methods, mode=mode)
     notices = list(study.all_notices)

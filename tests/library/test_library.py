@@ -159,3 +159,31 @@ def test_fingerprint_is_of_the_content(tmp_path: Path, specimen: Specimen) -> No
     assert filled("b", [11, 9, 10]) == first
     assert filled("c", [9, 10]) != first
     assert filled("d", [9, 10, 11], model="n") != first
+
+
+def test_an_answer_is_of_one_revision_and_none_is_stale(
+    library: Library, specimen: Specimen, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes: what was read is remembered until then and no longer, and never changes within one answer."""
+    add(library, specimen(1))
+    store, looked, read = library._store, list[int](), list[set[str]]()
+    revision, summaries = store.revision, store.summaries
+    monkeypatch.setattr(store, "revision", lambda: looked.append(1) or revision())
+    monkeypatch.setattr(store, "summaries", lambda ids: read.append(set(ids)) or summaries(ids))
+    with Library.open(place) as other:
+        for _ in range(2):
+            assert library.summaries(["S1", "S2"]).keys() == {"S1"}
+        assert library.gallery().ids == ("S1",)
+        assert read == [{"S1", "S2"}, {"S2"}]  # what is there is read once; what is not may come
+        with library.held():
+            seen, before = len(looked), library.revision
+            assert add(other, specimen(2)) == "added"
+            assert (library.gallery().ids, library.revision) == (("S1",), before)
+            assert len(looked) == seen
+        assert library.summaries(["S1", "S2"]).keys() == {"S1", "S2"}
+        assert library.assertions(["S2"])["S2"] == other.assertions(["S2"])["S2"] != ()
+        assert (len(library), library.gallery().ids) == (2, ("S1", "S2"))
+        assert list(library.vectors(["S2", "S3"])) == ["S2"]
+        other.reindex()  # writes all assertions anew
+        monkeypatch.setattr(store, "assertions", lambda ids: {study: () for study in ids})
+        assert library.assertions(["S2"]) == {"S2": ()}

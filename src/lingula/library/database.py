@@ -22,9 +22,11 @@ class Database(Protocol):
 
     Attributes:
         place: file or URL for a reader, without a password.
+        searches: whether it has a vector index of its own; without one, vectors are searched in memory.
     """
 
     place: str
+    searches: bool
 
     def connect(self) -> sa.Engine:
         """A pool of connections, each set up for durability."""
@@ -53,8 +55,8 @@ class Database(Protocol):
     def nearest(
         self, connection: sa.Connection, mode: Mode, query: npt.NDArray[np.float32], fetch: int,
         exclude: Collection[str], within: Collection[str] | None,
-    ) -> Candidates | None:  # fmt: skip
-        """About the ``fetch`` nearest, best first, by the database's own index; None when it has none.
+    ) -> Candidates:  # fmt: skip
+        """About the ``fetch`` nearest, best first, by the database's own index; only where it ``searches``.
 
         Fewer than ``fetch`` only when there are no more.
         """

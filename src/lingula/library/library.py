@@ -6,7 +6,8 @@ import difflib
 import hashlib
 import os
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from lingula.library.cells import Cells
 from lingula.library.conditions import Condition
 from lingula.library.database import database_at
 from lingula.library.index import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
+from lingula.library.known import Known, remembered
 from lingula.library.record import (
     MODES,
     About,
@@ -59,6 +61,8 @@ class Library:
         self._refreshing = threading.Lock()
         self._fingerprint: tuple[tuple[int, ...], str] = ((), "")
         self._matching = lru_cache(maxsize=64)(lambda revision, conditions: store.matching(conditions))
+        self._known = Known(-1)
+        self._held = threading.local()
 
     @classmethod
     def create(
@@ -242,7 +246,15 @@ class Library:
     # -- reading
 
     def __len__(self) -> int:
-        return self._store.count()
+        known = self._now()
+        if known.count is None:
+            known.count = self._store.count()
+        return known.count
+
+    def _now(self) -> Known:
+        if (known := self._known).revision != (revision := self.revision):
+            self._known = known = Known(revision)
+        return known
 
     def ids(self) -> tuple[str, ...]:
         """All study ids, sorted as plain strings."""
@@ -261,12 +273,12 @@ class Library:
         return record
 
     def summaries(self, study_ids: Collection[str]) -> dict[str, Summary]:
-        """What an answer shows of each study, by id; unknown ids are left out."""
-        return self._store.summaries(study_ids)
+        """What an answer shows of each study, by id; unknown ids are left out. Remembered until the next write."""
+        return remembered(self._now().summaries, study_ids, self._store.summaries)
 
     def assertions(self, study_ids: Collection[str]) -> dict[str, tuple[Assertion, ...]]:
-        """What the report of each study asserts, in the order of its text."""
-        return self._store.assertions(study_ids)
+        """What the report of each study asserts, in the order of its text. Remembered until the next write."""
+        return remembered(self._now().assertions, study_ids, self._store.assertions)
 
     def birth_key(self, birth_date: str) -> str:
         """What stands for a birth date (YYYYMMDD) in this library, to be compared with ``Summary.birth_key``."""
@@ -300,7 +312,19 @@ class Library:
     @property
     def revision(self) -> int:
         """How many writes the library has seen, by anybody: what was read at the same revision is still true."""
-        return self._store.revision()
+        held: int | None = getattr(self._held, "revision", None)
+        return self._store.revision() if held is None else held
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within the block this thread looks once, at its start, whether the library was written to: as every part of
+        one answer is to be of one revision."""
+        outer: int | None = getattr(self._held, "revision", None)
+        self._held.revision = self.revision
+        try:
+            yield
+        finally:
+            self._held.revision = outer
 
     def matching(self, *conditions: Condition) -> frozenset[str]:
         """Ids of the studies that meet all conditions (see ``lingula.library.conditions``).
@@ -311,6 +335,8 @@ class Library:
 
     def vectors(self, study_ids: Collection[str], mode: Mode = "joint") -> dict[str, npt.NDArray[np.float32]]:
         """(D,) unit-norm embeddings of these studies by id; a study that lacks one is left out."""
+        if self._in_memory:
+            return self.gallery(mode).of(study_ids)
         return self._store.vectors_of(mode, study_ids)
 
     def gallery(self, mode: Mode = "joint") -> Gallery:
@@ -319,13 +345,17 @@ class Library:
         Raises:
             LibraryError: ``index_corrupt`` when a stored vector is damaged.
         """
-        if self._galleries[mode].revision < (revision := self._store.revision()):
+        if self._galleries[mode].revision < (revision := self.revision):
             with self._refreshing:
                 known = self._galleries[mode]
                 if known.revision < revision:  # no other thread was quicker
                     read = self._store.vectors(mode, known.revision)
                     self._galleries[mode] = known.extended(*read, self._engine or partial(self._suited, mode))
         return self._galleries[mode]
+
+    @property
+    def _in_memory(self) -> bool:
+        return self._engine is not None or not self._store.database.searches
 
     def _suited(self, mode: Mode, vectors: npt.NDArray[np.float32]) -> Index:
         """Exact where that is quick."""
@@ -381,9 +411,10 @@ class Library:
             within: only these studies may answer; they are compared one by one, exactly.
         """
         query = unit(vector, self.about.dimension, "the query")
-        found = None if self._engine else self._nearest_stored(query, mode, k, exclude, within)
-        if found is None:
+        if self._in_memory:
             found = self.gallery(mode).nearest(query, k, exclude, within)
+        else:
+            found = self._nearest_stored(query, mode, k, exclude, within)
         if not found and not self._store.has(mode):
             message = f"no study at {self._store.place} has {'an' if mode == 'image' else 'a'} {mode} embedding."
             raise LibraryError("library_empty", message, "Import studies first.")
@@ -396,13 +427,11 @@ class Library:
         k: int,
         exclude: Collection[str],
         within: Collection[str] | None,
-    ) -> tuple[tuple[str, float], ...] | None:
+    ) -> tuple[tuple[str, float], ...]:
         """By the database's own index: enough candidates to pass the k-th score clearly, ranked as everywhere."""
         fetch = k + SPARE
         while True:
-            if (found := self._store.nearest(mode, query, fetch, exclude, within)) is None:
-                return None
-            ids, vectors = found
+            ids, vectors = self._store.nearest(mode, query, fetch, exclude, within)
             by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
             scores, best = ranked(vectors[by_id], query, np.arange(len(ids)), k)
             if len(ids) < fetch or float(vectors[-1] @ query) < scores[-1] - MARGIN:

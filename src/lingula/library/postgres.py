@@ -28,6 +28,8 @@ LOCK = 0x11964  # pg_advisory_xact_lock: whoever changes the schema
 class Postgres:
     """A library in a database of its own; vectors are indexed in the transaction that stores their study."""
 
+    searches = True
+
     def __init__(self, url: sa.URL) -> None:
         self.url = url
         self.place = url.set(drivername="postgresql").render_as_string(hide_password=True)
@@ -73,7 +75,7 @@ class Postgres:
     def nearest(
         self, connection: sa.Connection, mode: Mode, query: npt.NDArray[np.float32], fetch: int,
         exclude: Collection[str], within: Collection[str] | None,
-    ) -> Candidates | None:  # fmt: skip
+    ) -> Candidates:  # fmt: skip
         dimension = len(query)
         wanted = "" if within is None else " AND study_id = ANY(%(within)s)"
         order = f"ORDER BY (vector::vector({dimension})) <#> %(query)s::vector({dimension}) LIMIT {int(fetch)}"

@@ -63,6 +63,12 @@ class Gallery:
         row = bisect_left(self.ids, study_id)
         return row if row < len(self.ids) and self.ids[row] == study_id else None
 
+    def of(self, study_ids: Collection[str]) -> dict[str, npt.NDArray[np.float32]]:
+        """(D,) vectors of these studies; those that are not here are left out."""
+        rows = ((study_id, self._row(study_id)) for study_id in study_ids)
+        own = {study_id: self.vectors[row] for study_id, row in rows if row is not None}
+        return own if self.recent is None else own | self.recent.of(study_ids)
+
     def __contains__(self, study_id: str) -> bool:
         return self._row(study_id) is not None or (self.recent is not None and study_id in self.recent)
 

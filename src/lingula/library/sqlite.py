@@ -27,6 +27,8 @@ WAIT_SECONDS = 30  # for another writer
 class Sqlite:
     """A library in one file; its vectors are searched in memory."""
 
+    searches = False
+
     def __init__(self, file: Path) -> None:
         self.file = file
         self.place = str(file)
@@ -76,8 +78,8 @@ class Sqlite:
     def nearest(
         self, connection: sa.Connection, mode: Mode, query: npt.NDArray[np.float32], fetch: int,
         exclude: Collection[str], within: Collection[str] | None,
-    ) -> Candidates | None:  # fmt: skip
-        return None
+    ) -> Candidates:  # fmt: skip
+        raise NotImplementedError
 
     def says(self, phrase: str) -> sa.ColumnElement[bool]:
         quoted = '"' + phrase.replace('"', " ") + '"'

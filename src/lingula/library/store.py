@@ -323,7 +323,7 @@ class Store:
         fetch: int,
         exclude: Collection[str],
         within: Collection[str] | None,
-    ) -> Candidates | None:
+    ) -> Candidates:
         """Candidates by the database's own vector index; see ``Database.nearest``."""
         with self._transaction() as connection:
             return self.database.nearest(connection, mode, query, fetch, exclude, within)

@@ -179,11 +179,15 @@ def _folded(
     """The best k, each with the candidates that are the same: studies with the same films or, unless films alone are
     compared, the same text; and films that look the same."""
     images = library.vectors([each.study_id for each in candidates], "image")
+    words: dict[str, str] = {}
     kept: list[tuple[Candidate, list[Duplicate]]] = []
     for candidate in candidates:
         study = candidate.study_id
+        words[study] = _words(summaries[study].report) if target != "image" else ""
         for first, duplicates in kept:
-            why = _same(summaries[first.study_id], summaries[study], text=target != "image")
+            why = "same study" if _same_files(summaries[first.study_id], summaries[study]) else ""
+            if not why and words[study] and words[study] == words[first.study_id]:
+                why = "same text"
             if not why and _alike(images.get(first.study_id), images.get(study)):
                 why = "near-identical film" if same_film(library.get(first.study_id), library.get(study)) else ""
             if why:
@@ -196,12 +200,9 @@ def _folded(
     return [(candidate, tuple(duplicates)) for candidate, duplicates in kept]
 
 
-def _same(one: Summary, other: Summary, *, text: bool) -> str:
+def _same_files(one: Summary, other: Summary) -> bool:
     files = [{image.digest for image in study.images if image.digest} for study in (one, other)]
-    if files[0] and files[0] == files[1]:
-        return "same study"
-    words = [_words(study.report) for study in (one, other)]
-    return "same text" if text and words[0] and words[0] == words[1] else ""
+    return bool(files[0]) and files[0] == files[1]
 
 
 def same_film(one: StudyRecord, other: StudyRecord) -> bool:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -104,6 +105,10 @@ class ReadyGallery:
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def held(self) -> AbstractContextManager[None]:
+        """It never changes."""
+        return nullcontext()
 
     @cached_property
     def _galleries(self) -> dict[Mode, Gallery]:

@@ -132,15 +132,16 @@ class Desk:
 
         def answered() -> Answer:
             """The same question to the same library has the same answer."""
-            key = query, self.library.revision if self.library is not None else 0
-            with self._remembering:
-                known = self._answers.get(key)
-            if known is None:
-                known = search_library(query, self.checkpoint, searched)
+            with searched.held():
+                key = query, self.library.revision if self.library is not None else 0
                 with self._remembering:
-                    self._answers[key] = known
-                    while len(self._answers) > ANSWERS:
-                        self._answers.popitem(last=False)
+                    known = self._answers.get(key)
+                if known is None:
+                    known = search_library(query, self.checkpoint, searched)
+                    with self._remembering:
+                        self._answers[key] = known
+                        while len(self._answers) > ANSWERS:
+                            self._answers.popitem(last=False)
             return known
 
         return await line(answered)
