@@ -3,7 +3,8 @@
     python benchmarks/answer_speed.py FILE LIBRARY STUDIES [--rounds 30]
 
 FILE is a radiograph (DICOM or picture), LIBRARY one filled by ``compact``, STUDIES a study set (``lingula prepare``)
-whose films are all encoded, 16 at a time, by the compiled encoders. Plain and compiled encoders, one thread and two.
+whose films are all encoded, 16 at a time, by the compiled encoders. Plain and compiled encoders, one thread and two;
+freed memory is kept, as by every ``lingula`` command.
 How far the compiled embeddings of these films lie from the plain ones is measured on the first 256 studies.
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 from lingula.bench import bench
+from lingula.cli.memory import keep_freed_memory
 from lingula.library import Library
 from lingula.models.checkpoint import Checkpoint, load_checkpoint
 from lingula.models.fast import compile_encoders
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("studies", type=Path)
     parser.add_argument("--rounds", type=int, default=30)
     options = parser.parse_args()
+    keep_freed_memory()
     data = StudySet.load(options.studies)
     plain = load_checkpoint("compact")
     first = range(min(256, len(data.ids)))

@@ -28,7 +28,6 @@ PACKAGES = (
     "pillow",
     "imagecodecs",
     "pyjpegls",
-    "pylibjpeg-openjpeg",
     "pylibjpeg-rle",
     "defusedxml",
 )

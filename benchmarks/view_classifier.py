@@ -59,7 +59,7 @@ def main() -> None:
     mean = films.mean(0)
     axes = np.linalg.svd(films - mean, full_matrices=False)[2][:AXES].astype(np.float16).astype(np.float32)
     classifier = ViewClassifier(weights[0], biases[0], weights[1], biases[1], mean, axes, limit=0.0)
-    strangest = classifier.strangeness_of(thumbnails(data, split, "validation")[0]).max()
+    strangest = classifier.strangeness(thumbnails(data, split, "validation")[0]).max()
     classifier = replace(classifier, limit=float(strangest) * MARGIN)
     classifier.save(Path(__file__).parents[1] / "src/lingula/models/view.safetensors")
 
@@ -77,7 +77,7 @@ def main() -> None:
             "named_wrongly": float(((p_view > 0.5) != lateral)[named].sum() / len(films)),
             "inverted_called_suspect": float((p_twin >= SUSPECT).mean()),
             "upright_called_suspect": float((p_inverted >= SUSPECT).mean()),
-            "called_strange": float((classifier.strangeness_of(films) > classifier.limit).mean()),
+            "called_strange": float((classifier.strangeness(films) > classifier.limit).mean()),
             "limit": classifier.limit,
         },
     )

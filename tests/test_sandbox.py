@@ -140,6 +140,17 @@ def test_a_lying_child_is_not_believed(
         assert code_of(reader, films[0]) == "decode_failed"
 
 
+@pytest.mark.parametrize(("workers", "threads"), [(1, 4), (3, 2), (9, 1)])
+def test_cores_left_over_help_the_decoder(
+    films: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, threads: int
+) -> None:
+    monkeypatch.setattr(sandbox, "_COMMAND", (sys.executable, "-c", MISCHIEF))
+    monkeypatch.setattr(sandbox.os, "cpu_count", lambda: 8)
+    path = films[0].rename(tmp_path / f"import os; assert os.environ['OPJ_NUM_THREADS'] == '{threads}'.png")
+    with Sandbox(workers) as reader:
+        assert reader.read(path).pixels.shape == (40, 50)
+
+
 def test_threads_share_the_workers(films: list[Path]) -> None:
     heights: dict[int, int] = {}
 

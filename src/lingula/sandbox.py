@@ -37,6 +37,14 @@ _LENGTHS = struct.Struct(">II")  # bytes of JSON, bytes of pixels
 _MOST_JSON = 1 << 16
 _START_SECONDS = 60.0
 _AHEAD = 4  # files per worker in flight while an earlier one is waited for
+_MOST_THREADS = 4  # of one worker: each takes address space, which is limited
+_ENVIRONMENT = {
+    "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # glibc: frames of usual size stay on the heap for the next file, instead
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),  # of being mapped, and every page zeroed, anew
+}
 
 
 class Sandbox:
@@ -47,7 +55,7 @@ class Sandbox:
         ...     radiograph = sandbox.read(Path("chest.dcm"))
 
     Args:
-        workers: child processes; one per core is plenty.
+        workers: child processes; one per core is plenty. Cores left over help each to decode JPEG 2000.
         limits: memory and seconds for each file, and what the readers accept.
         longest: longer side in pixels to which the child shrinks a picture before it sends it (box filter, then
             bilinear, in float32: deterministic); None sends it in full.
@@ -57,7 +65,8 @@ class Sandbox:
         if workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
         self._limits = limits or Limits()
-        self._workers = [_Worker(self._limits, longest) for _ in range(workers)]
+        threads = min(max((os.cpu_count() or 1) // workers, 1), _MOST_THREADS)
+        self._workers = [_Worker(self._limits, longest, threads) for _ in range(workers)]
         self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._is_open = False
 
@@ -126,22 +135,20 @@ class Sandbox:
 class _Worker:
     """One child process and the pipe to it."""
 
-    def __init__(self, limits: Limits, longest: int | None) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, longest: int | None, threads: int) -> None:
+        self._limits, self._threads = limits, threads
         self._options = json.dumps({"limits": asdict(limits), "longest": longest})
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
 
     def start(self) -> None:
-        package_folder = str(Path(__file__).resolve().parents[1])
-        environment = {**os.environ, "PYTHONPATH": package_folder, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._is_ready = False
         self._process = subprocess.Popen(
             [*_COMMAND, self._options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env=os.environ | _ENVIRONMENT | {"OPJ_NUM_THREADS": str(self._threads)},
         )
 
     def stop(self) -> None:

@@ -57,6 +57,12 @@ def test_a_film_and_its_inverse_stay_inverses() -> None:
     assert np.mean(stretch(film, 0.01) == 1) == pytest.approx(0.01, abs=0.003)
 
 
+def test_stretching_by_rows_is_stretching_at_once() -> None:
+    film = np.random.default_rng(1).beta(2, 5, (333, 257)).astype(np.float32)
+    low, high = np.quantile(film, (0.01, 0.99))
+    np.testing.assert_array_equal(stretch(film, 0.01), np.clip((film - low) / (high - low), 0, 1).astype(np.float32))
+
+
 def test_flat_film_is_grey() -> None:
     x = to_input(Radiograph("x", np.full((50, 50), 0.9, np.float32)), PLAIN)
     np.testing.assert_array_equal(x, np.full((SIZE, SIZE), 0.5, np.float32))

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from tests import made_up
 
-from lingula.models.view import ViewClassifier, with_views
+from lingula.models.preprocess import to_input
+from lingula.models.view import THUMBNAIL, ViewClassifier, with_views
 from lingula.openi.loading import unsquash
 from lingula.read import read_study
 from lingula.study import Radiograph, Study
@@ -36,7 +37,7 @@ def test_real_films(shared_data: Path) -> None:
             assert not {"polarity_suspect", "out_of_distribution"} & {notice.code for notice in named.notices}
             negative = classifier.annotate(replace(film, pixels=1 - film.pixels))
             noticed += "polarity_suspect" in {notice.code for notice in negative.notices}
-            right += (classifier.probabilities(film)[0] > 0.5) == (view == "lateral")
+            right += (classifier.probabilities(to_input(film, THUMBNAIL).ravel())[0] > 0.5) == (view == "lateral")
     assert right >= 19
     assert noticed >= 19
 
@@ -59,7 +60,7 @@ def test_a_named_view_stays_and_doubt_is_told() -> None:
     assert (doubtful.view, [notice.code for notice in doubtful.notices]) == ("unknown", ["view_uncertain"])
     suspect = replace(sure, inverted_bias=9.0).annotate(bright)
     assert [notice.code for notice in suspect.notices] == ["polarity_suspect"]
-    extreme = replace(sure, lateral_bias=-1e4, inverted_bias=1e4).probabilities(bright)
+    extreme = replace(sure, lateral_bias=-1e4, inverted_bias=1e4).probabilities(to_input(bright, THUMBNAIL).ravel())
     np.testing.assert_allclose(extreme, (0, 1), atol=1e-12)
 
 
@@ -71,7 +72,7 @@ def test_a_picture_of_something_else_is_called_strange() -> None:
     off = np.full((2, 1024), 0.25, np.float32)
     off[0, 3] += 5  # along the axis
     off[1, 3:5] += 8  # and as much across it: sqrt(64 / 1024)
-    np.testing.assert_allclose(classifier.strangeness_of(off), [0, 0.25], atol=1e-6)
+    np.testing.assert_allclose(classifier.strangeness(off), [0, 0.25], atol=1e-6)
     board = np.kron(np.indices((6, 6)).sum(0) % 2, np.ones((30, 30))).astype(np.float32)
     assert "out_of_distribution" in {n.code for n in ViewClassifier.shipped().annotate(Radiograph("x", board)).notices}
 

@@ -140,13 +140,13 @@ def _compressed(frame: bytes, transfer_syntax: str, header: ImageHeader) -> tupl
         codestream, decoder = read_jpeg2000(frame), _jpeg2000
     else:
         codestream = read_jpeg(frame)
-        decoder = _jpeg_ls if transfer_syntax in _JPEG_LS else _pillow if _is_pillows(codestream) else _imagecodecs
+        decoder = _jpeg_ls if transfer_syntax in _JPEG_LS else _pillow if _is_pillows(codestream) else _libjpeg
     _require_size(codestream, header)
     samples, name = decoder(frame)
     if samples.size != codestream.rows * codestream.columns * codestream.samples:
         raise InputError("decode_failed", f"the decoder returned {samples.shape}")
     ends_flat = samples.ndim != 2 or bool((samples[-1, -8:] == samples[-1, -1]).all())
-    if decoder in (_pillow, _imagecodecs) and (ends_flat or codestream.scheme == 0xC3):
+    if decoder in (_pillow, _libjpeg) and (ends_flat or codestream.scheme == 0xC3):
         require_whole(frame, lambda changed: decoder(changed)[0], samples)
     return samples, name, codestream.precision
 
@@ -181,10 +181,10 @@ def _pillow(frame: bytes) -> tuple[Stored, str]:
         return np.asarray(image), f"pillow {PIL.__version__}"
 
 
-def _imagecodecs(frame: bytes) -> tuple[Stored, str]:
+def _libjpeg(frame: bytes) -> tuple[Stored, str]:
     import imagecodecs
 
-    return imagecodecs.jpeg8_decode(frame), f"imagecodecs {imagecodecs.__version__}"
+    return imagecodecs.jpeg8_decode(frame), f"imagecodecs {imagecodecs.__version__} (libjpeg-turbo)"
 
 
 def _jpeg_ls(frame: bytes) -> tuple[Stored, str]:
@@ -195,6 +195,7 @@ def _jpeg_ls(frame: bytes) -> tuple[Stored, str]:
 
 
 def _jpeg2000(frame: bytes) -> tuple[Stored, str]:
-    import openjpeg
+    """By OpenJPEG, with as many threads as the variable OPJ_NUM_THREADS says (one without it)."""
+    import imagecodecs
 
-    return openjpeg.decode(frame), f"pylibjpeg-openjpeg {openjpeg.__version__}"
+    return imagecodecs.jpeg2k_decode(frame), f"imagecodecs {imagecodecs.__version__} (OpenJPEG)"

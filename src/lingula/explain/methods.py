@@ -51,6 +51,8 @@ def explain(
     methods = shown_methods(checkpoint.fingerprint, METHODS) if methods is None else methods
     if unknown := [name for name in methods if name not in METHODS]:
         raise InputError("bad_request", f"No method {unknown[0]!r}.", f"Methods: {', '.join(METHODS)}.")
+    if not methods:
+        return ()
     question = Question.ask(checkpoint, study, label, study_mode(study, mode))
     asked = [name for name in METHODS if name in methods]
     if not study.radiographs or question.mode == "text":

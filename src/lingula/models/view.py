@@ -54,27 +54,26 @@ class ViewClassifier:
         tensors = {"lateral": self.lateral, "inverted": self.inverted, "mean": self.mean, "constants": constants}
         save_file(tensors | {"axes": self.axes.astype(np.float16)}, path)
 
-    def probabilities(self, radiograph: Radiograph) -> tuple[float, float]:
-        """(lateral, inverted), each in [0, 1]."""
-        x = to_input(radiograph, THUMBNAIL).ravel()
-        lateral, inverted = np.dot(x, self.lateral), np.dot(x, self.inverted)
+    def probabilities(self, thumbnail: Array) -> tuple[float, float]:
+        """(lateral, inverted), each in [0, 1], of a thumbnail (1024,)."""
+        lateral, inverted = np.dot(thumbnail, self.lateral), np.dot(thumbnail, self.inverted)
         return _sigmoid(lateral + self.lateral_bias), _sigmoid(inverted + self.inverted_bias)
 
-    def strangeness(self, radiograph: Radiograph) -> float:
-        """Root mean square of what the principal axes of chest films do not explain; grey levels span [-1, 1]."""
-        return float(self.strangeness_of(to_input(radiograph, THUMBNAIL).reshape(1, -1))[0])
+    def strangeness(self, thumbnails: Array) -> Array:
+        """Root mean square of what the principal axes of chest films do not explain: (N,) of thumbnails (N, 1024).
 
-    def strangeness_of(self, thumbnails: Array) -> Array:
-        """The same for thumbnails (N, 1024): (N,)."""
+        Grey levels span [-1, 1].
+        """
         off = thumbnails - self.mean
         left = off - (off @ self.axes.T) @ self.axes
         return np.asarray(np.sqrt(np.square(left).mean(1)), np.float32)
 
     def annotate(self, radiograph: Radiograph) -> Radiograph:
         """Name the view where it is unknown; warn where the view is unsure, the polarity suspect, the film strange."""
-        lateral, inverted = self.probabilities(radiograph)
+        thumbnail = to_input(radiograph, THUMBNAIL).ravel()
+        lateral, inverted = self.probabilities(thumbnail)
         notices = list(radiograph.notices)
-        if self.strangeness(radiograph) > self.limit:
+        if self.strangeness(thumbnail[None])[0] > self.limit:
             message = "Unlike any film this was trained on: is it a chest radiograph? The answer cannot be trusted."
             notices.append(Notice("out_of_distribution", message))
         if inverted >= SUSPECT:
