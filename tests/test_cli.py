@@ -85,6 +85,23 @@ def test_search_refuses_what_it_cannot_mean(words: list[str], message: str) -> N
     assert caught.value.code == "bad_request"
 
 
+def test_search_by_a_box_answers_with_boxes(film: Path, library: Path, tmp_path: Path) -> None:
+    box = ("--region", "60,80,50,40", "--library", str(library))
+    answer = json.loads(run("search", str(film), *box, "--mirrored", "--html", str(tmp_path / "box.html"), "--json"))
+    assert answer["region"]["x"] == 60
+    assert len(answer["neighbours"]) == 5
+    assert answer["films_searched"] >= 7
+    assert "<rect" in (tmp_path / "box.html").read_text()
+    for words, message in [
+        ((str(film), "--region", "60,80,50"), "is no box"),
+        ((str(film), "effusion", *box), "nothing else"),
+        ((str(film), "--region", "6000,0,9,9"), "not inside the film"),
+        ((str(film), "--mirrored"), "goes with --region"),
+    ]:
+        result = runner.invoke(app, ["search", *words])
+        assert message in str(result.exception)
+
+
 def test_an_import_repeated_adds_nothing(collection: Path, library: Path) -> None:
     again = json.loads(run("import", "openi", str(collection), "--library", str(library), "--json"))
     assert (again["added"], again["present"]) == (0, 8)

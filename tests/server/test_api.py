@@ -195,3 +195,27 @@ def test_what_schemathesis_found_stays_mended(served: Server) -> None:
     assert served.post("/api/imports/folder", {"folder": "0" * 4000}).status == 404
     assert served.post("/api/search", {"words": [""], "age": [0, 0]}).status == 422
     assert served.ask("GET", "/search?word=&present=.left").status == 200
+
+
+def test_a_box_on_a_case_is_searched_for(served: Server) -> None:
+    """The first time the library is prepared, and the server may say so; then the film itself never answers."""
+    asked = served.library.ids()[0]
+    case = served.ask("POST", f"/api/studies/{asked}/case").json
+    body = {"film": 0, "x": 20, "y": 30, "width": 40, "height": 40, "mirrored": True, "k": 3}
+    for _ in range(20):
+        answer = served.post(f"/api/cases/{case['case_id']}/region", body)
+        if answer.status != 503:
+            break
+        assert answer.json["code"] == "busy"
+    assert answer.status == 200
+    assert answer.json["region"]["columns"] == case["films"][0]["columns"]
+    neighbours = answer.json["neighbours"]
+    assert [each["rank"] for each in neighbours] == [1, 2, 3]
+    assert asked not in {each["study_id"] for each in neighbours}
+    for each in neighbours:
+        at = each["region"]
+        assert at["x"] + at["width"] <= at["columns"]
+        assert at["y"] + at["height"] <= at["rows"]
+        assert served.ask("GET", each["picture"]).status == 200
+    outside = served.post(f"/api/cases/{case['case_id']}/region", {**body, "x": 90_000})
+    assert (outside.status, outside.json["code"]) == (422, "bad_request")

@@ -97,6 +97,16 @@ def search(
         str | None, typer.Option("--among", help="What it is compared with: image, text or joint embeddings.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Do not fold duplicates.")] = False,
+    region: Annotated[
+        str | None,
+        typer.Option("--region", metavar="X,Y,W,H", help="Ask only what this box of one film shows, pixels."),
+    ] = None,
+    mirrored: Annotated[
+        bool, typer.Option("--mirrored", help="With --region: the same place on the other side may answer, too.")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="With --region: a self-contained page of the boxes on the films.")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show how the question is understood and scored.")] = False,
     library: SearchedAt = None,
     model: Model = "compact",
@@ -111,11 +121,33 @@ def search(
 
     Example: [bold]lingula search "effusion, no cardiomegaly"[/]
     Example: [bold]lingula search chest.dcm --without effusion --with "right base" --explain[/]
+    Example: [bold]lingula search chest.png --region 310,420,90,90 --mirrored --html there.html[/]
     """
     from lingula.analysis import search as find
     from lingula.retrieval import Query
 
     files, words = _sorted_out(question or [])
+    if region is not None:
+        if (
+            len(files) != 1
+            or words
+            or like
+            or report
+            or text
+            or also
+            or without
+            or more
+            or less
+            or view
+            or age
+            or labels
+        ):
+            raise InputError(
+                "bad_request", "--region asks with a box on one film, and with nothing else.", "Name one film."
+            )
+        return _search_region(files[0], region, mirrored, library, model, fast, k, html, json)
+    if mirrored or html:
+        raise InputError("bad_request", f"{'--mirrored' if mirrored else '--html'} goes with --region.", "Name a box.")
     stored = [name for name in like or [] if not Path(name).is_file()]
     files += [Path(name) for name in like or [] if name not in stored]
     if len(stored) > 1 or (stored and (files or report or text)):
@@ -142,6 +174,39 @@ def search(
         return output.write_json(answer.to_json())
     output.banner()
     output.show_answer(answer, {label.code: label.name for label in checkpoint.vocabulary.labels}, explain=explain)
+
+
+def _search_region(
+    file: Path, region: str, mirrored: bool, library: str | None, model: str, fast: bool, k: int, html: Path | None,
+    json: bool,
+) -> None:  # fmt: skip
+    """Search by a box: its edges read, the library's patches made where they are missing, the answer shown."""
+    from lingula.regions import Place, check_place, library_patches, search_region
+
+    numbers = [part.strip() for part in region.split(",")]
+    if len(numbers) != 4 or not all(number.removeprefix("-").isdecimal() for number in numbers):
+        raise InputError(
+            "bad_request", f"{region!r} is no box.", "x,y,width,height in pixels of the film: 310,420,90,90."
+        )
+    study, place = read([file], None, None), Place(0, *map(int, numbers))
+    check_place(study, place)  # before seconds are spent on loading the model
+    checkpoint = load_model(model, fast)
+    names = {label.code: label.name for label in checkpoint.vocabulary.labels}
+    with opened(library, checkpoint) as known:
+        with output.progress_bar("Patches of the library") as tell:
+            patches = library_patches(checkpoint, known, tell)
+        answer = search_region(checkpoint, known, study, place, mirrored=mirrored, k=k, patches=patches)
+        if html:
+            from lingula.page.region import write_region
+
+            films = {each.neighbour.study_id: known.get(each.neighbour.study_id).study() for each in answer.found}
+            write_region(html, answer, films, names)
+    if json:
+        return output.write_json(answer.to_json())
+    output.banner()
+    output.show_region(answer, names)
+    if html:
+        output.out.print(f"Page: {html}")
 
 
 def _sorted_out(arguments: list[str]) -> tuple[list[Path], list[str]]:

@@ -16,6 +16,7 @@ from rich.table import Table
 from lingula.study import DISCLAIMER, Analysis, Evidence, Explanation, Neighbour, Prediction
 
 if TYPE_CHECKING:
+    from lingula.regions import RegionAnswer
     from lingula.retrieval import Answer
 
 out = Console()
@@ -100,6 +101,21 @@ def show_answer(answer: Answer, names: dict[str, str], *, explain: bool) -> None
             out.print(f"[bold]{n.rank}[/] {escape(n.study_id)}")
             for line in lines:
                 out.print(f"  {line}", highlight=False)
+
+
+def show_region(answer: RegionAnswer, names: dict[str, str]) -> None:
+    """Each study that shows what the box shows, and where on which film."""
+    for notice in answer.notices:
+        out.print(f"[yellow]![/] {escape(notice.message)} [dim]\\[{notice.code}][/]")
+    out.print(f"[dim]{answer.films} films of the same view searched; x,y,width,height in the pixels of each film.[/]")
+    table = Table("rank", "study", "score", "film", "region", "findings", "report", box=None, header_style="dim")
+    for each in answer.found:
+        n, at = each.neighbour, each.place
+        box = f"{at.x},{at.y},{at.width},{at.height}" + (" mirrored" if each.mirrored else "")
+        labels = ", ".join(names.get(code, code) for code in n.labels)
+        film = f"{at.film + 1} ({each.columns} x {each.rows})"
+        table.add_row(str(n.rank), escape(n.study_id), f"{n.score:.3f}", film, box, labels, _telling(n))
+    out.print(table)
 
 
 def _folded(n: Neighbour) -> list[tuple[str, list[str]]]:

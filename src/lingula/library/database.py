@@ -49,8 +49,8 @@ class Database(Protocol):
     def index_text(self, connection: sa.Connection) -> None:
         """Build the full-text index anew."""
 
-    def cells(self, mode: Mode) -> Path | None:
-        """The file where the cells of a large gallery in memory are kept; None for no place to keep them."""
+    def beside(self, name: str) -> Path | None:
+        """Where derived data of that name may be kept; None for no place to keep them."""
 
     def nearest(
         self, connection: sa.Connection, mode: Mode, query: npt.NDArray[np.float32], fetch: int,

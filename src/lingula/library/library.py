@@ -122,6 +122,10 @@ class Library:
     def close(self) -> None:
         self._store.close()
 
+    def beside(self, name: str) -> Path | None:
+        """Where data derived from the library may be kept, beside its file; None where it lives in a server."""
+        return self._store.database.beside(name)
+
     def __enter__(self) -> Self:
         return self
 
@@ -361,7 +365,7 @@ class Library:
         """Exact where that is quick."""
         if len(vectors) <= EXACT:
             return FaissFlat(vectors)
-        file = self._store.database.cells(mode)
+        file = self.beside(f"{mode}.cells")
         return FaissQuantised(vectors, Cells.kept(file, vectors) if file else None)
 
     def search(

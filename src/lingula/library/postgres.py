@@ -69,7 +69,7 @@ class Postgres:
     def index_text(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql("REINDEX INDEX study_words")
 
-    def cells(self, mode: Mode) -> Path | None:
+    def beside(self, name: str) -> Path | None:
         return None
 
     def nearest(

@@ -72,8 +72,8 @@ class Sqlite:
         connection.exec_driver_sql("DELETE FROM study_text")
         connection.exec_driver_sql("INSERT INTO study_text SELECT study_id, text FROM study WHERE text IS NOT NULL")
 
-    def cells(self, mode: Mode) -> Path | None:
-        return self.file.with_name(f"{self.file.name}-{mode}.cells")
+    def beside(self, name: str) -> Path | None:
+        return self.file.with_name(f"{self.file.name}-{name}")
 
     def nearest(
         self, connection: sa.Connection, mode: Mode, query: npt.NDArray[np.float32], fetch: int,

@@ -62,12 +62,31 @@ class ImageEncoder(nn.Module):
         states = getattr(output, "reshaped_hidden_states", None) or output.hidden_states
         return torch.cat([self._to_grid(states[level]) for level in self.levels], 1)
 
+    def details(self, pixels: Tensor) -> Tensor:
+        """pixels (N, 1, S, S) to what is seen from near, (N, C', grid, grid): how a spot looks, not what it means.
+
+        The last hidden state of at least twice the grid's fineness, averaged to the grid; of a backbone without such
+        (DINOv2 has one fineness throughout) the one after a third of its layers.
+        """
+        pixels = pixels.expand(-1, self.backbone.config.num_channels, -1, -1)
+        output = self.backbone(pixels, output_hidden_states=True)
+        states = [
+            self._square(state) for state in getattr(output, "reshaped_hidden_states", None) or output.hidden_states
+        ]
+        fine = [state for state in states if state.shape[-1] >= 2 * self.grid]
+        chosen = fine[-1] if fine else states[len(states) // 3]
+        return F.adaptive_avg_pool2d(chosen, self.grid)
+
     def _to_grid(self, state: Tensor) -> Tensor:
+        state = self._square(state)
+        if state.shape[-1] != self.grid:
+            state = F.interpolate(state, (self.grid, self.grid), mode="bilinear", align_corners=False)
+        return state
+
+    def _square(self, state: Tensor) -> Tensor:
         if state.ndim == 3:  # (N, P, C) of a transformer; a class token, where there is one, is dropped
             side = int(state.shape[1] ** 0.5)
             state = state[:, state.shape[1] - side * side :].transpose(1, 2).reshape(len(state), -1, side, side)
-        if state.shape[-1] != self.grid:
-            state = F.interpolate(state, (self.grid, self.grid), mode="bilinear", align_corners=False)
         return state
 
     def forward(self, pixels: Tensor, grids: Tensor | None = None) -> Tensor:

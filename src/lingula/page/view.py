@@ -12,7 +12,7 @@ from lingula.openi.collection import published
 from lingula.page.evidence import Layer, Legend, Marked, Slots, drawable, layers, legends, marked, name_of, slots_of
 from lingula.page.methods import Method, in_order, method
 from lingula.page.picture import CASE_SIDES, FILM_SIDES, data_uri, film_png, fit, legend_png
-from lingula.page.words import Run, runs
+from lingula.page.words import Run, pieces, runs
 from lingula.study import Analysis, Explanation, Neighbour, Prediction, Radiograph, Report, Study, unique_notices
 
 CASES = 5  # similar cases shown
@@ -202,7 +202,7 @@ def _case(
         report=runs(report),
         marked=marked(report, explanations, slots) if scored else (),
         link=published(neighbour.study_id, neighbour.image_ids),
-        snippet=_snippet(neighbour),
+        snippet=pieces(neighbour),
     )
 
 
@@ -211,19 +211,6 @@ def _case_film(study: Study, explanations: Sequence[Explanation], slots: Slots, 
     row = next((row for row, r in enumerate(study.radiographs) if r.view != "lateral"), 0)
     wash = _CASE_WASH_BYTES / max(CASES * len(slots.labels) * len(slots.maps), 1)
     return _film(study, row, explanations, slots, CASE_SIDES, _CASE_BYTES / CASES, wash, link)
-
-
-def _snippet(neighbour: Neighbour) -> tuple[tuple[str, str], ...]:
-    """The telling piece of the report as (text, what it asserts of a finding asked for, or nothing)."""
-    if neighbour.report is None or neighbour.snippet is None:
-        return ()
-    text, at = neighbour.report.text, neighbour.snippet.start
-    pieces: list[tuple[str, str]] = []
-    for mark in sorted(neighbour.snippet.marks, key=lambda mark: mark.start):
-        if mark.start >= at:
-            pieces += [(text[at : mark.start], ""), (text[mark.start : mark.end], mark.polarity)]
-            at = mark.end
-    return tuple(piece for piece in (*pieces, (text[at : neighbour.snippet.end], "")) if piece[0])
 
 
 def _notes(explanations: Sequence[Explanation], names: Mapping[str, str]) -> tuple[Note, ...]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from lingula.study import Report, TokenScore
+from lingula.study import Neighbour, Report, TokenScore
 
 LEVELS = 5  # steps of background strength; a word below half a step is left unmarked
 
@@ -65,6 +65,19 @@ def strongest(report: Report, tokens: Sequence[TokenScore], count: int = 5) -> t
     ranked = sorted((t for t in tokens if math.isfinite(t.score) and t.score), key=lambda t: (-abs(t.score), t.start))
     named = ((report.text[max(t.start, 0) : max(t.end, 0)].strip(), t.score) for t in ranked)
     return tuple((word, score) for word, score in named if word)[:count]
+
+
+def pieces(neighbour: Neighbour) -> tuple[tuple[str, str], ...]:
+    """The telling piece of the report as (text, what it asserts of a finding asked for, or nothing)."""
+    if neighbour.report is None or neighbour.snippet is None:
+        return ()
+    text, at = neighbour.report.text, neighbour.snippet.start
+    pieces: list[tuple[str, str]] = []
+    for mark in sorted(neighbour.snippet.marks, key=lambda mark: mark.start):
+        if mark.start >= at:
+            pieces += [(text[at : mark.start], ""), (text[mark.start : mark.end], mark.polarity)]
+            at = mark.end
+    return tuple(piece for piece in (*pieces, (text[at : neighbour.snippet.end], "")) if piece[0])
 
 
 def _headings(report: Report) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -15,6 +15,7 @@ from lingula.errors import InputError, LibraryError, ServerError
 from lingula.explain import METHODS
 from lingula.library import Library
 from lingula.page.methods import method
+from lingula.regions import Place
 from lingula.server import schema, shown
 from lingula.server.address import address, keepable, merged, query_of
 from lingula.server.desk import Desk
@@ -244,6 +245,16 @@ async def search(
     query = asked.Query.from_json(body.model_dump(exclude_unset=True))
     answer = await desk.search(query, desk.case(case) if case else None)
     return JSONResponse(answer.to_json())
+
+
+@router.post("/cases/{case_id}/region", response_model=schema.RegionAnswer, tags=["search"])
+async def region(request: Request, case_id: CaseId, body: schema.Box) -> Response:
+    """Search by what is inside a box on a film of a case; 503 ``busy`` while the library is prepared for it."""
+    desk = desk_of(request)
+    held = desk.case(case_id)
+    place = Place(body.film, body.x, body.y, body.width, body.height)
+    answer = await desk.region(held, place, mirrored=body.mirrored, k=body.k)
+    return JSONResponse(shown.region_json(answer))
 
 
 @router.get("/studies/{study_id}", response_model=schema.Study, tags=["library"])

@@ -21,12 +21,14 @@ from typing import TypeVar
 
 from lingula.analysis import analyze
 from lingula.analysis import search as search_library
-from lingula.errors import InputError, LibraryError, ServerError
+from lingula.errors import InputError, LibraryError, LingulaError, ServerError
 from lingula.explain import METHODS, explain
 from lingula.library import Library
 from lingula.models.checkpoint import Checkpoint
 from lingula.read import read_study
+from lingula.regions import Place, RegionAnswer, check_place, library_patches, search_region
 from lingula.retrieval import Answer, Query, ReadyGallery, Searched
+from lingula.retrieval.patches import Patches
 from lingula.sandbox import Sandbox
 from lingula.server.settings import Settings
 from lingula.study import Analysis, Explanation, Study
@@ -39,6 +41,8 @@ FILES = 16
 """Files of one study."""
 ANSWERS = 256
 """Answers kept, until the library changes."""
+PATIENCE = 2.0
+"""Seconds for which a search by a box waits for patches that are being made."""
 PAIRS = 10
 """Comparisons kept with a case."""
 ENDINGS = (".xml", ".txt", "")
@@ -80,10 +84,12 @@ class Desk:
         self._cases: OrderedDict[str, Case] = OrderedDict()
         self._answers: OrderedDict[tuple[Query, int], Answer] = OrderedDict()
         self._remembering = threading.Lock()
+        self._patches = _PatchMaker()
         self._stack = ExitStack()
 
     def __enter__(self) -> Desk:
         self._stack.enter_context(self.sandbox)
+        self._stack.callback(self._patches.close)
         self._stack.callback(self._model.close)
         self._stack.callback(self._readers.close)
         return self
@@ -210,6 +216,24 @@ class Desk:
             self._make_room()
         return case.whys[study_id]
 
+    async def region(self, case: Case, place: Place, *, mirrored: bool, k: int) -> RegionAnswer:
+        """Studies that show what a box on a film of a case shows.
+
+        The patches of the library are made on a thread of their own, first asked for and whenever it has changed.
+
+        Raises:
+            InputError: ``bad_request`` for a box outside the film. LibraryError: ``library_missing`` or ``_empty``.
+            ServerError: ``busy`` while patches are made; the message says how far that is.
+        """
+        check_place(case.study, place)
+        if self.library is None:
+            raise LibraryError("library_missing", "Only a library can be searched by a box.", "Import one first.")
+        checkpoint, library = self.checkpoint, self.library
+        patches = await self.look_up(lambda: self._patches.current(checkpoint, library))
+        return await self.ask_model(
+            lambda: search_region(checkpoint, library, case.study, place, mirrored=mirrored, k=k, patches=patches)
+        )
+
     def _make_room(self) -> None:
         cases = list(self._cases.values())
         total = sum(case.weight for case in cases)
@@ -218,6 +242,60 @@ class Desk:
                 return
             self._cases.pop(case.case_id, None)
             total -= case.weight
+
+
+class _PatchMaker:
+    """Patches of the library as it is now, made in the background."""
+
+    def __init__(self) -> None:
+        self._made: tuple[int, Patches | LingulaError] | None = None
+        self._making: threading.Thread | None = None
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self.progress = (0, 0)
+
+    def current(self, checkpoint: Checkpoint, library: Library) -> Patches:
+        """Those of the library's revision; starts to make them where there are none.
+
+        Raises:
+            ServerError: ``busy`` while they are made. LingulaError: why they cannot be.
+        """
+        with self._lock:
+            revision = library.revision
+            if self._made and self._made[0] == revision:
+                if isinstance(self._made[1], LingulaError):
+                    raise self._made[1]
+                return self._made[1]
+            if self._making is None or not self._making.is_alive():
+                self._making = threading.Thread(target=self._make, args=(checkpoint, library, revision), daemon=True)
+                self._making.start()
+        self._making.join(PATIENCE)
+        if self._made and self._made[0] == revision:
+            return self.current(checkpoint, library)
+        done, of = self.progress
+        message = f"The library's films are being prepared for such searches: {done} of {of}."
+        raise ServerError("busy", message, "Try again in a moment.")
+
+    def _make(self, checkpoint: Checkpoint, library: Library, revision: int) -> None:
+        def tell(done: int, of: int) -> None:
+            self.progress = done, of
+            if self._stop.is_set():
+                raise _Stopped
+
+        try:
+            self._made = revision, library_patches(checkpoint, library, tell)
+        except LingulaError as error:
+            self._made = revision, error
+        except _Stopped:
+            pass
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._making is not None:
+            self._making.join()
+
+
+class _Stopped(Exception):
+    """The server ends; what was made is kept."""
 
 
 class _Line:

@@ -370,6 +370,74 @@ class Region(BaseModel):
     height: float
 
 
+class Box(_Body):
+    """A box on a film of a case, in the film's pixels; ``film`` is its row."""
+
+    film: int = Field(0, ge=0, le=1000)
+    x: int = Field(ge=0, le=100_000)
+    y: int = Field(ge=0, le=100_000)
+    width: int = Field(ge=1, le=100_000)
+    height: int = Field(ge=1, le=100_000)
+    mirrored: bool = False
+    k: int = Field(5, ge=1, le=100)
+
+
+class BoxAsked(BaseModel):
+    """The same, with its film's name and size."""
+
+    film: int
+    x: int
+    y: int
+    width: int
+    height: int
+    image_id: str
+    rows: int
+    columns: int
+
+
+class BoxFound(BaseModel):
+    """A box on a stored film, in the pixels of the film as it was imported."""
+
+    film: int
+    x: int
+    y: int
+    width: int
+    height: int
+    rows: int
+    columns: int
+
+
+class RegionNeighbour(BaseModel):
+    """A study that shows what the box shows; ``picture`` is the preview of the film its ``region`` is on."""
+
+    rank: int
+    study_id: str
+    score: float
+    labels: list[str]
+    image_ids: list[str]
+    link: str
+    snippet: str | None
+    marks: list[Mark]
+    region: BoxFound
+    mirrored: bool
+    picture: str
+
+
+class RegionAnswer(BaseModel):
+    """The answer to a box."""
+
+    disclaimer: str
+    study_id: str
+    region: BoxAsked
+    mirrored_allowed: bool
+    films_searched: int
+    neighbours: list[RegionNeighbour]
+    warnings: list[Notice]
+    model: str
+    library: str
+    seconds: float
+
+
 class Matched(BaseModel):
     score: float
     query: Region

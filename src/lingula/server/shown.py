@@ -18,6 +18,7 @@ from lingula.page.evidence import OUTLINES, drawable, place, trust_marks
 from lingula.page.methods import method
 from lingula.page.picture import display_scale, overlay_png, shrink
 from lingula.page.words import runs
+from lingula.regions import RegionAnswer
 from lingula.server.desk import Case
 from lingula.study import DISCLAIMER, Explanation, Mode, Radiograph, Report, Study
 from lingula.why import FindingPair, Why
@@ -129,6 +130,14 @@ def film_png(film: Radiograph, depth: Literal[8, 16], side: int) -> bytes:
         channels = (values >> 8).astype(np.uint8), (values & 255).astype(np.uint8), np.zeros(values.shape, np.uint8)
         Image.fromarray(np.stack(channels, -1)).save(stream, "PNG", compress_level=1)
     return stream.getvalue()
+
+
+def region_json(answer: RegionAnswer) -> dict[str, Any]:
+    """The answer to a box, with the address of each film found."""
+    body = answer.to_json()
+    for each in body["neighbours"]:
+        each["picture"] = stored_url(each["study_id"], each["region"]["film"])
+    return body
 
 
 def why_json(case: Case, found: Why, names: dict[str, str]) -> dict[str, Any]:
