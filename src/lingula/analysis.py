@@ -60,9 +60,13 @@ def _ask(checkpoint: Checkpoint, study: Study, mode: Mode) -> tuple[tuple[Predic
         probabilities,
         calibration.threshold,
         calibration.decide(probabilities),
+        calibration.interval(probabilities).tolist(),
         strict=True,
     )
-    predictions = tuple(Prediction(label.code, label.name, float(p), float(t), said) for label, p, t, said in rows)
+    predictions = tuple(
+        Prediction(label.code, label.name, float(p), float(t), said, None if np.isnan(low) else (low, high))
+        for label, p, t, said, (low, high) in rows
+    )
     return predictions, output.embedding[0].numpy()
 
 

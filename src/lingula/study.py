@@ -143,6 +143,7 @@ class Prediction:
         probability: calibrated, in [0, 1].
         threshold: cut chosen on validation, in [0, 1].
         decision: present, absent, or abstain where the probability lies too near the threshold to tell.
+        interval: bounds of the probability, 95 %, from how few studies it was calibrated on; None where nobody looked.
     """
 
     label: str
@@ -150,6 +151,7 @@ class Prediction:
     probability: float
     threshold: float
     decision: Decision
+    interval: tuple[float, float] | None = None
 
 
 PartName = Literal["image", "text", "joint", "words", "labels"]
@@ -355,7 +357,7 @@ class Analysis:
             ],
             "warnings": [notice.to_json() for notice in self.notices],
             "predictions": [
-                _plain(p, "label", "name", "probability", "threshold", "decision") for p in self.predictions
+                _plain(p, "label", "name", "probability", "interval", "threshold", "decision") for p in self.predictions
             ],
             "neighbours": [neighbour.to_json() for neighbour in self.neighbours],
             "explanations": [

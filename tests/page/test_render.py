@@ -142,6 +142,17 @@ def test_findings_are_ordered_by_decision_then_probability(make, parse):
     assert html.index("<details>") < html.index('<span class="name">A')
 
 
+def test_an_interval_is_drawn_and_said_where_one_is_known(make, parse):
+    made = make()
+    first, *others = made["analysis"].predictions
+    shown = replace(first, interval=(0.8049, 0.951))
+    page = render_page(**{**made, "analysis": replace(made["analysis"], predictions=(shown, *others))})
+    assert page.count("80–96 %") == 1  # rounded outwards
+    assert page.count('class="reach" x1="80.5" x2="95.1"') == 1
+    assert "so few validation" in page
+    assert "so few validation" not in render_page(**made)
+
+
 def test_each_slot_of_the_chooser_has_its_rule(make, parse):
     sheet = style_sheet()
     for name, slots in {"label": LABEL_SLOTS, "map": METHOD_SLOTS, "words": METHOD_SLOTS}.items():

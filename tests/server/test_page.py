@@ -84,6 +84,42 @@ def test_viewer_answers_to_mouse_and_keys(page: Any, served: Any) -> None:
     assert before != after
 
 
+def test_words_and_regions_of_a_finding_point_at_each_other(page: Any, served: Any) -> None:
+    """With the pointer and with the keyboard, from the report to the film and back."""
+    bring(page, served)
+    page.wait_for_selector('[data-evidence][data-state="ready"]')
+    outlines = "document.querySelector('[data-viewer]').viewer.panes.map((pane) => pane.pointed.length)"
+    effusion = page.locator('[data-report] [data-mention="pleural_effusion"]')
+    assert page.locator("[data-report] .mention").all_inner_texts() == [
+        "heart is enlarged",
+        "pleural effusion",
+        "Cardiomegaly",
+    ]
+    assert page.evaluate(outlines) == [0]
+    effusion.hover()
+    page.locator("[data-pointed]", has_text="Pleural effusion").wait_for()
+    assert page.evaluate(outlines)[0] > 0
+    page.mouse.move(0, 0)
+    page.wait_for_function(f"{outlines}[0] === 0")
+    page.locator("[data-report] .mention").first.focus()
+    page.locator("[data-pointed]", has_text="Cardiomegaly").wait_for()
+    page.keyboard.press("Tab")
+    page.locator("[data-pointed]", has_text="Pleural effusion").wait_for()
+    page.keyboard.press("Enter")
+    page.locator("[data-legend]", has_text="for Pleural effusion").wait_for()
+    page.wait_for_selector('[data-evidence][data-state="ready"]')
+    assert page.input_value('[name="label"]') == "pleural_effusion"
+    assert page.evaluate("document.activeElement.dataset.mention") == "pleural_effusion"
+    assert page.locator(".mention.named").all_inner_texts() == ["pleural effusion"]
+    assert page.inner_text("[data-report]").split() == TEXT.split()
+    page.evaluate("""(() => {
+        const pane = document.querySelector('[data-viewer]').viewer.panes[0];
+        pane.overlay.outlines = [`M0 0H${pane.columns}V${pane.rows}H0Z`];
+    })()""")
+    page.locator("[data-viewer] canvas").hover()
+    page.wait_for_selector("[data-report].over-region")
+
+
 def test_threshold_changes_findings_and_says_what_it_costs(page: Any, served: Any) -> None:
     bring(page, served)
     page.wait_for_selector('[data-threshold-for][data-state="ready"]')

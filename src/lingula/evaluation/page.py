@@ -10,7 +10,7 @@ from importlib.resources import files
 from io import BytesIO
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 from PIL import Image
 
@@ -20,8 +20,7 @@ from lingula.evaluation.svg import draw
 from lingula.evaluation.table import Bars, Cell, Figure, Plot, Table
 from lingula.evaluation.tables_retrieval import EXPECTED
 from lingula.labels.vocabulary import Vocabulary
-from lingula.page.render import style_sheet
-from lingula.study import DISCLAIMER
+from lingula.page.render import with_templates
 from lingula.training.data import StudySet
 
 FAMILIES = {
@@ -136,14 +135,8 @@ def _cell(table: Table, cell: Cell) -> Markup:
 
 @cache
 def environment() -> Environment:
-    """The templates of this package, with the style sheet."""
-    environment = Environment(
-        loader=PackageLoader("lingula.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """The templates of this package, with its own style beside the common one."""
     own = files("lingula.evaluation").joinpath("templates/evaluation.css").read_text(encoding="utf-8")
-    environment.globals |= {"disclaimer": DISCLAIMER, "style": Markup(style_sheet()), "own_style": Markup(own)}
-    return environment
+    made = with_templates("lingula.evaluation")
+    made.globals["own_style"] = Markup(own)
+    return made

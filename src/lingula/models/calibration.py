@@ -27,6 +27,10 @@ class Calibration:
 
     ``operating``: (L, 2, C), sensitivity and specificity on validation were the label called at each of ``CUTS``; NaN
     where validation had no case to tell, or where nobody looked.
+
+    ``doubt``: (L, 3), how uncertain the curve from logits to probabilities itself is, fitted on so few studies:
+    variance of an offset to the log-odds, its covariance with a factor to them, and that factor's variance; NaN where
+    unknown.
     """
 
     scale: Array
@@ -35,10 +39,22 @@ class Calibration:
     unsure_from: Array
     unsure_to: Array
     operating: Array
+    doubt: Array
 
     def probabilities(self, logits: npt.NDArray[np.floating]) -> Array:
         """Logits (..., L) to calibrated probabilities (..., L)."""
         return _sigmoid(self.scale * logits + self.shift)
+
+    def interval(self, probabilities: Array) -> Array:
+        """(..., L, 2): between what bounds a probability (..., L) lies, with 95 % confidence; NaN where nobody looked.
+
+        Of many films with this very score, the share that shows the finding, were validation drawn again and again. It
+        speaks of the curve, not of the one film, and holds where films are like those of validation.
+        """
+        x = _log_odds(probabilities)
+        offset, both, factor = self.doubt.T
+        reach = 1.959964 * np.sqrt(offset + 2 * both * x + factor * x**2)
+        return np.stack([_sigmoid(x - reach), _sigmoid(x + reach)], -1)
 
     def decide(self, probabilities: Array) -> tuple[Decision, ...]:
         """One decision a label for one study's probabilities (L,)."""
@@ -52,8 +68,10 @@ class Calibration:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Calibration:
-        """Read it back. Checkpoints from before operating points were kept have none."""
-        known = {"operating": np.full((len(body["threshold"]), 2, len(CUTS)), np.nan), **body}
+        """Read it back. Checkpoints from before operating points or intervals were kept have none."""
+        labels = len(body["threshold"])
+        absent = {"operating": np.full((labels, 2, len(CUTS)), np.nan), "doubt": np.full((labels, 3), np.nan)}
+        known = {**absent, **body}
         return cls(**{each.name: np.array(known[each.name], np.float64) for each in fields(cls)})
 
     @classmethod
@@ -61,7 +79,7 @@ class Calibration:
         """Probabilities as the model gives them, cut at one half: before there is any validation."""
         half = np.full(labels, 0.5)
         unknown = np.full((labels, 2, len(CUTS)), np.nan)
-        return cls(np.ones(labels), np.zeros(labels), half, half + 1, half + 1, unknown)
+        return cls(np.ones(labels), np.zeros(labels), half, half + 1, half + 1, unknown, np.full((labels, 3), np.nan))
 
 
 def fit_calibration(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.floating]) -> Calibration:
@@ -76,7 +94,8 @@ def fit_calibration(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.fl
     """
     fitted = Calibration.identity(targets.shape[1])
     scale, shift, threshold = fitted.scale.copy(), fitted.shift.copy(), fitted.threshold.copy()
-    low, high, operating = fitted.unsure_from.copy(), fitted.unsure_to.copy(), fitted.operating.copy()
+    low, high = fitted.unsure_from.copy(), fitted.unsure_to.copy()
+    operating, doubt = fitted.operating.copy(), fitted.doubt.copy()
     known = ~np.isnan(targets)
     parts = [(logits[k, i].astype(np.float64), targets[k, i].astype(np.float64)) for i, k in enumerate(known.T)]
     common = [label for label, (_, goal) in enumerate(parts) if min(goal.sum(), len(goal) - goal.sum()) >= LEAST]
@@ -93,7 +112,8 @@ def fit_calibration(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.fl
         threshold[label] = expected_threshold(probability)
         low[label], high[label] = _band(probability, threshold[label])
         operating[label] = operating_points(probability, goal)
-    return Calibration(scale, shift, threshold, low, high, operating)
+        doubt[label] = curve_doubt(probability)
+    return Calibration(scale, shift, threshold, low, high, operating, doubt)
 
 
 def operating_points(probability: Array, goal: Array) -> Array:
@@ -103,6 +123,17 @@ def operating_points(probability: Array, goal: Array) -> Array:
         sensitivity = called[goal == 1].sum(0) / np.float64((goal == 1).sum())
         specificity = (~called)[goal == 0].sum(0) / np.float64((goal == 0).sum())
     return np.stack([sensitivity, specificity])
+
+
+def curve_doubt(probability: Array) -> Array:
+    """(3,) of ``Calibration.doubt``: the inverse of the Fisher information of a logistic regression on the log-odds, at
+    offset 0 and factor 1 (Hosmer, Lemeshow and Sturdivant 2013, section 2.5); NaN where the scores are all the same."""
+    x, weight = _log_odds(probability), probability * (1 - probability)
+    offset, both, factor = weight.sum(), (weight * x).sum(), (weight * x * x).sum()
+    determinant = offset * factor - both**2
+    if not determinant > 1e-9 * offset * factor:
+        return np.full(3, np.nan)
+    return np.asarray(np.array([factor, -both, offset]) / determinant, np.float64)
 
 
 Method = Callable[[Array, Array], tuple[float, float]]
@@ -197,6 +228,11 @@ def _band(probability: Array, threshold: float, share: float = 0.1) -> tuple[flo
 
 def _sigmoid(values: npt.NDArray[np.floating]) -> Array:
     return np.asarray(1 / (1 + np.exp(-np.clip(values, -700, 700))), np.float64)
+
+
+def _log_odds(probability: Array) -> Array:
+    p = np.clip(probability, 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(p) - np.log1p(-p), np.float64)
 
 
 def _rounded(value: Any) -> Any:

@@ -8,8 +8,8 @@ from pathlib import Path
 from lingula.drill import Card
 from lingula.page.evidence import name_of
 from lingula.page.picture import data_uri, display_scale, film_png, legend_png, overlay_png, shrink
-from lingula.page.render import environment, style_sheet
-from lingula.study import DISCLAIMER, Explanation, Radiograph, Study
+from lingula.page.render import environment
+from lingula.study import Explanation, Radiograph, Study
 
 _SIDE = 512
 
@@ -67,8 +67,6 @@ def _write(path: Path, cards: Sequence[Mapping[str, object]], *, answers: bool) 
         .render(
             cards=cards,
             answers=answers,
-            style=style_sheet(),
-            disclaimer=DISCLAIMER,
             strip=data_uri(legend_png(signed=True)),
         )
     )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from lingula.page.evidence import name_of
 from lingula.page.picture import Map, data_uri, display_scale, film_png, legend_png, overlay_png, shrink
-from lingula.page.render import environment, style_sheet
+from lingula.page.render import environment
 from lingula.page.words import runs
-from lingula.study import DISCLAIMER, Radiograph
+from lingula.study import Radiograph
 
 if TYPE_CHECKING:
     from lingula.why import Why
@@ -43,8 +43,6 @@ def write_pair(path: Path, why: Why, names: Mapping[str, str]) -> None:
             shared=[name_of(pair.finding, names) for pair in why.shared],
             differing=[(name_of(pair.finding, names), pair) for pair in why.differing],
             changes=changes(why),
-            style=style_sheet(),
-            disclaimer=DISCLAIMER,
         )
     )
     path.write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))

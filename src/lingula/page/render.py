@@ -7,7 +7,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import numpy as np
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lingula.page.view import view_of
@@ -61,12 +62,21 @@ def style_sheet() -> str:
     return files("lingula.page").joinpath("templates/page.css").read_text(encoding="utf-8")
 
 
+def with_templates(package: str) -> Environment:
+    """The environment of a package that has templates of its own beside these, which they may extend and include."""
+    shared = environment()
+    own = ChoiceLoader([PackageLoader(package, "templates"), *([shared.loader] if shared.loader else [])])
+    made = shared.overlay(loader=own)
+    made.globals = dict(shared.globals)
+    return made
+
+
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @cache
 def environment() -> Environment:
-    """The templates with their filters; a web application adds its own through ``Environment.overlay``."""
+    """The templates with their filters."""
     made = Environment(
         loader=PackageLoader("lingula.page", "templates"),
         autoescape=True,
@@ -74,7 +84,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"signed": _signed, "percent": _percent, "short": _short}
+    made.filters |= {"signed": _signed, "percent": _percent, "span_percent": _span_percent, "short": _short}
     made.globals |= {
         "disclaimer": DISCLAIMER,
         "served": False,
@@ -96,6 +106,12 @@ def _number(text: str) -> str:
     mantissa, _, exponent = text.partition("e")
     power = f" × 10{str(int(exponent)).translate(_SUPERSCRIPT)}" if exponent else ""
     return mantissa.replace("-", "−") + power
+
+
+def _span_percent(bounds: tuple[float, float]) -> str:
+    """Two probabilities as ``31–58 %``, rounded outwards so that nothing narrower is said than is known."""
+    low, high = np.floor(bounds[0] * 100), np.ceil(bounds[1] * 100)
+    return f"{low:.0f}–{high:.0f} %"
 
 
 def _percent(value: float) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from lingula.labels import read_assertions
+from lingula.labels.assertion_rules import Polarity
+from lingula.labels.findings import label_of
 from lingula.study import Neighbour, Report, TokenScore
 
 LEVELS = 5  # steps of background strength; a word below half a step is left unmarked
@@ -23,15 +26,36 @@ class Run:
         level: -LEVELS..LEVELS, strength and sign of the background; 0 is unmarked.
         score: the token's score, shown on pointing; None for unmarked text.
         heading: True for a section's heading.
+        mention: row of the ``Mention`` it belongs to; None where no finding is named.
     """
 
     text: str
     level: int = 0
     score: float | None = None
     heading: bool = False
+    mention: int | None = None
 
 
-def runs(report: Report, tokens: Sequence[TokenScore] = ()) -> tuple[Run, ...]:
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """``report.text[start:end]`` names what this label means, as present, likely, uncertain or absent."""
+
+    start: int
+    end: int
+    label: str
+    polarity: Polarity
+
+
+def mentions(report: Report, labels: Collection[str]) -> tuple[Mention, ...]:
+    """Where a report names one of these labels; words that name several go to the first read."""
+    found: dict[tuple[int, int], Mention] = {}
+    for said in read_assertions(report):
+        if (label := label_of(said.finding)) in labels:
+            found.setdefault((said.start, said.end), Mention(said.start, said.end, label, said.polarity))
+    return tuple(found.values())
+
+
+def runs(report: Report, tokens: Sequence[TokenScore] = (), named: Sequence[Mention] = ()) -> tuple[Run, ...]:
     """``report.text`` in runs. Where tokens overlap the stronger one is drawn; spans outside the text are cut."""
     length = len(report.text)
     owner = np.full(length, -1)  # (characters,) row of the token drawn there
@@ -39,16 +63,17 @@ def runs(report: Report, tokens: Sequence[TokenScore] = ()) -> tuple[Run, ...]:
     marked = [row for row, level in enumerate(levels) if level]
     for row in sorted(marked, key=lambda row: abs(tokens[row].score)):
         owner[max(tokens[row].start, 0) : max(tokens[row].end, 0)] = row
-    heading = _headings(report)
-    changes = np.flatnonzero((owner[1:] != owner[:-1]) | (heading[1:] != heading[:-1])) + 1
+    heading, said = _headings(report), np.full(length, -1)
+    for row, mention in enumerate(named):
+        said[mention.start : mention.end] = row
+    drawn = np.stack([owner, heading, said])  # (3, characters)
+    changes = np.flatnonzero((drawn[:, 1:] != drawn[:, :-1]).any(0)) + 1
     cuts = [0, *changes.tolist(), length] if length else []
     found = []
     for start, end in pairwise(cuts):
         row, text = int(owner[start]), report.text[start:end]
-        if row < 0:
-            found.append(Run(text, heading=bool(heading[start])))
-        else:
-            found.append(Run(text, levels[row], tokens[row].score, bool(heading[start])))
+        level, score = (levels[row], tokens[row].score) if row >= 0 else (0, None)
+        found.append(Run(text, level, score, bool(heading[start]), int(said[start]) if said[start] >= 0 else None))
     return tuple(found)
 
 

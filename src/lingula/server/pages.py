@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import HTMLResponse, Response
-from jinja2 import ChoiceLoader, Environment, PackageLoader
+from jinja2 import Environment
 
 from lingula.analysis import leading_label
 from lingula.errors import LingulaError
@@ -18,7 +18,7 @@ from lingula.explain import METHODS, shown_methods
 from lingula.labels import search_findings
 from lingula.library import Library, StudyRecord
 from lingula.page.methods import method
-from lingula.page.render import environment
+from lingula.page.render import with_templates
 from lingula.page.view import view_of
 from lingula.page.words import runs
 from lingula.retrieval import Answer, Query
@@ -39,9 +39,7 @@ CaseId = Annotated[str, Path(max_length=64)]
 
 @cache
 def _templates() -> Environment:
-    shared = environment()
-    own = ChoiceLoader([PackageLoader("lingula.server", "templates"), PackageLoader("lingula.page", "templates")])
-    return shared.overlay(loader=own)
+    return with_templates("lingula.server")
 
 
 def _page(template: str, *, here: str = "", http: int = 200, **values: Any) -> Response:

@@ -44,6 +44,7 @@ class Prediction(BaseModel):
     label: str
     name: str
     probability: float
+    interval: tuple[float, float] | None
     threshold: float
     decision: Decision
 
@@ -124,12 +125,21 @@ class Study(BaseModel):
 
 
 class Run(BaseModel):
-    """A stretch of report text; ``level`` from -5 (against) to 5 (for)."""
+    """A stretch of report text; ``level`` from -5 (against) to 5 (for); ``mention`` is a place in ``mentions``."""
 
     text: str
     level: int
     score: float | None
     heading: bool
+    mention: int | None
+
+
+class Mention(BaseModel):
+    """Words of the report that name a finding."""
+
+    label: str
+    name: str
+    said: str
 
 
 class Map(BaseModel):
@@ -158,6 +168,7 @@ class Explained(BaseModel):
     marks: list[str]
     maps: list[Map]
     runs: list[Run]
+    mentions: list[Mention]
 
 
 class Operating(BaseModel):

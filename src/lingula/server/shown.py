@@ -17,7 +17,7 @@ from lingula.page.contour import outline
 from lingula.page.evidence import OUTLINES, drawable, place, trust_marks
 from lingula.page.methods import method
 from lingula.page.picture import display_scale, overlay_png, shrink
-from lingula.page.words import runs
+from lingula.page.words import mentions, runs
 from lingula.regions import RegionAnswer
 from lingula.server.desk import Case
 from lingula.study import DISCLAIMER, Explanation, Mode, Radiograph, Report, Study
@@ -78,6 +78,7 @@ def explained_json(case: Case, explanation: Explanation, names: dict[str, str]) 
     """Everything about one explanation but the colours of its maps."""
     about, (drawn,) = method(explanation.method), drawable((explanation,))
     report = case.study.report or Report("", ())
+    named = mentions(report, names)
     maps = []
     for row, (values, film) in enumerate(zip(drawn.maps, case.study.radiographs, strict=True)):
         rows, columns = film.pixels.shape
@@ -102,9 +103,10 @@ def explained_json(case: Case, explanation: Explanation, names: dict[str, str]) 
         "completeness_error": error if error is not None and np.isfinite(error) else None,
         "maps": maps,
         "runs": [
-            {"text": run.text, "level": run.level, "score": run.score, "heading": run.heading}
-            for run in runs(report, explanation.tokens)
+            {"text": run.text, "level": run.level, "score": run.score, "heading": run.heading, "mention": run.mention}
+            for run in runs(report, explanation.tokens, named)
         ],
+        "mentions": [{"label": each.label, "name": names[each.label], "said": each.polarity} for each in named],
     }
 
 

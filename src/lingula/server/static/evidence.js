@@ -9,14 +9,22 @@ export function start() {
   const pick = (name) => root.querySelector(`[name="${name}"]`);
   const legend = root.querySelector("[data-legend]"), trouble = root.querySelector("[data-trouble]");
   const report = document.querySelector("[data-report]");
-  let asking = null;
+  const panes = viewer?.panes ?? [], pointedWords = document.querySelector("[data-pointed]");
+  const known = new Map(); // evidence by finding and method
+  let asking = null, shown = null, pointed = null;
 
   const redraw = () => {
     const opacity = Number(pick("opacity").value) / 100, contours = pick("contours").checked;
-    for (const pane of viewer?.panes ?? []) {
+    for (const pane of panes) {
       if (pane.overlay) Object.assign(pane.overlay, { opacity, contours });
       pane.draw();
     }
+  };
+
+  const find = async (label, method, signal) => {
+    const key = `${label}/${method}`;
+    if (!known.has(key)) known.set(key, await ask(`/api/cases/${caseId}/evidence/${key}`, { signal }));
+    return known.get(key);
   };
 
   const load = async () => {
@@ -24,9 +32,10 @@ export function start() {
     asking = new AbortController();
     const { signal } = asking, method = pick("method").value, label = pick("label").value;
     trouble.hidden = true;
+    point(null);
     for (const row of document.querySelectorAll("tr[data-label]")) row.classList.toggle("explained", row.dataset.label === label);
     if (!method) {
-      for (const pane of viewer?.panes ?? []) pane.overlay = null;
+      for (const pane of panes) pane.overlay = null;
       legend.replaceChildren();
       redraw();
       return;
@@ -34,15 +43,19 @@ export function start() {
     root.dataset.state = "working";
     legend.replaceChildren(element("p", { class: "aside" }, "Working …"));
     try {
-      const found = await ask(`/api/cases/${caseId}/evidence/${label}/${method}`, { signal });
+      const found = await find(label, method, signal);
       const images = await Promise.all(found.maps.map((map) => picture(map.picture, signal)));
-      for (const [row, map] of found.maps.entries()) {
-        const pane = viewer?.panes[row];
-        if (pane) pane.overlay = { image: images[row], outlines: map.outlines.filter(Boolean), place: map.place };
+      for (const [row, pane] of panes.entries()) {
+        const map = found.maps[row];
+        pane.overlay = map ? { image: images[row], outlines: map.outlines.filter(Boolean), place: map.place } : null;
       }
-      if (!found.maps.length) for (const pane of viewer?.panes ?? []) pane.overlay = null;
       write(found, legend);
-      if (report && found.runs.length) report.replaceChildren(words(found));
+      shown = found;
+      if (report && found.runs.length) {
+        const held = [...report.querySelectorAll(".mention")].indexOf(document.activeElement);
+        report.replaceChildren(words(found));
+        if (held >= 0) report.querySelectorAll(".mention")[held]?.focus();
+      }
       redraw();
       root.dataset.state = "ready";
     } catch (error) {
@@ -52,6 +65,44 @@ export function start() {
       root.dataset.state = "failed";
     }
   };
+
+  // What is pointed at in the report is outlined on the films, and the words that name it are marked.
+  const point = async (label, method = pick("method").value) => {
+    if (label === pointed) return;
+    pointed = label;
+    for (const word of report?.querySelectorAll(".mention") ?? []) word.classList.toggle("pointed", word.dataset.mention === label);
+    const found = label && method && panes.length ? await find(label, method).catch(() => null) : null;
+    if (pointed !== label) return;
+    for (const [row, pane] of panes.entries()) {
+      pane.pointed = found?.maps[row]?.outlines.filter(Boolean) ?? [];
+      pane.draw();
+    }
+    if (pointedWords) pointedWords.textContent = found?.maps.length ? `Outlined on the film: ${found.label_name}.` : "";
+  };
+
+  const label = (event) => {
+    const word = event.target.closest(".mention");
+    return word ? word.dataset.mention : event.target.closest("mark") ? shown?.label : null;
+  };
+  for (const [enter, leave] of [["pointerover", "pointerout"], ["focusin", "focusout"]]) {
+    report?.addEventListener(enter, (event) => { if (label(event)) point(label(event)); });
+    report?.addEventListener(leave, () => point(null));
+  }
+  const choose = (event) => {
+    const word = event.target.closest(".mention");
+    if (!word || (event.type === "keydown" && event.key !== "Enter" && event.key !== " ")) return;
+    event.preventDefault();
+    pick("label").value = word.dataset.mention;
+    load();
+  };
+  report?.addEventListener("click", choose);
+  report?.addEventListener("keydown", choose);
+  for (const pane of panes) { // and the other way: over the strongest region, the words for it
+    pane.canvas.addEventListener("pointermove", (event) => {
+      if (!event.buttons) report?.classList.toggle("over-region", pane.isOver(event));
+    });
+    pane.canvas.addEventListener("pointerleave", () => report?.classList.remove("over-region"));
+  }
 
   for (const name of ["label", "method"]) pick(name).addEventListener("change", load);
   for (const name of ["opacity", "contours"]) pick(name).addEventListener("input", redraw);
@@ -84,10 +135,17 @@ function write(found, legend) {
 
 function words(found) {
   const text = element("div", { class: "report-text", dir: "auto" });
+  let named = null, place = text;
   for (const run of found.runs) {
     let node = run.text;
     if (run.level) node = element("mark", { class: `${run.level > 0 ? "for" : "against"} s${Math.abs(run.level)}`, title: Number(run.score).toPrecision(3) }, run.text);
-    text.append(run.heading ? element("b", {}, node) : node);
+    if (run.mention !== named) {
+      const mention = found.mentions[run.mention];
+      place = mention ? element("span", { class: `mention ${mention.said}${mention.label === found.label ? " named" : ""}`, tabindex: "0", role: "button", "data-mention": mention.label, title: `${mention.name}, ${mention.said} in the report` }) : text;
+      if (mention) text.append(place);
+      named = run.mention;
+    }
+    place.append(run.heading ? element("b", {}, node) : node);
   }
   return text;
 }

@@ -27,7 +27,7 @@ export async function start() {
       row.querySelector(".decision").textContent = NAMES[said];
       row.querySelector(".bar").setAttribute("class", `bar ${said}`);
       for (const end of ["x1", "x2"]) row.querySelector(".tick").setAttribute(end, (cut * 100).toFixed(1));
-      row.querySelector(".number small").textContent = `cut ${percent(cut)}`;
+      row.querySelector("[data-cut]").textContent = `cut ${percent(cut)}`;
       const place = points.labels[label], column = at ?? nearest(cut);
       const [found, spared] = [place?.sensitivity[column] ?? null, place?.specificity[column] ?? null];
       const about = at === null && points.cuts[column] !== cut ? "about " : "";

@@ -3,6 +3,8 @@
 const SIDE = 1024; // long side of the quick picture; the whole film is fetched when the zoom asks for it
 const FULL = 4096;
 
+const PLAIN = new OffscreenCanvas(1, 1).getContext("2d"); // to ask whether a point is in a path
+
 async function pixels(url, signal) {
   const answer = await fetch(url, { signal });
   if (!answer.ok) throw new Error(`film ${answer.status}`);
@@ -23,6 +25,7 @@ export class Pane {
     this.rows = Number(figure.dataset.rows);
     this.onchange = onchange;
     this.overlay = null;
+    this.pointed = []; // outlines of what is pointed at elsewhere, as in the report
     this.boxes = [];
     this.picking = null;
     this.reset(false);
@@ -145,6 +148,7 @@ export class Pane {
     pen.imageSmoothingQuality = "high";
     pen.drawImage(this.shown, 0, 0, this.columns, this.rows);
     if (this.overlay) this.drawOverlay(pen, scale / ratio);
+    this.drawOutlines(pen, this.pointed, scale / ratio, "#ff8ad1");
     for (const box of this.boxes) this.drawBox(pen, box, scale / ratio);
   }
 
@@ -156,9 +160,12 @@ export class Pane {
       pen.drawImage(image, 0, 0, this.columns, this.rows);
       pen.globalAlpha = 1;
     }
-    if (!contours) return;
+    if (contours) this.drawOutlines(pen, outlines, scale, "#ffd54a");
+  }
+
+  drawOutlines(pen, outlines, scale, strongest) {
     outlines.forEach((path, row) => {
-      for (const [colour, wide] of [["#000", 4.5], [row ? "#e9eef2" : "#ffd54a", row ? 1.75 : 3]]) {
+      for (const [colour, wide] of [["#000", 4.5], [row ? "#e9eef2" : strongest, row ? 1.75 : 3]]) {
         pen.lineWidth = wide / scale;
         pen.setLineDash(row && colour !== "#000" ? [7 / scale, 4 / scale] : []);
         pen.strokeStyle = colour;
@@ -174,6 +181,11 @@ export class Pane {
       pen.strokeStyle = colour;
       pen.strokeRect(box.x * this.columns, box.y * this.rows, box.width * this.columns, box.height * this.rows);
     }
+  }
+
+  isOver(event) { // whether the pointer is in the strongest region of the evidence drawn
+    const [path] = this.overlay?.outlines ?? [], at = this.place(event);
+    return Boolean(path) && PLAIN.isPointInPath(new Path2D(path), at.x * this.columns, at.y * this.rows);
   }
 
   // -- hands: drag is the window, with Shift or the right button it moves; the wheel zooms; two fingers do both
