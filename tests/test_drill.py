@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from tests import made_up
 
-from lingula.drill import Card, Progress, mine, read_key, shown_film, to_anki, to_csv, write_key
+from lingula.drill import Card, Progress, duel, look_alikes, mine, read_key, shown_film, to_anki, to_csv, write_key
 from lingula.errors import InputError
 from lingula.page.drill import write_questions
 from lingula.study import Study
@@ -46,6 +46,13 @@ def test_cards_differ_in_the_finding_and_repeat_nothing() -> None:
         assert card.likeness == pytest.approx(likeness, abs=1e-6)
     assert max(np.unique([card.finding for card in cards], return_counts=True)[1]) <= 3
     assert mine(ids, vectors, labels, normal="normal", count=12, seed=1) == cards
+
+
+def test_a_look_alike_is_coded_and_shares_nothing() -> None:
+    """By hand; a normal film is a look-alike of an abnormal one."""
+    labels = {"S1": frozenset(["effusion", "scar"]), "S2": frozenset(["scar"]), "S3": frozenset(["normal"])}
+    near = [("S1", 1.0), ("S2", 0.9), ("S4", 0.8), ("S3", 0.7)]
+    assert look_alikes("S1", near, labels) == [("S3", 0.7)]
 
 
 def test_neither_order_nor_side_tells_the_answer() -> None:
@@ -91,7 +98,7 @@ def test_progress_is_kept_and_exported(tmp_path: Path) -> None:
         ("Pleural effusion", "B A", "true"),
         ("Nodule", "A", "false"),
     ]
-    notes = to_anki(cards, ["<img>", "<img>"], NAMES).splitlines()
+    notes = to_anki(duel(card, ("data:1", "data:2"), NAMES) for card in cards).splitlines()
     assert notes[0] == "#separator:tab"
     assert [line.count("\t") for line in notes[3:]] == [1, 1]
     assert "S1" not in notes[3].split("\t")[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -64,12 +64,10 @@ def mine(
     rows = [row for row, study_id in enumerate(ids) if study_id in labels]
     pairs: list[tuple[float, str, str]] = []
     for row in rows:
-        scores = vectors[rows] @ vectors[row]
-        for near in np.argsort(-scores, kind="stable")[: NEAREST + 1]:
-            one, other = ids[row], ids[rows[near]]
-            abnormal = labels[one] - {normal}
-            if one != other and abnormal and not labels[one] & labels[other]:
-                pairs.append((float(scores[near]), one, other))
+        scores, one = vectors[rows] @ vectors[row], ids[row]
+        near = [(ids[rows[at]], float(scores[at])) for at in np.argsort(-scores, kind="stable")[: NEAREST + 1]]
+        if labels[one] - {normal}:
+            pairs += [(score, one, other) for other, score in look_alikes(one, near, labels)]
     rng = np.random.default_rng(seed)
     most, used, asked = max(2, -(-count // 4)), set[str](), dict[str, int]()
     chosen: list[tuple[str, str, str, float]] = []
@@ -87,6 +85,13 @@ def mine(
         for number, (i, first) in enumerate(zip(rng.permutation(len(chosen)).tolist(), sides, strict=True), 1)
         for finding, one, other, score in [chosen[i]]
     )
+
+
+def look_alikes(
+    study_id: str, near: Iterable[tuple[str, float]], labels: Mapping[str, frozenset[str]]
+) -> list[tuple[str, float]]:
+    """Of the nearest (study id, cosine), those coded that share no label with the study: alike, and different."""
+    return [(other, score) for other, score in near if other in labels and not labels[study_id] & labels[other]]
 
 
 def mine_library(library: Library, *, normal: str | None, count: int, seed: int = 0) -> tuple[Card, ...]:
@@ -163,13 +168,17 @@ def to_csv(cards: Sequence[Card], progress: Progress, names: Mapping[str, str]) 
     return stream.getvalue()
 
 
-def to_anki(cards: Sequence[Card], fronts: Sequence[str], names: Mapping[str, str]) -> str:
-    """Anki's text import: front (HTML, both films inlined), back, tab between, one card a line."""
-    lines = ["#separator:tab", "#html:true", "#tags:lingula"]
-    for card, front in zip(cards, fronts, strict=True):
-        asked = f"Which film shows {names.get(card.finding, card.finding).lower()}?<br>{front}"
-        lines.append(f"{asked}\tFilm {card.film} ({card.a if card.film == 'A' else card.b})")
-    return "\n".join(lines) + "\n"
+def to_anki(cards: Iterable[tuple[str, str]]) -> str:
+    """Anki's text import of (front, back) in HTML, films inlined: tab between, one card a line."""
+    lines = ["\t".join(" ".join(side.split()) for side in card) for card in cards]
+    return "\n".join(["#separator:tab", "#html:true", "#tags:lingula", *lines]) + "\n"
+
+
+def duel(card: Card, films: tuple[str, str], names: Mapping[str, str]) -> tuple[str, str]:
+    """Front and back of a drill's card for Anki; ``films`` are data URIs."""
+    front = f'A <img src="{films[0]}"> B <img src="{films[1]}">'
+    asked = f"Which film shows {names.get(card.finding, card.finding).lower()}?<br>{front}"
+    return asked, f"Film {card.film} ({card.a if card.film == 'A' else card.b})"
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.conftest import running
+
+from lingula.server import Settings
+
+ROOT = Path(__file__).parents[2]
 
 TEXT = "FINDINGS: The heart is enlarged. Small left pleural effusion.\n\nIMPRESSION: Cardiomegaly."
 
@@ -118,6 +126,60 @@ def test_words_and_regions_of_a_finding_point_at_each_other(page: Any, served: A
     })()""")
     page.locator("[data-viewer] canvas").hover()
     page.wait_for_selector("[data-report].over-region")
+
+
+def test_a_box_on_the_film_is_searched_for_with_pointer_and_keys(page: Any, served: Any) -> None:
+    page.expected.append("503")  # while the library is prepared, which the page waits for
+    bring(page, served)
+    page.wait_for_selector('figure[data-state="ready"]')
+    page.click('[data-do="box"]')
+    canvas = page.locator("[data-viewer] canvas").first
+    at = canvas.bounding_box()
+    page.mouse.move(at["x"] + 0.45 * at["width"], at["y"] + 0.4 * at["height"])
+    page.mouse.down()
+    page.mouse.move(at["x"] + 0.55 * at["width"], at["y"] + 0.6 * at["height"], steps=4)
+    page.mouse.up()
+    page.wait_for_selector('[data-region][data-state="ready"]')
+    found = page.locator("[data-region-cases] .case")
+    assert found.count() == 5
+    drawn, first = page.evaluate("location.hash"), found.all_inner_texts()
+    box = page.evaluate("document.querySelector('[data-viewer]').viewer.panes[0].boxes[0]")
+    assert box["height"] == pytest.approx(0.2, abs=0.02)
+    assert drawn == f"#box=0,{box['x']:.4g},{box['y']:.4g},{box['width']:.4g},{box['height']:.4g}"
+    assert page.locator("[data-region-cases] rect.over").count() == 5
+    page.reload()  # the address brings it back
+    page.wait_for_selector('[data-region][data-state="ready"]')
+    assert found.all_inner_texts() == first
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"location.hash !== {drawn!r}")
+    page.wait_for_selector('[data-region][data-state="ready"]')
+    moved = page.evaluate("document.querySelector('[data-viewer]').viewer.panes[0].boxes[0]")
+    assert (moved["x"], moved["height"]) == (
+        pytest.approx(box["x"] + 0.02, abs=1e-3),
+        pytest.approx(box["height"] + 0.02, abs=1e-3),
+    )
+    page.click('[data-do="box"]')
+    assert page.evaluate("location.hash") == ""
+    assert not page.locator("[data-region-found]").is_visible()
+
+
+def test_before_its_script_a_form_sends_nothing(chromium: Any, served: Any) -> None:
+    """What was typed would stand in the address otherwise."""
+    context = chromium.new_context(base_url=served.address, java_script_enabled=False)
+    page = context.new_page()
+    for path, field in (("/search", "#question"), ("/search", '[name="without"]'), ("/login", "#token")):
+        page.goto(path)
+        page.fill(field, "a name")
+        page.press(field, "Enter")
+        page.wait_for_timeout(200)
+        assert page.url == served.address + path
+    page.goto("/")
+    page.fill("#text", "a name")
+    assert page.is_disabled("text=Analyse")
+    context.close()
 
 
 def test_threshold_changes_findings_and_says_what_it_costs(page: Any, served: Any) -> None:
@@ -258,6 +320,26 @@ def test_the_library_is_imported_into_stopped_and_wandered_in(page: Any, served:
     assert "wrong.dcm" in page.inner_text("[data-job-refused]")  # known to the browser, not to the server
     page.reload()
     assert "wrong" not in page.inner_text("main")
+
+
+def test_the_model_page_shows_a_real_evaluation(page: Any, stock: Any, tmp_path: Path) -> None:
+    """The committed figures of the shipped model, as ``lingula evaluate`` and ``lingula card`` wrote them."""
+    shutil.copy(ROOT / "benchmarks/results/evaluation.json", tmp_path / "results.json")
+    shutil.copy(ROOT / "docs/model-card.md", tmp_path)
+    known = json.loads((tmp_path / "results.json").read_text())["tables"]
+    with running(stock.checkpoint, stock.library, stock.collection, Settings(evaluation=tmp_path)) as server:
+        page.expected.append(f"outside: {server.address}")  # a second server, on a port of its own
+        page.set_viewport_size({"width": 390, "height": 800})
+        page.goto(f"{server.address}/model")
+        page.wait_for_selector("html[data-started]")
+        titles = page.locator("#evaluation-title ~ details > summary").all_inner_texts()
+        assert titles
+        assert set(titles) <= {table["title"] for table in known.values()}
+        assert known["classification"]["title"] in titles
+        cells = page.locator("#evaluation-title ~ details td").all_text_contents()
+        assert any(re.fullmatch(r"0\.\d{3} \(0\.\d{3}–0\.\d{3}\)", cell) for cell in cells)
+        assert "not for diagnostic use" in page.inner_text(".card").lower()
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
 
 
 def test_every_page_is_served_and_none_is_wider_than_its_window(page: Any, served: Any) -> None:

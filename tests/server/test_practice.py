@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from tests.server.conftest import Server, Stock, running
 
+from lingula import ingest
 from lingula.errors import InputError, LibraryError, ServerError
 from lingula.server import Settings
 from lingula.server.practice import WAITS, Practice
@@ -58,6 +60,22 @@ def test_asking_for_a_finding_gives_nothing_away(stock: Stock) -> None:
         practice.next("tuberculosis_of_the_moon")
 
 
+def test_what_was_answered_is_exported_for_anki(stock: Stock) -> None:
+    """Hardest first, films in front without their names, codes behind; nothing that was never answered."""
+    practice = Practice(stock.library, "normal", seed=3)
+    assert practice.export_anki({}).splitlines() == ["#separator:tab", "#html:true", "#tags:lingula"]
+    first = practice.next()
+    practice.answer(first.card_id, sorted(first.answer))
+    second = practice.next()
+    practice.answer(second.card_id, [next(iter(set(second.choices) - second.answer))])
+    third = practice.next(difficulty="hard")
+    notes = [line.split("\t") for line in practice.export_anki({"effusion": "Effusion"}).splitlines()[3:]]
+    assert [back.rpartition("(")[2].rstrip(")") for _, back in notes] == [second.study_id, first.study_id]
+    assert all(front.startswith("What does it show?<br><img src=") for front, _ in notes)
+    assert all(study not in front for study in (first.study_id, second.study_id) for front, _ in notes)
+    assert third.study_id in {first.study_id, second.study_id} or third.study_id not in practice.export_anki({})
+
+
 def follow(server: Server, job: Any, until: float = 60) -> Any:
     end = time.monotonic() + until
     while job["state"] in ("waiting", "running") and time.monotonic() < end:
@@ -77,3 +95,42 @@ def test_a_folder_is_imported_and_followed(stock: Stock, served: Server, tmp_pat
     assert served.ask("GET", "/api/jobs/none").json["code"] == "job_unknown"
     with running(stock.checkpoint, stock.library, stock.collection, Settings(folder_imports=False)) as server:
         assert server.post("/api/imports/folder", {"folder": str(stock.collection)}).status == 403
+
+
+def test_an_import_is_stopped_and_keeps_what_it_stored(
+    stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real import, held after its first batch until it was told to stop; one that waits behind it never starts."""
+    stored, told = threading.Event(), threading.Event()
+
+    def held(*given: Any, progress: Any) -> Any:
+        def step(done: int, total: int) -> None:
+            if done:
+                stored.set()
+                assert told.wait(60)
+            progress(done, total)
+
+        return ingest.import_openi(*given, progress=step)
+
+    monkeypatch.setattr("lingula.server.jobs.import_openi", held)
+    monkeypatch.setattr(ingest, "BATCH", 4)
+    with (
+        ingest.create_library(stock.checkpoint, tmp_path / "library.sqlite") as library,
+        running(stock.checkpoint, library, stock.collection, Settings()) as server,
+    ):
+        first, waiting = (
+            server.post("/api/imports/folder", {"folder": str(stock.collection)}).json["job_id"] for _ in range(2)
+        )
+        assert stored.wait(120)
+        for job_id in (waiting, first):
+            assert server.ask("DELETE", f"/api/jobs/{job_id}").status == 200
+        assert server.ask("GET", f"/api/jobs/{first}").json["state"] == "running"
+        told.set()
+        ended = [follow(server, server.ask("GET", f"/api/jobs/{job_id}").json) for job_id in (first, waiting)]
+        assert [job["state"] for job in ended] == ["cancelled", "cancelled"]
+        assert (ended[0]["done"], ended[1]["done"], ended[0]["error"]) == (len(library), 0, None)
+        assert 0 < len(library) < 12
+        assert library.verify() == ()
+        monkeypatch.undo()
+        again = server.post("/api/imports/folder", {"folder": str(stock.collection)}).json
+        assert follow(server, again)["added"] + ended[0]["done"] == 12

@@ -183,4 +183,4 @@ def _exported(folder: Path, path: Path, names: dict[str, str]) -> str:
         raise InputError("bad_request", f"{path.name} is neither .csv nor .txt (Anki).")
     images = re.findall(r'<img src="(data:image/png;base64,[^"]+)" alt="Film', (folder / "questions.html").read_text())
     pairs = zip(images[::2], images[1::2], strict=True)
-    return drills.to_anki(cards, [f'A <img src="{a}"> B <img src="{b}">' for a, b in pairs], names)
+    return drills.to_anki(drills.duel(card, films, names) for card, films in zip(cards, pairs, strict=True))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from lingula.page.evidence import name_of
 from lingula.page.picture import data_uri, film_png
-from lingula.page.render import environment, style_sheet
+from lingula.page.render import environment
 from lingula.page.words import pieces
-from lingula.study import DISCLAIMER, Radiograph, Study
+from lingula.study import Radiograph, Study
 
 if TYPE_CHECKING:
     from lingula.regions import Place, RegionAnswer
@@ -40,8 +40,6 @@ def write_region(path: Path, answer: RegionAnswer, studies: Mapping[str, Study],
             answer=answer,
             asked=_film(film, answer.place, film.pixels.shape, _SIDE),
             cases=cases,
-            style=style_sheet(),
-            disclaimer=DISCLAIMER,
         )
     )
     path.write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))

@@ -102,6 +102,7 @@ async def case(request: Request, case_id: CaseId) -> Response:
         view=view,
         case_id=case_id,
         films=_films(held),
+        can_box=library is not None and bool(len(library)),
         labels=[(p.label, p.name) for p in ranked],
         leading=leading_label(held.analysis.predictions, desk.checkpoint.vocabulary.normal),
         methods=[(code, method(code).name) for code in (*trusted, *(each for each in METHODS if each not in trusted))],

@@ -14,20 +14,24 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Literal
 
+from lingula.drill import NEAREST, look_alikes, to_anki
 from lingula.errors import InputError, LibraryError, ServerError
 from lingula.library import Library, Summary
+from lingula.page.drill import film_uri
 
 Difficulty = Literal["easy", "hard"]
 CHOICES = 4
 WAITS = (0, 600, 86_400, 3 * 86_400, 7 * 86_400, 30 * 86_400)
 """Seconds until a study comes back, by how often it was answered well in a row (Leitner's boxes)."""
 OPEN_CARDS = 200
-NEAR = 20
+EXPORTED = 200
+"""Cards of one export for Anki: each holds its films."""
 
 
 @dataclass(slots=True)
@@ -159,6 +163,22 @@ class Practice:
             table.writerow([study_id, seen.seen, seen.right, seen.box, round(seen.due)])
         return text.getvalue()
 
+    def export_anki(self, names: Mapping[str, str]) -> str:
+        """The films answered before, hardest first, as cards for Anki: the films in front, what is coded behind."""
+        kept = sorted(self._progress.studies.items(), key=lambda pair: (pair[1].box, pair[0]))[:EXPORTED]
+        stored = set(self._library.summaries([study_id for study_id, _ in kept]))
+        cards = []
+        for study_id, _ in kept:
+            if study_id in stored:
+                record = self._library.get(study_id)
+                shown = [film.radiograph() for film in record.radiographs if film.view != "lateral"]
+                films = " ".join(f'<img src="{film_uri(film)}">' for film in shown or record.study().radiographs)
+                coded = ", ".join(names.get(code, code) for code in record.labels or ())
+                cards.append(
+                    (f"What does it show?<br>{films}", f"{escape(coded) or 'nothing coded'} ({escape(study_id)})")
+                )
+        return to_anki(cards)
+
     def _studies(self) -> dict[str, Summary]:
         """Coded studies with a film, read again when the library has grown."""
         revision = self._library.revision
@@ -192,16 +212,17 @@ class Practice:
         others = sorted({label for each in stock.values() for label in each.labels} - answer - {self._normal, *chosen})
         self._random.shuffle(others)
         if difficulty == "hard":
-            near = [label for other in self._look_alikes(study_id) for label in stock[other].labels if label in others]
+            labels = {study: frozenset(each.labels) for study, each in stock.items()}
+            alike = look_alikes(study_id, self._near(study_id), labels)
+            near = [label for other, _ in alike for label in stock[other].labels if label in others]
             others = list(dict.fromkeys([*near, *others]))
         return tuple(sorted([*chosen, *others[: CHOICES - len(chosen)]]))
 
-    def _look_alikes(self, study_id: str) -> list[str]:
+    def _near(self, study_id: str) -> tuple[tuple[str, float], ...]:
         vectors = self._library.vectors([study_id], "image")
         if study_id not in vectors:
-            return []
-        near = self._library.nearest(vectors[study_id], mode="image", k=NEAR, exclude=(study_id,))
-        return [study for study, _ in near if study in self._stock[1]]
+            return ()
+        return self._library.nearest(vectors[study_id], mode="image", k=NEAREST, exclude=(study_id,))
 
     def _keep(self) -> None:
         if self._path is not None:

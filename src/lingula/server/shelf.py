@@ -25,6 +25,7 @@ EVERY = 0.25
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "One event a change, each a Job."}
 }
+TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}, "description": "Cards, one a line."}}
 CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}, "description": "A table."}}
 
 router = APIRouter(prefix="/api", responses=REFUSED)
@@ -158,6 +159,15 @@ async def export(request: Request) -> Response:
     """Progress by study as CSV."""
     headers = {"content-disposition": 'attachment; filename="lingula-practice.csv"'}
     return Response(f"# {DISCLAIMER}\r\n{_practice(request).export()}", media_type="text/csv", headers=headers)
+
+
+@router.get("/practice/export/anki", responses=TEXT, response_class=Response, tags=["practice"])
+async def export_anki(request: Request) -> Response:
+    """The films answered before, hardest first, as Anki's text import."""
+    desk, practice = desk_of(request), _practice(request)
+    headers = {"content-disposition": 'attachment; filename="lingula-anki.txt"'}
+    cards = await desk.look_up(lambda: practice.export_anki(desk.names))
+    return Response(cards, media_type="text/plain", headers=headers)
 
 
 @router.get("/practice/{card_id}/films/{row}", responses=PNG, response_class=Response, tags=["practice"])

@@ -23,6 +23,11 @@ export async function ask(path, { method = "GET", json, form, signal } = {}) {
   return body;
 }
 
+// Until its script listens, a form must not send what was typed: a browser would put it into the address.
+export function wake() {
+  for (const button of document.querySelectorAll("[data-wakes]")) button.disabled = false;
+}
+
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

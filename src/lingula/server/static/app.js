@@ -1,12 +1,15 @@
 // Starts what the page has.
+import { wake } from "./api.js";
 import * as evidence from "./evidence.js";
 import * as findings from "./findings.js";
 import * as library from "./library.js";
 import * as practice from "./practice.js";
+import * as region from "./region.js";
 import * as search from "./search.js";
 import * as upload from "./upload.js";
 import * as viewer from "./viewer.js";
 import * as why from "./why.js";
 
-for (const part of [viewer, evidence, findings, library, practice, search, upload, why]) part.start();
+for (const part of [viewer, evidence, findings, library, practice, region, search, upload, why]) part.start();
+wake();
 document.documentElement.dataset.started = "";

@@ -1,4 +1,4 @@
-import { ask, say } from "./api.js";
+import { ask, say, wake } from "./api.js";
 
 const form = document.querySelector("form");
 form.addEventListener("submit", async (event) => {
@@ -10,3 +10,4 @@ form.addEventListener("submit", async (event) => {
     say(document.querySelector("[data-trouble]"), error);
   }
 });
+wake();

@@ -2,6 +2,7 @@
 
 const SIDE = 1024; // long side of the quick picture; the whole film is fetched when the zoom asks for it
 const FULL = 4096;
+const STEP = 0.02; // of the film's width or height, by which a key moves a box
 
 const PLAIN = new OffscreenCanvas(1, 1).getContext("2d"); // to ask whether a point is in a path
 
@@ -197,7 +198,7 @@ export class Pane {
     this.canvas.addEventListener("pointerdown", (event) => {
       this.canvas.setPointerCapture(event.pointerId);
       held.set(event.pointerId, event);
-      if (this.picking && held.size === 1) start = this.place(event);
+      start = this.picking && held.size === 1 && !event.shiftKey && event.button === 0 ? this.place(event) : null;
     });
     this.canvas.addEventListener("pointermove", (event) => {
       const last = held.get(event.pointerId);
@@ -226,11 +227,10 @@ export class Pane {
     const leave = (event) => {
       held.delete(event.pointerId);
       before = null;
-      if (start && this.picking) {
-        const box = this.boxes[0];
-        start = null;
-        if (box && box.width > 0.02 && box.height > 0.02) this.picking(box);
-      }
+      if (!start) return;
+      const box = between(start, this.place(event));
+      start = null;
+      if (this.picking && event.type === "pointerup" && box.width > 0.02 && box.height > 0.02) this.picking(box);
     };
     this.canvas.addEventListener("pointerup", leave);
     this.canvas.addEventListener("pointercancel", leave);
@@ -255,6 +255,7 @@ export class Pane {
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (this.picking && this.pick(event)) return;
     const { zoom, level, width } = this.state, step = 0.08 / zoom;
     const moves = {
       ArrowLeft: event.shiftKey ? { width: width / 1.1 } : { x: this.state.x - step },
@@ -269,6 +270,18 @@ export class Pane {
     else if (named[event.key]) this[named[event.key]]();
     else return;
     event.preventDefault();
+  }
+
+  pick(event) { // a box by keys: arrows move it, with Shift they change its size, Enter takes it
+    const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
+    if (!dx && !dy && event.key !== "Enter") return false;
+    event.preventDefault();
+    const box = this.boxes[0] ?? { x: 0.35, y: 0.35, width: 0.3, height: 0.3 }, clip = (value, low, high) => Math.min(Math.max(value, low), high);
+    if (event.key === "Enter") this.picking(box);
+    else if (event.shiftKey) this.boxes = [{ ...box, width: clip(box.width + dx * STEP, STEP, 1 - box.x), height: clip(box.height + dy * STEP, STEP, 1 - box.y) }];
+    else this.boxes = [{ ...box, x: clip(box.x + dx * STEP, 0, 1 - box.width), y: clip(box.y + dy * STEP, 0, 1 - box.height) }];
+    this.draw();
+    return true;
   }
 }
 
