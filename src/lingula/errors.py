@@ -73,6 +73,7 @@ WARNING_CODES = frozenset(
         "view_uncertain",
         "text_cut",
         "judged_by_prediction",
+        "no_texts",
     ]
 )
 

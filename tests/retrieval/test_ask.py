@@ -216,6 +216,10 @@ def test_the_ready_gallery_answers_like_the_library_it_was_made_from(library: Li
         assert ids(bare) == ids(tuple(full))
         assert [n.score for n in bare] == pytest.approx([n.score for n in full], abs=1e-3)  # half precision
         assert all(n.report is None and n.snippet is None for n in bare)
+    _, _, told = ask(gallery, Query.read("effusion, enlarging"), Asked(direction(0), "text"))
+    assert [(notice.code, "enlarging" in notice.message) for notice in told] == [("no_texts", True)]
+    with pytest.raises(InputError, match="have no ages"):
+        ask(gallery, Query.read("effusion").with_options(age=(40, 60)), Asked(direction(0), "text"))
     assert ReadyGallery.of("another", tmp_path) is None
     middle = len(content) - 40
     path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])

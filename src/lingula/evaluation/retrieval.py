@@ -6,8 +6,6 @@ hold every measure against ir-measures (trec_eval) and a naive twin.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -128,8 +126,3 @@ def _ideal(gains: npt.NDArray[np.number], k: int) -> Doubles:
 
 def _discounts(k: int) -> Doubles:
     return 1 / np.log2(np.arange(2, k + 2))
-
-
-def sorted_rows(ids: Sequence[str]) -> Order:
-    """Rows that sort a gallery by study id, as plain strings."""
-    return np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)

@@ -54,6 +54,8 @@ class Library:
     that stores their study. Either way records and index cannot drift apart.
     """
 
+    has_texts = True
+
     def __init__(self, store: Store, engine: Engine | None) -> None:
         self._store = store
         self._engine = engine

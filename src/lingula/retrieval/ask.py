@@ -97,6 +97,9 @@ def ask(
     if stands.predicted:
         message = f"{len(stands.predicted)} studies without report or coding are judged by prediction."
         notices.append(Notice("judged_by_prediction", message))
+    if query.words and not library.has_texts:
+        message = f"The studies that ship with the model have no texts: {', '.join(query.words)} changes no rank."
+        notices.append(Notice("no_texts", message))
     matching = len(library) if stands.allowed is None else len(stands.allowed)
     return _shown(library, query, kept, summaries, stands, birth_key), matching, tuple(notices)
 

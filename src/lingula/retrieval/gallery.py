@@ -22,7 +22,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from lingula.errors import LibraryError, ModelError
+from lingula.errors import InputError, LibraryError, ModelError
 from lingula.labels import Assertion
 from lingula.library import (
     Aged,
@@ -74,6 +74,7 @@ class ReadyGallery:
     norm: float
     _known: Mapping[str, Known] = field(repr=False)
     _vectors: Mapping[Mode, tuple[tuple[str, ...], Vector]] = field(repr=False)
+    has_texts = False
 
     @classmethod
     def of(cls, model: str, folder: Path = FOLDER) -> Self | None:
@@ -116,7 +117,11 @@ class ReadyGallery:
         return {mode: empty.extended(1, ids, vectors, FaissFlat) for mode, (ids, vectors) in self._vectors.items()}
 
     def matching(self, *conditions: Condition) -> frozenset[str]:
-        """Ids of the studies that meet all conditions. No words are kept, and no age: none is met by these."""
+        """Ids of the studies that meet all conditions. No words are kept: no study holds any.
+
+        Raises:
+            InputError: ``bad_request`` for an age, which is not kept either.
+        """
         found = frozenset(self._known)
         for condition in conditions:
             found &= self._meeting(condition)
@@ -147,8 +152,11 @@ class ReadyGallery:
                 return frozenset(known) - self._meeting(inner)
             case AnyOf(several):
                 return frozenset().union(*(self._meeting(one) for one in several))
-            case Says() | Aged():
+            case Says():
                 return frozenset()
+            case Aged():
+                message = "The studies that ship with the model have no ages."
+                raise InputError("bad_request", message, "Leave the age out, or import the collection.")
 
     def summaries(self, study_ids: Collection[str]) -> dict[str, Summary]:
         return {
