@@ -40,7 +40,7 @@ _METHODS = (
     Method(
         "integrated_gradients",
         "Integrated Gradients",
-        "Orange raised the score of this finding, blue lowered it, each compared with an empty film or an empty text. "
+        "Orange raised the score of this finding, blue lowered it, each compared with a blurred film or an empty text. "
         "All contributions together add up to the change in the score.",
         "contribution to the score (logit)",
     ),
