@@ -95,7 +95,12 @@ def test_every_table_from_a_tiny_model(checkpoint: Checkpoint) -> None:
     assert set(tables) == {"faithful", "randomised", "sides", "boxes", "words", "lungs", "published"}
     assert set(found.trust) == set(METHODS)
     faithful = tables["faithful"]
-    assert faithful.figure("random", "gain").value == 0
+    assert faithful.figure("random", "deletion vs random").value == 0
+    assert faithful.figure("centre", "insertion vs centre").value == 0
+    gain = faithful.figure("gradcam", "deletion vs random").value
+    assert gain == pytest.approx(
+        faithful.figure("random", "deletion").value - faithful.figure("gradcam", "deletion").value
+    )
     assert faithful.figure("contribution", "completeness").value < 1e-4
     assert faithful.figure("occlusion", "deletion").n == 2
     assert not found.trust["attention"].passed  # without a report its map is the same for every label

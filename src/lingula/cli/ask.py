@@ -246,6 +246,9 @@ def explain(
     npz: Annotated[Path | None, typer.Option("--npz", help="Write the maps here, in the films' own pixels.")] = None,
     png: Annotated[Path | None, typer.Option("--png", help="Write a figure of films and maps here.")] = None,
     dark: Annotated[bool, typer.Option("--dark", help="The figure on a dark ground.")] = False,
+    contour: Annotated[
+        bool, typer.Option("--contour", help="The figure with lines round the strongest areas instead of colours.")
+    ] = False,
     html: Html = None,
     json: Json = False,
 ) -> None:
@@ -260,7 +263,8 @@ def explain(
         from lingula.page.figure import evidence_png
 
         theme: Literal["light", "dark"] = "dark" if dark else "light"
-        png.write_bytes(evidence_png(analysis.study, analysis.explanations, names, theme=theme))
+        figure = evidence_png(analysis.study, analysis.explanations, names, theme=theme, contour=contour)
+        png.write_bytes(figure)
     if html:
         _write(html, analysis, names, library=None)
     if json:

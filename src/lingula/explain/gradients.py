@@ -17,7 +17,7 @@ NODES = 4
 """Gauss-Legendre nodes on each piece of the path."""
 PIECES = 8
 """Pieces of the path at first."""
-MOST = 40
+MOST = 32
 """Pieces that may be computed in all, the halves of others included."""
 GOOD = 0.005
 """Completeness error at which no piece is halved any more."""

@@ -21,23 +21,30 @@ _Crossing = tuple[str, int, int]  # a grid edge: "h" from (row, column) to the r
 
 
 def outline(values: Map, share: float, width: float, height: float) -> str:
-    """Path around the strongest ``share`` of the area (or all that is positive, if less), in width x height units.
+    """The ``loops`` as one SVG path; empty where there is none."""
+    found = loops(values, share, width, height)
+    return "".join("M" + " ".join(f"{x:.0f} {y:.0f}" for x, y in loop) + "Z" for loop in found)
 
-    Signed maps: the evidence for the label counts. Empty for a map without positive or without differing values.
+
+def loops(values: Map, share: float, width: float, height: float) -> list[list[tuple[float, float]]]:
+    """Closed lines round the strongest ``share`` of the area (or all that is positive, if less), width x height units.
+
+    Signed maps: the evidence for the label counts. None for a map without positive or without differing values.
     """
     grid = _smooth(np.maximum(values, 0))
     top = float(grid.max())
     if top <= 0 or top - float(grid.min()) < 1e-6 * top:
-        return ""
+        return []
     level = max(float(np.quantile(grid, 1 - share)), 0.02 * top)
     rows, columns = grid.shape
-    loops = _loops(np.pad(grid, 1, constant_values=0.0), min(level, 0.999 * top))
+    found = _loops(np.pad(grid, 1, constant_values=0.0), min(level, 0.999 * top))
     limits, scale = (columns - 1, rows - 1), (width / columns, height / rows)
-    parts = []
-    for loop in (loop for loop in loops if len(loop) >= _SHORTEST):
-        points = [[min(max(at - 1, 0), high) + 0.5 for at, high in zip(p, limits, strict=True)] for p in loop]
-        parts.append("M" + " ".join(f"{x * scale[0]:.0f} {y * scale[1]:.0f}" for x, y in points) + "Z")
-    return "".join(parts)
+
+    def placed(point: tuple[float, float]) -> tuple[float, float]:
+        x, y = ((min(max(at - 1, 0), high) + 0.5) * by for at, high, by in zip(point, limits, scale, strict=True))
+        return x, y
+
+    return [[placed(point) for point in loop] for loop in found if len(loop) >= _SHORTEST]
 
 
 def _smooth(values: Map) -> Map:
@@ -58,15 +65,15 @@ def _loops(grid: Map, level: float) -> list[list[tuple[float, float]]]:
         }  # fmt: skip
         for segment in _SEGMENTS[int(kinds[row, column])]:
             following[sides[segment[0]]] = sides[segment[1]]
-    loops = []
+    found = []
     while following:
         first, at = following.popitem()
         loop = [first]
         while at != first:
             loop.append(at)
             at = following.pop(at)
-        loops.append([_point(grid, level, *crossing) for crossing in loop])
-    return loops
+        found.append([_point(grid, level, *crossing) for crossing in loop])
+    return found
 
 
 def _point(grid: Map, level: float, kind: str, row: int, column: int) -> tuple[float, float]:

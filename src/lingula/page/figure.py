@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lingula.page.evidence import name_of
+from lingula.page.contour import loops
+from lingula.page.evidence import OUTLINES, name_of
 from lingula.page.methods import method
 from lingula.page.picture import Map, colour_table, display_scale, shrink
 from lingula.study import DISCLAIMER, Explanation, Study
@@ -20,6 +22,7 @@ _SHEET = {
     "light": ((255, 255, 255), (28, 30, 33), (96, 100, 106)),
     "dark": ((18, 19, 21), (236, 238, 240), (160, 165, 172)),
 }
+_LINES = (((255, 213, 74), 3), ((233, 238, 242), 2))  # colour and width for each of OUTLINES
 _GAP, _HEAD, _FOOT = 16, 44, 64
 _FINEST = 112  # long side of a map as drawn: means over areas, so that speckle of single pixels goes
 
@@ -44,11 +47,13 @@ def evidence_png(
     side: int = 420,
     theme: Theme = "light",
     opacity: float = 0.75,
+    contour: bool = False,
 ) -> bytes:
     """A row for each film: the film alone, then one map a method.
 
     Args:
-        side: long side of each picture, pixels. opacity: of full colour, (0, 1].
+        side: long side of each picture, pixels. opacity: of full colour, (0, 1]. contour: lines round the strongest
+            5 % and 20 % of the area instead of colours.
     """
     rows = []
     for number, film in enumerate(study.radiographs):
@@ -60,13 +65,16 @@ def evidence_png(
             maps = [shrink(values, _FINEST) for values in e.maps]
             row.append(Panel(film.pixels, maps[number], e.signed, display_scale(maps), title, unit))
         rows.append(row)
-    return figure_png(rows, side=side, theme=theme, opacity=opacity)
+    return figure_png(rows, side=side, theme=theme, opacity=opacity, contour=contour)
 
 
-def figure_png(rows: Sequence[Sequence[Panel]], *, side: int, theme: Theme = "light", opacity: float = 0.75) -> bytes:
+def figure_png(
+    rows: Sequence[Sequence[Panel]], *, side: int, theme: Theme = "light", opacity: float = 0.75, contour: bool = False
+) -> bytes:
     """Panels in rows as one PNG."""
     sheet, ink, soft = _SHEET[theme]
-    pictures = [[_overlaid(panel, side, opacity) for panel in row] for row in rows]
+    drawn_as = _contoured if contour else partial(_overlaid, opacity=opacity)
+    pictures = [[drawn_as(panel, side) for panel in row] for row in rows]
     width = max(sum(side + _GAP for _ in row) for row in rows) + _GAP
     heights = [max(picture.height for picture in row) + _HEAD + _FOOT for row in pictures]
     canvas = Image.new("RGB", (width, sum(heights) + 28), sheet)
@@ -77,7 +85,11 @@ def figure_png(rows: Sequence[Sequence[Panel]], *, side: int, theme: Theme = "li
             left = _GAP + column * (side + _GAP)
             draw.text((left, top + 16), _cut(panel.title, side, large), ink, large)
             canvas.paste(picture, (left, top + _HEAD))
-            _legend(canvas, draw, panel, left, top + _HEAD + picture.height + 8, side, soft, small)
+            below = top + _HEAD + picture.height + 8
+            if contour and panel.values is not None:
+                _keys(canvas, draw, left, below, side, soft, small)
+            else:
+                _legend(canvas, draw, panel, left, below, side, soft, small)
         top += height
     draw.text((_GAP, top), DISCLAIMER, soft, small)
     stream = io.BytesIO()
@@ -85,21 +97,54 @@ def figure_png(rows: Sequence[Sequence[Panel]], *, side: int, theme: Theme = "li
     return stream.getvalue()
 
 
-def _overlaid(panel: Panel, side: int, opacity: float) -> Image.Image:
+def _film(panel: Panel, side: int) -> Image.Image:
     rows, columns = panel.film.shape
     factor = side / max(rows, columns)
     size = (max(1, round(columns * factor)), max(1, round(rows * factor)))
     grey = Image.fromarray(np.rint(np.clip(shrink(panel.film, side), 0, 1) * 255).astype(np.uint8))
-    picture = grey.resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    return grey.resize(size, Image.Resampling.BICUBIC).convert("RGB")
+
+
+def _overlaid(panel: Panel, side: int, opacity: float) -> Image.Image:
+    picture = _film(panel, side)
     if panel.values is None or panel.scale <= 0:
         return picture
     small = Image.fromarray(shrink(np.asarray(panel.values, np.float32), side) / np.float32(panel.scale))
-    unit = np.clip(np.asarray(small.resize(size, Image.Resampling.BILINEAR)), -1, 1)
+    unit = np.clip(np.asarray(small.resize(picture.size, Image.Resampling.BILINEAR)), -1, 1)
     entries = np.rint(128 + unit * 127 if panel.signed else np.maximum(unit, 0) * 255).astype(int)
     colours = colour_table(panel.signed)[entries]
     alpha = Image.fromarray((colours[..., 3] * opacity).astype(np.uint8))
     picture.paste(Image.fromarray(np.ascontiguousarray(colours[..., :3])), (0, 0), alpha)
     return picture
+
+
+def _contoured(panel: Panel, side: int) -> Image.Image:
+    """The film with lines round the strongest areas, drawn three times as large and shrunk: smooth at any size."""
+    picture = _film(panel, side)
+    if panel.values is None:
+        return picture
+    width, height = (3 * edge for edge in picture.size)
+    sheet = Image.new("RGBA", (width, height))
+    draw = ImageDraw.Draw(sheet)
+    for share, (colour, thick) in reversed(tuple(zip(OUTLINES, _LINES, strict=True))):
+        for loop in loops(np.asarray(panel.values, np.float32), share, width, height):
+            closed = [*loop, *loop[:2]]
+            draw.line(closed, (0, 0, 0, 170), 3 * thick + 8, "curve")
+            draw.line(closed, (*colour, 255), 3 * thick, "curve")
+    lines = sheet.resize(picture.size, Image.Resampling.LANCZOS)
+    picture.paste(lines, (0, 0), lines)
+    return picture
+
+
+def _keys(
+    canvas: Image.Image, draw: ImageDraw.ImageDraw, left: int, top: int, side: int, soft: tuple[int, int, int],
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:  # fmt: skip
+    for row, (share, (colour, thick)) in enumerate(zip(OUTLINES, _LINES, strict=True)):
+        y = top + 10 + 18 * row
+        draw.line([(left, y), (left + 28, y)], (0, 0, 0), thick + 2)
+        draw.line([(left, y), (left + 28, y)], colour, thick)
+        draw.text((left + 38, y - 8), _cut(f"strongest {share:.0%} of the area", side - 38, font), soft, font)
 
 
 def _legend(
