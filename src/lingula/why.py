@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lingula.analysis import require_model
+from lingula.analysis import judge, require_model
 from lingula.errors import InputError
 from lingula.explain.question import Question
 from lingula.explain.similarity import Change, Side, Similarity, similarity, what_would_change
@@ -18,6 +18,8 @@ from lingula.library import Library
 from lingula.models.checkpoint import Checkpoint
 from lingula.models.study_model import study_mode
 from lingula.models.view import with_views
+from lingula.retrieval import Query
+from lingula.retrieval.ask import Met, met
 from lingula.study import DISCLAIMER, Mode, Study
 
 
@@ -41,6 +43,7 @@ class Why:
     Attributes:
         rank: of the study in the library for this query. similarity: the cosine a search gives, taken apart.
         shared, differing: findings both are said to show; findings one shows and the other does not.
+        met: what findings and words asked for besides add to the score of the search.
     """
 
     study_id: str
@@ -51,6 +54,12 @@ class Why:
     differing: tuple[FindingPair, ...]
     changes: tuple[Change, ...]
     model: str
+    met: tuple[Met, ...] = ()
+
+    @property
+    def total(self) -> float:
+        """The score of a search that asks for the same: the cosine and what is met besides."""
+        return self.similarity.score + sum(each.score for each in self.met)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; maps are left out."""
@@ -62,6 +71,8 @@ class Why:
             "model": self.model,
             "rank": self.rank,
             "score": round(found.score, 6),
+            "asked": [{"part": m.part, "asked": m.asked, "score": round(m.score, 6)} for m in self.met],
+            "total": round(self.total, 6),
             "sum_error": found.sum_error,
             "remainder": round(found.remainder, 6),
             "query": _side(found.one),
@@ -84,15 +95,25 @@ class Why:
 
 
 def why(
-    checkpoint: Checkpoint, library: Library, study: Study, study_id: str, *, mode: Mode | None = None, k: int = 5
+    checkpoint: Checkpoint,
+    library: Library,
+    study: Study,
+    study_id: str,
+    *,
+    mode: Mode | None = None,
+    query: Query | None = None,
+    k: int = 5,
 ) -> Why:
     """Explain why a study of the library answers a query.
 
     Args:
         mode: what is read of both; by default all that both have. k: "what would change" drops it out of the first k.
+        query: findings and words asked for besides; what each adds to the score is named, too. Rank and changes are
+            by the cosine alone.
 
     Raises:
-        LibraryError: ``study_unknown``. InputError: ``bad_request`` where the two have nothing in common to be read.
+        LibraryError: ``study_unknown``. InputError: ``bad_request`` where the two have nothing in common to be read, or
+            the study does not meet the query.
         ModelError: ``model_mismatch``.
     """
     require_model(library, checkpoint)
@@ -114,6 +135,7 @@ def why(
         differing=tuple(pair for pair in pairs if (pair.one == "present") != (pair.other == "present")),
         changes=what_would_change(checkpoint, study, ranking.target, ranking.rank, mode, k=k),
         model=checkpoint.fingerprint,
+        met=met(library, query, study_id, judge(checkpoint)) if query else (),
     )
 
 

@@ -17,6 +17,7 @@ from lingula.labels import Vocabulary
 from lingula.library import Entry, Library
 from lingula.openi.splits import Split
 from lingula.retrieval import Asked, Judge, Query, ReadyGallery, ask
+from lingula.retrieval.ask import met
 from lingula.retrieval.gallery import FOLDER, export, typical_norm
 from lingula.retrieval.relevance import BETA, GAMMA, moved
 from lingula.study import Mode, Neighbour, Radiograph, Report, Study
@@ -240,3 +241,21 @@ def test_the_shipped_gallery_is_the_shipped_model_s() -> None:
     train = set(Split.load("openi-v1").ids("train"))
     assert gallery.matching() <= train
     assert len(gallery) > 0.9 * len(train)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["effusion", "effusion, no cardiomegaly", "right effusion, cardiomegaly", "effusion or fracture, old smoker"],
+)
+def test_what_was_asked_is_taken_apart_finding_by_finding(library: Library, text: str) -> None:
+    """The shares of labels and words are the parts that an answer names, to the last decimal."""
+    query = Query.read(text)
+    for answer in asked(library, text):
+        shares = met(library, query, answer.study_id)
+        parts = {part.name: part.score for part in answer.parts if part.name in ("labels", "words")}
+        for name in ("labels", "words"):
+            assert sum(each.score for each in shares if each.part == name) == pytest.approx(
+                parts.get(name, 0), abs=1e-6
+            )
+    with pytest.raises(InputError, match="does not meet what is asked: must show fracture"):
+        met(library, Query.read("effusion, fracture"), "B")

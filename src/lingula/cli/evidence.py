@@ -30,6 +30,10 @@ def why(
         str, typer.Option("--library", envvar="LINGULA_LIBRARY", help="The library the study is in.")
     ] = ask.DEFAULT_LIBRARY,
     mode: Annotated[Mode | None, typer.Option(help="What is read of both: image, text or joint.")] = None,
+    also: Annotated[
+        str, typer.Option("--with", help="What the search asked for besides: its share of the score.")
+    ] = "",
+    without: Annotated[str, typer.Option("--without", help="What it was not to show: likewise.")] = "",
     model: ask.Model = "compact",
     fast: ask.Fast = False,
     html: ask.Html = None,
@@ -40,6 +44,7 @@ def why(
     Example: [bold]lingula why chest.dcm CXR1000 --library library.sqlite --html why.html[/]
     """
     from lingula.library import Library
+    from lingula.retrieval import Query
     from lingula.why import why as find
 
     *files, study_id = asked
@@ -50,7 +55,8 @@ def why(
     study, checkpoint = ask.read([Path(name) for name in files], report, text), ask.load_model(model, fast)
     names = {label.code: label.name for label in checkpoint.vocabulary.labels}
     with Library.open(library, model=checkpoint.fingerprint) as known:
-        found = find(checkpoint, known, study, study_id, mode=mode)
+        query = Query.read("", also=also, without=without) if also or without else None
+        found = find(checkpoint, known, study, study_id, mode=mode, query=query)
     if html:
         from lingula.page.pair import write_pair
 
@@ -76,6 +82,10 @@ def _show(found: Why, names: dict[str, str]) -> None:
     if abs(found.similarity.remainder) >= 5e-5:
         output.out.print(f"  the library's picture is smaller than the film: {found.similarity.remainder:+.4f}")
     output.out.print(f"  sums to the cosine within {found.similarity.sum_error:.0e}")
+    for each in found.met:
+        output.out.print(f"  {each.asked}: {each.score:+.4f} ({each.part})", markup=False, highlight=False)
+    if found.met:
+        output.out.print(f"  score of the search {found.total:.4f}")
     for m in found.similarity.matches:
         here = f"{m.one[1:]} of film {m.one[0] + 1}"
         output.out.print(f"  region {here} and {m.other[1:]} of film {m.other[0] + 1}: {m.score:+.4f}", markup=False)

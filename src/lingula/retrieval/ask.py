@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from lingula.audit.films import CORRELATION, thumbnail
-from lingula.errors import LibraryError, Notice
+from lingula.errors import InputError, LibraryError, Notice
 from lingula.labels import FOUND, Assertion
 from lingula.labels.assertions import STRENGTH, sentences
 from lingula.labels.findings import label_meaning, label_of
@@ -102,6 +103,40 @@ def ask(
         notices.append(Notice("no_texts", message))
     matching = len(library) if stands.allowed is None else len(stands.allowed)
     return _shown(library, query, kept, summaries, stands, birth_key), matching, tuple(notices)
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What one thing asked for adds to a study's score; ``part`` says to which part, ``asked`` what it is."""
+
+    part: Literal["labels", "words"]
+    asked: str
+    score: float
+
+
+def met(library: Searched, query: Query, study_id: str, judge: Judge | None = None) -> tuple[Met, ...]:
+    """A study's ``labels`` and ``words`` parts, finding by finding and word by word: they sum to the parts.
+
+    Raises:
+        InputError: ``bad_request`` for a study that does not meet the query.
+    """
+    asks = [
+        *(("must show", Query(present=(wanted,))) for wanted in query.present),
+        *([("must show one of", Query(either=query.either))] if query.either else []),
+        *(("must not show", Query(absent=(wanted,))) for wanted in query.absent),
+        *(("must leave open", Query(uncertain=(wanted,))) for wanted in query.uncertain),
+    ]
+    found = []
+    for said, one in asks:
+        named = f"{said} {'; '.join(map(str, one.wanted))}"
+        value = standing(library, one, judge).labels.get(study_id)
+        if value is None:
+            raise InputError("bad_request", f"Study {study_id} does not meet what is asked: {named}.")
+        found.append(Met("labels", named, WEIGHTS["labels"] * value / len(asks)))
+    for word in query.words:
+        value = standing(library, Query(words=(word,)), judge).words.get(study_id, 0.0)
+        found.append(Met("words", word, WEIGHTS["words"] * value / len(query.words)))
+    return tuple(found)
 
 
 def _candidates(
