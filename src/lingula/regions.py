@@ -221,6 +221,7 @@ def library_patches(
         vectors = np.concatenate(done)
         kept.add(basis, some, vectors)
         known |= dict(zip(some, vectors, strict=True))
+    progress(len(keys), len(keys))
     return Patches(tuple(keys), _numbers(films, keys), np.stack([known[key] for key in keys]), basis)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lingula.page.contour import _loops, outline
 from lingula.page.evidence import place
+from lingula.page.figure import Panel, figure_png
 from lingula.page.picture import colour_table, display_scale, film_png, fit, overlay_png
 
 
@@ -104,6 +105,22 @@ def test_spots_that_touch_at_a_corner_stay_two_diamonds(corners):
     found = _loops(np.pad(corners.astype(np.float32), 1), 0.5)
     assert sorted(len(loop) for loop in found) == [4, 4]
     assert [area(np.array(loop)) for loop in found] == [0.5, 0.5]
+
+
+def test_contours_go_round_the_peak_and_leave_the_film_as_it_is():
+    y, x = np.mgrid[0:200, 0:200].astype(np.float32)
+    film, peak = (x + y) / 400, np.exp(-(((x - 120) / 30) ** 2 + ((y - 80) / 30) ** 2))
+    panels = [Panel(film, None, False, 0, "film", "frontal", ""), Panel(film, peak, False, 1, "map", "finding", "unit")]
+    plain, drawn = (rgba(figure_png([panels], side=200, contour=contour)) for contour in (False, True))
+    left, top = 16 + 200 + 16, 60  # of the second picture
+    alone, lined, washed = drawn[top:260, 16:216], drawn[top:260, left : left + 200], plain[top:260, left : left + 200]
+    yellow = np.argwhere((lined[..., 0] > 230) & (lined[..., 2] < 120))
+    far = np.hypot(yellow[:, 1] - 120, yellow[:, 0] - 80)
+    assert len(yellow) > 200
+    assert far == pytest.approx(np.sqrt(0.05 * 200 * 200 / np.pi), rel=0.2)  # a circle of 5 % of the area
+    np.testing.assert_array_equal(lined[80, 120], alone[80, 120])
+    np.testing.assert_array_equal(lined[150:], alone[150:])
+    assert not np.array_equal(washed[80, 120], alone[80, 120])
 
 
 def test_place_names_the_third_of_the_picture():

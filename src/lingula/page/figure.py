@@ -23,19 +23,23 @@ _SHEET = {
     "dark": ((18, 19, 21), (236, 238, 240), (160, 165, 172)),
 }
 _LINES = (((255, 213, 74), 3), ((233, 238, 242), 2))  # colour and width for each of OUTLINES
-_GAP, _HEAD, _FOOT = 16, 44, 64
+_GAP, _HEAD, _FOOT = 16, 60, 64
 _FINEST = 112  # long side of a map as drawn: means over areas, so that speckle of single pixels goes
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One picture of a figure: a film, what lies over it, and the words above and below."""
+    """One picture of a figure: a film, what lies over it, and the words above and below.
+
+    ``scale`` is the magnitude of full colour; 0 where the map says nothing.
+    """
 
     film: Map
     values: Map | None
     signed: bool
     scale: float
     title: str
+    subtitle: str
     unit: str
 
 
@@ -57,13 +61,13 @@ def evidence_png(
     """
     rows = []
     for number, film in enumerate(study.radiographs):
-        row = [Panel(film.pixels, None, False, 0, film.image_id, film.view)]
+        row = [Panel(film.pixels, None, False, 0, film.image_id, film.view, "")]
         for e in (e for e in explanations if e.maps):
             about = method(e.method)
             unit = about.unit + (" per pixel" if e.method == "integrated_gradients" else "")
-            title = f"{about.name} · {name_of(e.label, names)}"
+            label = name_of(e.label, names)
             maps = [shrink(values, _FINEST) for values in e.maps]
-            row.append(Panel(film.pixels, maps[number], e.signed, display_scale(maps), title, unit))
+            row.append(Panel(film.pixels, maps[number], e.signed, display_scale(maps), about.name, label, unit))
         rows.append(row)
     return figure_png(rows, side=side, theme=theme, opacity=opacity, contour=contour)
 
@@ -83,10 +87,13 @@ def figure_png(
     for row, drawn, height in zip(rows, pictures, heights, strict=True):
         for column, (panel, picture) in enumerate(zip(row, drawn, strict=True)):
             left = _GAP + column * (side + _GAP)
-            draw.text((left, top + 16), _cut(panel.title, side, large), ink, large)
+            draw.text((left, top + 14), _cut(panel.title, side, large), ink, large)
+            draw.text((left, top + 36), _cut(panel.subtitle, side, small), soft, small)
             canvas.paste(picture, (left, top + _HEAD))
             below = top + _HEAD + picture.height + 8
-            if contour and panel.values is not None:
+            if panel.values is not None and panel.scale <= 0:
+                draw.text((left, below), "Nothing on this film spoke for it.", soft, small)
+            elif contour and panel.values is not None:
                 _keys(canvas, draw, left, below, side, soft, small)
             else:
                 _legend(canvas, draw, panel, left, below, side, soft, small)
