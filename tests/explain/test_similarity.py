@@ -40,7 +40,11 @@ def test_shares_sum_to_the_cosine_from_both_sides(checkpoint: Checkpoint, mode: 
     assert found.sum_error < 1e-4
     assert (found.one.image == 0) == (mode == "text")
     assert (found.one.text == 0) == (mode == "image")
+    seen: list[tuple[int, int, int, int, int]] = []
     for match in found.matches:
+        film, x, y, width, height = match.one  # never beside a place named before
+        assert not any(f == film and abs(x - a) < 1.5 * width and abs(y - b) < 1.5 * height for f, a, b, _, _ in seen)
+        seen.append(match.one)
         for study, (film, x, y, width, height) in ((ONE, match.one), (OTHER, match.other)):
             rows, columns = study.radiographs[film].pixels.shape
             assert 0 <= x <= x + width <= columns

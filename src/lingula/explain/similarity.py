@@ -156,7 +156,7 @@ def _side(question: Question, shares: Tensor) -> Side:
 
 
 def _matches(questions: Sequence[Question], parts: Sequence[Tensor], norm: float) -> tuple[Match, ...]:
-    """The pairs of patches that add most, no patch twice."""
+    """The pairs of patches that add most; no patch twice, nor one beside it, so that they are different places."""
     if questions[0].mode == "text":
         return ()
     patches = questions[0].checkpoint.model.patches
@@ -168,8 +168,18 @@ def _matches(questions: Sequence[Question], parts: Sequence[Tensor], norm: float
         if (score := float(table[row, column])) <= 0:
             break
         found.append(Match(score, _place(questions[0], row), _place(questions[1], column)))
-        table[row], table[:, column] = -1, -1
+        table[_around(questions[0], row)] = -1
+        table[:, _around(questions[1], column)] = -1
     return tuple(found)
+
+
+def _around(question: Question, patch: int) -> list[int]:
+    """A patch and those that touch it on the same film."""
+    grid = question.checkpoint.model.architecture.grid
+    film, inside = divmod(patch, grid**2)
+    row, column = divmod(inside, grid)
+    down, across = (range(max(at - 1, 0), min(at + 2, grid)) for at in (row, column))
+    return [film * grid**2 + y * grid + x for y in down for x in across]
 
 
 def _place(question: Question, patch: int) -> tuple[int, int, int, int, int]:
