@@ -15,7 +15,7 @@ from lingula.explain import METHODS
 from lingula.explain import explain as ask
 from lingula.explain.contribution import contribution
 from lingula.explain.gradcam import gradcam
-from lingula.explain.gradients import GOOD, PIECES, integrated_gradients
+from lingula.explain.gradients import GOOD, PIECES, _Path, integrated_gradients
 from lingula.explain.occlusion import occlusion
 from lingula.explain.question import Question, blurred
 from lingula.models.checkpoint import MODES, Checkpoint
@@ -214,6 +214,17 @@ def test_integrated_gradients_are_complete(checkpoint: Checkpoint, mode: Mode) -
     assert abs(float(pixels.double().sum() + words.double().sum()) - change) == pytest.approx(
         error * abs(change), abs=1e-5
     )
+
+
+def test_the_piece_with_the_kink_is_halved_and_no_other() -> None:
+    """max(0, x - 0.9) bends in the last eighth of [0, 1] and rises by 0.1: only that piece misses its change."""
+    path = _Path(lambda x: (x[:, 0] - 0.9).clamp(min=0), (torch.zeros(1, 1),), (torch.ones(1, 1),))
+    (found,), error = path.integrated(0, PIECES + 2)
+    eighths = [(i / 8, (i + 1) / 8) for i in range(7)]
+    assert sorted(path._pieces) == [*eighths, (7 / 8, 15 / 16), (15 / 16, 1.0)]
+    assert abs(float(found) - 0.1) == pytest.approx(0.1 * error, abs=1e-6)
+    (better,), _ = path.integrated(0, 48)
+    assert float(better) == pytest.approx(0.1, abs=1e-4)
 
 
 def test_integrated_gradients_halve_what_misses_most(checkpoint: Checkpoint) -> None:

@@ -17,9 +17,9 @@ NODES = 4
 """Gauss-Legendre nodes on each piece of the path."""
 PIECES = 8
 """Pieces of the path at first."""
-MOST = 32
+MOST = 28
 """Pieces that may be computed in all, the halves of others included."""
-GOOD = 0.005
+GOOD = 0.01
 """Completeness error at which no piece is halved any more."""
 
 T = TypeVar("T")
