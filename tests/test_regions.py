@@ -150,6 +150,12 @@ def test_patches_go_on_where_they_were_stopped_and_damage_is_mended(
     assert not list((tmp_path / "kept").glob("*.part"))
 
 
+def test_patches_are_found_where_they_cannot_be_kept(checkpoint: Checkpoint, library: Library, tmp_path: Path) -> None:
+    """A file stands where the folder should be."""
+    (tmp_path / "taken").write_text("")
+    assert len(library_patches(checkpoint, library, folder=tmp_path / "taken").keys) == 31
+
+
 def test_another_model_makes_its_own_and_new_films_are_added(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with create_library(checkpoint, tmp_path / "library.sqlite") as small:
         small.add_many(encoded(checkpoint, [_study(n) for n in range(6)]))

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -150,7 +151,6 @@ class PatchFolder:
 
     def begin(self, basis: Basis) -> None:
         """Keep a basis; patches made with another are removed."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         for file in self._folder.glob("*.safetensors"):
             file.unlink(missing_ok=True)
         about = {"films": basis.films, "seal": self._seal(basis.digest)}
@@ -180,13 +180,15 @@ class PatchFolder:
         return found
 
     def _write(self, name: str, tensors: dict[str, npt.NDArray[np.generic]], about: dict[str, object]) -> None:
-        """Under another name, then renamed: whatever is there is whole."""
+        """Under another name, then renamed: what is there is whole. A full disk costs the next start its time."""
         temporary = self._folder / f"{name}.{os.getpid()}.part"
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             save_file(tensors, temporary, {"about": json.dumps(about)})
             os.replace(temporary, self._folder / f"{name}.safetensors")
-        finally:
-            temporary.unlink(missing_ok=True)
+        except (SafetensorError, OSError):
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def _seal(self, *parts: str) -> str:
         return hashlib.sha256("\0".join((self._model, *parts)).encode()).hexdigest()
