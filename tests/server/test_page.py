@@ -107,8 +107,10 @@ def test_words_and_regions_of_a_finding_point_at_each_other(page: Any, served: A
     effusion.hover()
     page.locator("[data-pointed]", has_text="Pleural effusion").wait_for()
     assert page.evaluate(outlines)[0] > 0
+    page.locator(".corner canvas").wait_for()  # the report stands below the film
     page.mouse.move(0, 0)
     page.wait_for_function(f"{outlines}[0] === 0")
+    assert not page.locator(".corner").is_visible()
     page.locator("[data-report] .mention").first.focus()
     page.locator("[data-pointed]", has_text="Cardiomegaly").wait_for()
     page.keyboard.press("Tab")

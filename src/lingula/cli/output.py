@@ -57,7 +57,8 @@ def show_notices(analysis: Analysis) -> None:
 def show_predictions(predictions: tuple[Prediction, ...]) -> None:
     """A table: what stands out first."""
     order = {"present": 0, "abstain": 1, "absent": 2}
-    table = Table("finding", "", "probability", "95 %", "threshold", "", box=None, header_style="dim")
+    ranges = ["95 %"] if any(p.interval for p in predictions) else []  # older checkpoints know none
+    table = Table("finding", "", "probability", *ranges, "threshold", "", box=None, header_style="dim")
     for p in sorted(predictions, key=lambda p: (order[p.decision], -p.probability)):
         bar = "█" * round(p.probability * 20)
         style = _COLOUR[p.decision]
@@ -65,7 +66,7 @@ def show_predictions(predictions: tuple[Prediction, ...]) -> None:
             f"[{style}]{p.name}[/]",
             f"[{style}]{_WORD[p.decision]}[/]",
             f"{p.probability:.2f}",
-            f"[dim]{p.interval[0]:.2f}–{p.interval[1]:.2f}[/]" if p.interval else "",
+            *(f"[dim]{p.interval[0]:.2f}–{p.interval[1]:.2f}[/]" if p.interval else "" for _ in ranges),
             f"{p.threshold:.2f}",
             f"[{style}]{bar}[/]",
         )

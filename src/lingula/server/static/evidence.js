@@ -1,6 +1,8 @@
 // The evidence chooser: one finding, one method, drawn over the films and in the words of the report.
 import { ask, element, say } from "./api.js";
 
+const SMALL = 220; // height of a film in the corner
+
 export function start() {
   const root = document.querySelector("[data-evidence]");
   if (!root) return;
@@ -9,7 +11,8 @@ export function start() {
   const pick = (name) => root.querySelector(`[name="${name}"]`);
   const legend = root.querySelector("[data-legend]"), trouble = root.querySelector("[data-trouble]");
   const report = document.querySelector("[data-report]");
-  const panes = viewer?.panes ?? [], pointedWords = document.querySelector("[data-pointed]");
+  const panes = viewer?.panes ?? [], pointedWords = document.querySelector("[data-pointed]"), corner = element("div", { class: "corner", "aria-hidden": "true", hidden: true });
+  document.body.append(corner);
   const known = new Map(); // evidence by finding and method
   let asking = null, shown = null, pointed = null;
 
@@ -77,7 +80,20 @@ export function start() {
       pane.pointed = found?.maps[row]?.outlines.filter(Boolean) ?? [];
       pane.draw();
     }
+    glance(found);
     if (pointedWords) pointedWords.textContent = found?.maps.length ? `Outlined on the film: ${found.label_name}.` : "";
+  };
+
+  // Where the films are out of sight beside the report, they are shown small in a corner.
+  const glance = (found) => {
+    const inSight = ({ canvas }) => { const box = canvas.getBoundingClientRect(); return box.bottom > 0.6 * box.height && box.top + 0.6 * box.height < innerHeight; };
+    const away = found ? panes.filter((pane) => pane.pointed.length && !inSight(pane)) : [];
+    corner.hidden = !away.length;
+    corner.replaceChildren(...away.map(({ canvas }) => {
+      const small = element("canvas", { width: Math.round((2 * SMALL * canvas.width) / canvas.height), height: 2 * SMALL });
+      small.getContext("2d").drawImage(canvas, 0, 0, small.width, small.height);
+      return small;
+    }));
   };
 
   const label = (event) => {
@@ -123,7 +139,8 @@ async function picture(url, signal) {
 }
 
 function write(found, legend) {
-  const places = found.maps.map((map) => map.place).filter(Boolean);
+  const several = found.maps.length > 1;
+  const places = found.maps.map((map, row) => map.place && (several ? `${map.place} on film ${row + 1}` : map.place)).filter(Boolean);
   const number = (value) => (value === null ? "" : Number(value).toPrecision(2));
   legend.replaceChildren(...[
     element("p", {}, element("b", {}, `${found.method_name} for ${found.label_name}. `), found.sentence),

@@ -62,9 +62,13 @@ async function map(canvas) {
   const view = { x: 0, y: 0, zoom: 1 };
   let at = null;
 
+  const scales = (width, height) => { // pixels for a unit across and up: all points fit at zoom 1
+    const up = (height / 2.15) * view.zoom, across = (width / 2.15) * view.zoom;
+    return [Math.min(1.3 * up, across), Math.min(up, across)];
+  };
   const place = (point, width, height) => {
-    const scale = (Math.min(width, height) / 2.15) * view.zoom;
-    return [width / 2 + (point.x - view.x) * scale * 1.3, height / 2 - (point.y - view.y) * scale];
+    const [across, up] = scales(width, height);
+    return [width / 2 + (point.x - view.x) * across, height / 2 - (point.y - view.y) * up];
   };
   const draw = () => {
     const ratio = devicePixelRatio || 1, box = canvas.getBoundingClientRect(), style = getComputedStyle(canvas);
@@ -112,9 +116,9 @@ async function map(canvas) {
   canvas.addEventListener("pointerdown", (event) => { held = event; moved = 0; canvas.setPointerCapture(event.pointerId); });
   canvas.addEventListener("pointermove", (event) => {
     if (!held) return choose(nearest(event));
-    const box = canvas.getBoundingClientRect(), scale = (Math.min(box.width, box.height) / 2.15) * view.zoom;
-    view.x -= (event.clientX - held.clientX) / (scale * 1.3);
-    view.y += (event.clientY - held.clientY) / scale;
+    const box = canvas.getBoundingClientRect(), [across, up] = scales(box.width, box.height);
+    view.x -= (event.clientX - held.clientX) / across;
+    view.y += (event.clientY - held.clientY) / up;
     moved += Math.abs(event.clientX - held.clientX) + Math.abs(event.clientY - held.clientY);
     held = event;
     draw();

@@ -2,6 +2,7 @@
 import { ask, element, say } from "./api.js";
 
 const COLOURS = ["#ffd54a", "#5cc6d3", "#ff8a65", "#c59bff", "#8fd14f"];
+const FEW = 6; // words that are named
 const number = (value) => value.toFixed(3).replace("-", "−");
 
 export async function start() {
@@ -69,13 +70,18 @@ function findings(found) {
 
 function sentences(found) {
   if (!found.sentences.length) return "";
-  return element("div", {}, element("h3", {}, "Sentences that say alike"), element("div", { class: "wide" }, element("table", { class: "plain-table" }, element("thead", {}, element("tr", {}, ...["Yours", "This one", "Likeness"].map((name) => element("th", { scope: "col" }, name)))),
-    element("tbody", {}, ...found.sentences.map((pair) => element("tr", {}, element("td", {}, pair.query), element("td", {}, pair.neighbour), element("td", {}, number(pair.score))))))));
+  return element("div", {}, element("h3", {}, "Sentences that say alike"), element("div", { class: "wide" }, element("table", { class: "plain-table" }, element("thead", {}, element("tr", {}, ...["Yours", "This one", "Likeness"].map((name) => element("th", { scope: "col", class: name === "Likeness" ? "figure" : null }, name)))),
+    element("tbody", {}, ...found.sentences.map((pair) => element("tr", {}, element("td", {}, pair.query), element("td", {}, pair.neighbour), element("td", { class: "figure" }, number(pair.score))))))));
+}
+
+function some(words) { // each once, the first few: a list of all tells nobody anything
+  const all = [...new Set(words)], few = all.slice(0, FEW).map((word) => `“${word}”`).join(", ");
+  return all.length > FEW ? `${few} and ${all.length - FEW} other words` : few;
 }
 
 function changes(found) {
   const told = found.changes.filter((change) => change.regions.length || change.words.length).map((change) => {
-    const parts = change.kind === "words" || change.words.length ? change.words.map((word) => `“${word}”`).join(", ") : `${change.regions.length} regions of your film`;
+    const parts = change.kind === "words" || change.words.length ? some(change.words) : `${change.regions.length} ${change.regions.length === 1 ? "region" : "regions"} of your film`;
     return element("li", {}, change.found ? `Without ${parts} it would be rank ${change.rank_after} instead of ${change.rank_before}.` : `Even without ${parts} it would stay at rank ${change.rank_after}.`);
   });
   return told.length ? element("div", {}, element("h3", {}, "What would change it"), element("ul", { class: "trust" }, ...told)) : "";
