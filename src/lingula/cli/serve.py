@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json as json_module
 import secrets
 import socket
@@ -70,6 +71,8 @@ def serve(
         config = uvicorn.Config(
             create_app(checkpoint, opened, settings), log_level="warning", access_log=False, server_header=False
         )
+        gc.collect()
+        gc.freeze()  # loaded to stay: looking through it for garbage halts every answer for a third of a second
         uvicorn.Server(config).run(sockets=[listening])
 
 
