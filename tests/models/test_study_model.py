@@ -98,10 +98,10 @@ def test_contributions_add_up_and_the_masked_are_silent() -> None:
     assert (parts[~own] == 0).all()
     assert (parts[own].abs().sum(-1) > 0).all()
     half = parts[2, : output.fused.image_mask.shape[1]].sum(0)  # images and words count alike, however many
-    gates = MODEL.image_projector(MODEL.image_norm(output.fused.image[2, 1 : 1 + MODEL.patches]))
-    share = MODEL.image_gate(MODEL.image_norm(output.fused.image[2, 1 : 1 + MODEL.patches])).softmax(0)
+    patches = output.fused.image[2, 1 : 1 + MODEL.patches]
+    share = MODEL.image_gate(MODEL.image_norm(patches)).softmax(0)
     heads = MODEL.architecture.heads
-    expected = (gates.unflatten(1, (heads, -1)) * share[..., None]).sum(0).flatten() / 2
+    expected = (MODEL.image_projector(patches).unflatten(1, (heads, -1)) * share[..., None]).sum(0).flatten() / 2
     torch.testing.assert_close(half, expected, atol=1e-6, rtol=1e-4)
 
 

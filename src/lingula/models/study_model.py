@@ -245,6 +245,7 @@ class StudyModel(nn.Module):
 
         The state is the mean over the modalities present of a weighted mean over their tokens: each head of a gate
         weighs them (softmax) for its slice of the D dimensions, so that one word or patch can speak for a small one.
+        The gate reads normalised tokens, the sum the tokens themselves: how strongly a patch answers is what it tells.
         Masked tokens and stand-ins contribute exactly 0.
         """
         parts, present = [], []
@@ -254,10 +255,9 @@ class StudyModel(nn.Module):
         ):
             own = mask.clone()
             own[:, 0] = False  # the stand-in lends its attention, not its voice
-            normed = norm(tokens)
-            share = gate(normed).masked_fill(~own[..., None], -1e4).softmax(1) * own[..., None]  # (B, N, heads)
+            share = gate(norm(tokens)).masked_fill(~own[..., None], -1e4).softmax(1) * own[..., None]  # (B, N, heads)
             slices = self.architecture.dimension // self.architecture.heads
-            parts.append(projector(normed) * share.repeat_interleave(slices, -1))
+            parts.append(projector(tokens) * share.repeat_interleave(slices, -1))
             present.append(own.any(1))
         modalities = torch.stack(present).sum(0).clamp(min=1)  # (B,)
         return torch.cat(parts, 1) / modalities[:, None, None]
