@@ -193,7 +193,7 @@ def test_a_frozen_trunk_answers_as_if_its_features_were_not_kept(data: StudySet,
 
 
 def test_it_learns(data: StudySet, tmp_path: Path) -> None:
-    recipe = Recipe(epochs=12, batch=8, modes=("text",), weights=(1.0,), rate=1e-2, align=0, monitor="text", ema=0.5)
+    recipe = Recipe(epochs=12, batch=8, modes=("text",), weights=(1.0,), rate=5e-3, align=0, monitor="text", ema=0.5)
     auroc: list[dict[str, Any]] = [epoch.auroc for epoch in _trainer(data, tmp_path, recipe).fit()]
     assert max(figures["text"] for figures in auroc) > 0.95
 

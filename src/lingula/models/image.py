@@ -21,7 +21,8 @@ class ImageEncoder(nn.Module):
         width: of the fusion.
         grid: side of the patch grid the fusion sees.
         levels: which hidden states make up a patch, as indices into ``hidden_states``; empty for the last one alone.
-            Coarser levels are resized to ``grid`` and concatenated, for patches fine in place and rich in content.
+            Finer levels are averaged to ``grid``, coarser ones interpolated, and all concatenated, for patches fine in
+            place and rich in content; a level's mean over the film stays what it was.
         fold: merge every batch normalisation into its convolution (the trunk then has plain biased convolutions).
 
     Attributes:
@@ -79,7 +80,9 @@ class ImageEncoder(nn.Module):
 
     def _to_grid(self, state: Tensor) -> Tensor:
         state = self._square(state)
-        if state.shape[-1] != self.grid:
+        if state.shape[-1] > self.grid:
+            state = F.adaptive_avg_pool2d(state, self.grid)
+        elif state.shape[-1] < self.grid:
             state = F.interpolate(state, (self.grid, self.grid), mode="bilinear", align_corners=False)
         return state
 

@@ -203,8 +203,10 @@ class StudyModel(nn.Module):
         for gate in (self.image_gate, self.text_gate):  # pooling starts as a plain mean
             nn.init.zeros_(gate.weight)
             nn.init.zeros_(gate.bias)
-        self.image_projector = nn.Linear(a.width, a.dimension, bias=False)
-        self.text_projector = nn.Linear(a.width, a.dimension, bias=False)
+        self.image_projector = nn.Linear(a.width, a.dimension)
+        self.text_projector = nn.Linear(a.width, a.dimension)
+        for projector in (self.image_projector, self.text_projector):
+            nn.init.zeros_(projector.bias)
         self.dropout = nn.Dropout(a.dropout)
         self.head = nn.Linear(a.dimension, a.labels)
 

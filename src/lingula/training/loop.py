@@ -28,6 +28,7 @@ from lingula.training.augment import augment
 from lingula.training.bank import FeatureBank
 from lingula.training.data import StudySet, term_targets
 from lingula.training.losses import contrastive, focal_bce, graph_alignment, label_overlap, side_loss
+from lingula.training.ridge import solve_image_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Recipe:
         graph: weight of the alignment with a knowledge graph, see ``graph_alignment``.
         drop_view: chance that a study shows only one of its films. drop_section: chance that it loses a report section.
         frozen: leave the image backbone as it is and compute its features once, for ``copies`` versions of each film.
+        ridge: solve the image path first, by ridge regression of this strength (``solve_image_path``); 0 trains it. Needs
+            a frozen trunk.
         keep: other parts left as they are, by the beginnings of their parameters' names.
         monitor: the mode whose macro AUROC on validation decides.
         blend: share of the stage's best weights in what it hands on, the rest being those it began with (weight-space
@@ -82,6 +85,7 @@ class Recipe:
     drop_section: float = 0.3
     frozen: bool = False
     copies: int = 2
+    ridge: float = 0.0
     keep: tuple[str, ...] = ()
     monitor: Mode = "image"
     blend: float = 1.0
@@ -142,6 +146,8 @@ class Trainer:
         self.bank: FeatureBank | None = None
         if recipe.frozen:
             self.bank = bank or FeatureBank(model, data, train, validation, copies=recipe.copies, seed=recipe.seed)
+            if recipe.ridge:
+                self._solve(model)
         rest = [p for p in model.parameters() if all(p is not t for t in trunk)]
         self.objective = _Objective(
             model.architecture,
@@ -211,6 +217,16 @@ class Trainer:
         mixed = {k: self.start[k].lerp(best[k], self.recipe.blend) for k in best if best[k].is_floating_point()}
         model.load_state_dict(best | mixed)
         return model.eval()
+
+    def _solve(self, model: StudyModel) -> None:
+        """The image path in closed form, over all films of training studies with a report."""
+        assert self.bank is not None
+        rows = np.array([row for row in self.train_rows if self.tokens[row]])
+        states = predict_states(model.eval(), rows, self.tokens, self.tokenizer.pad)
+        films = [(int(film), place) for place, row in enumerate(rows) for film in self.data.films_of(row)]
+        features = torch.stack([self.bank.plain([film])[0].mean((1, 2)) for film, _ in films])
+        views = torch.tensor([VIEWS.index(self.data.views[film]) for film, _ in films])
+        solve_image_path(model, features, views, states[[place for _, place in films]], self.recipe.ridge)
 
     def _set_rate(self, done: float) -> None:
         factor = min(done / 0.05, 0.5 * (1 + math.cos(math.pi * done))) + 1e-3
@@ -477,6 +493,19 @@ def predict_set(
         grids = bank.plain(shown).to(device) if bank is not None and mode != "text" and shown else None
         found.append(model(made.to(device), (mode,), grids)[mode].logits.cpu().numpy())
     return np.concatenate(found)
+
+
+@torch.no_grad()
+def predict_states(
+    model: StudyModel, rows: np.ndarray[Any, Any], tokens: list[Tokens | None], pad: int, batch: int = 32
+) -> Tensor:
+    """States (len(rows), D) of these studies' reports, in text mode."""
+    found = []
+    for start in range(0, len(rows), batch):
+        part = rows[start : start + batch]
+        made = collate([[] for _ in part], [tokens[row] for row in part], size=1, pad=pad)
+        found.append(model(made.to(next(model.parameters()).device), ("text",))["text"].state.cpu())
+    return torch.cat(found)
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -1,0 +1,55 @@
+"""The image path in closed form: what a film's pooled features say of its report's state, by ridge regression."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lingula.models.study_model import VIEWS, StudyModel
+
+_LOUD = 32.0
+"""How much louder than the report's state image patches are, so that what fusion adds to them starts as a whisper."""
+
+
+@torch.no_grad()
+def solve_image_path(model: StudyModel, features: Tensor, views: Tensor, states: Tensor, strength: float) -> None:
+    """Set the linear map of the patches, the view embedding and the projectors so that the mean over a film's patches
+    is the ridge regression of the report's state on the film's mean features.
+
+    Features are standardised within their view; the penalty is ``strength`` times the squared norm of the
+    coefficients. The mean state is taken off both modalities (and given back to the logits by the head's bias), so
+    that a cosine compares what studies have of their own.
+
+    Args:
+        features: (N, C) mean over the patch grid, one row a film. views: (N,) into ``VIEWS``.
+        states: (N, D) of the reports, in text mode.
+        strength: > 0.
+
+    Raises:
+        ValueError: when fusion and joint space differ in width.
+    """
+    width = model.architecture.width
+    if states.shape[1] != width:
+        raise ValueError(f"a closed form needs width {width} to be the dimension {states.shape[1]}")
+    features, states = features.double(), states.double()
+    usual = states.mean(0)
+    centres = torch.stack([features[views == v].mean(0) if (views == v).any() else features.mean(0)
+                           for v in range(len(VIEWS))])  # fmt: skip
+    spread = (features - centres[views]).square().mean(0).sqrt().clamp(min=1e-6)
+    x = (features - centres[views]) / spread
+    gram = x.T @ x + strength * torch.eye(x.shape[1], dtype=x.dtype)
+    weight = torch.linalg.solve(gram, x.T @ (states - usual)).T / spread  # (D, C)
+    eye = torch.eye(width)
+    encoder, head = model.image_encoder.to_width, model.head
+    for parameter, value in (
+        (encoder.weight, _LOUD * weight),
+        (encoder.bias, torch.zeros(width)),
+        (model.view_embedding.weight, -_LOUD * centres @ weight.T),
+        (model.image_projector.weight, eye / _LOUD),
+        (model.image_projector.bias, torch.zeros(width)),
+        (model.image_gate.weight, torch.zeros_like(model.image_gate.weight)),
+        (model.image_gate.bias, torch.zeros_like(model.image_gate.bias)),
+        (head.bias, head.bias + head.weight @ usual.to(head.bias)),
+        (model.text_projector.bias, model.text_projector.bias - usual.to(head.bias)),
+    ):
+        parameter.copy_(value)
