@@ -61,6 +61,17 @@ class FeatureBank:
         return torch.stack([copy[pick] for copy, pick in zip(copies, picks, strict=True)]).float()
 
 
+def pooled_features(model: StudyModel, data: StudySet, films: Sequence[int], *, copies: int, seed: int) -> Tensor:
+    """(copies, N, C): means over the feature grid of films as they are and of ``copies - 1`` augmented versions."""
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for start in range(0, len(films), _GROUP):
+        pixels = torch.from_numpy(data.films[list(films[start : start + _GROUP])])[:, None].float() / 255
+        versions = [pixels, *(augment(pixels, pixels.shape[-1], generator) for _ in range(copies - 1))]
+        found.append(torch.stack([_features(model, version).float().mean((2, 3)) for version in versions]))
+    return torch.cat(found, 1)
+
+
 @torch.no_grad()
 def _features(model: StudyModel, films: Tensor) -> Tensor:
     """films (N, 1, S, S) in [0, 1] to (N, C, grid, grid) in half precision, on the CPU."""

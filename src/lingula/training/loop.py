@@ -25,7 +25,7 @@ from lingula.models.study_model import VIEWS, Architecture, Batch, Output, Study
 from lingula.models.text import ReportTokenizer, Tokens
 from lingula.study import Mode, SectionName
 from lingula.training.augment import augment
-from lingula.training.bank import FeatureBank
+from lingula.training.bank import FeatureBank, pooled_features
 from lingula.training.data import StudySet, term_targets
 from lingula.training.losses import contrastive, focal_bce, graph_alignment, label_overlap, side_loss
 from lingula.training.ridge import solve_image_path
@@ -53,8 +53,8 @@ class Recipe:
         graph: weight of the alignment with a knowledge graph, see ``graph_alignment``.
         drop_view: chance that a study shows only one of its films. drop_section: chance that it loses a report section.
         frozen: leave the image backbone as it is and compute its features once, for ``copies`` versions of each film.
-        ridge: solve the image path first, by ridge regression of this strength (``solve_image_path``); 0 trains it. Needs
-            a frozen trunk.
+        ridge: solve the image path first, by ridge regression of this strength (``solve_image_path``) over ``copies``
+            versions of each film, which are then not kept; for a frozen trunk. 0 leaves it to training.
         keep: other parts left as they are, by the beginnings of their parameters' names.
         monitor: the mode whose macro AUROC on validation decides.
         blend: share of the stage's best weights in what it hands on, the rest being those it began with (weight-space
@@ -145,7 +145,8 @@ class Trainer:
             parameter.requires_grad_(not name.startswith(kept))
         self.bank: FeatureBank | None = None
         if recipe.frozen:
-            self.bank = bank or FeatureBank(model, data, train, validation, copies=recipe.copies, seed=recipe.seed)
+            copies = 1 if recipe.ridge else recipe.copies
+            self.bank = bank or FeatureBank(model, data, train, validation, copies=copies, seed=recipe.seed)
             if recipe.ridge:
                 self._solve(model)
         rest = [p for p in model.parameters() if all(p is not t for t in trunk)]
@@ -219,14 +220,17 @@ class Trainer:
         return model.eval()
 
     def _solve(self, model: StudyModel) -> None:
-        """The image path in closed form, over all films of training studies with a report."""
-        assert self.bank is not None
+        """The image path in closed form, over all films of training studies with a report, in ``copies`` versions."""
         rows = np.array([row for row in self.train_rows if self.tokens[row]])
         states = predict_states(model.eval(), rows, self.tokens, self.tokenizer.pad)
         films = [(int(film), place) for place, row in enumerate(rows) for film in self.data.films_of(row)]
-        features = torch.stack([self.bank.plain([film])[0].mean((1, 2)) for film, _ in films])
-        views = torch.tensor([VIEWS.index(self.data.views[film]) for film, _ in films])
-        solve_image_path(model, features, views, states[[place for _, place in films]], self.recipe.ridge)
+        shown, copies = [film for film, _ in films], self.recipe.copies
+        features = pooled_features(model, self.data, shown, copies=copies, seed=self.recipe.seed)
+        views = torch.tensor([VIEWS.index(self.data.views[film]) for film in shown])
+        states = states[[place for _, place in films]]
+        solve_image_path(
+            model, features.flatten(0, 1), views.repeat(copies), states.repeat(copies, 1), self.recipe.ridge
+        )
 
     def _set_rate(self, done: float) -> None:
         factor = min(done / 0.05, 0.5 * (1 + math.cos(math.pi * done))) + 1e-3
