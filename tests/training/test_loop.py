@@ -18,7 +18,7 @@ from lingula.errors import InputError
 from lingula.models.study_model import StudyModel
 from lingula.training.bank import FeatureBank
 from lingula.training.data import StudySet
-from lingula.training.loop import Recipe, Trainer, predict_set
+from lingula.training.loop import Recipe, Trainer, predict_set, predict_states
 
 RECIPE = Recipe(
     epochs=2,
@@ -244,3 +244,32 @@ def test_a_run_begun_before_a_choice_existed_goes_on(data: StudySet, tmp_path: P
     assert list(_trainer(data, tmp_path, replace(RECIPE, epochs=1)).fit()) == []
     with pytest.raises(InputError, match="another recipe"):
         list(_trainer(data, tmp_path, replace(RECIPE, epochs=1, soft=0.5)).fit())
+
+
+def test_a_solved_image_path_is_kept_while_the_rest_learns(data: StudySet, tmp_path: Path) -> None:
+    kept = ("image_", "view_", "fusion.", "head.")
+    recipe = replace(
+        RECIPE,
+        epochs=1,
+        modes=("image", "text"),
+        weights=(0.0, 1.0),
+        frozen=True,
+        copies=3,
+        ridge=5.0,
+        keep=kept,
+        monitor="text",
+    )
+    trainer = _trainer(data, tmp_path, recipe)
+    solved = {key: value.clone() for key, value in trainer.average.state_dict().items()}
+    before = StudyModel(made_up.architecture()).state_dict()
+    assert not torch.equal(solved["image_encoder.to_width.weight"], before["image_encoder.to_width.weight"])
+    tokens = [trainer.tokenizer(report) if report else None for report in data.reports]
+    image = predict_set(trainer.average, data, TRAIN, tokens, trainer.tokenizer.pad, "image")
+    states = predict_states(trainer.average, TRAIN, tokens, trainer.tokenizer.pad)
+    text = trainer.average.head(states).detach().numpy()
+    alike = np.corrcoef((image - image.mean(0)).ravel(), (text - text.mean(0)).ravel())[0, 1]
+    assert alike > 0.3  # films say what their reports say; untrained paths have nothing in common
+    list(trainer.fit())
+    moved = {key for key, value in trainer.average.state_dict().items() if not torch.equal(value, solved[key])}
+    assert moved
+    assert not any(key.startswith(kept) for key in moved)

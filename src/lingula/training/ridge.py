@@ -35,7 +35,8 @@ def solve_image_path(model: StudyModel, features: Tensor, views: Tensor, states:
     usual = states.mean(0)
     centres = torch.stack([features[views == v].mean(0) if (views == v).any() else features.mean(0)
                            for v in range(len(VIEWS))])  # fmt: skip
-    spread = (features - centres[views]).square().mean(0).sqrt().clamp(min=1e-6)
+    spread = (features - centres[views]).square().mean(0).sqrt()
+    spread = spread.where(spread > 0.01 * spread.max(), torch.inf)  # channels that hardly ever answer are not asked
     x = (features - centres[views]) / spread
     gram = x.T @ x + strength * torch.eye(x.shape[1], dtype=x.dtype)
     weight = torch.linalg.solve(gram, x.T @ (states - usual)).T / spread  # (D, C)
