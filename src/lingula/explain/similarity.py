@@ -111,7 +111,7 @@ def similarity(
     parts, states = zip(*(_parts(question) for question in questions), strict=True)
     units = [state / state.norm().clamp(min=1e-12) for state in states]
     shown = float(units[0].double() @ units[1].double())
-    toward = (units[1] if stored is None else torch.from_numpy(stored), units[0])
+    toward = (units[1] if stored is None else torch.tensor(stored), units[0])
     score = float(units[0].double() @ toward[0].double())
     sides = []
     for i, question in enumerate(questions):
