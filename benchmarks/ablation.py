@@ -156,7 +156,7 @@ def share(options: argparse.Namespace, started: float) -> tuple[Bench, Any, str]
     train = train[: options.limit]
     data, train, validation = _only(data, train, validation)
     trunk, a = checkpoint.model, checkpoint.model.architecture
-    trunk.architecture = replace(a, text={**a.text, **TEXT}, **SMALL)
+    trunk.architecture = replace(a, text={**a.text, **TEXT}, text_levels=(), **SMALL)
     trunk.image_encoder.grid = SMALL["grid"]
     bank = FeatureBank(trunk, data, train, validation, copies=1, seed=0)
     tokenizer = ReportTokenizer(checkpoint.tokenizer._tokenizer, a.sections, SMALL["tokens"])

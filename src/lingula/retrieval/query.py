@@ -166,11 +166,16 @@ class Query:
         return tuple(said)
 
     def sentence(self) -> str:
-        """What is understood, as a report would put it: what a model reads in place of the question."""
+        """What is understood, as a report would put it: what a model reads in place of the question.
+
+        What must be absent is a matter of conditions, and is read only when nothing is asked for: a model that hears of
+        it looks near it.
+        """
+        asked = self.present or self.either or self.uncertain or self.words or self.labels
         said = [
             *(str(wanted) for wanted in self.present),
             *([" or ".join(map(str, self.either))] if self.either else []),
-            *(f"no {wanted}" for wanted in self.absent),
+            *(f"no {wanted}" for wanted in self.absent if not asked),
             *(f"possible {wanted}" for wanted in self.uncertain),
             *([" ".join(self.words)] if self.words else []),
             *(_names()[label] for label in self.labels if not self.wanted),

@@ -81,7 +81,8 @@ export function start() {
       pane.draw();
     }
     glance(found);
-    if (pointedWords) pointedWords.textContent = found?.maps.length ? `Outlined on the film: ${found.label_name}.` : "";
+    const outlined = panes.some((pane) => pane.pointed.length);
+    if (pointedWords) pointedWords.textContent = !found?.maps.length ? "" : outlined ? `Outlined on the film: ${found.label_name}.` : `Nothing on the film speaks for ${found.label_name}.`;
   };
 
   // Where the films are out of sight beside the report, they are shown small in a corner.
