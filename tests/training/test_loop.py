@@ -265,7 +265,7 @@ def test_a_solved_image_path_is_kept_while_the_rest_learns(data: StudySet, tmp_p
     assert not torch.equal(solved["image_encoder.to_width.weight"], before["image_encoder.to_width.weight"])
     tokens = [trainer.tokenizer(report) if report else None for report in data.reports]
     image = predict_set(trainer.average, data, TRAIN, tokens, trainer.tokenizer.pad, "image")
-    states = predict_states(trainer.average, TRAIN, tokens, trainer.tokenizer.pad)
+    states = predict_states(trainer.average, data, TRAIN, tokens, trainer.tokenizer.pad)
     text = trainer.average.head(states).detach().numpy()
     alike = np.corrcoef((image - image.mean(0)).ravel(), (text - text.mean(0)).ravel())[0, 1]
     assert alike > 0.3  # films say what their reports say; untrained paths have nothing in common

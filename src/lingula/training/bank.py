@@ -41,10 +41,8 @@ class FeatureBank:
         self._grids: dict[int, Tensor] = {}
         for start in range(0, len(films), _GROUP):
             group = films[start : start + _GROUP]
-            pixels = torch.from_numpy(data.films[[film for film, _ in group]])[:, None].float() / 255
-            versions = [pixels]
-            if (most := max(copies for _, copies in group)) > 1:
-                versions += [augment(pixels, pixels.shape[-1], generator) for _ in range(most - 1)]
+            most = max(copies for _, copies in group)
+            versions = _versions(data, [film for film, _ in group], most, generator)
             grids = [_features(model, version) for version in versions]
             for place, (film, copies) in enumerate(group):
                 self._grids[film] = torch.stack([version[place] for version in grids[:copies]])
@@ -66,10 +64,15 @@ def pooled_features(model: StudyModel, data: StudySet, films: Sequence[int], *, 
     generator = torch.Generator().manual_seed(seed)
     found = []
     for start in range(0, len(films), _GROUP):
-        pixels = torch.from_numpy(data.films[list(films[start : start + _GROUP])])[:, None].float() / 255
-        versions = [pixels, *(augment(pixels, pixels.shape[-1], generator) for _ in range(copies - 1))]
+        versions = _versions(data, films[start : start + _GROUP], copies, generator)
         found.append(torch.stack([_features(model, version).float().mean((2, 3)) for version in versions]))
     return torch.cat(found, 1)
+
+
+def _versions(data: StudySet, films: Sequence[int], copies: int, generator: torch.Generator) -> list[Tensor]:
+    """Films (N, 1, S, S) in [0, 1] as they are, and ``copies - 1`` times augmented."""
+    pixels = torch.from_numpy(data.films[list(films)])[:, None].float() / 255
+    return [pixels, *(augment(pixels, pixels.shape[-1], generator) for _ in range(copies - 1))]
 
 
 @torch.no_grad()

@@ -222,7 +222,7 @@ class Trainer:
     def _solve(self, model: StudyModel) -> None:
         """The image path in closed form, over all films of training studies with a report, in ``copies`` versions."""
         rows = np.array([row for row in self.train_rows if self.tokens[row]])
-        states = predict_states(model.eval(), rows, self.tokens, self.tokenizer.pad)
+        states = predict_states(model.eval(), self.data, rows, self.tokens, self.tokenizer.pad)
         films = [(int(film), place) for place, row in enumerate(rows) for film in self.data.films_of(row)]
         shown, copies = [film for film, _ in films], self.recipe.copies
         features = pooled_features(model, self.data, shown, copies=copies, seed=self.recipe.seed)
@@ -483,8 +483,29 @@ def predict_set(
     batch: int = 32,
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Logits (len(rows), L) of prepared studies, all their films, without augmentation."""
+    answers = _answers(model, data, rows, tokens, pad, mode, bank, batch)
+    return np.concatenate([answer.logits.cpu().numpy() for answer in answers])
+
+
+@torch.no_grad()
+def predict_states(
+    model: StudyModel, data: StudySet, rows: np.ndarray[Any, Any], tokens: list[Tokens | None], pad: int
+) -> Tensor:
+    """States (len(rows), D) of these studies' reports, in text mode."""
+    return torch.cat([answer.state.cpu() for answer in _answers(model, data, rows, tokens, pad, "text")])
+
+
+def _answers(
+    model: StudyModel,
+    data: StudySet,
+    rows: np.ndarray[Any, Any],
+    tokens: list[Tokens | None],
+    pad: int,
+    mode: Mode,
+    bank: FeatureBank | None = None,
+    batch: int = 32,
+) -> Iterator[Output]:
     preprocessing = model.architecture.preprocessing
-    found = []
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]
         films = [[(data.films[f], data.views[f]) for f in data.films_of(r)] if mode != "text" else [] for r in part]
@@ -495,21 +516,7 @@ def predict_set(
         device = next(model.parameters()).device
         shown = [int(film) for r in part for film in data.films_of(r)]
         grids = bank.plain(shown).to(device) if bank is not None and mode != "text" and shown else None
-        found.append(model(made.to(device), (mode,), grids)[mode].logits.cpu().numpy())
-    return np.concatenate(found)
-
-
-@torch.no_grad()
-def predict_states(
-    model: StudyModel, rows: np.ndarray[Any, Any], tokens: list[Tokens | None], pad: int, batch: int = 32
-) -> Tensor:
-    """States (len(rows), D) of these studies' reports, in text mode."""
-    found = []
-    for start in range(0, len(rows), batch):
-        part = rows[start : start + batch]
-        made = collate([[] for _ in part], [tokens[row] for row in part], size=1, pad=pad)
-        found.append(model(made.to(next(model.parameters()).device), ("text",))["text"].state.cpu())
-    return torch.cat(found)
+        yield model(made.to(device), (mode,), grids)[mode]
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
