@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from lingula.errors import InputError, LibraryError, Notice
 from lingula.library import Library, StudyRecord
 from lingula.library.record import image_digest
 from lingula.models.checkpoint import Checkpoint
+from lingula.models.fast import user_cache
 from lingula.models.preprocess import Letterbox, to_input
 from lingula.models.study_model import VIEWS
 from lingula.models.view import with_views
@@ -354,5 +354,4 @@ def _folder(library: Library) -> Path:
     """Beside the library's file; of a library in a server, in the user's cache."""
     if (beside := library.beside("patches")) is not None:
         return beside
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lingula" / "patches"
-    return cache / hashlib.sha256(library.secret).hexdigest()[:16]
+    return user_cache("patches") / hashlib.sha256(library.secret).hexdigest()[:16]

@@ -86,7 +86,7 @@ def compile_encoders(checkpoint: Checkpoint, cache: Path | None = None) -> Check
             "bad_request", "Fast inference needs OpenVINO.", "pip install 'lingula[fast]', or go without."
         ) from None
     core = Core()
-    folder = (cache or _user_cache()) / _key(checkpoint.fingerprint, core)
+    folder = (cache or user_cache("fast")) / _key(checkpoint.fingerprint, core)
     if not (folder / "check.json").is_file():
         _export(checkpoint, core, folder)
     check = Check(**json.loads((folder / "check.json").read_text()))
@@ -236,8 +236,9 @@ class _Bert(nn.Module):
         return self.encoder.hidden(words, mask)
 
 
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lingula" / "fast"
+def user_cache(name: str) -> Path:
+    """The folder ``name`` for what can be made again, in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lingula" / name
 
 
 def _key(fingerprint: str, core: Any) -> str:
