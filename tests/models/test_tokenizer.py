@@ -86,3 +86,19 @@ def test_same_texts_give_the_same_vocabulary(tmp_path: Path) -> None:
         made_up.tokenizer.__wrapped__().save(tmp_path / f"{attempt}.json")
         made.add((tmp_path / f"{attempt}.json").read_bytes())
     assert len(made) == 1
+
+
+def test_markers_say_how_a_report_means_its_findings() -> None:
+    """After the words that name a finding, with their span; counted in the size asked for; text cannot spell them."""
+    texts = ["There is no pleural effusion. The heart is enlarged. Fracture of a rib."] * 4
+    marked = ReportTokenizer.train(texts, sections=("findings",), length=64, vocabulary=300, markers=True)
+    assert marked.vocabulary_size <= 300
+    report = Report.from_sections(findings="There is no pleural effusion [fracture present]. The heart is enlarged.")
+    name = {number: word for word, number in marked._tokenizer.get_vocab().items()}
+    tokens = marked(report)
+    read = [(name[i], start, end) for i, (start, end) in zip(tokens.ids, tokens.spans, strict=True)]
+    said = {word: report.text[start:end] for word, start, end in read if " " in word}
+    assert said["[pleural_effusion absent]"] == "pleural effusion"
+    assert "enlarged" in said["[cardiomegaly present]"]
+    ends = [end for _, _, end in read if end]
+    assert ends == sorted(ends)  # each right behind its words

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from tests import made_up
 
 from lingula.models.study_model import StudyModel, batch_studies
-from lingula.training.ridge import solve_image_path
+from lingula.training.ridge import Reader, solve_image_path
+from lingula.training.voice import bag_of_words, solve_voices
 
 STUDIES = [study for study in made_up.studies(24) if study.radiographs and study.report]
 
@@ -49,3 +51,48 @@ def test_it_needs_one_width() -> None:
     with pytest.raises(ValueError, match="width"):
         solve_image_path(model, torch.zeros(3, 4), torch.zeros(3, dtype=torch.long),
                          torch.zeros(3, model.architecture.dimension), 1.0)  # fmt: skip
+
+
+def test_a_reader_of_fresh_layers_is_added_and_their_channels_are_not_asked() -> None:
+    torch.manual_seed(0)
+    architecture = made_up.architecture()
+    model = StudyModel(replace(architecture, dimension=architecture.width)).eval()
+    films = [replace(study, radiographs=study.radiographs[:1]) for study in STUDIES]
+    batch = batch_studies(films, architecture.preprocessing, made_up.tokenizer())
+    states = 10 * torch.randn(len(films), architecture.width)
+    with torch.no_grad():
+        features = model.image_encoder.features(batch.pixels).mean((2, 3))
+        fresh = features.shape[1] // 2
+        reader = Reader(
+            torch.randn(len(model.head.bias), features.shape[1]), torch.randn(3, len(model.head.bias)), fresh
+        )
+        logits = {}
+        for name, given in (("without", None), ("with", reader)):
+            solved = copy.deepcopy(model)
+            halved = features.clone()
+            if given is None:
+                halved[:, fresh:] = 0
+            solve_image_path(solved, halved, batch.views, states, 3.0, given, 2.0, 0.5)
+            logits[name] = solved(batch, ("image",))["image"].logits
+    read = features @ reader.weight.T + reader.bias[batch.views]
+    added = logits["with"] - logits["without"]
+    torch.testing.assert_close(added, 0.5 * 2.0 * (read - read.mean(0)), atol=0.05 * float(read.std()), rtol=0.05)
+
+
+def test_words_speak_as_logistic_regression_says() -> None:
+    """In text mode the head reads half of what it read, and the coefficients of a report's distinct words."""
+    torch.manual_seed(0)
+    model = StudyModel(replace(made_up.architecture(), voices=True)).eval()
+    tokens = [made_up.tokenizer()(study.report) for study in STUDIES if study.report]
+    labels = np.stack([made_up.vocabulary().encode(study.terms) for study in STUDIES])
+    reports = [replace(study, radiographs=()) for study in STUDIES]
+    batch = batch_studies(reports, model.architecture.preprocessing, made_up.tokenizer())
+    with torch.no_grad():
+        before = model(batch, ("text",))["text"].logits - model.head.bias
+        solve_voices(model, tokens, labels, 0.3, 0.5)
+        after = model(batch, ("text",))["text"].logits - model.head.bias
+    bag = bag_of_words(tokens, model.architecture.text["vocab_size"])
+    label = int(np.argmax(labels.sum(0) * (labels.sum(0) < len(labels))))
+    fitted = LogisticRegression(C=0.3, solver="liblinear", max_iter=200).fit(bag, labels[:, label])
+    expected = 0.5 * before[:, label].numpy() + (bag @ fitted.coef_[0])
+    np.testing.assert_allclose(after[:, label].numpy(), expected, atol=1e-3)

@@ -216,14 +216,16 @@ def _cut(ordered: Array, f1: Array) -> float:
     return float(ordered[best] + below) / 2
 
 
-def _band(probability: Array, threshold: float, share: float = 0.1) -> tuple[float, float]:
+def _band(probability: Array, threshold: float, share: float = 0.1, sure: float = 0.9) -> tuple[float, float]:
     """Bounds of the ``share`` of studies nearest the threshold, half on each side; above it never more than half of the
-    present calls, so that a rare label can still be called."""
+    present calls, so that a rare label can still be called. A call that the probability itself backs nine times in ten
+    (``sure``) is made: where a label is told well, the nearest studies lie far from the threshold."""
     half = max(1, round(share * len(probability) / 2))
     below, above = np.sort(probability[probability < threshold]), np.sort(probability[probability >= threshold])
     low = below[-half] if len(below) >= half else below[0] if len(below) else threshold
     called = min(half, len(above) // 2)
-    return float(low), float(above[called - 1] if called else threshold)
+    high = above[called - 1] if called else threshold
+    return max(float(low), min(threshold, 1 - sure)), min(float(high), max(threshold, sure))
 
 
 def _sigmoid(values: npt.NDArray[np.floating]) -> Array:

@@ -84,6 +84,7 @@ class Fused:
         image_mask, text_mask: bool, True where a token takes part. The stand-in does only where its modality lacks.
         image_to_text: per layer (B, heads, 1 + V * P, 1 + T), rows sum to 1.
         text_to_image: per layer (B, heads, 1 + T, 1 + V * P), rows sum to 1.
+        voices: (B, T, D), what the words add to the state by themselves; None where nobody has said so.
     """
 
     image: Tensor
@@ -92,6 +93,7 @@ class Fused:
     text_mask: Tensor
     image_to_text: tuple[Tensor, ...]
     text_to_image: tuple[Tensor, ...]
+    voices: Tensor | None = None
 
 
 class Fusion(nn.Module):

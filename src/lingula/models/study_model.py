@@ -31,6 +31,8 @@ class Architecture:
         width: of the fusion. dimension: of the joint space.
         layers, heads, hidden, adapter, shared, dropout: see ``Fusion``.
         sections: read by the text encoder, most important first. tokens: most it reads.
+        markers: whether a vocabulary learnt for it marks what the report asserts, see ``ReportTokenizer``.
+        voices: whether each distinct word adds to the state by itself, too, see ``StudyModel.voices``.
         labels: how many.
     """
 
@@ -51,6 +53,8 @@ class Architecture:
     dropout: float = 0.1
     sections: tuple[SectionName, ...] = ("findings", "impression", "indication")
     tokens: int = 192
+    markers: bool = False
+    voices: bool = False
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
     def to_json(self) -> dict[str, Any]:
@@ -147,19 +151,25 @@ def study_mode(study: Study, asked: Mode | None = None) -> Mode:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Both encoders' tokens, before fusion: image (B, V * P, W), text (B, T, W), masks bool."""
+    """Both encoders' tokens, before fusion: image (B, V * P, W), text (B, T, W), masks bool; and what the words add to
+    the state by themselves, (B, T, D)."""
 
     image: Tensor
     image_mask: Tensor
     text: Tensor
     text_mask: Tensor
+    voices: Tensor
 
     def only(self, mode: Mode) -> Encoded:
         """The same studies with one modality hidden; ``joint`` hides nothing."""
         images = 0 if mode == "text" else self.image.shape[1]
         words = 0 if mode == "image" else self.text.shape[1]
         return Encoded(
-            self.image[:, :images], self.image_mask[:, :images], self.text[:, :words], self.text_mask[:, :words]
+            self.image[:, :images],
+            self.image_mask[:, :images],
+            self.text[:, :words],
+            self.text_mask[:, :words],
+            self.voices[:, :words],
         )
 
 
@@ -207,6 +217,9 @@ class StudyModel(nn.Module):
         self.text_projector = nn.Linear(a.width, a.dimension)
         for projector in (self.image_projector, self.text_projector):
             nn.init.zeros_(projector.bias)
+        self.voice = nn.Embedding(a.text["vocab_size"], a.dimension) if a.voices else None
+        if self.voice is not None:
+            nn.init.zeros_(self.voice.weight)
         self.dropout = nn.Dropout(a.dropout)
         self.head = nn.Linear(a.dimension, a.labels)
 
@@ -231,14 +244,33 @@ class StudyModel(nn.Module):
         if batch.ids.shape[1]:
             # A row without text must not be all masked: its tokens are read, and then ignored.
             readable = batch.token_mask | ~batch.token_mask.any(1, keepdim=True)
-            text = self.text_encoder(self.text_encoder.words(batch.ids) if words is None else words, readable)
+            words = self.text_encoder.words(batch.ids) if words is None else words
+            text = self.text_encoder(words, readable)
+            voices = self.voices(batch, words)
         else:
             text = torch.zeros(size, 0, width, device=batch.ids.device)
-        return Encoded(image.flatten(1, 2), mask.repeat_interleave(patches, 1), text, batch.word_mask)
+            voices = torch.zeros(size, 0, self.architecture.dimension, device=batch.ids.device)
+        return Encoded(image.flatten(1, 2), mask.repeat_interleave(patches, 1), text, batch.word_mask, voices)
+
+    def voices(self, batch: Batch, words: Tensor) -> Tensor:
+        """What each word or marker adds to the state whatever stands around it (Cheng et al. 2016, the wide part), the
+        first time it is read: (B, T, D), 0 without such a part.
+
+        It is a linear function of the word's embedding (as it is: all of it; the embedding at 0: nothing), so that a
+        gradient with respect to ``words`` (B, T, hidden) knows of it.
+        """
+        if self.voice is None:
+            return words.new_zeros(*words.shape[:2], self.architecture.dimension)
+        own = self.text_encoder.words(batch.ids)
+        loudness = (words * own).sum(-1) / own.square().sum(-1).clamp(min=1e-8)  # (B, T)
+        before = (batch.ids[:, :, None] == batch.ids[:, None]).tril(-1).any(-1)  # (B, T)
+        voices: Tensor = self.voice(batch.ids) * (loudness * (batch.word_mask & ~before))[..., None]
+        return voices
 
     def fuse(self, encoded: Encoded) -> Output:
         """Fusion, pooling and head over what the masks let through."""
         fused = self.fusion(encoded.image, encoded.image_mask, encoded.text, encoded.text_mask)
+        fused = replace(fused, voices=encoded.voices)
         state = self.contributions(fused).sum(1)  # (B, D)
         return Output(F.normalize(state, dim=-1), self.head(self.dropout(state)), state, fused)
 
@@ -248,7 +280,7 @@ class StudyModel(nn.Module):
         The state is the mean over the modalities present of a weighted mean over their tokens: each head of a gate
         weighs them (softmax) for its slice of the D dimensions, so that one word or patch can speak for a small one.
         The gate reads normalised tokens, the sum the tokens themselves: how strongly a patch answers is what it tells.
-        Masked tokens and stand-ins contribute exactly 0.
+        Masked tokens and stand-ins contribute exactly 0. Words add what they do by themselves (``voices``).
         """
         parts, present = [], []
         for tokens, mask, norm, gate, projector in (
@@ -261,6 +293,8 @@ class StudyModel(nn.Module):
             slices = self.architecture.dimension // self.architecture.heads
             parts.append(projector(tokens) * share.repeat_interleave(slices, -1))
             present.append(own.any(1))
+        if fused.voices is not None:
+            parts[1] = parts[1] + F.pad(fused.voices, (0, 0, 1, 0))
         modalities = torch.stack(present).sum(0).clamp(min=1)  # (B,)
         return torch.cat(parts, 1) / modalities[:, None, None]
 

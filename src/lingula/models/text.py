@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lingula.study import Report, SectionName
+from lingula.labels.assertions import STRENGTH, Assertion, asserted_findings, read_assertions
+from lingula.study import Report, Section, SectionName
 
 PAD, UNKNOWN, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 
@@ -21,8 +22,9 @@ class Tokens:
     """A tokenised report.
 
     Attributes:
-        ids: token ids, ``[CLS] section [SEP] section [SEP]``.
-        spans: for each id its (start, end) in ``report.text``; (0, 0) for special tokens.
+        ids: token ids, ``[CLS] section [SEP] section [SEP]``, markers among the words (``ReportTokenizer``).
+        spans: for each id its (start, end) in ``report.text``; of a marker, those of the words that name the finding;
+            (0, 0) for special tokens.
         cut: whether the report was longer than the model reads.
     """
 
@@ -38,6 +40,10 @@ class Tokens:
 class ReportTokenizer:
     """Reads the sections a model was trained on, in its order, and keeps every token's place in the report.
 
+    Where the vocabulary has them, a marker follows the words that name a finding and tells how the report means it
+    (``[pleural_effusion absent]``, see ``read_assertions``): a small encoder needs not learn what negation is. Markers
+    are whole vocabulary entries that no text can spell, as brackets are words of their own.
+
     Args:
         tokenizer: a ``tokenizers.Tokenizer`` (``tokenizer.json`` of a checkpoint or of any fast tokenizer).
         sections: which sections are read, most important first: a report that is too long loses its end.
@@ -48,30 +54,44 @@ class ReportTokenizer:
         self._tokenizer, self.sections, self.length = tokenizer, sections, length
         self._cls, self._sep = self._special(CLS, "<s>"), self._special(SEP, "</s>")
         self.pad, self.mask = self._special(PAD, "<pad>"), self._special(MASK, "<mask>")
+        self._marked = any(tokenizer.token_to_id(marker) is not None for marker in _markers())
 
     @classmethod
     def train(
-        cls, texts: Iterable[str], *, sections: tuple[SectionName, ...], length: int, vocabulary: int
+        cls,
+        texts: Iterable[str],
+        *,
+        sections: tuple[SectionName, ...],
+        length: int,
+        vocabulary: int,
+        markers: bool = False,
     ) -> ReportTokenizer:
         """Learn a lower-case WordPiece vocabulary from report texts; the same texts give the same vocabulary.
+
+        Args:
+            vocabulary: most entries, markers included.
+            markers: whether the vocabulary has them.
 
         The trainer numbers the continuing characters (``##a``) in the order of a hash map, which differs from process
         to process and decides ties between merges. Naming them in advance, in order, leaves nothing to chance.
         """
         from tokenizers import models, normalizers, trainers
 
+        marked = _markers() if markers else []
         texts, special = list(texts), [PAD, UNKNOWN, CLS, SEP, MASK]
         normalizer = normalizers.BertNormalizer(lowercase=True)
         characters = sorted({c for text in texts for c in normalizer.normalize_str(text) if not c.isspace()})
         trainer = trainers.WordPieceTrainer(
-            vocab_size=vocabulary,
+            vocab_size=vocabulary - len(marked),
             min_frequency=3,
             special_tokens=special + [f"##{c}" for c in characters],
             show_progress=False,
         )
         learner = _bert_tokenizer(models.WordPiece(unk_token=UNKNOWN))
         learner.train_from_iterator(texts, trainer)
-        tokenizer = _bert_tokenizer(models.WordPiece(vocab=learner.get_vocab(), unk_token=UNKNOWN))
+        entries = learner.get_vocab()
+        entries |= {marker: len(entries) + place for place, marker in enumerate(marked)}
+        tokenizer = _bert_tokenizer(models.WordPiece(vocab=entries, unk_token=UNKNOWN))
         tokenizer.add_special_tokens(special)
         return cls(tokenizer, sections, length)
 
@@ -97,17 +117,48 @@ class ReportTokenizer:
 
     def __call__(self, report: Report) -> Tokens:
         ids, spans = [self._cls], [(0, 0)]
+        markers = self._markers_of(report)
         for name in self.sections:
             for part in report.sections:
                 if part.name != name:
                     continue
-                encoding = self._tokenizer.encode(report.text[part.start : part.end], add_special_tokens=False)
-                ids += [*encoding.ids, self._sep]
-                spans += [(part.start + start, part.start + end) for start, end in encoding.offsets] + [(0, 0)]
+                for number, span in self._words(report, part, markers):
+                    ids.append(number)
+                    spans.append(span)
+                ids.append(self._sep)
+                spans.append((0, 0))
         cut = len(ids) > self.length
         if cut:
             ids, spans = [*ids[: self.length - 1], self._sep], [*spans[: self.length - 1], (0, 0)]
         return Tokens(tuple(ids), tuple(spans), cut)
+
+    def _markers_of(self, report: Report) -> list[tuple[int, tuple[int, int]]]:
+        """The report's markers, (id, span), in the order in which their words end; of an unmarked vocabulary none."""
+        if not self._marked:
+            return []
+        said = sorted(read_assertions(report), key=lambda each: each.end)
+        found = [(self._tokenizer.token_to_id(_marker(each)), (each.start, each.end)) for each in said]
+        return [(number, span) for number, span in found if number is not None]
+
+    def _words(
+        self, report: Report, part: Section, markers: Sequence[tuple[int, tuple[int, int]]]
+    ) -> Iterator[tuple[int, tuple[int, int]]]:
+        """A section's tokens, (id, span), each marker after the last of its words."""
+        encoding = self._tokenizer.encode(report.text[part.start : part.end], add_special_tokens=False)
+        waiting = [marker for marker in markers if part.start <= marker[1][0] and marker[1][1] <= part.end]
+        for number, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            while waiting and waiting[0][1][1] <= part.start + start:
+                yield waiting.pop(0)
+            yield number, (part.start + start, part.start + end)
+        yield from waiting
+
+
+def _marker(assertion: Assertion) -> str:
+    return f"[{assertion.finding} {'past' if assertion.past else assertion.polarity}]"
+
+
+def _markers() -> list[str]:
+    return [f"[{finding} {how}]" for finding in asserted_findings() for how in (*STRENGTH, "absent", "past")]
 
 
 def _bert_tokenizer(model: Any) -> Any:

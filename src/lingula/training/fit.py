@@ -27,7 +27,8 @@ from lingula.models.usual import usual_shares
 from lingula.openi.splits import Split
 from lingula.study import Mode, Report
 from lingula.training.data import StudySet
-from lingula.training.loop import Epoch, Recipe, Trainer, predict_set
+from lingula.training.loop import Epoch, Recipe, Trainer, predict_set, predict_states
+from lingula.training.upper import UpperRecipe, UpperTrainer
 
 DATA_NOTE = "Indiana University chest X-ray collection (Open-i), CC BY-NC-ND 4.0: education and research only."
 MOST_NORMAL = 1000
@@ -45,7 +46,7 @@ class Preset:
 
     name: str
     architecture: dict[str, Any]
-    stages: tuple[Recipe, ...]
+    stages: tuple[Recipe | UpperRecipe, ...]
     start: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -61,7 +62,7 @@ class Preset:
             {name: tuple(value) if isinstance(value, list) else value for name, value in stage.items()}
             for stage in body["stages"]
         ]
-        recipes = tuple(Recipe(**stage) for stage in stages)
+        recipes = tuple(UpperRecipe(**stage) if "first" in stage else Recipe(**stage) for stage in stages)
         return cls(Path(str(source)).stem, body["architecture"], recipes, body.get("start", {}))
 
     def starting(self, image: str | None = None, text: str | None = None) -> Preset:
@@ -133,7 +134,7 @@ def train_checkpoint(
         start_from(model, trunk)
     prototypes = graph.of(vocabulary.codes) if graph else None
     best: dict[str, float] = {}
-    bank = None
+    bank, reader = None, None
     for number, recipe in enumerate(preset.stages):
 
         def report_step(epoch: int, step: int, steps: int, number: int = number) -> None:
@@ -141,12 +142,23 @@ def train_checkpoint(
 
         folder = run / f"stage{number}"
         recipe = replace(recipe, seed=seed)
+        if isinstance(recipe, UpperRecipe):
+            if trunk is None:
+                raise InputError("bad_request", f"Stage {number} trains a published trunk's layers.", "Give --trunk.")
+            states = report_states(model, data, tokenizer)
+            upper = UpperTrainer(model, data, train, validation, states, recipe, trunk, folder, report_step)
+            for done in upper.fit():
+                progress(Progress(number, len(preset.stages), done.epoch, 0, 0, done))
+                best = {f"stage{number}": done.auroc["image"], **best}
+            model, bank, reader = upper.finish(), None, upper.reading()
+            continue
         trainer = Trainer(
-            model.train(), tokenizer, data, train, validation, recipe, folder, report_step, bank, prototypes
+            model.train(), tokenizer, data, train, validation, recipe, folder, report_step, bank, prototypes, reader
         )
         for done in trainer.fit():
             progress(Progress(number, len(preset.stages), done.epoch, 0, 0, done))
-        best = {f"stage{number}": trainer.best, **best}
+        if recipe.epochs:
+            best = {f"stage{number}": trainer.best, **best}
         model, bank = trainer.best_model(), trainer.bank
     calibration = calibrate(model, data, validation, tokenizer)
     training = {
@@ -177,6 +189,7 @@ def _tokenizer(architecture: Architecture, reports: Sequence[Report | None], sou
         sections=architecture.sections,
         length=architecture.tokens,
         vocabulary=architecture.text["vocab_size"],
+        markers=architecture.markers,
     )
 
 
@@ -191,6 +204,14 @@ def usual_of(model: StudyModel, data: StudySet, rows: Any, vocabulary: Vocabular
         if len(films)
         else None
     )
+
+
+def report_states(model: StudyModel, data: StudySet, tokenizer: ReportTokenizer) -> torch.Tensor:
+    """(B, D) states of all the set's reports in text mode; NaN where a study has none."""
+    tokens = [tokenizer(report) if report and not report.is_empty else None for report in data.reports]
+    states = predict_states(model.eval(), data, np.arange(len(data.ids)), tokens, tokenizer.pad)
+    states[[row for row, read in enumerate(tokens) if read is None]] = torch.nan
+    return states
 
 
 def calibrate(model: StudyModel, data: StudySet, rows: Any, tokenizer: ReportTokenizer) -> dict[Mode, Calibration]:

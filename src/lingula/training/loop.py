@@ -28,7 +28,8 @@ from lingula.training.augment import augment
 from lingula.training.bank import FeatureBank, pooled_features
 from lingula.training.data import StudySet, term_targets
 from lingula.training.losses import contrastive, focal_bce, graph_alignment, label_overlap, side_loss
-from lingula.training.ridge import solve_image_path
+from lingula.training.ridge import Reader, solve_image_path
+from lingula.training.voice import solve_voices
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,11 @@ class Recipe:
         drop_view: chance that a study shows only one of its films. drop_section: chance that it loses a report section.
         frozen: leave the image backbone as it is and compute its features once, for ``copies`` versions of each film.
         ridge: solve the image path first, by ridge regression of this strength (``solve_image_path``) over ``copies``
-            versions of each film, which are then not kept; for a frozen trunk. 0 leaves it to training.
+            versions of each film, which are then not kept; for a frozen trunk. 0 leaves it to training. trust,
+            loudness: of that solution, see there.
+        voices: solve what words say by themselves before that, by logistic regression of this inverse strength, and
+            keep ``share`` of what the report side said (``solve_voices``); 0 does not. With ``epochs`` 0 solving is
+            all that is done.
         keep: other parts left as they are, by the beginnings of their parameters' names.
         monitor: the mode whose macro AUROC on validation decides.
         blend: share of the stage's best weights in what it hands on, the rest being those it began with (weight-space
@@ -86,6 +91,10 @@ class Recipe:
     frozen: bool = False
     copies: int = 2
     ridge: float = 0.0
+    trust: float = 1.0
+    loudness: float = 1.0
+    voices: float = 0.0
+    share: float = 1.0
     keep: tuple[str, ...] = ()
     monitor: Mode = "image"
     blend: float = 1.0
@@ -110,6 +119,7 @@ class Trainer:
         progress: called with (epoch, step, steps) after each step.
         bank: features of the trunk, when the stage before left it as it is.
         prototypes: (L, E) float32, the labels' places in a knowledge graph, for recipes with ``graph``.
+        reader: what the trunk's last layers were read with, where they have just been trained anew.
 
     With several processes each step's studies are shared out among them.
     """
@@ -126,6 +136,7 @@ class Trainer:
         progress: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
         bank: FeatureBank | None = None,
         prototypes: np.ndarray[Any, np.dtype[np.float32]] | None = None,
+        reader: Reader | None = None,
     ) -> None:
         if recipe.graph and prototypes is None:
             raise InputError(
@@ -144,11 +155,15 @@ class Trainer:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(not name.startswith(kept))
         self.bank: FeatureBank | None = None
-        if recipe.frozen:
+        if recipe.voices:
+            solve_voices(model, [self.tokens[row] for row in train], data.labels[train], recipe.voices, recipe.share)
+        if recipe.ridge and not recipe.epochs:
+            self._solve(model, reader)
+        elif recipe.frozen:
             copies = 1 if recipe.ridge else recipe.copies
             self.bank = bank or FeatureBank(model, data, train, validation, copies=copies, seed=recipe.seed)
             if recipe.ridge:
-                self._solve(model)
+                self._solve(model, reader)
         rest = [p for p in model.parameters() if all(p is not t for t in trunk)]
         self.objective = _Objective(
             model.architecture,
@@ -192,7 +207,7 @@ class Trainer:
                 return
             set_seed(self.recipe.seed * 1000 + epoch)
             generator = torch.Generator().manual_seed(self.recipe.seed * 1000 + epoch)
-            order = self.train_rows[torch.randperm(len(self.train_rows), generator=generator).numpy()]
+            order = self._order(generator)
             self.model.train()
             losses = []
             for step in range(per_epoch):
@@ -211,15 +226,31 @@ class Trainer:
             self.accelerator.wait_for_everyone()
             yield Epoch(epoch, float(np.mean(losses)), found, better)
 
+    def _order(self, generator: torch.Generator) -> np.ndarray[Any, Any]:
+        """The training rows by chance. Where reports alone are read, batches are of like length, which halves the
+        padding: of every sixteen batches the rows are sorted by length, then the batches shuffled."""
+        order: np.ndarray[Any, Any] = self.train_rows[torch.randperm(len(self.train_rows), generator=generator).numpy()]
+        if self.recipe.modes != ("text",):
+            return order
+        batch = self.recipe.batch
+        groups = [order[start : start + 16 * batch] for start in range(0, len(order), 16 * batch)]
+        lengths = [len(tokens.ids) if tokens else 0 for tokens in self.tokens]
+        alike = np.concatenate([sorted(group, key=lambda row: lengths[row]) for group in groups])
+        whole = alike[: len(alike) // batch * batch].reshape(-1, batch)
+        mixed = whole[torch.randperm(len(whole), generator=generator).numpy()].reshape(-1)
+        return np.concatenate([mixed, alike[mixed.size :]])
+
     def best_model(self) -> StudyModel:
         """The averaged weights that did best on validation, blended with those the stage began with."""
         model = copy.deepcopy(self.average)
+        if not self.recipe.epochs:
+            return copy.deepcopy(self.average)
         best = load_file(self.run / "best.safetensors")
         mixed = {k: self.start[k].lerp(best[k], self.recipe.blend) for k in best if best[k].is_floating_point()}
         model.load_state_dict(best | mixed)
         return model.eval()
 
-    def _solve(self, model: StudyModel) -> None:
+    def _solve(self, model: StudyModel, reader: Reader | None) -> None:
         """The image path in closed form, over all films of training studies with a report, in ``copies`` versions."""
         rows = np.array([row for row in self.train_rows if self.tokens[row]])
         states = predict_states(model.eval(), self.data, rows, self.tokens, self.tokenizer.pad)
@@ -229,7 +260,14 @@ class Trainer:
         views = torch.tensor([VIEWS.index(self.data.views[film]) for film in shown])
         states = states[[place for _, place in films]]
         solve_image_path(
-            model, features.flatten(0, 1), views.repeat(copies), states.repeat(copies, 1), self.recipe.ridge
+            model,
+            features.flatten(0, 1),
+            views.repeat(copies),
+            states.repeat(copies, 1),
+            self.recipe.ridge,
+            reader,
+            self.recipe.trust,
+            self.recipe.loudness,
         )
 
     def _set_rate(self, done: float) -> None:
@@ -372,16 +410,10 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, mode: Mode) -> float:
-        """Macro AUROC of the averaged weights on the validation rows, over the labels with 5 positives; where there are
-        too few studies for that, over all that can be measured; 0.5 where none can."""
+        """``macro_auroc`` of the averaged weights on the validation rows."""
         rows, pad = self.validation_rows, self.tokenizer.pad
         logits = predict_set(self.average, self.data, rows, self.tokens, pad, mode, self.bank)
-        targets = self.data.labels[self.validation_rows]
-        values = auroc(logits, targets)
-        for some in (values[supported(targets, 5)], values):
-            if np.isfinite(some).any():
-                return float(np.nanmean(some))
-        return 0.5
+        return macro_auroc(logits, self.data.labels[rows])
 
     def _save(self, epoch: int, waited: int, steps: int, better: bool) -> None:
         """Write the whole state, atomically: weights, averages, optimiser moments as safetensors, the rest as JSON."""
@@ -469,6 +501,16 @@ class _Objective(nn.Module):
         where = hidden >= 0
         hidden, guessed = hidden[where], self.words(tokens[:, 1:][where.to(tokens.device)])
         return F.cross_entropy(guessed, hidden.to(tokens.device), reduction="sum") / max(1, len(hidden))
+
+
+def macro_auroc(logits: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
+    """Macro AUROC over the labels with 5 positives; where there are too few studies for that, over all that can be
+    measured; 0.5 where none can."""
+    values = auroc(logits, targets)
+    for some in (values[supported(targets, 5)], values):
+        if np.isfinite(some).any():
+            return float(np.nanmean(some))
+    return 0.5
 
 
 @torch.no_grad()

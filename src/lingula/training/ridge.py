@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -11,8 +13,30 @@ _LOUD = 32.0
 """How much louder than the report's state image patches are, so that what fusion adds to them starts as a whisper."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reader:
+    """What trained trunk layers were read with: logits of the labels from a film's mean features, linear.
+
+    Attributes:
+        weight: (L, C). bias: (views, L). fresh: the first channels, so many, come from layers that did not learn then.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    fresh: int
+
+
 @torch.no_grad()
-def solve_image_path(model: StudyModel, features: Tensor, views: Tensor, states: Tensor, strength: float) -> None:
+def solve_image_path(
+    model: StudyModel,
+    features: Tensor,
+    views: Tensor,
+    states: Tensor,
+    strength: float,
+    reader: Reader | None = None,
+    trust: float = 1.0,
+    loudness: float = 1.0,
+) -> None:
     """Set the linear map of the patches, the view embedding and the projectors so that the mean over a film's patches
     is the ridge regression of the report's state on the film's mean features.
 
@@ -20,10 +44,14 @@ def solve_image_path(model: StudyModel, features: Tensor, views: Tensor, states:
     coefficients. The mean state is taken off both modalities (and given back to the logits by the head's bias), so
     that a cosine compares what studies have of their own.
 
+    Layers that have just learnt from these very films promise too much of them, and the regression would believe it.
+    With their ``reader`` it looks at the ``fresh`` channels alone, and the reader's logits, times ``trust``, are added:
+    as the smallest states from which the head reads them.
+
     Args:
         features: (N, C) mean over the patch grid, one row a film. views: (N,) into ``VIEWS``.
         states: (N, D) of the reports, in text mode.
-        strength: > 0.
+        strength: > 0. loudness: of the whole state of a film beside a report's, in joint mode.
 
     Raises:
         ValueError: when fusion and joint space differ in width.
@@ -37,16 +65,24 @@ def solve_image_path(model: StudyModel, features: Tensor, views: Tensor, states:
                            for v in range(len(VIEWS))])  # fmt: skip
     spread = (features - centres[views]).square().mean(0).sqrt()
     spread = spread.where(spread > 0.01 * spread.max(), torch.inf)  # channels that hardly ever answer are not asked
+    if reader is not None:
+        spread[reader.fresh :] = torch.inf
     x = (features - centres[views]) / spread
     gram = x.T @ x + strength * torch.eye(x.shape[1], dtype=x.dtype)
     weight = torch.linalg.solve(gram, x.T @ (states - usual)).T / spread  # (D, C)
+    offsets = -centres @ weight.T  # (views, D)
+    if reader is not None:
+        lift = trust * torch.linalg.pinv(model.head.weight.double())  # (D, L)
+        known, bias = reader.weight.double(), reader.bias.double()
+        mean = (features @ known.T + bias[views]).mean(0)  # (L,)
+        weight, offsets = weight + lift @ known, offsets + (bias - mean) @ lift.T
     eye = torch.eye(width)
     encoder, head = model.image_encoder.to_width, model.head
     for parameter, value in (
         (encoder.weight, _LOUD * weight),
         (encoder.bias, torch.zeros(width)),
-        (model.view_embedding.weight, -_LOUD * centres @ weight.T),
-        (model.image_projector.weight, eye / _LOUD),
+        (model.view_embedding.weight, _LOUD * offsets),
+        (model.image_projector.weight, eye * loudness / _LOUD),
         (model.image_projector.bias, torch.zeros(width)),
         (model.image_gate.weight, torch.zeros_like(model.image_gate.weight)),
         (model.image_gate.bias, torch.zeros_like(model.image_gate.bias)),
