@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 from lingula.labels.vocabulary import Vocabulary
 from lingula.models.calibration import Calibration
 from lingula.models.checkpoint import MODES, Checkpoint
+from lingula.models.image import ImageEncoder
 from lingula.models.study_model import Architecture, StudyModel
 from lingula.models.text import ReportTokenizer
 from lingula.study import Radiograph, Report, Study, View
@@ -70,6 +73,19 @@ def tokenizer() -> ReportTokenizer:
     a = architecture()
     texts = [one.report.text for one in studies(60) if one.report]
     return ReportTokenizer.train(texts, sections=a.sections, length=a.tokens, vocabulary=a.text["vocab_size"])
+
+
+def published_trunk(config: dict[str, Any], path: Path) -> Path:
+    """Random weights in the layout of a published MobileNetV1, for a backbone of this configuration."""
+    torch.manual_seed(3)
+    encoder = ImageEncoder(config, 16, grid=4, fold=True)
+    tensors = {}
+    for i, layer in enumerate((encoder.backbone.conv_stem, *encoder.backbone.layer)):
+        weight = torch.nn.init.kaiming_normal_(layer.convolution.weight, nonlinearity="relu").detach()
+        weight = weight.repeat(1, 3, 1, 1) / 3 if i == 0 else weight  # published trunks read RGB
+        tensors |= {f"features.{i}.weight": weight, f"features.{i}.bias": layer.convolution.bias.detach().clone()}
+    save_file(tensors, path)
+    return path
 
 
 def model(seed: int = 0, **changes: object) -> StudyModel:

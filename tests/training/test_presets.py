@@ -26,6 +26,7 @@ from lingula.sandbox import Sandbox
 from lingula.study import Study
 from lingula.training.data import StudySet
 from lingula.training.fit import Preset, Progress, train_checkpoint
+from lingula.training.upper import UpperRecipe
 
 TINY: dict[str, dict[str, Any]] = {
     "swin": {"image_size": 64, "window_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2]},
@@ -59,7 +60,10 @@ def twin(name: str, folder: Path) -> Preset:
         "tokens": min(a["tokens"], 64), "preprocessing": {**a["preprocessing"], "size": size},
     }  # fmt: skip
     stages = tuple(
-        replace(recipe, epochs=1, batch=4, size=min(recipe.size, size), copies=1) for recipe in preset.stages
+        replace(recipe, epochs=min(1, recipe.epochs), batch=4, copies=1)
+        if isinstance(recipe, UpperRecipe)
+        else replace(recipe, epochs=min(1, recipe.epochs), batch=4, size=min(recipe.size, size), copies=1)
+        for recipe in preset.stages
     )
     own = {side: str(folder / side) for side in preset.start}
     return replace(preset, architecture={**a, **changes}, stages=stages).starting(**own)
@@ -79,14 +83,20 @@ def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, .
     data = StudySet.build(phantoms, tmp_path / "studies", made_up.vocabulary(), preprocessing)
     split = Split("phantoms", 0, data.ids[:8], data.ids[8:], ())
     told: list[Progress] = []
+    anew = [number for number, recipe in enumerate(preset.stages) if isinstance(recipe, UpperRecipe)]
+    trunk = made_up.published_trunk(preset.architecture["image"], tmp_path / "trunk.safetensors") if anew else None
     made = train_checkpoint(
         preset, data, split, tmp_path / "model", vocabulary=made_up.vocabulary(), run=tmp_path / "run",
-        note="Made up.", progress=told.append,
+        trunk=trunk, note="Made up.", progress=told.append,
     )  # fmt: skip
-    assert [(p.stage, p.step) for p in told if p.epoch_done is None] == [
-        (stage, step) for stage in range(len(preset.stages)) for step in (1, 2)
+    assert [(p.stage, p.step) for p in told if p.epoch_done is None and p.stage not in anew] == [
+        (number, step)
+        for number, recipe in enumerate(preset.stages)
+        if recipe.epochs and number not in anew
+        for step in (1, 2)
     ]
-    assert set(made.training["started_from"]) == set(preset.start)
+    assert {p.stage for p in told if p.epoch_done} == {n for n, recipe in enumerate(preset.stages) if recipe.epochs}
+    assert set(made.training["started_from"]) == ({"trunk"} if anew else set(preset.start))
     again = load_checkpoint(tmp_path / "model", check_golden=True)
     assert again.save(tmp_path / "copy").fingerprint == made.fingerprint
     one, other = made.model.state_dict(), load_checkpoint(tmp_path / "copy").model.state_dict()

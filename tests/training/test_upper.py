@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from tests import made_up
 
 from lingula.errors import InputError
@@ -29,20 +28,7 @@ def _model() -> StudyModel:
 
 @pytest.fixture(scope="module")
 def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(3)
-    encoder = ImageEncoder(MOBILE, 16, grid=4, fold=True)
-    layers = [layer.convolution for layer in (encoder.backbone.conv_stem, *encoder.backbone.layer)]
-    for layer in layers:  # so that something arrives at the top
-        torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    tensors = {
-        f"features.{i}.{name}": tensor.detach().clone()
-        for i, layer in enumerate(layers)
-        for name, tensor in (("weight", layer.weight), ("bias", layer.bias))
-    }
-    tensors["features.0.weight"] = tensors["features.0.weight"].repeat(1, 3, 1, 1) / 3  # published trunks read RGB
-    path = tmp_path_factory.mktemp("trunk") / "trunk.safetensors"
-    save_file(tensors, path)
-    return path
+    return made_up.published_trunk(MOBILE, tmp_path_factory.mktemp("trunk") / "trunk.safetensors")
 
 
 def _trainer(data: StudySet, trunk: Path, run: Path, recipe: UpperRecipe = RECIPE) -> UpperTrainer:
