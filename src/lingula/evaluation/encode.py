@@ -164,7 +164,9 @@ def _read_batch(checkpoint: Checkpoint, data: StudySet, rows: Rows, wanted: Sequ
     views: dict[Reading, Encoded] = {
         "image_frontal": replace(image, image_mask=image.image_mask & frontal.repeat_interleave(model.patches, 1)),
         "image": image,
-        "image_indication": replace(study, text=indication.text, text_mask=indication.text_mask),
+        "image_indication": replace(
+            study, text=indication.text, text_mask=indication.text_mask, voices=indication.voices
+        ),
         "indication": indication.only("text"),
         "report": study.only("text"),
         "image_report": study,
