@@ -154,3 +154,11 @@ def test_the_mode_of_a_study() -> None:
         with pytest.raises(InputError) as refused:
             study_mode(study, mode)
         assert refused.value.code == "bad_request"
+
+
+def test_an_indication_alone_does_not_speak_for_a_film() -> None:
+    film, asked = made_up.film(0), Report.from_sections(indication="Cough.")
+    assert study_mode(Study("S", (film,), asked)) == "image"
+    assert study_mode(Study("S", (film,), asked), "joint") == "joint"
+    assert study_mode(Study("S", (), asked)) == "text"
+    assert study_mode(Study("S", (film,), Report.from_sections(impression="Clear."))) == "joint"

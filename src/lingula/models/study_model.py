@@ -133,7 +133,8 @@ def batch_studies(studies: Sequence[Study], preprocessing: Preprocessing, tokeni
 
 
 def study_mode(study: Study, asked: Mode | None = None) -> Mode:
-    """The mode asked for, by default the one that reads all a study has.
+    """The mode asked for, by default the one that reads all that tells what a study shows: beside a film, an indication
+    alone does not (it is why the film was taken), and joint mode would take its silence for absence.
 
     Raises:
         InputError: ``bad_request`` when it has neither film nor text, or lacks what the mode reads.
@@ -142,6 +143,9 @@ def study_mode(study: Study, asked: Mode | None = None) -> Mode:
     if not study.radiographs and not text:
         raise InputError("bad_request", f"Study {study.study_id} has neither a radiograph nor report text.")
     most: Mode = "joint" if study.radiographs and text else "image" if study.radiographs else "text"
+    told = study.report is not None and not study.report.only("findings", "impression").is_empty
+    if most == "joint" and asked is None and not told:
+        return "image"
     if most != "joint" and asked not in (None, most):
         raise InputError(
             "bad_request", f"Study {study.study_id} cannot be read in {asked} mode.", f"It has {most} only."
