@@ -153,9 +153,9 @@ def test_explain_saves_maps_in_the_films_own_pixels(film: Path, tmp_path: Path) 
         assert figure.width > 4 * 420
 
     header = pydicom.dcmread(film, stop_before_pixels=True)
-    maps = np.load(tmp_path / "maps.npz")
-    assert set(maps) == {f"{method}_0" for method in methods}
-    assert {maps[name].shape for name in maps} == {(header.Rows, header.Columns)}
+    with np.load(tmp_path / "maps.npz") as maps:
+        assert set(maps) == {f"{method}_0" for method in methods}
+        assert {maps[name].shape for name in maps} == {(header.Rows, header.Columns)}
 
 
 def test_a_folder_import_lists_bad_files_and_keeps_good_ones(film: Path, tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ def embed(
 
 def available_modes(study: Study) -> tuple[Mode, ...]:
     """The modes in which a study can be asked about or found."""
-    mode = study_mode(study)
-    return MODES if mode == "joint" else (mode,)
+    both = study.radiographs and study.report is not None and not study.report.is_empty
+    return MODES if both else (study_mode(study),)
 
 
 def predict(checkpoint: Checkpoint, study: Study, mode: Mode | None = None) -> tuple[Prediction, ...]:
