@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lingula.errors import InputError
@@ -29,6 +27,7 @@ from lingula.training.bank import FeatureBank, pooled_features
 from lingula.training.data import StudySet, term_targets
 from lingula.training.losses import contrastive, focal_bce, graph_alignment, label_overlap, side_loss
 from lingula.training.ridge import Reader, solve_image_path
+from lingula.training.state import read_state, write_state, write_tensors
 from lingula.training.voice import solve_voices
 
 
@@ -157,13 +156,11 @@ class Trainer:
         self.bank: FeatureBank | None = None
         if recipe.voices:
             solve_voices(model, [self.tokens[row] for row in train], data.labels[train], recipe.voices, recipe.share)
-        if recipe.ridge and not recipe.epochs:
-            self._solve(model, reader)
-        elif recipe.frozen:
+        if recipe.frozen and recipe.epochs:
             copies = 1 if recipe.ridge else recipe.copies
             self.bank = bank or FeatureBank(model, data, train, validation, copies=copies, seed=recipe.seed)
-            if recipe.ridge:
-                self._solve(model, reader)
+        if recipe.frozen and recipe.ridge:
+            self._solve(model, reader)
         rest = [p for p in model.parameters() if all(p is not t for t in trunk)]
         self.objective = _Objective(
             model.architecture,
@@ -415,38 +412,21 @@ class Trainer:
         logits = predict_set(self.average, self.data, rows, self.tokens, pad, mode, self.bank)
         return macro_auroc(logits, self.data.labels[rows])
 
+    @property
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"model": self._bare, "average": self.average, "objective": self.objective}
+
     def _save(self, epoch: int, waited: int, steps: int, better: bool) -> None:
-        """Write the whole state, atomically: weights, averages, optimiser moments as safetensors, the rest as JSON."""
         self.run.mkdir(parents=True, exist_ok=True)
-        tensors = {f"model.{k}": v for k, v in self._bare.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        tensors |= {f"objective.{k}": v for k, v in self.objective.state_dict().items()}
-        for number, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
         if better:
-            _write(self.run / "best.safetensors", dict(self.average.state_dict()))
-        _write(self.run / "state.safetensors", tensors)
+            write_tensors(self.run / "best.safetensors", self.average.state_dict())
         body = {"epoch": epoch, "waited": waited, "steps": steps, "best": self.best, "recipe": asdict(self.recipe)}
-        temporary = self.run / "state.json.part"
-        temporary.write_text(json.dumps(body))
-        os.replace(temporary, self.run / "state.json")
+        write_state(self.run, self._modules, self.optimizer, body)
 
     def _resume(self) -> tuple[int, int, int]:
-        if not (self.run / "state.json").exists():
+        body = read_state(self.run, self._modules, self.optimizer, asdict(self.recipe), asdict(Recipe()))
+        if body is None:
             return 0, 0, 0
-        body = json.loads((self.run / "state.json").read_text())
-        usual, asked = (json.loads(json.dumps(asdict(recipe))) for recipe in (Recipe(), self.recipe))
-        if usual | body["recipe"] != asked:  # what an older state does not say is as usual
-            raise InputError("bad_request", f"{self.run} was begun with another recipe.", "Choose another folder.")
-        tensors = load_file(self.run / "state.safetensors")
-        self._bare.load_state_dict(_part(tensors, "model."))
-        self.average.load_state_dict(_part(tensors, "average."))
-        self.objective.load_state_dict(_part(tensors, "objective."))
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in _part(tensors, "optimizer.").items():
-            number, name = key.split(".", 1)
-            state.setdefault(int(number), {})[name] = value
-        self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
         self.best = body["best"]
         return body["epoch"], body["waited"], body["steps"]
 
@@ -559,13 +539,3 @@ def _answers(
         shown = [int(film) for r in part for film in data.films_of(r)]
         grids = bank.plain(shown).to(device) if bank is not None and mode != "text" and shown else None
         yield model(made.to(device), (mode,), grids)[mode]
-
-
-def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    temporary = path.with_suffix(".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
-    os.replace(temporary, path)
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

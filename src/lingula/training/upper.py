@@ -8,7 +8,6 @@ and are folded again when they are done.
 from __future__ import annotations
 
 import copy
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from transformers.models.mobilenet_v1.modeling_mobilenet_v1 import apply_tf_padding
@@ -34,6 +32,7 @@ from lingula.training.data import StudySet, term_targets
 from lingula.training.loop import Epoch, macro_auroc
 from lingula.training.losses import focal_bce
 from lingula.training.ridge import Reader
+from lingula.training.state import read_state, write_state
 
 _GROUP = 32
 _STEP = 6 / 255
@@ -137,7 +136,8 @@ class UpperTrainer:
                 places = order[step * recipe.batch : (step + 1) * recipe.batch]
                 losses.append(self._step(places, generator, done))
                 self.progress(epoch, step + 1, per_epoch)
-            self._save(epoch + 1)
+            body = {"epoch": epoch + 1, "recipe": asdict(recipe)}
+            write_state(self.run, self._modules, self.optimizer, body)
             yield Epoch(epoch, float(np.mean(losses)), {"image": self._validate()}, True)
 
     @torch.no_grad()
@@ -224,7 +224,9 @@ class UpperTrainer:
                 levels = [outputs[level].mean((2, 3)) for level in self.below]
                 means.append(torch.cat(levels, 1) if levels else torch.zeros(len(pixels), 0))
             kept.flush()
-            np.save(pooled, torch.cat(means).numpy())
+            with (part := pooled.with_suffix(".part")).open("wb") as file:
+                np.save(file, torch.cat(means).numpy())
+            os.replace(part, pooled)
         return np.memmap(grids, np.uint8, "r", shape=size), torch.from_numpy(np.load(pooled))
 
     def _set_rate(self, done: float) -> None:
@@ -232,33 +234,13 @@ class UpperTrainer:
         for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = base * factor
 
-    def _save(self, epoch: int) -> None:
-        """Write the whole state, atomically."""
-        tensors = {f"reader.{k}": v for k, v in self.reader.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for number, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, self.run / "state.safetensors.part")
-        (self.run / "state.json.part").write_text(json.dumps({"epoch": epoch, "recipe": asdict(self.recipe)}))
-        for name in ("state.safetensors", "state.json"):
-            os.replace(self.run / f"{name}.part", self.run / name)
+    @property
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"reader": self.reader, "average": self.average}
 
     def _resume(self) -> int:
-        if not (self.run / "state.json").exists():
-            return 0
-        body = json.loads((self.run / "state.json").read_text())
-        if body["recipe"] != asdict(self.recipe):
-            raise InputError("bad_request", f"{self.run} was begun with another recipe.", "Choose another folder.")
-        tensors = load_file(self.run / "state.safetensors")
-        for name, part in (("reader.", self.reader), ("average.", self.average)):
-            part.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, number, name = key.split(".", 2)
-                state.setdefault(int(number), {})[name] = value
-        self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
-        return int(body["epoch"])
+        body = read_state(self.run, self._modules, self.optimizer, asdict(self.recipe), {})
+        return int(body["epoch"]) if body else 0
 
 
 class Upper(nn.Module):
