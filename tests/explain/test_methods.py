@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from captum.attr import IntegratedGradients
 from tests import made_up
 
 from lingula.errors import InputError
@@ -216,15 +218,29 @@ def test_integrated_gradients_are_complete(checkpoint: Checkpoint, mode: Mode) -
     )
 
 
-def test_the_piece_with_the_kink_is_halved_and_no_other() -> None:
-    """max(0, x - 0.9) bends in the last eighth of [0, 1] and rises by 0.1: only that piece misses its change."""
+def test_the_piece_with_the_kink_is_halved_first() -> None:
+    """max(0, x - 0.9) bends between 28/32 and 29/32 and rises by 0.1: only that piece misses its change."""
     path = _Path(lambda x: (x[:, 0] - 0.9).clamp(min=0), (torch.zeros(1, 1),), (torch.ones(1, 1),))
     (found,), error = path.integrated(0, PIECES + 2)
-    eighths = [(i / 8, (i + 1) / 8) for i in range(7)]
-    assert sorted(path._pieces) == [*eighths, (7 / 8, 15 / 16), (15 / 16, 1.0)]
+    assert sorted(path._points) == sorted([*(i / 32 for i in range(33)), 57 / 64])
+    assert float(found) == pytest.approx(1 - 29 / 32 + 1 / 128, abs=1e-6)  # the slope is 1 from 29/32, and half before
     assert abs(float(found) - 0.1) == pytest.approx(0.1 * error, abs=1e-6)
-    (better,), _ = path.integrated(0, 48)
+    (better,), _ = path.integrated(0, 97)
     assert float(better) == pytest.approx(0.1, abs=1e-4)
+
+
+def test_without_halving_they_are_captums_own(checkpoint: Checkpoint) -> None:
+    question = Question.ask(checkpoint, STUDY, LABEL, "image")
+    pixels, _, _ = integrated_gradients(question, good=math.inf)
+    captums = IntegratedGradients(lambda x: question.logit(x, question.words.expand(len(x), -1, -1))).attribute(
+        question.pixels,
+        baselines=blurred(question.pixels),
+        n_steps=PIECES + 1,
+        method="riemann_trapezoid",
+        internal_batch_size=8,
+    )
+    whole = (PIECES + 1) / PIECES  # Captum's trapezoid weights of n points add up to (n - 1) / n
+    torch.testing.assert_close(pixels, whole * captums[0, :, 0].float(), atol=1e-6, rtol=1e-3)
 
 
 def test_integrated_gradients_halve_what_misses_most(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,10 +254,10 @@ def test_integrated_gradients_halve_what_misses_most(checkpoint: Checkpoint, mon
         dense += gradient * (end - start) / 400
     pixels, _, _ = integrated_gradients(question)
     assert torch.corrcoef(torch.stack([pixels.flatten(), dense[0, :, 0].flatten()]))[0, 1] > 0.99
-    monkeypatch.setattr("lingula.explain.gradients.NODES", 1)  # so coarse that the first pieces miss something
-    errors = [integrated_gradients(question, good=0, most=most)[2] for most in (PIECES, 64)]
+    monkeypatch.setattr("lingula.explain.gradients.PIECES", 2)  # so coarse that the first pieces miss something
+    errors = [integrated_gradients(question, good=0, most=most)[2] for most in (3, 64)]
     assert errors[1] < errors[0]
-    assert integrated_gradients(question, good=1, most=64)[2] == errors[0]
+    assert integrated_gradients(question, good=math.inf, most=64)[2] == errors[0]
 
 
 def test_integrated_gradients_keep_their_sum_in_film_pixels(checkpoint: Checkpoint) -> None:

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
 
 import torch
-from captum.attr import IntegratedGradients
+from captum.attr import Saliency
 from torch import Tensor
 
 from lingula.explain.question import Question, blurred
 
-NODES = 4
-"""Gauss-Legendre nodes on each piece of the path."""
-PIECES = 8
-"""Pieces of the path at first."""
-MOST = 28
-"""Pieces that may be computed in all, the halves of others included."""
+PIECES = 32
+"""Equal pieces of the path at first."""
+MOST = 97
+"""Points of the path at which gradients may be taken in all."""
 GOOD = 0.01
 """Completeness error at which no piece is halved any more."""
+TOGETHER = 8
+"""Points computed, and pieces halved, at once."""
 
-T = TypeVar("T")
 Tensors = tuple[Tensor, ...]
 
 
 def integrated_gradients(question: Question, *, good: float = GOOD, most: int = MOST) -> tuple[Tensor, Tensor, float]:
     """Signed attributions of the label's logit from the blurred films and a report of padding to the study as it is.
 
-    The path is integrated piece by piece: on each the attributions must add up to the change of the logit, and the
-    pieces that miss it most are halved until the whole does. From a blurred film, which keeps its grey levels, the path
-    stays among pictures the model knows; from a black one a path of as many steps misses several times as much.
+    The path is integrated by the trapezoid rule, piece by piece: on each the attributions must add up to the change of
+    the logit, and the pieces that miss it most are halved until the whole does. From a blurred film, which keeps its
+    grey levels, the path stays among pictures the model knows; from a black one a path of as many steps misses several
+    times as much.
     Special tokens keep their embedding on the whole path, so that they carry exactly 0.
 
     Args:
-        good: completeness error that is good enough. most: pieces of ``NODES`` gradients that may be computed.
+        good: completeness error that is good enough. most: points at which gradients may be taken.
 
     Returns:
         pixels (N, S, S), tokens (T,), and the completeness error: |sum - (output - baseline output)| relative to the
@@ -65,54 +64,66 @@ def integrated_gradients(question: Question, *, good: float = GOOD, most: int = 
     return pixels, tokens, error
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Point:
+    """On the path: the logit, its slope along the whole way, and what each input adds to that."""
+
+    logit: float
+    slope: float
+    slopes: Tensors
+
+
 class _Path:
-    """The straight line from baselines to inputs, cut into pieces [a, b] of [0, 1]."""
+    """The straight line from baselines to inputs, cut at places in [0, 1]."""
 
     def __init__(self, logit: Callable[..., Tensor], baselines: Tensors, inputs: Tensors) -> None:
         self._logit, self._baselines, self._inputs = logit, baselines, inputs
-        self._gradients = IntegratedGradients(logit)
-        self._heights: dict[float, float] = {}  # the logit at the ends of pieces
-        self._pieces: dict[tuple[float, float], tuple[Tensors, float]] = {}  # attributions and what they miss
+        self._gradients = Saliency(self._measured)
+        self._heights: list[float] = []  # the logits of the last call
+        self._points: dict[float, _Point] = {}
 
     def integrated(self, good: float, most: int) -> tuple[Tensors, float]:
         """The sum over all pieces, and how much of the change of the logit it misses, relative."""
-        self._add([(i / PIECES, (i + 1) / PIECES) for i in range(PIECES)])
-        computed = PIECES
-        while self._error() > good and computed + 2 <= most:
-            worst = sorted(self._pieces, key=lambda piece: -abs(self._pieces[piece][1]))
-            halved = worst[: min(4, (most - computed) // 2)]
-            halves = [half for a, b in halved for half in pairwise((a, (a + b) / 2, b))]
-            self._add(halves)
-            for piece in halved:
-                del self._pieces[piece]
-            computed += len(halves)
-        parts = [attributions for attributions, _ in self._pieces.values()]
-        return tuple(torch.stack(column).sum(0) for column in zip(*parts, strict=True)), self._error()
+        self._visit([i / PIECES for i in range(PIECES + 1)])
+        while self._error() > good and len(self._points) < most:
+            worst = sorted(self._pieces(), key=lambda piece: -abs(self._missed(*piece)))
+            self._visit([(a + b) / 2 for a, b in worst[: min(TOGETHER, most - len(self._points))]])
+        total = [torch.zeros_like(part) for part in self._inputs]
+        for a, b in self._pieces():
+            for at in (a, b):
+                for part, slopes in zip(total, self._points[at].slopes, strict=True):
+                    part += (b - a) / 2 * slopes
+        return tuple(total), self._error()
+
+    def _pieces(self) -> Sequence[tuple[float, float]]:
+        return list(pairwise(sorted(self._points)))
+
+    def _missed(self, a: float, b: float) -> float:
+        """By how much the trapezoid misses the change of the logit on a piece."""
+        low, high = self._points[a], self._points[b]
+        return high.logit - low.logit - (b - a) / 2 * (low.slope + high.slope)
 
     def _error(self) -> float:
-        change = self._heights[1.0] - self._heights[0.0]
-        return abs(sum(missed for _, missed in self._pieces.values())) / max(abs(change), 1e-6)
+        change = self._points[1.0].logit - self._points[0.0].logit
+        return abs(sum(self._missed(*piece) for piece in self._pieces())) / max(abs(change), 1e-6)
 
-    def _add(self, pieces: Sequence[tuple[float, float]]) -> None:
-        for at in self._in_pairs([at for at in {x: None for p in pieces for x in p} if at not in self._heights]):
-            with torch.no_grad():
-                self._heights |= dict(zip(at, self._logit(*self._at(at)).tolist(), strict=True))
-        for pair in self._in_pairs(pieces):
-            starts, ends = zip(*pair, strict=True)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Setting .* with gradient")
-                found = self._gradients.attribute(
-                    self._at(ends), baselines=self._at(starts), n_steps=NODES, method="gausslegendre"
+    def _visit(self, places: Sequence[float]) -> None:
+        """Logit and gradient at these places of the path, eight pictures in memory at once."""
+        for start in range(0, len(places), TOGETHER):
+            group = places[start : start + TOGETHER]
+            points = tuple(part.requires_grad_() for part in self._at(group))
+            found = self._gradients.attribute(points, abs=False)
+            for row, (at, height) in enumerate(zip(group, self._heights, strict=True)):
+                slopes = tuple(
+                    gradient[row : row + 1].detach() * (end - begin)
+                    for gradient, begin, end in zip(found, self._baselines, self._inputs, strict=True)
                 )
-            for row, (a, b) in enumerate(pair):
-                own = tuple(part[row : row + 1].detach() for part in found)
-                total = sum(float(part.double().sum()) for part in own)
-                self._pieces[a, b] = own, self._heights[b] - self._heights[a] - total
+                self._points[at] = _Point(height, sum(float(part.double().sum()) for part in slopes), slopes)
 
-    @staticmethod
-    def _in_pairs(items: Sequence[T]) -> Iterator[Sequence[T]]:
-        """Two at a time: eight pictures are in memory at once."""
-        return (items[i : i + 2] for i in range(0, len(items), 2))
+    def _measured(self, *moving: Tensor) -> Tensor:
+        logits = self._logit(*moving)
+        self._heights = logits.detach().tolist()
+        return logits
 
     def _at(self, places: Sequence[float]) -> Tensors:
         """The path's points, one row a place."""
