@@ -63,20 +63,34 @@ def test_a_reader_of_fresh_layers_is_added_and_their_channels_are_not_asked() ->
     with torch.no_grad():
         features = model.image_encoder.features(batch.pixels).mean((2, 3))
         fresh = features.shape[1] // 2
+        labels = len(model.head.bias)
         reader = Reader(
-            torch.randn(len(model.head.bias), features.shape[1]), torch.randn(3, len(model.head.bias)), fresh
+            torch.randn(labels, features.shape[1]),
+            torch.randn(3, labels),
+            torch.randn(architecture.width, features.shape[1]),
+            torch.randn(3, architecture.width),
+            fresh,
         )
-        logits = {}
-        for name, given in (("without", None), ("with", reader)):
+        found = {}
+        for name, given, recall in (("without", None, 0.0), ("with", reader, 0.0), ("recalled", reader, 3.0)):
             solved = copy.deepcopy(model)
             halved = features.clone()
             if given is None:
                 halved[:, fresh:] = 0
-            solve_image_path(solved, halved, batch.views, states, 3.0, given, 2.0, 0.5)
-            logits[name] = solved(batch, ("image",))["image"].logits
+            solve_image_path(solved, halved, batch.views, states, 3.0, given, 2.0, recall, 0.5)
+            found[name] = solved(batch, ("image",))["image"]
     read = features @ reader.weight.T + reader.bias[batch.views]
-    added = logits["with"] - logits["without"]
+    added = found["with"].logits - found["without"].logits
     torch.testing.assert_close(added, 0.5 * 2.0 * (read - read.mean(0)), atol=0.05 * float(read.std()), rtol=0.05)
+    guess = features @ reader.state.T + reader.state_bias[batch.views]
+    guess = guess - guess.mean(0)
+    head = model.head.weight.detach()
+    shown, *_ = torch.linalg.lstsq(head.T, guess.T)  # what of it the head reads
+    more = found["recalled"].state - found["with"].state
+    expected = 0.5 * 3.0 * (guess - (head.T @ shown).T)
+    torch.testing.assert_close(more, expected, atol=0.05 * float(expected.std()), rtol=0.05)
+    seen = (found["recalled"].logits - found["with"].logits).abs().max()
+    assert float(seen) < 0.05 * float((expected.abs() @ head.abs().T).max())
 
 
 def test_words_speak_as_logistic_regression_says() -> None:

@@ -68,6 +68,24 @@ def test_layers_start_with_the_spread_they_were_published_with(data: StudySet, t
     assert float(here.mean()) == pytest.approx(float(there.mean()), rel=0.3)
 
 
+def test_a_reading_says_what_was_trained(data: StudySet, trunk: Path, tmp_path: Path) -> None:
+    """From the folded layers' mean features: the labels' logits, and the state in the units it came in."""
+    trainer = _trainer(data, trunk, tmp_path)
+    list(trainer.fit())
+    films, labels = trainer.held_out[:4], data.labels.shape[1]
+    pixels = (torch.from_numpy(data.films[films])[:, None].float() / 255 - 0.5) / 0.5
+    with torch.no_grad():
+        model, reading = trainer.finish(), trainer.reading()
+        features = model.image_encoder.eval().features(pixels).mean((2, 3))
+        below = _outputs(model.image_encoder.backbone, 18, pixels)[-1]
+        logits, guess = trainer.average(below, features[:, : reading.fresh], trainer.views[films])
+    offsets, state_offsets = (bias[trainer.views[films]] for bias in (reading.bias, reading.state_bias))
+    torch.testing.assert_close(features @ reading.weight.T + offsets, logits[:, :labels], atol=1e-3, rtol=1e-3)
+    assert float(trainer.spread) != 1
+    state = guess * trainer.spread
+    torch.testing.assert_close(features @ reading.state.T + state_offsets, state, atol=1e-3, rtol=1e-3)
+
+
 def test_resumed_ends_where_one_go_ends(data: StudySet, trunk: Path, tmp_path: Path) -> None:
     whole = _trainer(data, trunk, tmp_path / "whole")
     epochs = list(whole.fit())

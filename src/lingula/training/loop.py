@@ -55,7 +55,7 @@ class Recipe:
         frozen: leave the image backbone as it is and compute its features once, for ``copies`` versions of each film.
         ridge: solve the image path first, by ridge regression of this strength (``solve_image_path``) over ``copies``
             versions of each film, which are then not kept; for a frozen trunk. 0 leaves it to training. trust,
-            loudness: of that solution, see there.
+            recall, loudness: of that solution, see there.
         voices: solve what words say by themselves before that, by logistic regression of this inverse strength, and
             keep ``share`` of what the report side said (``solve_voices``); 0 does not. With ``epochs`` 0 solving is
             all that is done.
@@ -91,6 +91,7 @@ class Recipe:
     copies: int = 2
     ridge: float = 0.0
     trust: float = 1.0
+    recall: float = 0.0
     loudness: float = 1.0
     voices: float = 0.0
     share: float = 1.0
@@ -264,6 +265,7 @@ class Trainer:
             self.recipe.ridge,
             reader,
             self.recipe.trust,
+            self.recipe.recall,
             self.recipe.loudness,
         )
 

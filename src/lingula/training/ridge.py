@@ -15,14 +15,17 @@ _LOUD = 32.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reader:
-    """What trained trunk layers were read with: logits of the labels from a film's mean features, linear.
+    """What trained trunk layers were read with, linear in a film's mean features: logits, and the report's state.
 
     Attributes:
-        weight: (L, C). bias: (views, L). fresh: the first channels, so many, come from layers that did not learn then.
+        weight: (L, C) and bias (views, L) of the logits. state: (D, C) and state_bias (views, D) of the state.
+        fresh: the first channels, so many, come from layers that did not learn then.
     """
 
     weight: Tensor
     bias: Tensor
+    state: Tensor
+    state_bias: Tensor
     fresh: int
 
 
@@ -35,6 +38,7 @@ def solve_image_path(
     strength: float,
     reader: Reader | None = None,
     trust: float = 1.0,
+    recall: float = 0.0,
     loudness: float = 1.0,
 ) -> None:
     """Set the linear map of the patches, the view embedding and the projectors so that the mean over a film's patches
@@ -46,7 +50,8 @@ def solve_image_path(
 
     Layers that have just learnt from these very films promise too much of them, and the regression would believe it.
     With their ``reader`` it looks at the ``fresh`` channels alone, and the reader's logits, times ``trust``, are added:
-    as the smallest states from which the head reads them.
+    as the smallest states from which the head reads them. Of the reader's guess at the state, times ``recall``, is
+    added what the head does not read: it tells reports apart that name the same findings.
 
     Args:
         features: (N, C) mean over the patch grid, one row a film. views: (N,) into ``VIEWS``.
@@ -72,12 +77,17 @@ def solve_image_path(
     weight = torch.linalg.solve(gram, x.T @ (states - usual)).T / spread  # (D, C)
     offsets = -centres @ weight.T  # (views, D)
     if reader is not None:
-        lift = trust * torch.linalg.pinv(model.head.weight.double())  # (D, L)
-        known, bias = reader.weight.double(), reader.bias.double()
-        mean = (features @ known.T + bias[views]).mean(0)  # (L,)
-        weight, offsets = weight + lift @ known, offsets + (bias - mean) @ lift.T
+        head = model.head.weight.double()
+        lift = torch.linalg.pinv(head)  # (D, L)
+        unread = torch.eye(width, dtype=head.dtype) - lift @ head  # (D, D)
+        for share, spoken, offset in (
+            (trust * lift, reader.weight.double(), reader.bias.double()),
+            (recall * unread, reader.state.double(), reader.state_bias.double()),
+        ):
+            mean = (features @ spoken.T + offset[views]).mean(0)
+            weight, offsets = weight + share @ spoken, offsets + (offset - mean) @ share.T
     eye = torch.eye(width)
-    encoder, head = model.image_encoder.to_width, model.head
+    encoder = model.image_encoder.to_width
     for parameter, value in (
         (encoder.weight, _LOUD * weight),
         (encoder.bias, torch.zeros(width)),
@@ -86,7 +96,7 @@ def solve_image_path(
         (model.image_projector.bias, torch.zeros(width)),
         (model.image_gate.weight, torch.zeros_like(model.image_gate.weight)),
         (model.image_gate.bias, torch.zeros_like(model.image_gate.bias)),
-        (head.bias, head.bias + head.weight @ usual.to(head.bias)),
-        (model.text_projector.bias, model.text_projector.bias - usual.to(head.bias)),
+        (model.head.bias, model.head.bias + model.head.weight @ usual.to(model.head.bias)),
+        (model.text_projector.bias, model.text_projector.bias - usual.to(model.head.bias)),
     ):
         parameter.copy_(value)

@@ -100,8 +100,8 @@ class UpperTrainer:
         self.views = torch.tensor([VIEWS.index(view) for view in data.views])
         self.targets = torch.from_numpy(np.concatenate([data.labels, term_targets(data, train)], 1))
         known = states[train].isfinite().all(1)
-        mean, spread = states[train][known].mean(0), states[train][known].std(0).mean()
-        self.states = (states - mean) / spread
+        mean, self.spread = states[train][known].mean(0), states[train][known].std(0).mean()
+        self.states = (states - mean) / self.spread
         run.mkdir(parents=True, exist_ok=True)
         self.below = [level for level in encoder.levels if level < recipe.first]
         self.kept = [self._keep(copy) for copy in range(recipe.copies)]
@@ -154,11 +154,16 @@ class UpperTrainer:
     def reading(self) -> Reader:
         """How the averaged layers were read: linear, once the means over the film are taken."""
         reader, labels = self.average, self.data.labels.shape[1]
-        head = reader.head.weight[:labels] @ reader.to_width.weight  # (L, C) of standardised channels
-        mean, spread = reader.norm.running_mean, (reader.norm.running_var + reader.norm.eps).sqrt()
-        offsets = (reader.to_width.bias + reader.view.weight) @ reader.head.weight[:labels].T  # (views, L)
-        bias = offsets + reader.head.bias[:labels] - head @ (mean / spread)
-        return Reader(head / spread, bias, self.kept[0][1].shape[1])
+        spread = (reader.norm.running_var + reader.norm.eps).sqrt()
+
+        def read_by(head: nn.Linear, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+            weight = head.weight[rows] @ reader.to_width.weight / spread
+            offsets = (reader.to_width.bias + reader.view.weight) @ head.weight[rows].T  # (views, rows)
+            return weight, offsets + head.bias[rows] - weight @ reader.norm.running_mean
+
+        weight, bias = read_by(reader.head, slice(labels))
+        state, state_bias = (part * self.spread for part in read_by(reader.state))
+        return Reader(weight, bias, state, state_bias, self.kept[0][1].shape[1])
 
     def _step(self, places: npt.NDArray[np.int64], generator: torch.Generator, done: int) -> float:
         grids, pooled = self.kept[int(torch.randint(self.recipe.copies, (), generator=generator))]
