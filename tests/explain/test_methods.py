@@ -18,7 +18,7 @@ from lingula.explain import explain as ask
 from lingula.explain.contribution import contribution
 from lingula.explain.gradcam import gradcam
 from lingula.explain.gradients import GOOD, PIECES, _Path, integrated_gradients
-from lingula.explain.occlusion import occlusion
+from lingula.explain.occlusion import SQUARES, occlusion
 from lingula.explain.question import Question, blurred
 from lingula.models.checkpoint import MODES, Checkpoint
 from lingula.models.study_model import VIEWS, collate
@@ -180,22 +180,22 @@ def test_usual_shares_are_means_over_films_of_a_view(checkpoint: Checkpoint) -> 
 
 
 def test_occlusion_against_its_definition(checkpoint: Checkpoint) -> None:
-    """The middle of a film lies under four squares; its value is their mean fall of the logit."""
+    """A place inside lies under four squares; its value is the mean of what they are worth, gone and alone."""
     question = Question.ask(checkpoint, STUDY.image_only(), LABEL, "image")
-    size = question.pixels.shape[-1]
-    side, step = size // 4, size // 8
-    falls = []
+    film, empty, size = question.pixels, blurred(question.pixels), question.pixels.shape[-1]
+    side, step = size // SQUARES, size // SQUARES // 2
+    worth = []
     with torch.no_grad():
-        for top in (size // 2 - step, size // 2):
-            for left in (size // 2 - step, size // 2):
-                covered = question.pixels.clone()
+        for top in (4 * step, 5 * step):
+            for left in (2 * step, 3 * step):
                 here = (0, 1, 0, slice(top, top + side), slice(left, left + side))
-                covered[here] = blurred(question.pixels)[here]
-                falls.append(
-                    float(question.logit(question.pixels, question.words) - question.logit(covered, question.words))
-                )
-    place = size // 2 + step // 2
-    assert float(occlusion(question)[1, place, place]) == pytest.approx(np.mean(falls), abs=1e-5)
+                gone, alone = film.clone(), empty.clone()
+                gone[here], alone[here] = empty[here], film[here]
+                at = [float(question.logit(pixels, question.words)) for pixels in (film, gone, alone, empty)]
+                worth.append((at[0] - at[1] + at[2] - at[3]) / 2)
+    assert np.ptp(worth) > 1e-4
+    found = float(occlusion(question)[1, 5 * step + step // 2, 3 * step + step // 2])
+    assert found == pytest.approx(np.mean(worth), abs=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["image", "text", "joint"])

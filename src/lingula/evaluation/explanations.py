@@ -39,6 +39,7 @@ from lingula.study import Explanation, Radiograph, Study, TokenScore, Trust
 Floats = npt.NDArray[np.float64]
 Told = Callable[[str, int, int], None]
 SLOW = ("integrated_gradients", "occlusion")
+SLOWEST = SLOW[0]
 ALIKE = 0.9
 """Mean rank correlation of two labels' maps from which a method is said not to answer for the label."""
 ORDERS = 3
@@ -53,8 +54,9 @@ class Plan:
     """How much is looked at, drawn with ``seed``.
 
     Attributes:
-        films: for insertion and deletion. slow: films and boxes for slow methods. randomised: films for the cascade, a
-            third of them for slow methods. pairs: of films for its bound. reports: for the words.
+        films: for insertion and deletion. slow: films for the slowest method there, films and boxes for slow methods
+            elsewhere. randomised: films for the cascade, a third of them for slow methods. pairs: of films for its
+            bound. reports: for the words.
     """
 
     films: int = 80
@@ -178,7 +180,7 @@ class _Bench:
             question = Question.ask(self.checkpoint, study, case.label, "image")
             drawn = [deletion_insertion(question, 0, order) for order in rng.random((ORDERS, CELLS, CELLS), np.float32)]
             areas["random"].append((float(np.mean([d for d, _ in drawn])), float(np.mean([i for _, i in drawn]))))
-            orders = {m: self.cells(case, m) for m in METHODS if m not in SLOW or done <= self.plan.slow}
+            orders = {m: self.cells(case, m) for m in METHODS if m != SLOWEST or done <= self.plan.slow}
             for name, values in {**orders, "centre": centre()}.items():
                 areas[name].append(deletion_insertion(question, 0, values))
         rows, found = [], {}
@@ -200,7 +202,7 @@ class _Bench:
             rows.append(Row(name, (deletion, insertion, *gains, median)))
             found[name] = (deletion, insertion)
         about = (
-            f"{len(sample)} films, one label each, {self._fewer}. The film's {CELLS} x {CELLS} places "
+            f"{len(sample)} films, one label each, {self.plan.slow} for {SLOWEST}. The film's {CELLS} x {CELLS} places "
             "are blurred (deletion, lower is better) or shown on a blurred film (insertion, higher is "
             f"better), strongest first; area under the label's calibrated probability. Random: mean of {ORDERS} "
             "orders. Then by how much deletion falls lower, and insertion rises higher, than at random and than from "
