@@ -264,10 +264,13 @@ def _change(question: Question, toward: Floats, rank: Callable[[Floats], int], k
         after = rank(_embedding(question, kind, gone))
     if after <= k:
         return Change(kind, (), (), before, before, False)
-    for unit in list(reversed(gone)):  # the least telling may come back first
-        fewer = [each for each in gone if each != unit]
-        if fewer and (now := rank(_embedding(question, kind, fewer))) > k:
-            gone, after = fewer, now
+    shorter = True
+    while shorter:  # what came back may leave others idle
+        shorter = False
+        for unit in list(reversed(gone)):  # the least telling may come back first
+            fewer = [each for each in gone if each != unit]
+            if fewer and (now := rank(_embedding(question, kind, fewer))) > k:
+                gone, after, shorter = fewer, now, True
     places = tuple((u[0], u[1], u[2], u[3], u[4]) for u in gone) if kind == "regions" else ()
     words = tuple((u[0], u[1]) for u in sorted(gone)) if kind == "words" else ()
     return Change(kind, places, words, before, after, True)
