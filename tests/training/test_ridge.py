@@ -77,7 +77,7 @@ def test_a_reader_of_fresh_layers_is_added_and_their_channels_are_not_asked() ->
             halved = features.clone()
             if given is None:
                 halved[:, fresh:] = 0
-            solve_image_path(solved, halved, batch.views, states, 3.0, given, 2.0, recall, 0.5)
+            solve_image_path(solved, halved, batch.views, states, 3.0, given, trust=2.0, recall=recall, loudness=0.5)
             found[name] = solved(batch, ("image",))["image"]
     read = features @ reader.weight.T + reader.bias[batch.views]
     added = found["with"].logits - found["without"].logits

@@ -38,8 +38,8 @@ from lingula.study import Explanation, Radiograph, Study, TokenScore, Trust
 
 Floats = npt.NDArray[np.float64]
 Told = Callable[[str, int, int], None]
-SLOW = ("integrated_gradients", "occlusion")
-SLOWEST = SLOW[0]
+SLOWEST = "integrated_gradients"
+SLOW = (SLOWEST, "occlusion")
 ALIKE = 0.9
 """Mean rank correlation of two labels' maps from which a method is said not to answer for the label."""
 ORDERS = 3

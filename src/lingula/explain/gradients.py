@@ -108,7 +108,7 @@ class _Path:
         return abs(sum(self._missed(*piece) for piece in self._pieces())) / max(abs(change), 1e-6)
 
     def _visit(self, places: Sequence[float]) -> None:
-        """Logit and gradient at these places of the path, eight pictures in memory at once."""
+        """Logit and gradient at these places of the path, ``TOGETHER`` in memory at once."""
         for start in range(0, len(places), TOGETHER):
             group = places[start : start + TOGETHER]
             points = tuple(part.requires_grad_() for part in self._at(group))

@@ -264,9 +264,9 @@ class Trainer:
             states.repeat(copies, 1),
             self.recipe.ridge,
             reader,
-            self.recipe.trust,
-            self.recipe.recall,
-            self.recipe.loudness,
+            trust=self.recipe.trust,
+            recall=self.recipe.recall,
+            loudness=self.recipe.loudness,
         )
 
     def _set_rate(self, done: float) -> None:

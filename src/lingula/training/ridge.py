@@ -37,6 +37,7 @@ def solve_image_path(
     states: Tensor,
     strength: float,
     reader: Reader | None = None,
+    *,
     trust: float = 1.0,
     recall: float = 0.0,
     loudness: float = 1.0,
