@@ -1,10 +1,10 @@
-"""What the evidence is worth: insertion/deletion, randomisation, boxes, sides, words, and what a map costs.
+"""What the evidence is worth: insertion/deletion, randomisation, boxes, sides and words.
 
     python benchmarks/explanations.py COLLECTION [--boxes FOLDER] [--model compact] [--films 120] [--keep]
 
 Test studies only, drawn with a fixed seed. ``--keep`` writes the verdicts beside the package's explainers, where
-``lingula explain`` finds them. Compiled encoders answer where no gradient is asked for (extra ``fast``), but in what a
-map costs. About half an hour on two quiet cores.
+``lingula explain`` finds them. Compiled encoders answer where no gradient is asked for (extra ``fast``). What a map
+costs is in ``map_cost.py``. About half an hour on two quiet cores.
 """
 
 from __future__ import annotations
@@ -20,23 +20,13 @@ import numpy as np
 import torch
 
 from lingula.evaluation.boxes import read_boxes
-from lingula.evaluation.explanations import GAINS, Case, Plan, boxed_films, coded_cases, measure
+from lingula.evaluation.explanations import GAINS, Plan, boxed_films, coded_cases, measure
 from lingula.evaluation.table import Figure
-from lingula.explain import METHODS, explain
+from lingula.explain import METHODS
 from lingula.explain.trust import keep
-from lingula.models.checkpoint import Checkpoint, load_checkpoint
+from lingula.models.checkpoint import load_checkpoint
 from lingula.openi.splits import Split
 from machine import write_result
-
-
-def milliseconds(checkpoint: Checkpoint, case: Case, method: str, rounds: int = 5) -> float:
-    """Median wall time of one map of a frontal film."""
-    spent = []
-    for _ in range(rounds + 1):
-        started = time.perf_counter()
-        explain(checkpoint, case.study.image_only(), case.label, methods=[method])
-        spent.append(1000 * (time.perf_counter() - started))
-    return float(np.median(spent[1:]))
 
 
 def main() -> None:
@@ -86,16 +76,11 @@ def main() -> None:
         table = tables["explanation_boxes"]
         headline["pointing_game"] = _entry(table.figure(first, "pointing"), "share")
         headline["pointing_game_centre"] = _entry(table.figure("centre", "pointing"), "share")
-    plain = load_checkpoint(asked.model)
-    times = {method: milliseconds(plain, cases[0], method) for method in METHODS}
-    headline["explain_ms_gradcam"] = {"value": round(times["gradcam"], 1), "unit": "ms"}
-    headline["explain_ms_ig"] = {"value": round(times["integrated_gradients"], 1), "unit": "ms"}
     body = {
         "model": checkpoint.fingerprint,
         "split": {"name": split.name, "sha256": split.digest, "part": asked.part},
         "seconds": round(time.perf_counter() - started, 1),
         "threads": asked.threads,
-        "milliseconds": {method: round(value, 1) for method, value in times.items()},
         "first_method": first,
         "tables": {key: table.to_json() for key, table in tables.items()},
     }

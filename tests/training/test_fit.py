@@ -20,8 +20,8 @@ from lingula.models.checkpoint import Checkpoint, load_checkpoint
 from lingula.models.study_model import Architecture
 from lingula.openi.splits import Split
 from lingula.training.data import StudySet
+from lingula.training.distil import DistilRecipe
 from lingula.training.fit import Preset, Progress, train_checkpoint
-from lingula.training.upper import UpperRecipe
 
 IDS = tuple(f"S{number}" for number in range(32))
 SPLIT = Split("made up", 0, IDS[:20], IDS[20:30], IDS[30:])
@@ -49,7 +49,7 @@ def test_shipped_presets_are_whole(name: str) -> None:
     assert architecture.tokens <= architecture.text["max_position_embeddings"]
     assert preset.stages
     for recipe in preset.stages:
-        if isinstance(recipe, UpperRecipe):
+        if isinstance(recipe, DistilRecipe):
             continue
         assert recipe.monitor in recipe.modes
         assert len(recipe.weights) == len(recipe.modes)

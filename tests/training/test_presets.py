@@ -25,8 +25,8 @@ from lingula.phantom import generate
 from lingula.sandbox import Sandbox
 from lingula.study import Study
 from lingula.training.data import StudySet
+from lingula.training.distil import DistilRecipe
 from lingula.training.fit import Preset, Progress, train_checkpoint
-from lingula.training.upper import UpperRecipe
 
 TINY: dict[str, dict[str, Any]] = {
     "swin": {"image_size": 64, "window_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2]},
@@ -60,8 +60,8 @@ def twin(name: str, folder: Path) -> Preset:
         "tokens": min(a["tokens"], 64), "preprocessing": {**a["preprocessing"], "size": size},
     }  # fmt: skip
     stages = tuple(
-        replace(recipe, epochs=min(1, recipe.epochs), batch=4, copies=1)
-        if isinstance(recipe, UpperRecipe)
+        replace(recipe, teachers=("mobilenet@64",) * 2, teacher_epochs=1, epochs=1, batch=4, copies=1)
+        if isinstance(recipe, DistilRecipe)
         else replace(recipe, epochs=min(1, recipe.epochs), batch=4, size=min(recipe.size, size), copies=1)
         for recipe in preset.stages
     )
@@ -83,7 +83,7 @@ def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, .
     data = StudySet.build(phantoms, tmp_path / "studies", made_up.vocabulary(), preprocessing)
     split = Split("phantoms", 0, data.ids[:8], data.ids[8:], ())
     told: list[Progress] = []
-    anew = [number for number, recipe in enumerate(preset.stages) if isinstance(recipe, UpperRecipe)]
+    anew = [number for number, recipe in enumerate(preset.stages) if isinstance(recipe, DistilRecipe)]
     trunk = made_up.published_trunk(preset.architecture["image"], tmp_path / "trunk.safetensors") if anew else None
     made = train_checkpoint(
         preset, data, split, tmp_path / "model", vocabulary=made_up.vocabulary(), run=tmp_path / "run",

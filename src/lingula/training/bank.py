@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lingula.models.study_model import StudyModel
-from lingula.training.augment import augment
+from lingula.training.augment import augment, draws
 from lingula.training.data import StudySet
 
 _GROUP = 16
@@ -72,7 +72,7 @@ def pooled_features(model: StudyModel, data: StudySet, films: Sequence[int], *, 
 def _versions(data: StudySet, films: Sequence[int], copies: int, generator: torch.Generator) -> list[Tensor]:
     """Films (N, 1, S, S) in [0, 1] as they are, and ``copies - 1`` times augmented."""
     pixels = torch.from_numpy(data.films[list(films)])[:, None].float() / 255
-    return [pixels, *(augment(pixels, pixels.shape[-1], generator) for _ in range(copies - 1))]
+    return [pixels, *(augment(pixels, pixels.shape[-1], draws(len(pixels), generator)) for _ in range(copies - 1))]
 
 
 @torch.no_grad()

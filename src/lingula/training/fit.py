@@ -27,12 +27,12 @@ from lingula.models.usual import usual_shares
 from lingula.openi.splits import Split
 from lingula.study import Mode, Report
 from lingula.training.data import StudySet
+from lingula.training.distil import Distiller, DistilRecipe
 from lingula.training.loop import Epoch, Recipe, Trainer, predict_set, predict_states
-from lingula.training.upper import UpperRecipe, UpperTrainer
 
 DATA_NOTE = "Indiana University chest X-ray collection (Open-i), CC BY-NC-ND 4.0: education and research only."
-MOST_NORMAL = 1000
-"""Normal training films that say what is usual."""
+MOST_USUAL = 1000
+"""About so many training films say what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Preset:
 
     name: str
     architecture: dict[str, Any]
-    stages: tuple[Recipe | UpperRecipe, ...]
+    stages: tuple[Recipe | DistilRecipe, ...]
     start: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -62,7 +62,7 @@ class Preset:
             {name: tuple(value) if isinstance(value, list) else value for name, value in stage.items()}
             for stage in body["stages"]
         ]
-        recipes = tuple(UpperRecipe(**stage) if "first" in stage else Recipe(**stage) for stage in stages)
+        recipes = tuple(DistilRecipe(**stage) if "teachers" in stage else Recipe(**stage) for stage in stages)
         return cls(Path(str(source)).stem, body["architecture"], recipes, body.get("start", {}))
 
     def starting(self, image: str | None = None, text: str | None = None) -> Preset:
@@ -142,15 +142,15 @@ def train_checkpoint(
 
         folder = run / f"stage{number}"
         recipe = replace(recipe, seed=seed)
-        if isinstance(recipe, UpperRecipe):
+        if isinstance(recipe, DistilRecipe):
             if trunk is None:
-                raise InputError("bad_request", f"Stage {number} trains a published trunk's layers.", "Give --trunk.")
+                raise InputError("bad_request", f"Stage {number} trains a published trunk.", "Give --trunk.")
             states = report_states(model, data, tokenizer)
-            upper = UpperTrainer(model, data, train, validation, states, recipe, trunk, folder, report_step)
-            for done in upper.fit():
+            distiller = Distiller(model, data, train, validation, states, recipe, trunk, folder, report_step)
+            for done in distiller.fit():
                 progress(Progress(number, len(preset.stages), done.epoch, 0, 0, done))
                 best = {f"stage{number}": done.auroc["image"], **best}
-            model, bank, reader = upper.finish(), None, upper.reading()
+            model, bank, reader = distiller.finish(), None, distiller.reading()
             continue
         trainer = Trainer(
             model.train(), tokenizer, data, train, validation, recipe, folder, report_step, bank, prototypes, reader
@@ -174,7 +174,7 @@ def train_checkpoint(
         "versions": {name: version(name) for name in ("lingula", "torch", "transformers")},
     }
     if PartialState().is_main_process:
-        usual = usual_of(model, data, train, vocabulary)
+        usual = usual_of(model, data, train)
         Checkpoint(model, tokenizer, vocabulary, calibration, training, usual=usual).save(out)
     PartialState().wait_for_everyone()
     return load_checkpoint(out)
@@ -193,12 +193,10 @@ def _tokenizer(architecture: Architecture, reports: Sequence[Report | None], sou
     )
 
 
-def usual_of(model: StudyModel, data: StudySet, rows: Any, vocabulary: Vocabulary) -> npt.NDArray[np.float32] | None:
-    """What normal films among these rows usually add to each logit (``models.usual``); None where there are none."""
-    if vocabulary.normal is None:
-        return None
-    normal = rows[data.labels[rows, vocabulary.codes.index(vocabulary.normal)] == 1]
-    films = np.flatnonzero(np.isin(data.owner, normal))[:MOST_NORMAL]
+def usual_of(model: StudyModel, data: StudySet, rows: Any) -> npt.NDArray[np.float32] | None:
+    """What films of these rows add to each logit on average (``models.usual``); None where there are none."""
+    films = np.flatnonzero(np.isin(data.owner, rows))
+    films = films[:: max(1, len(films) // MOST_USUAL)]
     return (
         usual_shares(model.eval().cpu(), data.films[films], [data.views[film] for film in films])
         if len(films)

@@ -22,7 +22,7 @@ from lingula.evaluation.classification import auroc, supported
 from lingula.models.study_model import VIEWS, Architecture, Batch, Output, StudyModel, collate
 from lingula.models.text import ReportTokenizer, Tokens
 from lingula.study import Mode, SectionName
-from lingula.training.augment import augment
+from lingula.training.augment import augment, draws
 from lingula.training.bank import FeatureBank, pooled_features
 from lingula.training.data import StudySet, term_targets
 from lingula.training.losses import contrastive, focal_bce, graph_alignment, label_overlap, side_loss
@@ -377,7 +377,8 @@ class Trainer:
         batch = collate(films, tokens, size=bare.size, pad=self.tokenizer.pad)
         if self.bank is not None and shown:
             return batch, self.bank.draw(shown, generator).to(self.accelerator.device)
-        pixels = augment(batch.pixels.float() / 255, self.recipe.size, generator) if len(batch.pixels) else batch.pixels
+        drawn = draws(len(batch.pixels), generator)
+        pixels = augment(batch.pixels.float() / 255, self.recipe.size, drawn) if len(batch.pixels) else batch.pixels
         moved = Batch(
             (pixels - bare.mean) / bare.std,
             batch.place,
