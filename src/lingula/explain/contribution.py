@@ -24,7 +24,7 @@ def contribution(question: Question) -> tuple[Tensor, Tensor, float]:
     shares = model.contributions(output.fused)[0] @ model.head.weight[question.label]  # (1 + V*P + 1 + T,)
     films = len(batch.pixels) if question.mode != "text" else 0
     tokens = batch.ids.shape[1] if question.mode != "image" else 0
-    usual = _usual(question, films)
+    usual = usual_shares_of(question, films)[:, question.label]
     patches = shares[1 : 1 + films * model.patches].view(films, model.patches) - usual
     words = shares[len(shares) - tokens :]
     distance = float(output.logits[0, question.label] - model.head.bias[question.label] - usual.sum())
@@ -32,13 +32,11 @@ def contribution(question: Question) -> tuple[Tensor, Tensor, float]:
     return patches, words, error / max(abs(distance), 1e-6)
 
 
-def _usual(question: Question, films: int) -> Tensor:
-    """(films, P): the checkpoint's average film of each view, shared among films and modalities as the state is.
-
-    0 for a checkpoint that keeps none.
-    """
+def usual_shares_of(question: Question, films: int) -> Tensor:
+    """(films, L, P): what the checkpoint's average film of each view adds to each logit, shared among films and
+    modalities as the state is; 0 for a checkpoint that keeps none."""
     checkpoint = question.checkpoint
     if checkpoint.usual is None or not films:
-        return torch.zeros(films, checkpoint.model.patches)
-    usual = torch.from_numpy(checkpoint.usual)[question.batch.views, question.label]
+        return torch.zeros(films, checkpoint.model.architecture.labels, checkpoint.model.patches)
+    usual = torch.from_numpy(checkpoint.usual)[question.batch.views]
     return usual / (films * (2 if question.mode == "joint" else 1))

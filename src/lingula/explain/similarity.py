@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lingula.explain.contribution import usual_shares_of
 from lingula.explain.faithfulness import without
 from lingula.explain.question import Question, blurred
 from lingula.models.checkpoint import Checkpoint
@@ -126,13 +127,21 @@ def similarity(
 
 
 def _parts(question: Question) -> tuple[Tensor, Tensor]:
-    """Contributions (N * P + T, D) of a study's own patches and words, and the state they sum to."""
+    """Contributions (N * P + T, D) of a study's own patches and words, and the state they sum to.
+
+    What the average film has at a place (a black border, the heart on the left) is no reason why two films are alike:
+    of what the head reads, it is taken from the place and shared out among the film's patches, so that the sum stays.
+    """
     model, batch = question.checkpoint.model, question.batch
     output = question.forward(question.pixels, question.words)
     found = model.contributions(output.fused)[0]
     films = len(batch.pixels) if question.mode != "text" else 0
     tokens = batch.ids.shape[1] if question.mode != "image" else 0
-    return torch.cat([found[1 : 1 + films * model.patches], found[len(found) - tokens :]]), output.state[0]
+    usual = usual_shares_of(question, films)  # (N, L, P)
+    placed = (usual - usual.mean(2, keepdim=True)).transpose(1, 2).flatten(0, 1) @ torch.linalg.pinv(
+        model.head.weight
+    ).T
+    return torch.cat([found[1 : 1 + films * model.patches] - placed, found[len(found) - tokens :]]), output.state[0]
 
 
 def _side(question: Question, shares: Tensor) -> Side:

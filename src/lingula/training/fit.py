@@ -27,7 +27,7 @@ from lingula.models.usual import usual_shares
 from lingula.openi.splits import Split
 from lingula.study import Mode, Report
 from lingula.training.data import StudySet
-from lingula.training.distil import Distiller, DistilRecipe
+from lingula.training.distil import Distiller, DistilRecipe, require_teachers
 from lingula.training.loop import Epoch, Recipe, Trainer, predict_set, predict_states
 
 DATA_NOTE = "Indiana University chest X-ray collection (Open-i), CC BY-NC-ND 4.0: education and research only."
@@ -114,6 +114,11 @@ def train_checkpoint(
         raise InputError(
             "bad_request", f"The study set has {len(train)} training and {len(validation)} validation studies."
         )
+    for number, recipe in enumerate(preset.stages):
+        if isinstance(recipe, DistilRecipe):
+            if trunk is None:
+                raise InputError("bad_request", f"Stage {number} trains a published trunk.", "Give --trunk.")
+            require_teachers(recipe)
     torch.manual_seed(seed)
     start = {side: source for side, source in preset.start.items() if side == "text" or not trunk}
     backbones = {side: describe(source, preset.architecture[side]["model_type"]) for side, source in start.items()}
@@ -143,8 +148,7 @@ def train_checkpoint(
         folder = run / f"stage{number}"
         recipe = replace(recipe, seed=seed)
         if isinstance(recipe, DistilRecipe):
-            if trunk is None:
-                raise InputError("bad_request", f"Stage {number} trains a published trunk.", "Give --trunk.")
+            assert trunk is not None  # asked for above
             states = report_states(model, data, tokenizer)
             distiller = Distiller(model, data, train, validation, states, recipe, trunk, folder, report_step)
             for done in distiller.fit():

