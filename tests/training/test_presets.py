@@ -27,6 +27,8 @@ from lingula.study import Study
 from lingula.training.data import StudySet
 from lingula.training.distil import DistilRecipe
 from lingula.training.fit import Preset, Progress, train_checkpoint
+from lingula.training.loop import Recipe
+from lingula.training.upper import UpperRecipe
 
 TINY: dict[str, dict[str, Any]] = {
     "swin": {"image_size": 64, "window_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2]},
@@ -62,6 +64,8 @@ def twin(name: str, folder: Path) -> Preset:
     stages = tuple(
         replace(recipe, teachers=("mobilenet@64",) * 2, teacher_epochs=1, epochs=1, batch=4, copies=1)
         if isinstance(recipe, DistilRecipe)
+        else replace(recipe, epochs=min(1, recipe.epochs), batch=4, copies=1)
+        if isinstance(recipe, UpperRecipe)
         else replace(recipe, epochs=min(1, recipe.epochs), batch=4, size=min(recipe.size, size), copies=1)
         for recipe in preset.stages
     )
@@ -76,14 +80,14 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, ...]:
         return tuple(load_many(collection, sandbox))
 
 
-@pytest.mark.parametrize("name", ["compact", "swin-clinicalbert", "medclip", "rad-dino"])
+@pytest.mark.parametrize("name", ["compact", "compact-taught", "swin-clinicalbert", "medclip", "rad-dino"])
 def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, ...], tmp_path: Path) -> None:
     preset = twin(name, tmp_path)
     preprocessing = Preprocessing(**preset.architecture["preprocessing"])
     data = StudySet.build(phantoms, tmp_path / "studies", made_up.vocabulary(), preprocessing)
     split = Split("phantoms", 0, data.ids[:8], data.ids[8:], ())
     told: list[Progress] = []
-    anew = [number for number, recipe in enumerate(preset.stages) if isinstance(recipe, DistilRecipe)]
+    anew = [number for number, recipe in enumerate(preset.stages) if not isinstance(recipe, Recipe)]
     trunk = made_up.published_trunk(preset.architecture["image"], tmp_path / "trunk.safetensors") if anew else None
     made = train_checkpoint(
         preset, data, split, tmp_path / "model", vocabulary=made_up.vocabulary(), run=tmp_path / "run",

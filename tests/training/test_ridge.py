@@ -53,7 +53,7 @@ def test_it_needs_one_width() -> None:
                          torch.zeros(3, model.architecture.dimension), 1.0)  # fmt: skip
 
 
-def test_what_the_trunk_was_read_with_is_added() -> None:
+def test_a_reader_of_fresh_layers_is_added_and_their_channels_are_not_asked() -> None:
     torch.manual_seed(0)
     architecture = made_up.architecture()
     model = StudyModel(replace(architecture, dimension=architecture.width)).eval()
@@ -62,17 +62,22 @@ def test_what_the_trunk_was_read_with_is_added() -> None:
     states = 10 * torch.randn(len(films), architecture.width)
     with torch.no_grad():
         features = model.image_encoder.features(batch.pixels).mean((2, 3))
+        fresh = features.shape[1] // 2
         labels = len(model.head.bias)
         reader = Reader(
             torch.randn(labels, features.shape[1]),
             torch.randn(3, labels),
             torch.randn(architecture.width, features.shape[1]),
             torch.randn(3, architecture.width),
+            fresh,
         )
         found = {}
         for name, given, recall in (("without", None, 0.0), ("with", reader, 0.0), ("recalled", reader, 3.0)):
             solved = copy.deepcopy(model)
-            solve_image_path(solved, features, batch.views, states, 3.0, given, trust=2.0, recall=recall, loudness=0.5)
+            halved = features.clone()
+            if given is None:
+                halved[:, fresh:] = 0
+            solve_image_path(solved, halved, batch.views, states, 3.0, given, trust=2.0, recall=recall, loudness=0.5)
             found[name] = solved(batch, ("image",))["image"]
     read = features @ reader.weight.T + reader.bias[batch.views]
     added = found["with"].logits - found["without"].logits

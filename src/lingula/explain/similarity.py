@@ -129,8 +129,9 @@ def similarity(
 def _parts(question: Question) -> tuple[Tensor, Tensor]:
     """Contributions (N * P + T, D) of a study's own patches and words, and the state they sum to.
 
-    What the average film has at a place (a black border, the heart on the left) is no reason why two films are alike:
-    of what the head reads, it is taken from the place and shared out among the film's patches, so that the sum stays.
+    What the average normal film has at a place (a black border, the heart on the left) is no reason why two films are
+    alike: of what the head reads, it is taken from the place and shared out among the film's patches, so that the sum
+    stays.
     """
     model, batch = question.checkpoint.model, question.batch
     output = question.forward(question.pixels, question.words)

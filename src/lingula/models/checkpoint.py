@@ -44,7 +44,7 @@ class Checkpoint:
 
     Attributes:
         training: how and on what it was trained, plain data (recipe, split digest, data licence, versions, seed).
-        usual: (views, L, P) float32, mean share of each patch in each label's logit over training films of a
+        usual: (views, L, P) float32, mean share of each patch in each label's logit over normal training films of a
             view, from which ``explain.contribution`` counts; None where none was kept.
         fingerprint: first 16 hex digits of the manifest's SHA-256; empty before it is saved.
     """

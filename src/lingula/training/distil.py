@@ -197,10 +197,14 @@ class Distiller:
 
     @torch.no_grad()
     def reading(self) -> Reader:
-        """How the averaged layers are read: linear, once the means over the film are taken."""
+        """How the averaged layers are read: linear, once the means over the film are taken.
+
+        All channels may be asked beside it: what a trunk learns from teachers, a regression may believe.
+        """
         average = self._averaged().eval().cpu()
+        weight, bias = average.read_by(average.head, slice(self.labels))
         state, state_bias = (part * self.spread for part in average.read_by(average.state))
-        return Reader(*average.read_by(average.head, slice(self.labels)), state, state_bias)
+        return Reader(weight, bias, state, state_bias, fresh=weight.shape[1])
 
     # -- teachers
 

@@ -29,10 +29,11 @@ from lingula.study import Mode, Report
 from lingula.training.data import StudySet
 from lingula.training.distil import Distiller, DistilRecipe, require_teachers
 from lingula.training.loop import Epoch, Recipe, Trainer, predict_set, predict_states
+from lingula.training.upper import UpperRecipe, UpperTrainer
 
 DATA_NOTE = "Indiana University chest X-ray collection (Open-i), CC BY-NC-ND 4.0: education and research only."
-MOST_USUAL = 1000
-"""About so many training films say what is usual."""
+MOST_NORMAL = 1000
+"""Normal training films that say what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Preset:
 
     name: str
     architecture: dict[str, Any]
-    stages: tuple[Recipe | DistilRecipe, ...]
+    stages: tuple[Recipe | UpperRecipe | DistilRecipe, ...]
     start: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -62,7 +63,8 @@ class Preset:
             {name: tuple(value) if isinstance(value, list) else value for name, value in stage.items()}
             for stage in body["stages"]
         ]
-        recipes = tuple(DistilRecipe(**stage) if "teachers" in stage else Recipe(**stage) for stage in stages)
+        kinds = ("teachers", DistilRecipe), ("first", UpperRecipe)
+        recipes = tuple(next((kind for key, kind in kinds if key in stage), Recipe)(**stage) for stage in stages)
         return cls(Path(str(source)).stem, body["architecture"], recipes, body.get("start", {}))
 
     def starting(self, image: str | None = None, text: str | None = None) -> Preset:
@@ -115,9 +117,9 @@ def train_checkpoint(
             "bad_request", f"The study set has {len(train)} training and {len(validation)} validation studies."
         )
     for number, recipe in enumerate(preset.stages):
+        if isinstance(recipe, UpperRecipe | DistilRecipe) and trunk is None:
+            raise InputError("bad_request", f"Stage {number} trains a published trunk.", "Give --trunk.")
         if isinstance(recipe, DistilRecipe):
-            if trunk is None:
-                raise InputError("bad_request", f"Stage {number} trains a published trunk.", "Give --trunk.")
             require_teachers(recipe)
     torch.manual_seed(seed)
     start = {side: source for side, source in preset.start.items() if side == "text" or not trunk}
@@ -147,14 +149,18 @@ def train_checkpoint(
 
         folder = run / f"stage{number}"
         recipe = replace(recipe, seed=seed)
-        if isinstance(recipe, DistilRecipe):
+        if not isinstance(recipe, Recipe):
             assert trunk is not None  # asked for above
-            states = report_states(model, data, tokenizer)
-            distiller = Distiller(model, data, train, validation, states, recipe, trunk, folder, report_step)
-            for done in distiller.fit():
+            states, own = report_states(model, data, tokenizer), (trunk, folder, report_step)
+            anew = (
+                UpperTrainer(model, data, train, validation, states, recipe, *own)
+                if isinstance(recipe, UpperRecipe)
+                else Distiller(model, data, train, validation, states, recipe, *own)
+            )
+            for done in anew.fit():
                 progress(Progress(number, len(preset.stages), done.epoch, 0, 0, done))
                 best = {f"stage{number}": done.auroc["image"], **best}
-            model, bank, reader = distiller.finish(), None, distiller.reading()
+            model, bank, reader = anew.finish(), None, anew.reading()
             continue
         trainer = Trainer(
             model.train(), tokenizer, data, train, validation, recipe, folder, report_step, bank, prototypes, reader
@@ -178,7 +184,7 @@ def train_checkpoint(
         "versions": {name: version(name) for name in ("lingula", "torch", "transformers")},
     }
     if PartialState().is_main_process:
-        usual = usual_of(model, data, train)
+        usual = usual_of(model, data, train, vocabulary)
         Checkpoint(model, tokenizer, vocabulary, calibration, training, usual=usual).save(out)
     PartialState().wait_for_everyone()
     return load_checkpoint(out)
@@ -197,10 +203,12 @@ def _tokenizer(architecture: Architecture, reports: Sequence[Report | None], sou
     )
 
 
-def usual_of(model: StudyModel, data: StudySet, rows: Any) -> npt.NDArray[np.float32] | None:
-    """What films of these rows add to each logit on average (``models.usual``); None where there are none."""
-    films = np.flatnonzero(np.isin(data.owner, rows))
-    films = films[:: max(1, len(films) // MOST_USUAL)]
+def usual_of(model: StudyModel, data: StudySet, rows: Any, vocabulary: Vocabulary) -> npt.NDArray[np.float32] | None:
+    """What normal films among these rows usually add to each logit (``models.usual``); None where there are none."""
+    if vocabulary.normal is None:
+        return None
+    normal = rows[data.labels[rows, vocabulary.codes.index(vocabulary.normal)] == 1]
+    films = np.flatnonzero(np.isin(data.owner, normal))[:MOST_NORMAL]
     return (
         usual_shares(model.eval().cpu(), data.films[films], [data.views[film] for film in films])
         if len(films)

@@ -19,12 +19,14 @@ class Reader:
 
     Attributes:
         weight: (L, C) and bias (views, L) of the logits. state: (D, C) and state_bias (views, D) of the state.
+        fresh: the first channels, so many, may be asked beside it; layers after them learnt from the labels themselves.
     """
 
     weight: Tensor
     bias: Tensor
     state: Tensor
     state_bias: Tensor
+    fresh: int
 
 
 @torch.no_grad()
@@ -47,9 +49,10 @@ def solve_image_path(
     coefficients. The mean state is taken off both modalities (and given back to the logits by the head's bias), so
     that a cosine compares what studies have of their own.
 
-    Where the trunk was trained with a ``reader``, the reader's logits, times ``trust``, are added: as the smallest
-    states from which the head reads them. Of the reader's guess at the state, times ``recall``, is added what the head
-    does not read: it tells reports apart that name the same findings.
+    Layers that have just learnt from these very films promise too much of them, and the regression would believe it.
+    With their ``reader`` it looks at the ``fresh`` channels alone, and the reader's logits, times ``trust``, are added:
+    as the smallest states from which the head reads them. Of the reader's guess at the state, times ``recall``, is
+    added what the head does not read: it tells reports apart that name the same findings.
 
     Args:
         features: (N, C) mean over the patch grid, one row a film. views: (N,) into ``VIEWS``.
@@ -68,6 +71,8 @@ def solve_image_path(
                            for v in range(len(VIEWS))])  # fmt: skip
     spread = (features - centres[views]).square().mean(0).sqrt()
     spread = spread.where(spread > 0.01 * spread.max(), torch.inf)  # channels that hardly ever answer are not asked
+    if reader is not None:
+        spread[reader.fresh :] = torch.inf
     x = (features - centres[views]) / spread
     gram = x.T @ x + strength * torch.eye(x.shape[1], dtype=x.dtype)
     weight = torch.linalg.solve(gram, x.T @ (states - usual)).T / spread  # (D, C)
