@@ -225,7 +225,7 @@ class Distiller:
 
         first = number * recipe.teacher_epochs
         yield from self._train(
-            teacher, folder, seen, loss, first, recipe.teacher_epochs, recipe.teacher_rate, recipe.teacher_ema
+            teacher, folder, seen, loss, first, recipe.teacher_epochs, recipe.teacher_rate, recipe.teacher_ema, side
         )
         average, answers = self._averaged(), [[], []]  # type: tuple[TrunkReader, list[list[Tensor]]]
         with torch.no_grad():
@@ -276,8 +276,9 @@ class Distiller:
         epochs: int,
         rate: float,
         ema: float,
+        side: int | None = None,
     ) -> Iterator[Epoch]:
-        """Epochs over these places among the training films, numbered from ``first``."""
+        """Epochs over these places among the training films, numbered from ``first``; ``side``: of its films, px."""
         recipe = self.recipe
         rest = [parameter for name, parameter in reader.named_parameters() if not name.startswith("trunk.")]
         optimizer = torch.optim.AdamW(
@@ -313,7 +314,6 @@ class Distiller:
                 losses.append(value.detach())
                 self.progress(first + epoch, step + 1, steps)
             write_state(folder, modules, optimizer, {"epoch": epoch + 1, "recipe": asdict(recipe)})
-            side = int(reader.trunk.net.input_image_size) if isinstance(reader.trunk, LiteTrunk) else None
             yield Epoch(first + epoch, float(torch.stack(losses).mean()), {"image": self._validate(side)}, True)
 
     def _loss(self, reader: TrunkReader, pixels: Tensor, goals: _Goals, views: Tensor, share: float) -> Tensor:
