@@ -23,8 +23,8 @@ import torch
 from lingula.explain import METHODS, explain
 from lingula.models.checkpoint import load_checkpoint
 from lingula.models.view import with_views
+from lingula.read import read_study
 from lingula.sandbox import Sandbox
-from lingula.study import Study
 from machine import write_result
 
 ROUNDS = 3
@@ -34,7 +34,7 @@ def one(films: list[Path], label: str, method: str, model: str) -> dict[str, flo
     """Milliseconds and MiB of one method in this process."""
     checkpoint = load_checkpoint(model)
     with Sandbox() as sandbox:
-        studies = [with_views(Study(film.stem, (sandbox.read(film),))) for film in films]
+        studies = [with_views(read_study([film], sandbox=sandbox)) for film in films]
     spent = []
     for round_ in range(ROUNDS + 1):
         for study in studies:

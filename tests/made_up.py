@@ -88,6 +88,21 @@ def published_trunk(config: dict[str, Any], path: Path) -> Path:
     return path
 
 
+MOBILE = {"model_type": "mobilenet_v1", "num_channels": 1, "image_size": 64, "depth_multiplier": 0.25}
+
+
+def folded_mobilenet() -> StudyModel:
+    """A model whose trunk is a quarter of a MobileNetV1, folded."""
+    return model(image=MOBILE, levels=(13, 17, 21, 25), fold=True)
+
+
+def report_states() -> torch.Tensor:
+    """(32, 16): what thirty-two reports say, but for the fourth, which is not there."""
+    states = torch.randn(32, 16, generator=torch.Generator().manual_seed(0))
+    states[3] = torch.nan
+    return states
+
+
 def model(seed: int = 0, **changes: object) -> StudyModel:
     """Weights at random, all of them: what starts at zero (adapters, gates) would hide mistakes."""
     torch.manual_seed(seed)

@@ -15,7 +15,6 @@ from tests import made_up
 from lingula.errors import InputError
 from lingula.models.image import ImageEncoder
 from lingula.models.mobilenet import load_trunk
-from lingula.models.study_model import StudyModel
 from lingula.training.data import StudySet
 from lingula.training.distil import Distiller, DistilRecipe
 from lingula.training.trunks import LiteTrunk, MobileTrunk
@@ -24,22 +23,11 @@ TRAIN, VALIDATION = np.arange(20), np.arange(20, 32)
 RECIPE = DistilRecipe(
     teachers=("mobilenet@64", "mobilenet@96"), copies=2, teacher_epochs=1, epochs=2, batch=8, rate=1e-2, head_rate=1e-2
 )
-MOBILE = {"model_type": "mobilenet_v1", "num_channels": 1, "image_size": 64, "depth_multiplier": 0.25}
-
-
-def _model() -> StudyModel:
-    return made_up.model(image=MOBILE, levels=(13, 17, 21, 25), fold=True)
-
-
-@pytest.fixture(scope="module")
-def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_up.published_trunk(MOBILE, tmp_path_factory.mktemp("trunk") / "trunk.safetensors")
 
 
 def _distiller(data: StudySet, trunk: Path, run: Path, recipe: DistilRecipe = RECIPE) -> Distiller:
-    states = torch.randn(32, 16, generator=torch.Generator().manual_seed(0))
-    states[3] = torch.nan
-    return Distiller(_model(), data, TRAIN, VALIDATION, states, recipe, trunk, run)
+    model, states = made_up.folded_mobilenet(), made_up.report_states()
+    return Distiller(model, data, TRAIN, VALIDATION, states, recipe, trunk, run)
 
 
 def test_what_is_folded_and_read_is_what_was_trained(data: StudySet, trunk: Path, tmp_path: Path) -> None:
@@ -50,7 +38,7 @@ def test_what_is_folded_and_read_is_what_was_trained(data: StudySet, trunk: Path
     films = distiller.held_out[:4]
     pixels, views = distiller._read(films), distiller.views[films]
     with torch.no_grad():
-        logits, guess, outputs = distiller._averaged()(pixels, views)
+        logits, guess, outputs = distiller.average(pixels, views)
         backbone = model.image_encoder.backbone.eval()
         states = backbone(pixels, output_hidden_states=True).hidden_states
         features = model.image_encoder.eval().features(pixels).mean((2, 3))
@@ -62,7 +50,7 @@ def test_what_is_folded_and_read_is_what_was_trained(data: StudySet, trunk: Path
     assert float(distiller.spread) != 1
     state = guess * distiller.spread
     torch.testing.assert_close(features @ reading.state.T + state_offsets, state, atol=1e-3, rtol=1e-3)
-    reader = distiller._averaged()
+    reader = distiller.average
     torch.testing.assert_close(  # shares of places, of which the mean and an offset are the logit
         reader.maps(outputs).mean((2, 3)) + offsets, logits[:, :labels], atol=1e-3, rtol=1e-3
     )
@@ -70,10 +58,10 @@ def test_what_is_folded_and_read_is_what_was_trained(data: StudySet, trunk: Path
 
 def test_a_trunk_starts_with_the_spread_it_was_published_with(data: StudySet, trunk: Path) -> None:
     """On the films that it was asked about the normalised trunk answers as the published one does."""
-    encoder = _model().image_encoder
+    encoder = made_up.folded_mobilenet().image_encoder
     pixels = (torch.from_numpy(data.films[:16].copy())[:, None].float() / 255 - 0.5) / 0.5
     started = MobileTrunk(encoder, trunk, pixels).eval()
-    published = ImageEncoder(MOBILE, 16, grid=4, levels=encoder.levels, fold=True)
+    published = ImageEncoder(made_up.MOBILE, 16, grid=4, levels=encoder.levels, fold=True)
     load_trunk(published, trunk)
     with torch.no_grad():
         there = published.backbone.eval()(pixels, output_hidden_states=True).hidden_states
@@ -100,7 +88,7 @@ def test_a_side_is_learnt_where_it_is_named(data: StudySet, trunk: Path, tmp_pat
     """Descending the side loss moves a label's map to the named side; a map to the other side costs more."""
     distiller = _distiller(data, trunk, tmp_path)
     list(distiller.fit())
-    reader = distiller._averaged()
+    reader = distiller.average
     maps = torch.zeros(2, reader.labels, reader.grid, reader.grid)
     maps[:, 0, :, -1] = 1  # image right: the patient's left
     reader.maps = lambda outputs: maps  # type: ignore[method-assign]

@@ -13,28 +13,16 @@ from tests import made_up
 from lingula.errors import InputError
 from lingula.models.image import ImageEncoder
 from lingula.models.mobilenet import load_trunk
-from lingula.models.study_model import StudyModel
 from lingula.training.data import StudySet
 from lingula.training.upper import UpperRecipe, UpperTrainer, _opened, _outputs
 
 TRAIN, VALIDATION = np.arange(20), np.arange(20, 32)
 RECIPE = UpperRecipe(first=18, epochs=2, batch=8, copies=2, rate=1e-2, trunk_rate=1e-2)
-MOBILE = {"model_type": "mobilenet_v1", "num_channels": 1, "image_size": 64, "depth_multiplier": 0.25}
-
-
-def _model() -> StudyModel:
-    return made_up.model(image=MOBILE, levels=(13, 17, 21, 25), fold=True)
-
-
-@pytest.fixture(scope="module")
-def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_up.published_trunk(MOBILE, tmp_path_factory.mktemp("trunk") / "trunk.safetensors")
 
 
 def _trainer(data: StudySet, trunk: Path, run: Path, recipe: UpperRecipe = RECIPE) -> UpperTrainer:
-    states = torch.randn(32, 16, generator=torch.Generator().manual_seed(0))
-    states[3] = torch.nan
-    return UpperTrainer(_model(), data, TRAIN, VALIDATION, states, recipe, trunk, run)
+    model, states = made_up.folded_mobilenet(), made_up.report_states()
+    return UpperTrainer(model, data, TRAIN, VALIDATION, states, recipe, trunk, run)
 
 
 def test_what_is_folded_is_what_was_trained(data: StudySet, trunk: Path, tmp_path: Path) -> None:
@@ -46,7 +34,7 @@ def test_what_is_folded_is_what_was_trained(data: StudySet, trunk: Path, tmp_pat
     with torch.no_grad():
         below = _outputs(trainer.model.image_encoder.backbone, 18, pixels)[-1]
         torch.testing.assert_close(_opened(trainer.held[0][:4]), below, atol=6 / 255 / 2 + 1e-6, rtol=0)
-        trained = trainer.average.upper(below)
+        trained = trainer.average.trunk(below)
         model = trainer.finish()
         states = model.image_encoder.backbone.eval()(pixels, output_hidden_states=True).hidden_states
     for level, answer in zip(range(18, 26), trained, strict=True):
@@ -59,12 +47,12 @@ def test_what_is_folded_is_what_was_trained(data: StudySet, trunk: Path, tmp_pat
 def test_layers_start_with_the_spread_they_were_published_with(data: StudySet, trunk: Path, tmp_path: Path) -> None:
     """However the layers below shift what is handed up: that is what keeps units alive."""
     trainer = _trainer(data, trunk, tmp_path)
-    published = ImageEncoder(MOBILE, 16, grid=4, fold=True)
+    published = ImageEncoder(made_up.MOBILE, 16, grid=4, fold=True)
     load_trunk(published, trunk)
     pixels = (torch.from_numpy(data.films[trainer.films[:64]])[:, None].float() / 255 - 0.5) / 0.5
     with torch.no_grad():
         there = published.backbone.eval()(pixels, output_hidden_states=True).hidden_states[18]
-        here = trainer.reader.upper.train()(_opened(trainer.kept[0][0][:64]))[0]
+        here = trainer.reader.trunk.train()(_opened(trainer.kept[0][0][:64]))[0]
     assert float(here.mean()) == pytest.approx(float(there.mean()), rel=0.3)
 
 

@@ -139,9 +139,8 @@ def _parts(question: Question) -> tuple[Tensor, Tensor]:
     films = len(batch.pixels) if question.mode != "text" else 0
     tokens = batch.ids.shape[1] if question.mode != "image" else 0
     usual = usual_shares_of(question, films)  # (N, L, P)
-    placed = (usual - usual.mean(2, keepdim=True)).transpose(1, 2).flatten(0, 1) @ torch.linalg.pinv(
-        model.head.weight
-    ).T
+    lift = torch.linalg.pinv(model.head.weight)  # (D, L)
+    placed = (usual - usual.mean(2, keepdim=True)).transpose(1, 2).flatten(0, 1) @ lift.T
     return torch.cat([found[1 : 1 + films * model.patches] - placed, found[len(found) - tokens :]]), output.state[0]
 
 

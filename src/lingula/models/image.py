@@ -79,12 +79,7 @@ class ImageEncoder(nn.Module):
         return F.adaptive_avg_pool2d(chosen, self.grid)
 
     def _to_grid(self, state: Tensor) -> Tensor:
-        state = self._square(state)
-        if state.shape[-1] > self.grid:
-            state = F.adaptive_avg_pool2d(state, self.grid)
-        elif state.shape[-1] < self.grid:
-            state = F.interpolate(state, (self.grid, self.grid), mode="bilinear", align_corners=False)
-        return state
+        return to_grid(self._square(state), self.grid)
 
     def _square(self, state: Tensor) -> Tensor:
         if state.ndim == 3:  # (N, P, C) of a transformer; a class token, where there is one, is dropped
@@ -100,6 +95,15 @@ class ImageEncoder(nn.Module):
         grid: Tensor = self.patches(self.features(pixels) if grids is None else grids)  # (N, C, grid, grid)
         patches: Tensor = self.to_width(grid.flatten(2).transpose(1, 2))
         return patches
+
+
+def to_grid(state: Tensor, grid: int) -> Tensor:
+    """(N, C, S, S) to (N, C, grid, grid): finer ones averaged, coarser ones interpolated."""
+    if state.shape[-1] > grid:
+        return F.adaptive_avg_pool2d(state, grid)
+    if state.shape[-1] < grid:
+        return F.interpolate(state, (grid, grid), mode="bilinear", align_corners=False)
+    return state
 
 
 def fold_batch_norm(backbone: nn.Module) -> None:

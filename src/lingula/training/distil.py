@@ -9,14 +9,12 @@ et al. 2022).
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
@@ -26,22 +24,19 @@ from torch.optim.swa_utils import update_bn
 from lingula.errors import InputError
 from lingula.models.study_model import VIEWS, StudyModel
 from lingula.training.augment import augment, draws
-from lingula.training.data import StudySet, term_targets
-from lingula.training.loop import Epoch, macro_auroc
-from lingula.training.losses import contrastive, focal_bce
+from lingula.training.data import StudySet
+from lingula.training.films import Array, FilmTrainer, Pace, Told, blend, share_of_two
+from lingula.training.loop import Epoch
+from lingula.training.losses import contrastive, side_share_loss
 from lingula.training.ridge import Reader
-from lingula.training.state import read_state, write_state, write_tensors
-from lingula.training.trunks import LITE, LiteTrunk, MobileTrunk, TrunkReader
+from lingula.training.state import write_tensors
+from lingula.training.trunks import LITE, LiteTrunk, MobileTrunk, TrunkReader, pooled
 
 _GROUP = 128
 _SCALE = 1 / 0.07
 """Inverse temperature of the contrastive loss."""
-_SIDED = 3.0
-"""How steep the side loss is in the logarithm of left over right."""
 _MOSTLY = 0.75
 """Share from which a blend of two films has the sides of the first."""
-
-Array = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +100,16 @@ class _Goals:
     said: tuple[Tensor, Tensor] | None = None
 
 
-class Distiller:
-    """Trains the teachers one after another and then a model's trunk; ``fit`` yields after each epoch of each, and
-    ``finish`` puts the layers into the model.
-
-    Args:
-        states: (B, D) of all the set's reports in text mode; NaN where a study has none.
-        trunk: published weights that the layers start from, see ``models.mobilenet.load_trunk``.
-        run: folder for what teachers say and for the state after each epoch; training goes on from it.
-        progress: called with (epoch, step, steps) after each step.
+class Distiller(FilmTrainer):
+    """Trains the teachers one after another and then a model's whole trunk.
 
     On a GPU the trunks compute in bfloat16. On two cores one epoch of 5,000 films takes ten minutes and more.
 
     Raises:
-        InputError: ``bad_request`` where the trunk is no folded MobileNetV1, a teacher is alone, unknown or not
-            installed, or the run was begun otherwise.
+        InputError: ``bad_request`` also where a teacher is alone, unknown or not installed.
     """
+
+    average: TrunkReader
 
     def __init__(
         self,
@@ -132,110 +121,83 @@ class Distiller:
         recipe: DistilRecipe,
         trunk: Path,
         run: Path,
-        progress: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
+        progress: Told = lambda epoch, step, steps: None,
     ) -> None:
-        encoder = model.image_encoder
-        if encoder.backbone.config.model_type != "mobilenet_v1" or not encoder.fold:
-            raise InputError("bad_request", "Only a folded MobileNetV1 is trained from teachers.")
+        super().__init__(model, data, train, validation, states, trunk, run, progress)
         require_teachers(recipe)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model, self.data, self.recipe, self.run, self.progress = model.eval(), data, recipe, run, progress
-        self.trunk, self.labels = trunk, data.labels.shape[1]
-        self.films = np.flatnonzero(np.isin(data.owner, train))
-        self.held_out, self.validation = np.flatnonzero(np.isin(data.owner, validation)), validation
-        self.views = torch.tensor([VIEWS.index(view) for view in data.views])
-        self.targets = torch.from_numpy(np.concatenate([data.labels, term_targets(data, train)], 1))
-        known = states[train].isfinite().all(1)
-        mean, self.spread = states[train][known].mean(0), states[train][known].std(0).mean()
-        self.states = (states - mean) / self.spread
-        self.reports = train[known.numpy()]
+        self.recipe, self.device = recipe, torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.keys, self.sides = torch.from_numpy(data.text_keys()), torch.from_numpy(data.sides).float()
         generator = torch.Generator().manual_seed(recipe.seed)
         part = torch.randperm(len(train), generator=generator) % max(1, len(recipe.teachers))
         self.left_out = torch.full((len(data.ids),), -1)  # the teacher that does not see a study
         self.left_out[torch.from_numpy(train)] = part
         self.versions = torch.stack([draws(len(self.films), generator) for _ in range(recipe.copies)])
-        self.average: TrunkReader | None = None
 
     def fit(self) -> Iterator[Epoch]:
-        recipe = self.recipe
-        for number, kind in enumerate(recipe.teachers):
+        r = self.recipe
+        for number, kind in enumerate(r.teachers):
             yield from self._teach(number, kind)
         said = self._said()
-        torch.manual_seed(recipe.seed)
+        torch.manual_seed(r.seed)
         student = self._reader("mobilenet", self.data.films.shape[-1])
 
-        def loss(reader: TrunkReader, places: Array, generator: torch.Generator, share: float) -> Tensor:
-            version = int(torch.randint(recipe.copies, (), generator=generator))
-            pixels = self._pixels(places, version=version)
+        def loss(places: Array, generator: torch.Generator, taken: int) -> Tensor:
+            version = int(torch.randint(r.copies, (), generator=generator))
             taught = tuple(part[version, places].float().to(self.device) for part in said) if said else None
-            return self._loss(reader, pixels, self._goals(places, taught), self._views(places), share)
+            goals = self._goals(places, taught)
+            return self._film_loss(student, self._pixels(places, version=version), goals, places, (r.seed, taken))
 
-        first = len(recipe.teachers) * recipe.teacher_epochs
-        yield from self._train(
-            student,
-            self.run / "student",
-            np.arange(len(self.films)),
-            loss,
-            first,
-            recipe.epochs,
-            recipe.rate,
-            recipe.ema,
-        )
+        first = len(r.teachers) * r.teacher_epochs
+        every = np.arange(len(self.films))
+        pace = Pace(r.epochs, r.batch, r.rate, r.head_rate, r.decay, r.ema, r.seed, first)
+        yield from self._train(student, self.run / "student", every, pace, asdict(r), loss, self._validate)
 
     def finish(self) -> StudyModel:
         """The model with the averaged layers, folded, as its trunk. Their normalisation is taken anew from the training
         films as they are: an average of weights has other means than the average of means."""
-        average = self._averaged()
+        average = self.average
         order = torch.randperm(len(self.films), generator=torch.Generator().manual_seed(self.recipe.seed)).numpy()
         parts = [order[start : start + _GROUP] for start in range(0, len(order), _GROUP)]
         update_bn([self._pixels(part) for part in parts if len(part) > 1], _Pooled(average))
         trunk = average.eval().cpu().trunk
         assert isinstance(trunk, MobileTrunk)  # the student is one
-        trunk.fold_into(self.model.image_encoder)
+        trunk.fold_into(self.model.image_encoder, -1)
         return self.model
 
-    @torch.no_grad()
     def reading(self) -> Reader:
-        """How the averaged layers are read: linear, once the means over the film are taken.
-
-        All channels may be asked beside it: what a trunk learns from teachers, a regression may believe.
-        """
-        average = self._averaged().eval().cpu()
-        weight, bias = average.read_by(average.head, slice(self.labels))
-        state, state_bias = (part * self.spread for part in average.read_by(average.state))
-        return Reader(weight, bias, state, state_bias, fresh=weight.shape[1])
+        """All channels may be asked beside it: what a trunk learns from teachers, a regression may believe."""
+        self.average.eval().cpu()
+        return self._reading(self.average.to_width.in_features)
 
     # -- teachers
 
     def _teach(self, number: int, kind: str) -> Iterator[Epoch]:
         """Train one teacher on the studies it is given, and keep what it says of all training films."""
-        recipe, folder = self.recipe, self.run / f"teacher{number}"
+        r, folder = self.recipe, self.run / f"teacher{number}"
         if (folder / "said.safetensors").exists():
             return
         name, _, size = kind.partition("@")
         side = int(size or self.data.films.shape[-1])
-        torch.manual_seed(recipe.seed * 100 + number + 1)
+        torch.manual_seed(r.seed * 100 + number + 1)
         teacher = self._reader(name, side)
         seen = np.flatnonzero((self.left_out[self._owner()] != number).numpy())
+        batch, first = min(r.batch, len(seen)), number * r.teacher_epochs
+        pace = Pace(r.teacher_epochs, batch, r.teacher_rate, r.head_rate, r.decay, r.teacher_ema, r.seed, first)
 
-        def loss(reader: TrunkReader, places: Array, generator: torch.Generator, share: float) -> Tensor:
+        def loss(places: Array, generator: torch.Generator, taken: int) -> Tensor:
             pixels = self._pixels(places, side, drawn=draws(len(places), generator))
-            return self._loss(reader, pixels, self._goals(places), self._views(places), share)
+            return self._film_loss(teacher, pixels, self._goals(places), places, (r.seed * 100 + number + 1, taken))
 
-        first = number * recipe.teacher_epochs
-        yield from self._train(
-            teacher, folder, seen, loss, first, recipe.teacher_epochs, recipe.teacher_rate, recipe.teacher_ema, side
-        )
-        average, answers = self._averaged(), [[], []]  # type: tuple[TrunkReader, list[list[Tensor]]]
+        yield from self._train(teacher, folder, seen, pace, asdict(r), loss, lambda: self._validate(side))
+        answers: tuple[list[Tensor], list[Tensor]] = ([], [])
         with torch.no_grad():
-            for version in range(recipe.copies):
+            for version in range(r.copies):
                 for start in range(0, len(self.films), _GROUP):
                     places = np.arange(start, min(start + _GROUP, len(self.films)))
-                    logits, state, _ = average(self._pixels(places, side, version=version), self._views(places))
+                    logits, state, _ = self.average(self._pixels(places, side, version=version), self._views(places))
                     answers[0].append(logits.sigmoid().half().cpu())
                     answers[1].append(state.half().cpu())
-        shape = (recipe.copies, len(self.films), -1)
+        shape = (r.copies, len(self.films), -1)
         targets, states = (torch.cat(each).view(shape) for each in answers)
         write_tensors(folder / "said.safetensors", {"targets": targets, "states": states})
 
@@ -254,6 +216,7 @@ class Distiller:
         return ((1 - recipe.unseen) * mean + recipe.unseen * unseen).half(), states.half()
 
     def _reader(self, name: str, side: int) -> TrunkReader:
+        """A reader as it starts, whose average is the one kept from here on."""
         encoder = self.model.image_encoder
         if name == "mobilenet":
             some = self._pixels(np.arange(min(_GROUP, len(self.films))), side).cpu()
@@ -262,80 +225,30 @@ class Distiller:
             trunk = LiteTrunk(name, side)
         reader = TrunkReader(trunk, self.targets.shape[1], self.labels, self.states.shape[1], encoder.grid)
         reader.trunk.to(memory_format=torch.channels_last)
-        return reader.to(self.device)
+        reader.to(self.device)
+        self.average = copy.deepcopy(reader).eval()
+        return reader
 
-    # -- training
+    # -- losses
 
-    def _train(
-        self,
-        reader: TrunkReader,
-        folder: Path,
-        places: Array,
-        loss: Callable[[TrunkReader, Array, torch.Generator, float], Tensor],
-        first: int,
-        epochs: int,
-        rate: float,
-        ema: float,
-        side: int | None = None,
-    ) -> Iterator[Epoch]:
-        """Epochs over these places among the training films, numbered from ``first``; ``side``: of its films, px."""
-        recipe = self.recipe
-        rest = [parameter for name, parameter in reader.named_parameters() if not name.startswith("trunk.")]
-        optimizer = torch.optim.AdamW(
-            [{"params": list(reader.trunk.parameters()), "lr": rate}, {"params": rest, "lr": recipe.head_rate}],
-            weight_decay=recipe.decay,
-        )
-        rates = [group["lr"] for group in optimizer.param_groups]
-        average = self.average = copy.deepcopy(reader).eval()
-        modules: dict[str, nn.Module] = {"reader": reader, "average": average}
-        body = read_state(folder, modules, optimizer, asdict(recipe), {})
-        batch = min(recipe.batch, len(places))
-        steps = max(1, len(places) // batch)
-        for epoch in range(int(body["epoch"]) if body else 0, epochs):
-            seed = recipe.seed * 1000 + first + epoch
-            torch.manual_seed(seed)
-            generator, chance = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
-            order = places[torch.randperm(len(places), generator=generator).numpy()]
-            reader.train()
-            losses = []
-            for step in range(steps):
-                done = (epoch * steps + step) / (steps * epochs)
-                factor = min(1.0, done / 0.05) * 0.5 * (1 + math.cos(math.pi * max(0.0, (done - 0.05) / 0.95)))
-                for group, base in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = base * factor
-                share = float(chance.beta(recipe.mix, recipe.mix)) if recipe.mix else 1.0
-                value = loss(reader, order[step * batch : (step + 1) * batch], generator, max(share, 1 - share))
-                optimizer.zero_grad()
-                value.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
-                optimizer.step()
-                taken = epoch * steps + step
-                _follow(average, reader, min(ema, (2 + taken) / (11 + taken)))
-                losses.append(value.detach())
-                self.progress(first + epoch, step + 1, steps)
-            write_state(folder, modules, optimizer, {"epoch": epoch + 1, "recipe": asdict(recipe)})
-            yield Epoch(first + epoch, float(torch.stack(losses).mean()), {"image": self._validate(side)}, True)
-
-    def _loss(self, reader: TrunkReader, pixels: Tensor, goals: _Goals, views: Tensor, share: float) -> Tensor:
-        """Of films, each blended with another by ``share`` (1: not at all)."""
-        recipe, labels = self.recipe, self.labels
+    def _film_loss(
+        self, reader: TrunkReader, pixels: Tensor, goals: _Goals, places: Array, seed: tuple[int, int]
+    ) -> Tensor:
+        """Of films, each blended with another by a share drawn with the seed."""
+        recipe, views, share = self.recipe, self._views(places), share_of_two(self.recipe.mix, seed)
         targets, states, reports, said = goals.targets, goals.states, goals.reports, goals.said
         known = states.isfinite().all(1).float()
         states = states.nan_to_num(0.0)
         if share < 1:
-            pixels, targets, states, reports = (_blend(t, share) for t in (pixels, targets, states, reports))
+            pixels, targets, states, reports = (blend(t, share) for t in (pixels, targets, states, reports))
             known = known * known.flip(0)
-            said = (_blend(said[0], share), _blend(said[1], share)) if said else None
+            said = (blend(said[0], share), blend(said[1], share)) if said else None
         logits, guess, outputs = reader(pixels, views)
-
-        def label_loss(goal: Tensor) -> Tensor:
-            return focal_bce(logits[:, :labels], goal[:, :labels]) + focal_bce(logits[:, labels:], goal[:, labels:])
-
-        distance = ((guess - states).square().mean(1) * known).sum() / known.sum().clamp(min=1)
-        loss = label_loss(targets) + recipe.states * distance
+        read, distance = self._loss(logits, guess, targets, states, known)
+        loss = read + recipe.states * distance
         if said:
-            soft = label_loss(said[0]) + recipe.states * (guess - said[1]).square().mean()
-            loss = (1 - recipe.soft) * loss + recipe.soft * soft
+            read, distance = self._loss(logits, guess, *said, torch.ones_like(known))
+            loss = (1 - recipe.soft) * loss + recipe.soft * (read + recipe.states * distance)
         if recipe.align:
             scale, all_known = guess.new_tensor(_SCALE), torch.ones_like(reports, dtype=torch.bool)
             bank = F.normalize(self.states[self.reports].to(guess), dim=1)
@@ -344,40 +257,24 @@ class Distiller:
             frontal = views == VIEWS.index("frontal")
             sides = goals.sides[frontal] * (share > _MOSTLY)
             loss = loss + recipe.sides * self._side_loss(reader, [output[frontal] for output in outputs], sides)
-        total: Tensor = loss
-        return total
+        return loss
 
     def _side_loss(self, reader: TrunkReader, outputs: Sequence[Tensor], sides: Tensor) -> Tensor:
-        """What a one-sided label rests on, beyond what films show on average, should lie on its side.
-
-        ``L = softplus(-3 side (log left - log right))`` with left and right the mean over half the map of the softened
-        positive part, in standard deviations of the map; the patient's left is image right. Of an odd grid the middle
-        column counts for neither.
-        """
+        """What one-sided labels rest on, beyond what films show on average, should lie on their side."""
         maps = reader.maps(outputs)
         if len(maps):
             with torch.no_grad():
                 reader.usual.lerp_(maps.mean(0), 0.02)
-        at, half = sides != 0, maps.shape[-1] // 2
-        if not at.any():
-            return maps.new_zeros(())
-        beyond = (maps - reader.usual)[at]
-        beyond = beyond / beyond.detach().flatten(1).std(1).clamp(min=1e-6)[:, None, None]
-        positive = F.softplus(beyond, beta=4)
-        right, left = (part.flatten(1).mean(1).log() for part in (positive[..., :half], positive[..., -half:]))
-        return F.softplus(-_SIDED * sides[at] * (left - right)).mean()
+        at = sides != 0
+        return side_share_loss((maps - reader.usual)[at], sides[at]) if at.any() else maps.new_zeros(())
 
     @torch.no_grad()
     def _validate(self, side: int | None = None) -> float:
-        """Macro AUROC of the averaged weights on validation, the mean over each study's films."""
-        average, answers = self._averaged().eval(), []
+        answers = []
         for start in range(0, len(self.held_out), _GROUP):
             films = self.held_out[start : start + _GROUP]
-            logits = average(self._read(films, side), self.views[films].to(self.device))[0]
-            answers.append(logits[:, : self.labels].cpu().numpy())
-        owner, found = self.data.owner[self.held_out], np.concatenate(answers)
-        shown = self.validation[np.isin(self.validation, owner)]
-        return macro_auroc(np.stack([found[owner == row].mean(0) for row in shown]), self.data.labels[shown])
+            answers.append(self.average(self._read(films, side), self.views[films].to(self.device))[0].cpu().numpy())
+        return self._auroc(np.concatenate(answers))
 
     # -- films, by their places among the training films
 
@@ -413,11 +310,6 @@ class Distiller:
         preprocessing = self.model.architecture.preprocessing
         return (pixels - preprocessing.mean) / preprocessing.std
 
-    def _averaged(self) -> TrunkReader:
-        if self.average is None:
-            raise RuntimeError("nothing has been trained yet")
-        return self.average
-
 
 class _Pooled(nn.Module):
     """A reader asked for its trunk and normalisation alone, as ``update_bn`` asks."""
@@ -427,15 +319,5 @@ class _Pooled(nn.Module):
         self.reader = reader
 
     def forward(self, pixels: Tensor) -> Tensor:
-        found: Tensor = self.reader.norm(torch.cat([output.mean((2, 3)) for output in self.reader.trunk(pixels)], 1))
+        found: Tensor = self.reader.norm(pooled(self.reader.trunk(pixels)))
         return found
-
-
-def _blend(tensor: Tensor, share: float) -> Tensor:
-    return share * tensor + (1 - share) * tensor.flip(0)
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, reader: nn.Module, decay: float) -> None:
-    for kept, now in zip(average.state_dict().values(), reader.state_dict().values(), strict=True):
-        kept.lerp_(now, 1 - decay) if kept.is_floating_point() else kept.copy_(now)
