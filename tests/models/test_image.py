@@ -115,5 +115,5 @@ def test_wrong_trunk_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     for key, tensor in encoder.state_dict().items():
         torch.testing.assert_close(tensor, before[key], atol=0, rtol=0)
     _trunk(path, encoder)
-    with pytest.raises(ModelError, match="fold"):
+    with pytest.raises(ModelError, match="folded"):
         load_trunk(ImageEncoder(MOBILENET, 8, grid=2), path)

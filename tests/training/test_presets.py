@@ -15,7 +15,7 @@ from tests import made_up
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from lingula.errors import InputError, ModelError
-from lingula.models.checkpoint import load_checkpoint
+from lingula.models.checkpoint import Checkpoint, load_checkpoint
 from lingula.models.preprocess import Preprocessing
 from lingula.models.pretrained import describe, load_backbone
 from lingula.models.text import build_backbone
@@ -89,9 +89,10 @@ def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, .
     told: list[Progress] = []
     anew = [number for number, recipe in enumerate(preset.stages) if not isinstance(recipe, Recipe)]
     trunk = made_up.published_trunk(preset.architecture["image"], tmp_path / "trunk.safetensors") if anew else None
+    beside = _solved(twin(preset.beside, tmp_path), data, split, tmp_path / "beside") if preset.beside else None
     made = train_checkpoint(
         preset, data, split, tmp_path / "model", vocabulary=made_up.vocabulary(), run=tmp_path / "run",
-        trunk=trunk, note="Made up.", progress=told.append,
+        trunk=trunk, beside=beside, note="Made up.", progress=told.append,
     )  # fmt: skip
     assert [(p.stage, p.step) for p in told if p.epoch_done is None and p.stage not in anew] == [
         (number, step)
@@ -100,12 +101,41 @@ def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, .
         for step in (1, 2)
     ]
     assert {p.stage for p in told if p.epoch_done} == {n for n, recipe in enumerate(preset.stages) if recipe.epochs}
-    assert set(made.training["started_from"]) == ({"trunk"} if anew else set(preset.start))
+    assert made.model.architecture.trunks == (2 if beside else 1)
+    assert set(made.training["started_from"]) == (
+        {"trunk", "beside"} if beside else {"trunk"} if anew else set(preset.start)
+    )
     again = load_checkpoint(tmp_path / "model", check_golden=True)
     assert again.save(tmp_path / "copy").fingerprint == made.fingerprint
     one, other = made.model.state_dict(), load_checkpoint(tmp_path / "copy").model.state_dict()
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def _solved(preset: Preset, data: StudySet, split: Split, folder: Path) -> Checkpoint:
+    """Of a preset its last stage alone."""
+    return train_checkpoint(
+        replace(preset, stages=preset.stages[-1:]), data, split, folder, vocabulary=made_up.vocabulary(),
+        run=folder / "run", note="Made up.",
+    )  # fmt: skip
+
+
+def test_a_preset_says_what_it_is_trained_beside(phantoms: tuple[Study, ...], tmp_path: Path) -> None:
+    taught, compact = twin("compact-taught", tmp_path), twin("compact", tmp_path)
+    preprocessing = Preprocessing(**compact.architecture["preprocessing"])
+    data = StudySet.build(phantoms, tmp_path / "studies", made_up.vocabulary(), preprocessing)
+    split = Split("phantoms", 0, data.ids[:8], data.ids[8:], ())
+    places = {"vocabulary": made_up.vocabulary(), "run": tmp_path / "run"}
+    with pytest.raises(InputError, match="beside that of a checkpoint of compact"):
+        train_checkpoint(taught, data, split, tmp_path / "model", **places)
+    other = made_up.checkpoint(tmp_path / "other")
+    with pytest.raises(InputError, match="stands by itself"):
+        train_checkpoint(compact, data, split, tmp_path / "model", beside=other, **places)
+    with pytest.raises(ModelError, match="does not fit") as refused:
+        train_checkpoint(
+            taught, data, split, tmp_path / "model", beside=other, trunk=tmp_path / "trunk.safetensors", **places
+        )
+    assert refused.value.code == "model_mismatch"
 
 
 def test_a_backbone_comes_with_its_own_weights_and_configuration(tmp_path: Path) -> None:

@@ -125,6 +125,9 @@ def train(
     trunk: Annotated[
         Path | None, typer.Option(help="Or a safetensors file: MobileNetV1, a timm Swin, or a MedCLIP checkpoint.")
     ] = None,
+    beside: Annotated[
+        str | None, typer.Option(help="Checkpoint that the new trunk is trained for, and joins; see its preset.")
+    ] = None,
     graph: Annotated[Path | None, typer.Option(help="Places of the labels, see graph; for stages that use it.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads for arithmetic.")] = None,
@@ -141,6 +144,7 @@ def train(
 
     from lingula.graph.places import Places
     from lingula.labels.vocabulary import Vocabulary
+    from lingula.models.checkpoint import load_checkpoint
     from lingula.openi.splits import Split
     from lingula.training.data import StudySet
     from lingula.training.fit import Preset, Progress, train_checkpoint
@@ -176,6 +180,7 @@ def train(
             vocabulary=Vocabulary.load("openi22"),
             run=run or out.with_name(out.name + ".run"),
             trunk=trunk,
+            beside=load_checkpoint(beside) if beside else None,
             graph=Places.load(graph) if graph else None,
             seed=seed,
             progress=show,

@@ -10,11 +10,11 @@ from lingula.explain.question import Question
 
 @torch.no_grad()
 def contribution(question: Question) -> tuple[Tensor, Tensor, float]:
-    """Signed shares of a label's logit by patch and word, beyond what the average normal film has at the same place.
+    """Signed shares of a label's logit by patch and word, beyond what the average film has at the same place.
 
     The logit is the head's bias plus the sum over all tokens of ``head · contribution``. From the patches' part the
     checkpoint's ``usual`` is taken off, so that what every film has (a heart on the left) is not evidence; the shares
-    then sum to the logit's distance from that of the average normal film (with no report).
+    then sum to the logit's distance from that of the average film (with no report).
 
     Returns:
         patches (N, P), words (T,), and the completeness error: |sum - distance| relative to the distance.
@@ -33,7 +33,7 @@ def contribution(question: Question) -> tuple[Tensor, Tensor, float]:
 
 
 def usual_shares_of(question: Question, films: int) -> Tensor:
-    """(films, L, P): what the checkpoint's average normal film of each view adds to each logit, shared among films and
+    """(films, L, P): what the checkpoint's average film of each view adds to each logit, shared among films and
     modalities as the state is; 0 for a checkpoint that keeps none."""
     checkpoint = question.checkpoint
     if checkpoint.usual is None or not films:

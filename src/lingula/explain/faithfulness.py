@@ -27,7 +27,7 @@ CASCADE = (
     ("image_projector", "text_projector", "image_gate", "text_gate", "image_norm", "text_norm"),
     ("fusion",),
     ("image_encoder.to_width", "text_encoder.to_width", "view_embedding"),
-    ("image_encoder.backbone", "text_encoder"),
+    ("image_encoder.backbone", "image_encoder.beside", "text_encoder"),
 )
 """Parts of the model from the output to the input; a cascade of depth d gives random weights to the first d."""
 

@@ -129,7 +129,7 @@ def similarity(
 def _parts(question: Question) -> tuple[Tensor, Tensor]:
     """Contributions (N * P + T, D) of a study's own patches and words, and the state they sum to.
 
-    What the average normal film has at a place (a black border, the heart on the left) is no reason why two films are
+    What the average film has at a place (a black border, the heart on the left) is no reason why two films are
     alike: of what the head reads, it is taken from the place and shared out among the film's patches, so that the sum
     stays.
     """

@@ -24,50 +24,80 @@ class ImageEncoder(nn.Module):
             Finer levels are averaged to ``grid``, coarser ones interpolated, and all concatenated, for patches fine in
             place and rich in content; a level's mean over the film stays what it was.
         fold: merge every batch normalisation into its convolution (the trunk then has plain biased convolutions).
+        trunks: how many backbones of this configuration look at a film; a level's channels are the first one's, then
+            the second's, and so on.
 
     Attributes:
+        backbone: the first trunk. beside: the others.
         compiled: a faster ``features`` for when no gradient is asked for (``models.fast``).
     """
 
     compiled: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
-        self, backbone: dict[str, Any], width: int, *, grid: int, levels: tuple[int, ...] = (), fold: bool = False
+        self,
+        backbone: dict[str, Any],
+        width: int,
+        *,
+        grid: int,
+        levels: tuple[int, ...] = (),
+        fold: bool = False,
+        trunks: int = 1,
     ) -> None:
         super().__init__()
         self.grid, self.levels, self.fold = grid, levels, fold
         self.backbone: Any = build_backbone(backbone)
+        self.beside = nn.ModuleList(build_backbone(backbone) for _ in range(trunks - 1))
         if fold:
-            fold_batch_norm(self.backbone)
+            for trunk in self.trunks:
+                fold_batch_norm(trunk)
         self.patches = nn.Identity()  # a named place for the patch grid (N, C, grid, grid): Grad-CAM looks here
         self.to_width = nn.Linear(self._channels(), width)
+
+    @property
+    def trunks(self) -> tuple[Any, ...]:
+        """All backbones, in the order of their channels."""
+        return (self.backbone, *self.beside)
+
+    def channels_last(self) -> None:
+        """Lay convolutions out as a CPU likes them: a quarter faster, there and back."""
+        for trunk in self.trunks:
+            trunk.to(memory_format=torch.channels_last)
 
     def _channels(self) -> int:
         config = self.backbone.config
         side = config.image_size if isinstance(config.image_size, int) else config.image_size[0]
         with torch.no_grad():
-            was_training = self.backbone.training
-            self.backbone.eval()
+            was_training = self.training
+            self.eval()
             channels: int = self.features(torch.zeros(1, config.num_channels, side, side)).shape[1]
-            self.backbone.train(was_training)
+            self.train(was_training)
         return channels
 
     def features(self, pixels: Tensor) -> Tensor:
         """pixels (N, 1, S, S) to the feature grid (N, C, grid, grid)."""
         if self.compiled is not None and not torch.is_grad_enabled():
             return self.compiled(pixels)
+        return torch.cat([part for level in self.levels_of(pixels) for part in level], 1)
+
+    def levels_of(self, pixels: Tensor) -> list[list[Tensor]]:
+        """pixels (N, 1, S, S) to each level's grids (N, C, grid, grid), one a trunk."""
         pixels = pixels.expand(-1, self.backbone.config.num_channels, -1, -1)
-        output = self.backbone(pixels, output_hidden_states=bool(self.levels))
-        if not self.levels:
-            return self._to_grid(output.last_hidden_state)
-        states = getattr(output, "reshaped_hidden_states", None) or output.hidden_states
-        return torch.cat([self._to_grid(states[level]) for level in self.levels], 1)
+        found = []
+        for trunk in self.trunks:
+            output = trunk(pixels, output_hidden_states=bool(self.levels))
+            states = [output.last_hidden_state]
+            if self.levels:
+                every = getattr(output, "reshaped_hidden_states", None) or output.hidden_states
+                states = [every[level] for level in self.levels]
+            found.append([self._to_grid(state) for state in states])
+        return [list(level) for level in zip(*found, strict=True)]
 
     def details(self, pixels: Tensor) -> Tensor:
         """pixels (N, 1, S, S) to what is seen from near, (N, C', grid, grid): how a spot looks, not what it means.
 
-        The last hidden state of at least twice the grid's fineness, averaged to the grid; of a backbone without such
-        (DINOv2 has one fineness throughout) the one after a third of its layers.
+        The first trunk's last hidden state of at least twice the grid's fineness, averaged to the grid; of a backbone
+        without such (DINOv2 has one fineness throughout) the one after a third of its layers.
         """
         pixels = pixels.expand(-1, self.backbone.config.num_channels, -1, -1)
         output = self.backbone(pixels, output_hidden_states=True)

@@ -26,8 +26,8 @@ def load_trunk(encoder: ImageEncoder, path: Path) -> None:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelError("model_bad_file", f"{path} is not a safetensors file: {error}.") from error
-    if encoder.backbone.config.model_type != "mobilenet_v1" or not encoder.fold:
-        raise ModelError("model_mismatch", f"{path.name} starts a MobileNetV1 with fold: true.", "Leave the trunk out.")
+    if encoder.backbone.config.model_type != "mobilenet_v1" or not encoder.fold or encoder.beside:
+        raise ModelError("model_mismatch", f"{path.name} starts one folded MobileNetV1.", "Leave the trunk out.")
     layers = [layer.convolution for layer in (encoder.backbone.conv_stem, *encoder.backbone.layer)]
     started: dict[str, torch.Tensor] = {}
     for i, layer in enumerate(layers):

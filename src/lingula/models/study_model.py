@@ -27,7 +27,7 @@ class Architecture:
 
     Attributes:
         image, text: ``transformers`` configurations as plain data.
-        levels, grid, fold: see ``ImageEncoder``. text_levels: see ``TextEncoder``.
+        levels, grid, fold, trunks: see ``ImageEncoder``. text_levels: see ``TextEncoder``.
         width: of the fusion. dimension: of the joint space.
         layers, heads, hidden, adapter, shared, dropout: see ``Fusion``.
         sections: read by the text encoder, most important first. tokens: most it reads.
@@ -42,6 +42,7 @@ class Architecture:
     grid: int = 7
     levels: tuple[int, ...] = ()
     fold: bool = False
+    trunks: int = 1
     text_levels: tuple[int, ...] = ()
     width: int = 256
     dimension: int = 256
@@ -200,7 +201,7 @@ class StudyModel(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         a = self.architecture = architecture
-        self.image_encoder = ImageEncoder(a.image, a.width, grid=a.grid, levels=a.levels, fold=a.fold)
+        self.image_encoder = ImageEncoder(a.image, a.width, grid=a.grid, levels=a.levels, fold=a.fold, trunks=a.trunks)
         self.text_encoder = TextEncoder(a.text, a.width, a.text_levels)
         self.view_embedding = nn.Embedding(len(VIEWS), a.width)
         self.fusion = Fusion(

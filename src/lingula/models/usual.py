@@ -1,4 +1,4 @@
-"""The average normal film, patch by patch: what every film shows is no evidence."""
+"""The average film, patch by patch: what every film shows is no evidence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lingula.study import View
 def usual_shares(
     model: StudyModel, films: npt.NDArray[np.uint8], views: Sequence[View], *, batch: int = 16
 ) -> npt.NDArray[np.float32]:
-    """Mean share of each patch in each label's logit over normal films, each read alone in image mode.
+    """Mean share of each patch in each label's logit over films, each read alone in image mode.
 
     Args:
         films: (N, S, S) uint8 display values, letterboxed to the model's input. views: N views.

@@ -20,7 +20,7 @@ _METHODS = (
         "contribution",
         "Contributions",
         "What each place and word adds to the score of this finding by the model's own sums: orange raises it, blue "
-        "lowers it, against what normal films usually show at that place. Exact, and as coarse as the model's patches.",
+        "lowers it, against what films usually show at that place. Exact, and as coarse as the model's patches.",
         "contribution to the score (logit)",
     ),
     Method(

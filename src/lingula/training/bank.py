@@ -80,10 +80,10 @@ def _features(model: StudyModel, films: Tensor) -> Tensor:
     """films (N, 1, S, S) in [0, 1] to (N, C, grid, grid) in half precision, on the CPU."""
     preprocessing = model.architecture.preprocessing
     pixels = (films - preprocessing.mean) / preprocessing.std
-    backbone = model.image_encoder.backbone
-    was_training = backbone.training
+    encoder = model.image_encoder
+    was_training = encoder.training
     try:  # as deployed: without dropout, and leaving running statistics alone
-        backbone.eval()
-        return model.image_encoder.features(pixels.to(next(model.parameters()).device)).half().cpu()
+        encoder.eval()
+        return encoder.features(pixels.to(next(model.parameters()).device)).half().cpu()
     finally:
-        backbone.train(was_training)
+        encoder.train(was_training)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import torch
 from accelerate import PartialState
 
-from lingula.errors import InputError
+from lingula.errors import InputError, ModelError
 from lingula.graph.places import Places
 from lingula.labels.vocabulary import Vocabulary
 from lingula.models.calibration import Calibration, fit_calibration
@@ -26,14 +27,15 @@ from lingula.models.text import ReportTokenizer
 from lingula.models.usual import usual_shares
 from lingula.openi.splits import Split
 from lingula.study import Mode, Report
+from lingula.training.beside import side_by_side
 from lingula.training.data import StudySet
 from lingula.training.distil import Distiller, DistilRecipe, require_teachers
 from lingula.training.loop import Epoch, Recipe, Trainer, predict_set, predict_states
 from lingula.training.upper import UpperRecipe, UpperTrainer
 
 DATA_NOTE = "Indiana University chest X-ray collection (Open-i), CC BY-NC-ND 4.0: education and research only."
-MOST_NORMAL = 1000
-"""Normal training films that say what is usual."""
+MOST_USUAL = 1000
+"""Training films, evenly taken from all, that say what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,15 @@ class Preset:
     Attributes:
         start: published backbones to start from, ``image`` and ``text``, by name or local folder; their configuration,
             and the text's tokenizer, go before those of the architecture.
+        beside: preset of the checkpoint beside which it trains another image path; everything else, the architecture
+            too, is that one's.
     """
 
     name: str
     architecture: dict[str, Any]
     stages: tuple[Recipe | UpperRecipe | DistilRecipe, ...]
     start: dict[str, str] = field(default_factory=dict)
+    beside: str | None = None
 
     @classmethod
     def load(cls, source: str | Path) -> Preset:
@@ -65,7 +70,9 @@ class Preset:
         ]
         kinds = ("teachers", DistilRecipe), ("first", UpperRecipe)
         recipes = tuple(next((kind for key, kind in kinds if key in stage), Recipe)(**stage) for stage in stages)
-        return cls(Path(str(source)).stem, body["architecture"], recipes, body.get("start", {}))
+        beside = body.get("beside")
+        architecture = cls.load(beside).architecture if beside else body["architecture"]
+        return cls(Path(str(source)).stem, architecture, recipes, body.get("start", {}), beside)
 
     def starting(self, image: str | None = None, text: str | None = None) -> Preset:
         """The preset with other backbones to start from, by name or folder."""
@@ -94,6 +101,7 @@ def train_checkpoint(
     vocabulary: Vocabulary,
     run: Path,
     trunk: Path | None = None,
+    beside: Checkpoint | None = None,
     graph: Places | None = None,
     seed: int = 0,
     note: str = DATA_NOTE,
@@ -105,6 +113,7 @@ def train_checkpoint(
         run: folder for resumable state; calling again with the same one goes on where training stopped.
         graph: places of the labels in a knowledge graph, for stages that align with it.
         trunk: weights to start from instead of the preset's image backbone, see ``models.pretrained.start_from``.
+        beside: a checkpoint of the preset that this one names: the new trunk joins it (``training.beside``).
 
     Raises:
         InputError: ``bad_request`` when the study set does not fit the preset, the vocabulary, the split or the run,
@@ -116,6 +125,11 @@ def train_checkpoint(
         raise InputError(
             "bad_request", f"The study set has {len(train)} training and {len(validation)} validation studies."
         )
+    if preset.beside and not beside:
+        need = f"{preset.name} trains a trunk beside that of a checkpoint of {preset.beside}."
+        raise InputError("bad_request", need, "Give --beside.")
+    if beside and not preset.beside:
+        raise InputError("bad_request", f"{preset.name} stands by itself.", "Leave --beside out.")
     for number, recipe in enumerate(preset.stages):
         if isinstance(recipe, UpperRecipe | DistilRecipe) and trunk is None:
             raise InputError("bad_request", f"Stage {number} trains a published trunk.", "Give --trunk.")
@@ -132,8 +146,14 @@ def train_checkpoint(
             f"The study set has {data.labels.shape[1]} labels, not {architecture.labels}.",
             "Prepare it again.",
         )
-    tokenizer = _tokenizer(architecture, [data.reports[row] for row in train], start.get("text"))
-    model = StudyModel(architecture)
+    if beside and (beside.model.architecture != architecture or beside.vocabulary.codes != vocabulary.codes):
+        raise ModelError("model_mismatch", f"{preset.name} does not fit the checkpoint to train beside.")
+    tokenizer = (
+        beside.tokenizer
+        if beside
+        else _tokenizer(architecture, [data.reports[row] for row in train], start.get("text"))
+    )
+    model = copy.deepcopy(beside.model) if beside else StudyModel(architecture)
     for name, encoder in (("image", model.image_encoder), ("text", model.text_encoder)):
         if name in start:
             encoder.backbone = load_backbone(getattr(architecture, name), start[name])
@@ -170,12 +190,18 @@ def train_checkpoint(
         if recipe.epochs:
             best = {f"stage{number}": trainer.best, **best}
         model, bank = trainer.best_model(), trainer.bank
+    if beside:
+        model = side_by_side(beside.model, model.cpu())
     calibration = calibrate(model, data, validation, tokenizer)
     training = {
         "preset": preset.name,
         "stages": [asdict(replace(recipe, seed=seed)) for recipe in preset.stages],
         "validation_auroc": best,
-        "started_from": {**start, **({"trunk": trunk.name} if trunk else {})},
+        "started_from": {
+            **start,
+            **({"trunk": trunk.name} if trunk else {}),
+            **({"beside": beside.fingerprint} if beside else {}),
+        },
         "graph": {"model": graph.model, "triples": graph.triples, "split": graph.split} if graph else None,
         "split": {"name": split.name, "sha256": split.digest},
         "studies": {"train": len(train), "validation": len(validation)},
@@ -184,7 +210,7 @@ def train_checkpoint(
         "versions": {name: version(name) for name in ("lingula", "torch", "transformers")},
     }
     if PartialState().is_main_process:
-        usual = usual_of(model, data, train, vocabulary)
+        usual = usual_of(model, data, train)
         Checkpoint(model, tokenizer, vocabulary, calibration, training, usual=usual).save(out)
     PartialState().wait_for_everyone()
     return load_checkpoint(out)
@@ -203,17 +229,11 @@ def _tokenizer(architecture: Architecture, reports: Sequence[Report | None], sou
     )
 
 
-def usual_of(model: StudyModel, data: StudySet, rows: Any, vocabulary: Vocabulary) -> npt.NDArray[np.float32] | None:
-    """What normal films among these rows usually add to each logit (``models.usual``); None where there are none."""
-    if vocabulary.normal is None:
-        return None
-    normal = rows[data.labels[rows, vocabulary.codes.index(vocabulary.normal)] == 1]
-    films = np.flatnonzero(np.isin(data.owner, normal))[:MOST_NORMAL]
-    return (
-        usual_shares(model.eval().cpu(), data.films[films], [data.views[film] for film in films])
-        if len(films)
-        else None
-    )
+def usual_of(model: StudyModel, data: StudySet, rows: Any) -> npt.NDArray[np.float32]:
+    """What films of these rows usually add to each logit (``models.usual``)."""
+    films = np.flatnonzero(np.isin(data.owner, rows))
+    films = films[:: max(1, -(-len(films) // MOST_USUAL))]
+    return usual_shares(model.eval().cpu(), data.films[films], [data.views[film] for film in films])
 
 
 def report_states(model: StudyModel, data: StudySet, tokenizer: ReportTokenizer) -> torch.Tensor:

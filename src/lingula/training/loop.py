@@ -150,8 +150,8 @@ class Trainer:
         self.keys = torch.from_numpy(data.text_keys())
         self.places = torch.full((len(data.ids),), -1)  # of each study among those trained on
         self.places[torch.from_numpy(train)] = torch.arange(len(train))
-        trunk = list(model.image_encoder.backbone.parameters())
-        kept = (*recipe.keep, *(["image_encoder.backbone."] if recipe.frozen else []))
+        trunk = [p for backbone in model.image_encoder.trunks for p in backbone.parameters()]
+        kept = (*recipe.keep, *(["image_encoder.backbone.", "image_encoder.beside."] if recipe.frozen else []))
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(not name.startswith(kept))
         self.bank: FeatureBank | None = None
@@ -179,8 +179,8 @@ class Trainer:
             ],
             weight_decay=recipe.decay,
         )
-        if self.accelerator.device.type == "cpu":  # convolutions are a quarter faster so
-            model.image_encoder.backbone.to(memory_format=torch.channels_last)
+        if self.accelerator.device.type == "cpu":
+            model.image_encoder.channels_last()
         self.model = self.accelerator.prepare(model)
         self.average = copy.deepcopy(self._bare).eval()
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
