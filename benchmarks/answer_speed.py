@@ -1,10 +1,11 @@
 """How fast the embedded model is: a film to its embedding, a file to its answer, a whole collection.
 
-    python benchmarks/answer_speed.py FILE LIBRARY STUDIES [--rounds 30]
+    python benchmarks/answer_speed.py FILE LIBRARY STUDIES [--also FILE ...] [--rounds 30]
 
 FILE is a radiograph (DICOM or picture), LIBRARY one filled by ``compact``, STUDIES a study set (``lingula prepare``)
 whose films are all encoded, 16 at a time, by the compiled encoders. Plain and compiled encoders, one thread and two;
-freed memory is kept, as by every ``lingula`` command.
+freed memory is kept, as by every ``lingula`` command. How long other files take, compiled and with two threads, is told
+by ``--also``: a file's compression decides more than anything else.
 How far the compiled embeddings of these films lie from the plain ones is measured on the first 256 studies.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("library", type=Path)
     parser.add_argument("studies", type=Path)
+    parser.add_argument("--also", type=Path, nargs="*", default=[])
     parser.add_argument("--rounds", type=int, default=30)
     options = parser.parse_args()
     keep_freed_memory()
@@ -70,12 +73,16 @@ def main() -> None:
                 name = f"{'fast' if fast else 'plain'}_{threads}_thread{'s' * (threads > 1)}"
                 runs[name] = bench(checkpoint, [options.file], library, options.rounds)
                 figures[name] = runs[name].to_json()
+        answers = {
+            file.name: asdict(bench(checkpoint, [file], library, options.rounds).answer) for file in options.also
+        }
     check = compile_encoders(checkpoint)
     similar = (before * embeddings(checkpoint, data, first)).sum(1)
     started = time.perf_counter()
     embeddings(checkpoint, data, range(len(data.ids)))
     minutes = (time.perf_counter() - started) / 60
     figures |= {
+        "answers": answers,
         "precision": check.precision,
         "cosine_least": round(float(similar[similar > 0].min()), 6),
         "films": len(data.films),

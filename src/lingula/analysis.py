@@ -110,8 +110,9 @@ def search(
             asked = _stored(library, query)
         born = _born(library, study, query.like)
         neighbours, matching, told = ask(
-            library, query, asked, judge=judge(checkpoint), exclude=exclude, birth_key=born
-        )
+            library, query, asked, judge=judge(checkpoint), exclude=exclude, birth_key=born,
+            bank=gallery.bank(checkpoint.fingerprint, asked.source) if asked and query.target else None,
+        )  # fmt: skip
         return Answer(
             query=query,
             neighbours=neighbours,

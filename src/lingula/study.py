@@ -154,7 +154,7 @@ class Prediction:
     interval: tuple[float, float] | None = None
 
 
-PartName = Literal["image", "text", "joint", "words", "labels"]
+PartName = Literal["image", "text", "joint", "hub", "words", "labels"]
 Basis = Literal["report", "coding", "prediction", "silence"]
 
 
@@ -163,9 +163,11 @@ class Part:
     """What one comparison adds to a score.
 
     Attributes:
-        name: the study's films, report or both (compared by embedding), its words, or its findings.
+        name: the study's films, report or both (compared by embedding), how much of a hub it is (``retrieval.hubs``),
+            its words, or its findings.
         score: what it adds, ``weight * value``, 6 decimals.
-        weight, value: of an embedding, ``value`` is the cosine, [-1, 1]; of words and findings the share met, [0, 1].
+        weight, value: of an embedding ``value`` is the cosine, of a hub a mean of cosines (with a weight below 0), both
+            in [-1, 1]; of words and findings the share met, [0, 1].
         source: of an embedding, the mode in which the question was read; ``name`` is the mode compared with it.
     """
 

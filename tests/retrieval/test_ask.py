@@ -19,6 +19,7 @@ from lingula.openi.splits import Split
 from lingula.retrieval import Asked, Judge, Query, ReadyGallery, ask
 from lingula.retrieval.ask import met
 from lingula.retrieval.gallery import FOLDER, export, typical_norm
+from lingula.retrieval.hubs import NEAREST, nearness
 from lingula.retrieval.relevance import BETA, GAMMA, moved
 from lingula.study import Mode, Neighbour, Radiograph, Report, Study
 
@@ -178,6 +179,34 @@ def test_films_and_reports_find_each_other(library: Library) -> None:
     assert [part.name for part in by_film[0].parts] == ["image"]
     assert by_film[0].parts[0].source == "text"
     assert by_film[0].study_id == "A"
+
+
+def test_a_hub_is_no_answer_across_modes(library: Library) -> None:
+    """Films ask, reports answer: A is nearer to the question than F, and to most others, too."""
+    bank = np.stack([direction(degrees) for degrees in (*[5] * 45, *[60] * 5)])  # fifty questions, all are taken
+    query, film = Query(target="text", k=7, fold=False), Asked(direction(12), "image")
+    found = ask(library, query, film, bank=bank)[0]
+    for neighbour in found:
+        degrees = REPORTS[neighbour.study_id][1]
+        near = np.mean([np.cos(np.deg2rad(degrees - other)) for other in (*[5] * 45, *[60] * 5)])
+        cosine, hub = neighbour.parts
+        assert (cosine.name, hub.name, hub.weight) == ("text", "hub", -0.5)
+        assert hub.value == pytest.approx(near, abs=1e-6)
+        assert neighbour.score == pytest.approx(np.cos(np.deg2rad(degrees - 12)) - near / 2, abs=2e-6)
+    plain = ids(ask(library, query, film)[0])
+    assert (plain[0], ids(found)[0]) == ("A", "F")
+    assert sorted(found, key=lambda each: (-each.score, each.study_id)) == list(found)
+    within = Asked(direction(12), "text")
+    assert ids(ask(library, query, within, bank=bank)[0]) == plain
+    assert all(len(neighbour.parts) == 1 for neighbour in ask(library, query, within, bank=bank)[0])
+
+
+def test_nearness_is_the_mean_of_the_nearest_questions() -> None:
+    rng = np.random.default_rng(0)
+    answers, bank = (rng.normal(size=(n, 6)).astype(np.float32) for n in (600, 80))
+    expected = [np.mean(sorted((one @ other for other in bank), reverse=True)[:NEAREST]) for one in answers]
+    np.testing.assert_allclose(nearness(answers, bank), expected, rtol=1e-4)
+    np.testing.assert_allclose(nearness(answers, bank[:3]), (answers @ bank[:3].T).mean(1), rtol=1e-4, atol=1e-6)
 
 
 def test_studies_nobody_reported_are_judged_by_prediction(library: Library, tmp_path: Path) -> None:

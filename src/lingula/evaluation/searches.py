@@ -9,6 +9,7 @@ from lingula.evaluation.baselines import INDICATION, REPORT, Parts, WordVectors,
 from lingula.evaluation.encode import Reading
 from lingula.evaluation.retrieval import random_scores
 from lingula.evaluation.tables_retrieval import Flags, Protocol, Search, Vectors
+from lingula.retrieval.hubs import SHARE, nearness
 from lingula.training.data import StudySet
 
 Doubles = npt.NDArray[np.float64]
@@ -44,17 +45,22 @@ def name_of(query: Reading, gallery: Reading) -> str:
 
 
 def model_searches(test: Pair, train: Pair, able: dict[Reading, Flags]) -> list[Search]:
-    """The model's embeddings, test and train sorted by study id."""
-    return [
-        Search(
-            name_of(query, gallery),
-            _reads(query in READS_REPORT, gallery in READS_REPORT),
-            test[query].astype(np.float64),
-            {"generalization": test[gallery].astype(np.float64), "historical": train[gallery].astype(np.float64)},
-            able[query],
-        )
-        for query, gallery in ASKED
-    ]
+    """The model's embeddings, test and train sorted by study id; across modes against hubs, as the library ranks."""
+    made = []
+    for query, gallery in ASKED:
+        reads = _reads(query in READS_REPORT, gallery in READS_REPORT)
+        asked = test[query].astype(np.float64)
+        galleries: dict[Protocol, Vectors] = {
+            "generalization": test[gallery].astype(np.float64),
+            "historical": train[gallery].astype(np.float64),
+        }
+        if {query, gallery} == {"image", "report"}:
+            bank = train[query][train[query].any(1)]
+            taken = {name: SHARE * nearness(found.astype(np.float32), bank) for name, found in galleries.items()}
+            asked = np.c_[asked, -np.ones(len(asked))]
+            galleries = {name: np.c_[found, taken[name]] for name, found in galleries.items()}
+        made.append(Search(name_of(query, gallery), reads, asked, galleries, able[query]))
+    return made
 
 
 def label_search(test: Floats, train: Floats, abnormal: Flags, able: Flags) -> Search:

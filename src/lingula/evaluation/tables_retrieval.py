@@ -59,7 +59,7 @@ class Search:
     able: Flags
 
     def scores(self, protocol: Protocol) -> Doubles:
-        """Cosines (N, G)."""
+        """(N, G): cosines, and what is taken off hubs."""
         gallery = self.galleries[protocol]
         product = self.queries @ gallery.T
         return np.asarray(product.toarray() if issparse(product) else product, np.float64)

@@ -20,16 +20,19 @@ from lingula.labels.findings import label_meaning, label_of
 from lingula.library.record import StudyRecord, Summary
 from lingula.openi.collection import published
 from lingula.retrieval.conditions import Judge, Searched, Standing, holds, standing
+from lingula.retrieval.hubs import SHARE, across, nearness
 from lingula.retrieval.query import Query, Wanted
 from lingula.retrieval.relevance import moved
 from lingula.study import Duplicate, Evidence, Mark, Mode, Neighbour, Part, Report, Snippet
 
 Vector = npt.NDArray[np.float32]
 
-WEIGHTS = {"embedding": 1.0, "labels": 1.0, "words": 0.5}
-"""What a cosine of 1, findings met with certainty, and all words found add to a score."""
+WEIGHTS = {"embedding": 1.0, "hub": -SHARE, "labels": 1.0, "words": 0.5}
+"""What a cosine of 1, being near to every question, findings met with certainty, and all words found add to a score."""
 SPARE = 30
 """Candidates beyond k, so that folded duplicates leave enough."""
+POOL = 1000
+"""Nearest studies among which, across modes, hubs are told from answers."""
 LONGEST = 240
 """Characters of a snippet."""
 SAME_FILM = 0.995
@@ -61,6 +64,7 @@ def ask(
     judge: Judge | None = None,
     exclude: Collection[str] = (),
     birth_key: str = "",
+    bank: Vector | None = None,
 ) -> tuple[tuple[Neighbour, ...], int, tuple[Notice, ...]]:
     """Answer a query.
 
@@ -72,6 +76,8 @@ def ask(
         judge: judges the studies that nobody reported or coded; without one they meet no condition on findings.
         exclude: studies that may not answer.
         birth_key: of the asked study, to flag the same patient; empty when unknown.
+        bank: (M, D) questions in the mode of this one, against hubs where the other mode is to answer; None where the
+            model has none.
 
     Returns:
         The neighbours, how many studies meet the conditions, and what the reader should know.
@@ -90,7 +96,8 @@ def ask(
     vector = moved(start, more, less)
     stands = standing(library, query, judge)
     asked = Asked(vector, asked.source if asked else target)
-    candidates = _candidates(library, query, asked, target, stands, {*exclude, *named})
+    bank = bank if query.target and across(asked.source, target) else None
+    candidates = _candidates(library, query, asked, target, stands, {*exclude, *named}, bank)
     candidates = candidates if query.fold else candidates[: query.k]
     summaries = library.summaries([each.study_id for each in candidates])
     kept = _folded(library, query, candidates, summaries, target) if query.fold else [(each, ()) for each in candidates]
@@ -140,7 +147,13 @@ def met(library: Searched, query: Query, study_id: str, judge: Judge | None = No
 
 
 def _candidates(
-    library: Searched, query: Query, asked: Asked, target: Mode, stands: Standing, exclude: Collection[str]
+    library: Searched,
+    query: Query,
+    asked: Asked,
+    target: Mode,
+    stands: Standing,
+    exclude: Collection[str],
+    bank: Vector | None,
 ) -> list[Candidate]:
     """The best ``k + SPARE``. Studies that meet findings and words equally form a group; its nearest are its best."""
     wanted = query.k + SPARE
@@ -153,18 +166,34 @@ def _candidates(
             equals[stands.labels.get(study, 0.0), stands.words.get(study, 0.0)].append(study)
         groups = dict(equals)
     best: list[Candidate] = []
+    most = WEIGHTS["embedding"] if bank is None else WEIGHTS["embedding"] - WEIGHTS["hub"]  # of all embeddings tell
     for (labels, words), members in sorted(groups.items(), key=lambda group: -_constant(*group[0])):
-        if len(best) >= wanted and _constant(labels, words) + WEIGHTS["embedding"] < best[wanted - 1].score:
+        if len(best) >= wanted and _constant(labels, words) + most < best[wanted - 1].score:
             break
         extra = _parts(query, labels, words)
         fall_back = query.target is None
-        found = _nearest(library, asked, target, wanted, members, exclude, fall_back=fall_back)
-        for mode, study, cosine in islice(found, wanted):
-            similar = Part(mode, cosine, WEIGHTS["embedding"], cosine, asked.source)
-            score = round(similar.score + sum(part.score for part in extra), 6)
-            best.append(Candidate(study, score, (similar, *extra)))
+        depth = wanted if bank is None else max(wanted, POOL)
+        found = list(islice(_nearest(library, asked, target, depth, members, exclude, fall_back=fall_back), depth))
+        hubs = _hubs(library, [study for _, study, _ in found], target, bank)
+        for mode, study, cosine in found:
+            similar = (Part(mode, cosine, WEIGHTS["embedding"], cosine, asked.source), *hubs.get(study, ()))
+            parts = (*similar, *extra)
+            best.append(Candidate(study, round(sum(part.score for part in parts), 6), parts))
         best = sorted(best, key=lambda each: (-each.score, each.study_id))[:wanted]
     return best
+
+
+def _hubs(library: Searched, studies: list[str], target: Mode, bank: Vector | None) -> dict[str, tuple[Part]]:
+    """What being near to every question takes off each study's score."""
+    if bank is None or not studies:
+        return {}
+    vectors = library.vectors(studies, target)
+    values = nearness(np.stack(list(vectors.values())), bank).astype(float).round(6).tolist()
+    weight = WEIGHTS["hub"]
+    return {
+        study: (Part("hub", round(weight * value, 6), weight, value),)
+        for study, value in zip(vectors, values, strict=True)
+    }
 
 
 def _constant(labels: float, words: float) -> float:

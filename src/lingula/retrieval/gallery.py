@@ -206,6 +206,16 @@ def typical_norm(model: str, folder: Path = FOLDER) -> float | None:
         return float(json.loads(file.metadata()["lingula"])["norm"])
 
 
+@cache
+def bank(model: str, mode: Mode, folder: Path = FOLDER) -> Vector | None:
+    """Embeddings (M, D) of a model's gallery in a mode, as questions (``retrieval.hubs``); None without a gallery."""
+    path = folder / f"{model}.safetensors"
+    if not path.is_file():
+        return None
+    with safe_open(path, "numpy") as file:
+        return _unit(file.get_tensor(mode))[1]
+
+
 def export(library: Library, ids: Iterable[str], path: Path, norm: float) -> Path:
     """Write the gallery of a library's studies; ids that it lacks are left out."""
     summaries = library.summaries(tuple(ids))
@@ -287,13 +297,20 @@ def _unpacked(
     }
     vectors: dict[Mode, tuple[tuple[str, ...], Vector]] = {}
     for mode in MODES:
-        rows = tensors[mode].astype(np.float32)
+        rows = tensors[mode]
         if rows.shape != (len(ids), body["dimension"]):
             raise ValueError(f"the {mode} embeddings have shape {rows.shape}")
-        norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        there = np.flatnonzero(norms[:, 0] > 0)
-        vectors[mode] = tuple(ids[row] for row in there), rows[there] / norms[there]
+        there, units = _unit(rows)
+        vectors[mode] = tuple(ids[row] for row in there), units
     return known, vectors
+
+
+def _unit(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], Vector]:
+    """The rows that are not zero, and these of unit norm."""
+    rows = rows.astype(np.float32)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    there = np.flatnonzero(norms[:, 0] > 0)
+    return there, rows[there] / norms[there]
 
 
 def _says(each: Assertion, asked: Asserts) -> bool:
