@@ -33,6 +33,7 @@ from lingula.study import Radiograph
 
 _COMMAND = (sys.executable, "-P", "-m", "lingula.sandbox")
 _READY = b"lingula\n"
+_PIPE = 1 << 20  # bytes in flight, where the system lets a pipe hold so many: pixels come in a few large parts
 _LENGTHS = struct.Struct(">II")  # bytes of JSON, bytes of pixels
 _MOST_JSON = 1 << 16
 _START_SECONDS = 60.0
@@ -149,6 +150,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=os.environ | _ENVIRONMENT | {"OPJ_NUM_THREADS": str(self._threads)},
+            pipesize=_PIPE,
         )
 
     def stop(self) -> None:

@@ -68,14 +68,14 @@ class Letterbox:
 def stretch(pixels: Array, tail: float) -> Array:
     """Map the ``tail`` and ``1 - tail`` quantiles to 0 and 1, clipped. A flat image becomes 0.5 throughout."""
     sample = pixels[:: max(1, pixels.shape[0] // 512), :: max(1, pixels.shape[1] // 512)]
-    low, high = np.quantile(sample, (tail, 1 - tail))
+    low, high = np.quantile(sample, (tail, 1 - tail)).astype(np.float32)
     if high - low < 1e-6:
         return np.full_like(pixels, 0.5)
     stretched = np.empty_like(pixels)
-    for top in range(0, len(pixels), _ROWS):  # in double precision, a few rows at a time: they stay in the cache
-        rows = pixels[top : top + _ROWS] - low
+    for top in range(0, len(pixels), _ROWS):  # a few rows at a time: they stay in the cache
+        rows = np.clip(pixels[top : top + _ROWS], low, high, out=stretched[top : top + _ROWS])
+        rows -= low
         rows /= high - low
-        np.clip(rows, 0, 1, out=stretched[top : top + _ROWS], casting="same_kind")
     return stretched
 
 
