@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests import made_up
 
 from lingula.evaluation.boxes import Boxed, centre_inside, overlap, points_inside, read_boxes
 from lingula.evaluation.explanations import Plan, _on_side, cases_of, measure
 from lingula.explain import METHODS
-from lingula.explain.faithfulness import CELLS, deletion_insertion, raster
+from lingula.explain.faithfulness import CASCADE, CELLS, deletion_insertion, randomised, raster
 from lingula.explain.question import Question
 from lingula.models.checkpoint import Checkpoint
 
@@ -54,6 +55,14 @@ def test_boxes_of_one_finding_on_one_film_stay_together(tmp_path: Path) -> None:
     )
     found = read_boxes(tmp_path)
     assert [(b.finding, len(b.boxes)) for b in found] == [("Mass", 2), ("Nodule", 1)]
+
+
+def test_random_weights_are_random_in_both_trunks(checkpoint: Checkpoint) -> None:
+    pair = replace(checkpoint, model=made_up.model(image=made_up.MOBILE, levels=(13, 25), fold=True, trunks=2))
+    before, after = (c.model.state_dict() for c in (pair, randomised(pair, len(CASCADE), seed=0)))
+    trunks = [name for name in before if name.startswith(("image_encoder.backbone.", "image_encoder.beside."))]
+    assert {name.split(".")[1] for name in trunks} == {"backbone", "beside"}
+    assert not [name for name in trunks if torch.equal(before[name], after[name])]
 
 
 def test_deletion_and_insertion_against_a_naive_twin(checkpoint: Checkpoint) -> None:
