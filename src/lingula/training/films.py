@@ -111,8 +111,8 @@ class FilmTrainer(ABC):
         progress: Told,
     ) -> None:
         encoder = model.image_encoder
-        if encoder.backbone.config.model_type != "mobilenet_v1" or not encoder.fold:
-            raise InputError("bad_request", "Only a folded MobileNetV1 is trained anew.")
+        if encoder.backbone.config.model_type != "mobilenet_v1" or not encoder.fold or encoder.beside:
+            raise InputError("bad_request", "Only one folded MobileNetV1 is trained anew.")
         self.model, self.data, self.trunk, self.run, self.progress = model.eval(), data, trunk, run, progress
         self.labels = data.labels.shape[1]
         self.films = np.flatnonzero(np.isin(data.owner, train))
