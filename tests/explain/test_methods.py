@@ -129,7 +129,7 @@ def test_gradcam_against_its_definition(checkpoint: Checkpoint) -> None:
     model = checkpoint.model
     kept: list[torch.Tensor] = []
     handle = model.image_encoder.patches.register_forward_hook(lambda _, __, output: kept.append(output))
-    logit = question.logit(question.pixels, question.words)[0]
+    logit = question.logit(question.pixels.clone().requires_grad_(), question.words)[0]
     handle.remove()
     (gradient,) = torch.autograd.grad(logit, kept[0])
     expected = (gradient.mean((2, 3), keepdim=True) * kept[0]).sum(1).clamp(min=0).detach()

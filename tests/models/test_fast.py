@@ -50,8 +50,8 @@ def test_it_is_the_compiled_encoders_that_answer_and_the_originals_that_have_gra
     model = copy.copy(compiled.model)
     batch = batch_studies(STUDIES[:2], model.architecture.preprocessing, compiled.tokenizer)
     for encoder, inputs in (
-        (model.image_encoder, (batch.pixels,)),
-        (model.text_encoder, (model.text_encoder.words(batch.ids).detach(), batch.token_mask)),
+        (model.image_encoder, (batch.pixels.requires_grad_(),)),
+        (model.text_encoder, (model.text_encoder.words(batch.ids).detach().requires_grad_(), batch.token_mask)),
     ):
         kept = encoder.compiled
         assert kept is not None

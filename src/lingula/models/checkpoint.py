@@ -172,6 +172,7 @@ def _assemble(folder: Path, fingerprint: str = "") -> Checkpoint:
         raise ModelError("model_bad_file", f"{folder}: the usual shares do not fit the architecture.")
     load_weights(model, folder / "weights.safetensors")
     model.image_encoder.channels_last()
+    model.requires_grad_(False)  # it answers; a map asks for gradients of films and words alone
     return Checkpoint(model, tokenizer, vocabulary, calibration, training, fingerprint, usual)
 
 

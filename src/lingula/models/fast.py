@@ -1,7 +1,7 @@
 """Compiled encoders: exported to ONNX once, compiled by OpenVINO, held against the originals, kept in the user's cache.
 
-Only what costs the most is compiled, the trunk and the BERT; preprocessing, fusion, head and evidence stay the model's
-own, so there is still one forward. Where gradients are asked for, the original encoders answer.
+Only what costs the most is compiled, the image encoder and the BERT; preprocessing, fusion, head and evidence stay the
+model's own, so there is still one forward. Where gradients are asked for, the original encoders answer.
 
     ~/.cache/lingula/fast/<key>/    image.onnx, text.onnx, check.json, what OpenVINO keeps of its own
 
@@ -31,7 +31,6 @@ import torch
 from torch import Tensor, nn
 
 from lingula.errors import InputError, ModelError
-from lingula.models.image import ImageEncoder
 from lingula.models.study_model import StudyModel, batch_studies
 from lingula.models.text import TextEncoder
 from lingula.study import Mode, Radiograph, Study
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
 Precision = Literal["bf16", "f32"]
 COSINE, PROBABILITY = 0.999, 0.01
 """Least cosine of an embedding with the original's, most that a probability may differ from it."""
+_LAYOUT = "patches"
+"""What the exported files compute; another word makes them anew."""
 _FILMS = 4
 """Phantom films in the check."""
 
@@ -97,7 +98,7 @@ def compile_encoders(checkpoint: Checkpoint, cache: Path | None = None) -> Check
 def export_onnx(model: StudyModel, folder: Path) -> None:
     """Write both encoders as ONNX, for any number of films and words.
 
-    ``image.onnx``: pixels (N, 1, S, S) to feature grid (N, C, grid, grid).
+    ``image.onnx``: pixels (N, 1, S, S) to patches (N, P, width).
     ``text.onnx``: word embeddings (B, T, hidden) and mask (B, T) int64 to hidden states (B, T, hidden).
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +106,7 @@ def export_onnx(model: StudyModel, folder: Path) -> None:
     words = torch.zeros(2, 5, model.text_encoder.backbone.config.hidden_size)
     mask = torch.ones(2, 5, dtype=torch.long)
     parts: list[tuple[str, nn.Module, tuple[Tensor, ...], Any]] = [
-        ("image", _Trunk(model.image_encoder), (torch.zeros(2, 1, size, size),), ({0: "films"},)),
+        ("image", model.image_encoder, (torch.zeros(2, 1, size, size),), ({0: "films"},)),
         ("text", _Bert(model.text_encoder), (words, mask), ({0: "studies", 1: "words"},) * 2),
     ]
     for name, part, example, axes in parts:
@@ -210,21 +211,12 @@ class _Compiled:
     def __call__(self, *inputs: Tensor) -> Tensor:
         if not hasattr(self._threads, "request"):
             self._threads.request = self._compiled.create_infer_request()
-        found = self._threads.request.infer([tensor.numpy() for tensor in inputs])
+        found = self._threads.request.infer([tensor.detach().numpy() for tensor in inputs])
         return torch.from_numpy(found[0])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> None:
         """A copy of the model may get other weights: it computes for itself."""
         return None
-
-
-class _Trunk(nn.Module):
-    def __init__(self, encoder: ImageEncoder) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return self.encoder.features(pixels)
 
 
 class _Bert(nn.Module):
@@ -243,7 +235,7 @@ def user_cache(name: str) -> Path:
 
 def _key(fingerprint: str, core: Any) -> str:
     """16 hex digits over all that the exported files and the verdict depend on."""
-    parts = [fingerprint, *(version(name) for name in ("lingula", "torch", "transformers", "openvino"))]
+    parts = [fingerprint, _LAYOUT, *(version(name) for name in ("lingula", "torch", "transformers", "openvino"))]
     parts.append(core.get_property("CPU", "FULL_DEVICE_NAME"))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 

@@ -29,7 +29,7 @@ class ImageEncoder(nn.Module):
 
     Attributes:
         backbone: the first trunk. beside: the others.
-        compiled: a faster ``features`` for when no gradient is asked for (``models.fast``).
+        compiled: a faster way from pixels to patches for when no gradient is asked for (``models.fast``).
     """
 
     compiled: Callable[[Tensor], Tensor] | None = None
@@ -76,8 +76,6 @@ class ImageEncoder(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """pixels (N, 1, S, S) to the feature grid (N, C, grid, grid)."""
-        if self.compiled is not None and not torch.is_grad_enabled():
-            return self.compiled(pixels)
         return torch.cat([part for level in self.levels_of(pixels) for part in level], 1)
 
     def levels_of(self, pixels: Tensor) -> list[list[Tensor]]:
@@ -122,6 +120,8 @@ class ImageEncoder(nn.Module):
 
         ``grids`` (N, C, grid, grid) stands for ``features(pixels)`` where a caller has them already.
         """
+        if self.compiled is not None and grids is None and not torch.is_grad_enabled():
+            return self.compiled(pixels)
         grid: Tensor = self.patches(self.features(pixels) if grids is None else grids)  # (N, C, grid, grid)
         patches: Tensor = self.to_width(grid.flatten(2).transpose(1, 2))
         return patches
