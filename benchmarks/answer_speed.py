@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lingula.bench import bench
+from lingula.bench import answering, bench
 from lingula.cli.memory import keep_freed_memory
 from lingula.library import Library
 from lingula.models.checkpoint import Checkpoint, load_checkpoint
@@ -73,9 +73,7 @@ def main() -> None:
                 name = f"{'fast' if fast else 'plain'}_{threads}_thread{'s' * (threads > 1)}"
                 runs[name] = bench(checkpoint, [options.file], library, options.rounds)
                 figures[name] = runs[name].to_json()
-        answers = {
-            file.name: asdict(bench(checkpoint, [file], library, options.rounds).answer) for file in options.also
-        }
+        answers = {file.name: asdict(answering(checkpoint, [file], library, options.rounds)) for file in options.also}
     check = compile_encoders(checkpoint)
     similar = (before * embeddings(checkpoint, data, first)).sum(1)
     started = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def search(
         born = _born(library, study, query.like)
         neighbours, matching, told = ask(
             library, query, asked, judge=judge(checkpoint), exclude=exclude, birth_key=born,
-            bank=gallery.bank(checkpoint.fingerprint, asked.source) if asked and query.target else None,
+            bank=partial(gallery.bank, checkpoint.fingerprint),
         )  # fmt: skip
         return Answer(
             query=query,

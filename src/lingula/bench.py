@@ -68,12 +68,7 @@ def bench(checkpoint: Checkpoint, files: Sequence[Path], library: Library | None
     Args:
         files: of one study, as ``read_study`` takes them.
     """
-    with Sandbox() as sandbox:
-
-        def answer() -> None:
-            analyze(read_study(files, sandbox=sandbox), checkpoint, library, methods=())
-
-        answered = timed(answer, rounds)
+    answered = answering(checkpoint, files, library, rounds)
     return Bench(
         model=checkpoint.fingerprint,
         fast=checkpoint.model.image_encoder.compiled is not None,
@@ -83,6 +78,16 @@ def bench(checkpoint: Checkpoint, files: Sequence[Path], library: Library | None
         answer=answered,
         studies=len(library) if library is not None else 0,
     )
+
+
+def answering(checkpoint: Checkpoint, files: Sequence[Path], library: Library | None, rounds: int) -> Timing:
+    """From a study's files to its answer, see ``Bench.answer``."""
+    with Sandbox() as sandbox:
+
+        def answer() -> None:
+            analyze(read_study(files, sandbox=sandbox), checkpoint, library, methods=())
+
+        return timed(answer, rounds)
 
 
 def timed(task: Callable[[], object], rounds: int) -> Timing:

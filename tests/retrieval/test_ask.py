@@ -184,8 +184,9 @@ def test_films_and_reports_find_each_other(library: Library) -> None:
 def test_a_hub_is_no_answer_across_modes(library: Library) -> None:
     """Films ask, reports answer: A is nearer to the question than F, and to most others, too."""
     bank = np.stack([direction(degrees) for degrees in (*[5] * 45, *[60] * 5)])  # fifty questions, all are taken
+    banks = {"image": bank, "text": bank}.get
     query, film = Query(target="text", k=7, fold=False), Asked(direction(12), "image")
-    found = ask(library, query, film, bank=bank)[0]
+    found = ask(library, query, film, bank=banks)[0]
     for neighbour in found:
         degrees = REPORTS[neighbour.study_id][1]
         near = np.mean([np.cos(np.deg2rad(degrees - other)) for other in (*[5] * 45, *[60] * 5)])
@@ -197,8 +198,8 @@ def test_a_hub_is_no_answer_across_modes(library: Library) -> None:
     assert (plain[0], ids(found)[0]) == ("A", "F")
     assert sorted(found, key=lambda each: (-each.score, each.study_id)) == list(found)
     within = Asked(direction(12), "text")
-    assert ids(ask(library, query, within, bank=bank)[0]) == plain
-    assert all(len(neighbour.parts) == 1 for neighbour in ask(library, query, within, bank=bank)[0])
+    assert ids(ask(library, query, within, bank=banks)[0]) == plain
+    assert all(len(neighbour.parts) == 1 for neighbour in ask(library, query, within, bank=banks)[0])
 
 
 def test_nearness_is_the_mean_of_the_nearest_questions() -> None:

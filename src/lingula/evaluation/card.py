@@ -160,6 +160,8 @@ def _render(template: str, results: Results, checkpoint: Checkpoint, companions:
         about=results.about,
         checkpoint=checkpoint,
         training=checkpoint.training,
+        started=", ".join(f"{part} `{source}`" for part, source in checkpoint.training["started_from"].items())
+        or "random weights",
         architecture=checkpoint.model.architecture,
         parameters=sum(one.numel() for one in checkpoint.model.parameters()),
         labels=labels,

@@ -86,8 +86,7 @@ class ImageEncoder(nn.Module):
             output = trunk(pixels, output_hidden_states=bool(self.levels))
             states = [output.last_hidden_state]
             if self.levels:
-                every = getattr(output, "reshaped_hidden_states", None) or output.hidden_states
-                states = [every[level] for level in self.levels]
+                states = [_hidden(output)[level] for level in self.levels]
             found.append([self._to_grid(state) for state in states])
         return [list(level) for level in zip(*found, strict=True)]
 
@@ -99,9 +98,7 @@ class ImageEncoder(nn.Module):
         """
         pixels = pixels.expand(-1, self.backbone.config.num_channels, -1, -1)
         output = self.backbone(pixels, output_hidden_states=True)
-        states = [
-            self._square(state) for state in getattr(output, "reshaped_hidden_states", None) or output.hidden_states
-        ]
+        states = [self._square(state) for state in _hidden(output)]
         fine = [state for state in states if state.shape[-1] >= 2 * self.grid]
         chosen = fine[-1] if fine else states[len(states) // 3]
         return F.adaptive_avg_pool2d(chosen, self.grid)
@@ -125,6 +122,11 @@ class ImageEncoder(nn.Module):
         grid: Tensor = self.patches(self.features(pixels) if grids is None else grids)  # (N, C, grid, grid)
         patches: Tensor = self.to_width(grid.flatten(2).transpose(1, 2))
         return patches
+
+
+def _hidden(output: Any) -> Any:
+    """A backbone's hidden states; of a Swin those with rows and columns."""
+    return getattr(output, "reshaped_hidden_states", None) or output.hidden_states
 
 
 def to_grid(state: Tensor, grid: int) -> Tensor:

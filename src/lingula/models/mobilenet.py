@@ -13,6 +13,11 @@ from lingula.errors import ModelError
 from lingula.models.image import ImageEncoder
 
 
+def is_folded_mobilenet(encoder: ImageEncoder) -> bool:
+    """Whether the encoder is one MobileNetV1 of plain biased convolutions."""
+    return encoder.backbone.config.model_type == "mobilenet_v1" and encoder.fold and not encoder.beside
+
+
 def load_trunk(encoder: ImageEncoder, path: Path) -> None:
     """Copy ``features.<i>.weight`` / ``.bias`` into the encoder's convolutions as a starting point for training.
 
@@ -26,7 +31,7 @@ def load_trunk(encoder: ImageEncoder, path: Path) -> None:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelError("model_bad_file", f"{path} is not a safetensors file: {error}.") from error
-    if encoder.backbone.config.model_type != "mobilenet_v1" or not encoder.fold or encoder.beside:
+    if not is_folded_mobilenet(encoder):
         raise ModelError("model_mismatch", f"{path.name} starts one folded MobileNetV1.", "Leave the trunk out.")
     layers = [layer.convolution for layer in (encoder.backbone.conv_stem, *encoder.backbone.layer)]
     started: dict[str, torch.Tensor] = {}

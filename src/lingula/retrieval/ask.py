@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -64,7 +64,7 @@ def ask(
     judge: Judge | None = None,
     exclude: Collection[str] = (),
     birth_key: str = "",
-    bank: Vector | None = None,
+    bank: Callable[[Mode], Vector | None] = lambda mode: None,
 ) -> tuple[tuple[Neighbour, ...], int, tuple[Notice, ...]]:
     """Answer a query.
 
@@ -76,8 +76,8 @@ def ask(
         judge: judges the studies that nobody reported or coded; without one they meet no condition on findings.
         exclude: studies that may not answer.
         birth_key: of the asked study, to flag the same patient; empty when unknown.
-        bank: (M, D) questions in the mode of this one, against hubs where the other mode is to answer; None where the
-            model has none.
+        bank: (M, D) questions in a mode, None where the model has none; asked for, against hubs, where the mode that
+            is to answer is the other one.
 
     Returns:
         The neighbours, how many studies meet the conditions, and what the reader should know.
@@ -96,8 +96,8 @@ def ask(
     vector = moved(start, more, less)
     stands = standing(library, query, judge)
     asked = Asked(vector, asked.source if asked else target)
-    bank = bank if query.target and across(asked.source, target) else None
-    candidates = _candidates(library, query, asked, target, stands, {*exclude, *named}, bank)
+    questions = bank(asked.source) if query.target and across(asked.source, target) else None
+    candidates = _candidates(library, query, asked, target, stands, {*exclude, *named}, questions)
     candidates = candidates if query.fold else candidates[: query.k]
     summaries = library.summaries([each.study_id for each in candidates])
     kept = _folded(library, query, candidates, summaries, target) if query.fold else [(each, ()) for each in candidates]

@@ -12,7 +12,6 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,8 +23,7 @@ from torch.optim.swa_utils import update_bn
 from lingula.errors import InputError
 from lingula.models.study_model import VIEWS, StudyModel
 from lingula.training.augment import augment, draws
-from lingula.training.data import StudySet
-from lingula.training.films import Array, FilmTrainer, Pace, Told, blend, share_of_two
+from lingula.training.films import Array, FilmTrainer, Pace, blend, share_of_two
 from lingula.training.loop import Epoch
 from lingula.training.losses import contrastive, side_share_loss
 from lingula.training.ridge import Reader
@@ -100,7 +98,7 @@ class _Goals:
     said: tuple[Tensor, Tensor] | None = None
 
 
-class Distiller(FilmTrainer):
+class Distiller(FilmTrainer[DistilRecipe]):
     """Trains the teachers one after another and then a model's whole trunk.
 
     On a GPU the trunks compute in bfloat16. On two cores one epoch of 5,000 films takes ten minutes and more.
@@ -111,26 +109,15 @@ class Distiller(FilmTrainer):
 
     average: TrunkReader
 
-    def __init__(
-        self,
-        model: StudyModel,
-        data: StudySet,
-        train: Array,
-        validation: Array,
-        states: Tensor,
-        recipe: DistilRecipe,
-        trunk: Path,
-        run: Path,
-        progress: Told = lambda epoch, step, steps: None,
-    ) -> None:
-        super().__init__(model, data, train, validation, states, trunk, run, progress)
+    def _begin(self) -> None:
+        recipe, data = self.recipe, self.data
         require_teachers(recipe)
-        self.recipe, self.device = recipe, torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.keys, self.sides = torch.from_numpy(data.text_keys()), torch.from_numpy(data.sides).float()
         generator = torch.Generator().manual_seed(recipe.seed)
-        part = torch.randperm(len(train), generator=generator) % max(1, len(recipe.teachers))
+        part = torch.randperm(len(self.studies), generator=generator) % max(1, len(recipe.teachers))
         self.left_out = torch.full((len(data.ids),), -1)  # the teacher that does not see a study
-        self.left_out[torch.from_numpy(train)] = part
+        self.left_out[torch.from_numpy(self.studies)] = part
         self.versions = torch.stack([draws(len(self.films), generator) for _ in range(recipe.copies)])
 
     def fit(self) -> Iterator[Epoch]:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lingula.errors import InputError
+from lingula.models.mobilenet import is_folded_mobilenet
 from lingula.models.study_model import VIEWS, StudyModel
 from lingula.training.data import StudySet, term_targets
 from lingula.training.loop import Epoch, macro_auroc
@@ -28,6 +29,7 @@ _WIDTH = 256
 
 Array = npt.NDArray[np.int64]
 Told = Callable[[int, int, int], None]
+R = TypeVar("R")
 
 
 class FilmReader(nn.Module):
@@ -81,7 +83,7 @@ class Pace:
     first: int = 0
 
 
-class FilmTrainer(ABC):
+class FilmTrainer(ABC, Generic[R]):
     """Trains layers of a folded MobileNetV1; ``fit`` yields after each epoch, ``finish`` puts them into the model.
 
     Args:
@@ -106,23 +108,30 @@ class FilmTrainer(ABC):
         train: Array,
         validation: Array,
         states: Tensor,
+        recipe: R,
         trunk: Path,
         run: Path,
-        progress: Told,
+        progress: Told = lambda epoch, step, steps: None,
     ) -> None:
-        encoder = model.image_encoder
-        if encoder.backbone.config.model_type != "mobilenet_v1" or not encoder.fold or encoder.beside:
+        if not is_folded_mobilenet(model.image_encoder):
             raise InputError("bad_request", "Only one folded MobileNetV1 is trained anew.")
-        self.model, self.data, self.trunk, self.run, self.progress = model.eval(), data, trunk, run, progress
+        self.model, self.data, self.recipe = model.eval(), data, recipe
+        self.trunk, self.run, self.progress = trunk, run, progress
         self.labels = data.labels.shape[1]
         self.films = np.flatnonzero(np.isin(data.owner, train))
-        self.held_out, self.validation = np.flatnonzero(np.isin(data.owner, validation)), validation
+        self.held_out = np.flatnonzero(np.isin(data.owner, validation))
+        self.studies, self.validation = train, validation
         self.views = torch.tensor([VIEWS.index(view) for view in data.views])
         self.targets = torch.from_numpy(np.concatenate([data.labels, term_targets(data, train)], 1))
         known = states[train].isfinite().all(1)
         self.reports = train[known.numpy()]
         mean, self.spread = states[train][known].mean(0), states[train][known].std(0).mean()
         self.states = (states - mean) / self.spread
+        self._begin()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Make ready what this way of training needs beside the films and what they should be read as."""
 
     @abstractmethod
     def fit(self) -> Iterator[Epoch]: ...

@@ -11,7 +11,6 @@ import copy
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,7 @@ from torch import Tensor
 
 from lingula.models.study_model import StudyModel
 from lingula.training.augment import augment, draws
-from lingula.training.data import StudySet
-from lingula.training.films import MOMENTUM, Array, FilmReader, FilmTrainer, Pace, Told, blend, share_of_two
+from lingula.training.films import MOMENTUM, Array, FilmReader, FilmTrainer, Pace, blend, share_of_two
 from lingula.training.loop import Epoch
 from lingula.training.ridge import Reader
 from lingula.training.trunks import NormalisedLayers
@@ -59,33 +57,21 @@ class UpperRecipe:
     seed: int = 0
 
 
-class UpperTrainer(FilmTrainer):
+class UpperTrainer(FilmTrainer[UpperRecipe]):
     """Trains a model's last trunk layers, on kept outputs of those before them."""
 
-    def __init__(
-        self,
-        model: StudyModel,
-        data: StudySet,
-        train: Array,
-        validation: Array,
-        states: Tensor,
-        recipe: UpperRecipe,
-        trunk: Path,
-        run: Path,
-        progress: Told = lambda epoch, step, steps: None,
-    ) -> None:
-        super().__init__(model, data, train, validation, states, trunk, run, progress)
-        self.recipe, encoder = recipe, model.image_encoder
-        run.mkdir(parents=True, exist_ok=True)
+    def _begin(self) -> None:
+        recipe, encoder = self.recipe, self.model.image_encoder
+        self.run.mkdir(parents=True, exist_ok=True)
         self.below = [level for level in encoder.levels if level < recipe.first]
         self.kept = [self._keep(copy) for copy in range(recipe.copies)]
         self.held = self._keep(-1)
         torch.manual_seed(recipe.seed)
         above = tuple(level - recipe.first for level in encoder.levels if level >= recipe.first)
-        films = (torch.from_numpy(data.films[self.films[:64]])[:, None].float() / 255 - 0.5) / 0.5
-        upper = _started(NormalisedLayers(encoder, trunk, recipe.first, films), self.kept[0][0][:64])
+        films = (torch.from_numpy(self.data.films[self.films[:64]])[:, None].float() / 255 - 0.5) / 0.5
+        upper = _started(NormalisedLayers(encoder, self.trunk, recipe.first, films), self.kept[0][0][:64])
         below = self.kept[0][1].shape[1]
-        self.reader = _Reader(upper, above, below, self.targets.shape[1], states.shape[1])
+        self.reader = _Reader(upper, above, below, self.targets.shape[1], self.states.shape[1])
         self.reader.trunk.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.reader).eval()
 
