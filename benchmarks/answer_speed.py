@@ -37,7 +37,7 @@ def embeddings(checkpoint: Checkpoint, data: StudySet, rows: range, batch: int =
         some = range(start, min(start + batch, rows.stop))
         films = [
             [
-                ((data.films[f].astype(np.float32) / 255 - preprocessing.mean) / preprocessing.std, data.views[f])
+                (preprocessing.normalised(data.films[f].astype(np.float32) / 255), data.views[f])
                 for f in data.films_of(row)
             ]
             for row in some

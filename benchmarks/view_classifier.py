@@ -34,7 +34,7 @@ def thumbnails(data: StudySet, split: Split, name: SplitName) -> tuple[np.ndarra
 
 
 def thumbnail(film: np.ndarray) -> np.ndarray:
-    return (resize(np.asarray(film, np.float32) / 255, 32, 32).ravel() - THUMBNAIL.mean) / THUMBNAIL.std
+    return THUMBNAIL.normalised(resize(np.asarray(film, np.float32) / 255, 32, 32).ravel())
 
 
 def turned(film: np.ndarray) -> np.ndarray:

@@ -11,8 +11,10 @@ from lingula.evaluation.retrieval import (
     MEASURES,
     chance,
     diversity,
+    each_once,
     measure,
     pair_chance,
+    pair_chance_once,
     pair_recall,
     random_scores,
     rank,
@@ -109,6 +111,17 @@ def test_pairs_count_identical_texts() -> None:
     assert pair_recall(order, keys, keys).tolist() == [[0, 1, 1], [1, 1, 1], [0, 1, 1], [0, 1, 1]]
     every = [pair_recall(np.tile(order, (4, 1)), keys, keys) for order in permutations(range(4))]
     np.testing.assert_allclose(pair_chance(keys, keys)[:, 0], np.mean(every, 0)[:, 0], atol=1e-9)
+
+
+def test_a_text_is_listed_once() -> None:
+    keys = np.array([7, 7, 5, 7, 3])
+    assert each_once(np.array([[1, 0, 3, 2, 4], [4, 3, 2, 1, 0]]), keys, 2).tolist() == [[1, 2], [4, 3]]
+    assert each_once(np.array([[0, 1, 2, 3, 4]]), keys, 4).tolist() == [[0, 2, 4, 4]]  # there are but three
+    every = [
+        pair_recall(each_once(np.array([order]), keys), np.array([7]), keys)[0] for order in permutations(range(5))
+    ]
+    assert np.mean(every, 0) == pytest.approx([3 / 5, 1, 1])
+    np.testing.assert_allclose(pair_chance_once(np.array([7]), keys, 0)[0], np.mean(every, 0), atol=0.03)
 
 
 def test_diversity_by_hand() -> None:

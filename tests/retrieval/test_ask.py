@@ -17,7 +17,7 @@ from lingula.labels import Vocabulary
 from lingula.library import Entry, Library
 from lingula.openi.splits import Split
 from lingula.retrieval import Asked, Judge, Query, ReadyGallery, ask
-from lingula.retrieval.ask import met
+from lingula.retrieval.ask import SPARE, met
 from lingula.retrieval.gallery import FOLDER, export, typical_norm
 from lingula.retrieval.hubs import NEAREST, nearness
 from lingula.retrieval.relevance import BETA, GAMMA, moved
@@ -140,6 +140,19 @@ def test_near_identical_films_are_folded(tmp_path: Path) -> None:
             ("B", "near-identical film"),
             ("D", "same study"),
         ]
+
+
+def test_many_duplicates_leave_room_for_others(tmp_path: Path) -> None:
+    with Library.create(tmp_path / "x", model="m", vocabulary="", labels=(), dimension=DIMENSION) as library:
+        said = ["The lungs are clear."] * 3 * SPARE + ["Large effusion.", "Heart enlarged.", "Old fracture."]
+        library.add_many(
+            Entry(Study(f"{n:03}", (), Report.from_sections(findings=text)), {"text": direction(n / 10)}, ())
+            for n, text in enumerate(said)
+        )
+        neighbours, _, _ = ask(library, Query(k=3), Asked(direction(0), "text"))
+        assert ids(neighbours) == ["000", "090", "091"]
+        assert len(neighbours[0].duplicates) == 3 * SPARE - 1
+        assert ids(ask(library, Query(k=3, fold=False), Asked(direction(0), "text"))[0]) == ["000", "001", "002"]
 
 
 def test_snippets_mark_what_was_asked(library: Library) -> None:

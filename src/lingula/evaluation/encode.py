@@ -153,7 +153,7 @@ def _read_batch(checkpoint: Checkpoint, data: StudySet, rows: Rows, wanted: Sequ
     full = [tokenizer(report) if report and not report.is_empty else None for report in reports]
     asked = [tokenizer(part) if (part := indication_of(report)) else None for report in reports]
     batch = collate(films, full, size=preprocessing.size, pad=tokenizer.pad)
-    pixels = (batch.pixels.float() / 255 - preprocessing.mean) / preprocessing.std
+    pixels = preprocessing.normalised(batch.pixels.float() / 255)
     study = model.encode(replace(batch, pixels=pixels))
     indication = model.encode(collate([[] for _ in rows], asked, size=preprocessing.size, pad=tokenizer.pad))
 

@@ -117,6 +117,25 @@ def pair_chance(query_keys: npt.NDArray[np.int64], gallery_keys: npt.NDArray[np.
     return np.stack([found[min(k, size) - 1] for k in (1, 5, 10)], 1)
 
 
+def pair_chance_once(
+    query_keys: npt.NDArray[np.int64], gallery_keys: npt.NDArray[np.int64], seed: int, orders: int = 2000
+) -> Doubles:
+    """What a random order scores where a key is listed once, (Q, 3): the mean over so many orders."""
+    lists = gallery_keys[each_once(rank(random_scores(orders, len(gallery_keys), seed)), gallery_keys)]
+    return np.stack([[(lists[:, :k] == key).any(1).mean() for key in query_keys] for k in (1, 5, 10)], 1)
+
+
+def each_once(order: Order, gallery_keys: npt.NDArray[np.int64], k: int = 10) -> Order:
+    """The first k of each order with different keys, (Q, k), as a list in which a text stands once; a gallery with
+    fewer keys fills the rest with its last."""
+    chosen = []
+    for row in order:
+        firsts = list(dict.fromkeys(gallery_keys[row].tolist()))[:k]
+        places = [row[np.argmax(gallery_keys[row] == key)] for key in firsts]
+        chosen.append(places + places[-1:] * (k - len(places)))
+    return np.array(chosen, np.int64)
+
+
 def _ideal(gains: npt.NDArray[np.number], k: int) -> Doubles:
     """Discounted gains of the ideal order, the first k ranks: (Q, k)."""
     k = min(k, gains.shape[1])

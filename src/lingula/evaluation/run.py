@@ -107,7 +107,9 @@ def evaluate(request: Request, out: Path, told: Told = lambda what, done, of: No
         plots += retrieval_plots(by_label, inputs.vocabulary)
         arrays |= {f"retrieval/{protocol}/{each.search}": each.values["jaccard"] for each in rankings}
     keys = inputs.data.text_keys()[parts.test]
-    tables.append(retrieval.pair_table([each for each in searches if each.name in PAIRS], keys, inputs.draws))
+    tables.append(
+        retrieval.pair_table([each for each in searches if each.name in PAIRS], keys, inputs.draws, request.seed)
+    )
     if request.library:
         with Library.open(request.library, model=request.checkpoint.fingerprint) as library:
             tables.append(library_table(library, inputs.encoded))

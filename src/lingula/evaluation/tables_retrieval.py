@@ -16,8 +16,10 @@ from lingula.evaluation.retrieval import (
     MEASURES,
     chance,
     diversity,
+    each_once,
     measure,
     pair_chance,
+    pair_chance_once,
     pair_recall,
     random_scores,
     rank,
@@ -41,6 +43,8 @@ PROTOCOL_ABOUT = {
 }
 GALLERY: dict[Protocol, SplitName] = {"generalization": "test", "historical": "train"}
 EXPECTED = "chance, expected"
+ONCE = ", each text once"
+"""Of a list of reports in which studies with the same text are folded into one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,17 +209,25 @@ def _among(values: Doubles, has: Flags, draws: Resamples) -> Figure:
     return figure(draws.mean(chosen), int((~np.isnan(chosen)).sum()))
 
 
-def pair_table(searches: Sequence[Search], keys: Order, draws: Resamples) -> Table:
+def pair_table(searches: Sequence[Search], keys: Order, draws: Resamples, seed: int) -> Table:
     """A study's own other half among the test studies: any identical text counts. keys (N,) number the texts."""
     rows = []
     for search in searches:
-        found = pair_recall(rank(search.scores("generalization")), keys, keys)
-        found[~search.able] = np.nan
-        rows.append(Row(search.name, figures(draws.mean(found), int(search.able.sum()))))
-    rows.append(Row(EXPECTED, figures(draws.mean(pair_chance(keys, keys)), len(keys))))
+        order = rank(search.scores("generalization"))
+        orders = {search.name: order}
+        if search.reads == "gallery":
+            orders[f"{search.name}{ONCE}"] = each_once(order, keys)
+        for name, each in orders.items():
+            found = pair_recall(each, keys, keys)
+            found[~search.able] = np.nan
+            rows.append(Row(name, figures(draws.mean(found), int(search.able.sum()))))
+    expected = {EXPECTED: pair_chance(keys, keys), f"{EXPECTED}{ONCE}": pair_chance_once(keys, keys, seed)}
+    rows += [Row(name, figures(draws.mean(found), len(keys))) for name, found in expected.items()]
     about = (
         f"{len(keys)} test studies. Found is the study's own report or film, or one whose findings and impression are "
-        "word for word the same; the study itself is in the gallery here."
+        f"word for word the same ({len(keys) - len(set(keys.tolist()))} repeat another); the study itself is in the "
+        "gallery here. Each text once: as the product lists reports, with the studies that share a text folded into "
+        "the nearest of them. Else each study has a rank of its own."
     )
     return Table("pairs", "Film and report of one study", about, "search", ("R@1", "R@5", "R@10"), tuple(rows))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lingula.explain.question import Question, blurred
 
-PIECES = 32
+PIECES = 15
 """Equal pieces of the path at first."""
 MOST = 97
 """Points of the path at which gradients may be taken in all."""

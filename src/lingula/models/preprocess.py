@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,11 @@ from PIL import Image
 
 from lingula.study import Radiograph
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Array = npt.NDArray[np.float32]
+_Display = TypeVar("_Display", Array, "Tensor")
 _ROWS = 64
 
 
@@ -46,6 +50,10 @@ class Preprocessing:
     def display(self) -> tuple[object, ...]:
         """What decides the display values: all but mean and std."""
         return self.size, self.tail, self.resample, self.pad_first
+
+    def normalised(self, display: _Display) -> _Display:
+        """Display values in [0, 1], of any shape, as the model reads them."""
+        return (display - self.mean) / self.std
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ def to_input(radiograph: Radiograph, preprocessing: Preprocessing) -> Array:
     else:
         box = Letterbox.fit(rows, columns, size)
         square = _padded(resize(film, box.height, box.width, how), box, size)
-    return (square - preprocessing.mean) / preprocessing.std
+    return preprocessing.normalised(square)
 
 
 def _padded(film: Array, box: Letterbox, size: int) -> Array:

@@ -30,7 +30,7 @@ Vector = npt.NDArray[np.float32]
 WEIGHTS = {"embedding": 1.0, "hub": -SHARE, "labels": 1.0, "words": 0.5}
 """What a cosine of 1, being near to every question, findings met with certainty, and all words found add to a score."""
 SPARE = 30
-"""Candidates beyond k, so that folded duplicates leave enough."""
+"""Candidates beyond k, so that folded duplicates leave enough; where they do not, eight times as many are taken."""
 POOL = 1000
 """Nearest studies among which, across modes, hubs are told from answers."""
 LONGEST = 240
@@ -97,10 +97,14 @@ def ask(
     stands = standing(library, query, judge)
     asked = Asked(vector, asked.source if asked else target)
     questions = bank(asked.source) if query.target and across(asked.source, target) else None
-    candidates = _candidates(library, query, asked, target, stands, {*exclude, *named}, questions)
-    candidates = candidates if query.fold else candidates[: query.k]
-    summaries = library.summaries([each.study_id for each in candidates])
-    kept = _folded(library, query, candidates, summaries, target) if query.fold else [(each, ()) for each in candidates]
+    spare = SPARE if query.fold else 0
+    while True:
+        candidates = _candidates(library, query, asked, target, stands, {*exclude, *named}, questions, query.k + spare)
+        summaries = library.summaries([each.study_id for each in candidates])
+        kept = _folded(library, query, candidates, summaries, target)
+        if len(kept) == query.k or len(candidates) < query.k + spare:
+            break
+        spare *= 8
     notices = []
     if stands.predicted:
         message = f"{len(stands.predicted)} studies without report or coding are judged by prediction."
@@ -154,9 +158,9 @@ def _candidates(
     stands: Standing,
     exclude: Collection[str],
     bank: Vector | None,
+    wanted: int,
 ) -> list[Candidate]:
-    """The best ``k + SPARE``. Studies that meet findings and words equally form a group; its nearest are its best."""
-    wanted = query.k + SPARE
+    """The best ``wanted``. Studies that meet findings and words equally form a group; its nearest are its best."""
     if stands.allowed is None and not stands.words:
         groups: dict[tuple[float, float], list[str] | None] = {(0.0, 0.0): None}
     else:
@@ -244,7 +248,9 @@ def _folded(
     target: Mode,
 ) -> list[tuple[Candidate, tuple[Duplicate, ...]]]:
     """The best k, each with the candidates that are the same: studies with the same films or, unless films alone are
-    compared, the same text; and films that look the same."""
+    compared, the same text; and films that look the same. Where duplicates are wanted, as they come."""
+    if not query.fold:
+        return [(candidate, ()) for candidate in candidates]
     images = library.vectors([each.study_id for each in candidates], "image")
     words: dict[str, str] = {}
     kept: list[tuple[Candidate, list[Duplicate]]] = []

@@ -78,8 +78,7 @@ def _versions(data: StudySet, films: Sequence[int], copies: int, generator: torc
 @torch.no_grad()
 def _features(model: StudyModel, films: Tensor) -> Tensor:
     """films (N, 1, S, S) in [0, 1] to (N, C, grid, grid) in half precision, on the CPU."""
-    preprocessing = model.architecture.preprocessing
-    pixels = (films - preprocessing.mean) / preprocessing.std
+    pixels = model.architecture.preprocessing.normalised(films)
     encoder = model.image_encoder
     was_training = encoder.training
     try:  # as deployed: without dropout, and leaving running statistics alone

@@ -294,8 +294,7 @@ class Distiller(FilmTrainer[DistilRecipe]):
         if side is not None and side != pixels.shape[-1]:
             pixels = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True, align_corners=False)
         pixels = pixels if drawn is None else augment(pixels, pixels.shape[-1], drawn)
-        preprocessing = self.model.architecture.preprocessing
-        return (pixels - preprocessing.mean) / preprocessing.std
+        return self.model.architecture.preprocessing.normalised(pixels)
 
 
 class _Pooled(nn.Module):

@@ -380,7 +380,7 @@ class Trainer:
         drawn = draws(len(batch.pixels), generator)
         pixels = augment(batch.pixels.float() / 255, self.recipe.size, drawn) if len(batch.pixels) else batch.pixels
         moved = Batch(
-            (pixels - bare.mean) / bare.std,
+            bare.normalised(pixels),
             batch.place,
             batch.views,
             batch.slots,
@@ -536,7 +536,7 @@ def _answers(
         films = [[(data.films[f], data.views[f]) for f in data.films_of(r)] if mode != "text" else [] for r in part]
         texts = [tokens[r] if mode != "image" else None for r in part]
         made = collate(films, texts, size=preprocessing.size, pad=pad)
-        pixels = (made.pixels.float() / 255 - preprocessing.mean) / preprocessing.std
+        pixels = preprocessing.normalised(made.pixels.float() / 255)
         made = Batch(pixels, made.place, made.views, made.slots, made.ids, made.token_mask, made.word_mask)
         device = next(model.parameters()).device
         shown = [int(film) for r in part for film in data.films_of(r)]

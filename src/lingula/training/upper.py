@@ -68,7 +68,9 @@ class UpperTrainer(FilmTrainer[UpperRecipe]):
         self.held = self._keep(-1)
         torch.manual_seed(recipe.seed)
         above = tuple(level - recipe.first for level in encoder.levels if level >= recipe.first)
-        films = (torch.from_numpy(self.data.films[self.films[:64]])[:, None].float() / 255 - 0.5) / 0.5
+        films = self.model.architecture.preprocessing.normalised(
+            torch.from_numpy(self.data.films[self.films[:64]])[:, None].float() / 255
+        )
         upper = _started(NormalisedLayers(encoder, self.trunk, recipe.first, films), self.kept[0][0][:64])
         below = self.kept[0][1].shape[1]
         self.reader = _Reader(upper, above, below, self.targets.shape[1], self.states.shape[1])
@@ -129,7 +131,7 @@ class UpperTrainer(FilmTrainer[UpperRecipe]):
                 pixels = torch.from_numpy(self.data.films[films[start : start + _GROUP]])[:, None].float() / 255
                 if version > 0:
                     pixels = augment(pixels, pixels.shape[-1], draws(len(pixels), generator))
-                outputs = _outputs(backbone, self.recipe.first, (pixels - preprocessing.mean) / preprocessing.std)
+                outputs = _outputs(backbone, self.recipe.first, preprocessing.normalised(pixels))
                 kept[start : start + _GROUP] = (outputs[-1] / _STEP).round().byte().permute(0, 2, 3, 1).numpy()
                 levels = [outputs[level].mean((2, 3)) for level in self.below]
                 means.append(torch.cat(levels, 1) if levels else torch.zeros(len(pixels), 0))
