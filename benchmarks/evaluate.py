@@ -45,8 +45,8 @@ HEADLINE = {
     "image_ndcg10": (SIMILAR, "image → image", "nDCG@10", "nDCG@10"),
     "report_p5_abnormal": (SIMILAR, "report → report", "P@5", "P@5"),
     "tfidf_report_p5_abnormal": (SIMILAR, "TF-IDF: report → report", "P@5", "P@5"),
-    "image_to_report_r10": (PAIRS, "image → report, each text once", "R@10", "R@10, each text once, as listed"),
-    "image_to_report_r10_every_study": (PAIRS, "image → report", "R@10", "R@10, every study with a rank of its own"),
+    "image_to_report_r10": (PAIRS, "image → report", "R@10", "R@10"),
+    "image_to_report_r10_listed": (PAIRS, "image → report, each text once", "R@10", "R@10, each text once, as listed"),
     "report_to_image_r10": (PAIRS, "report → image", "R@10", "R@10"),
 }
 """Headline key: table, row, column, unit."""

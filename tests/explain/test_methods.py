@@ -219,14 +219,14 @@ def test_integrated_gradients_are_complete(checkpoint: Checkpoint, mode: Mode) -
 
 
 def test_the_piece_with_the_kink_is_halved_first() -> None:
-    """max(0, x - 0.9) bends between 28/32 and 29/32 and rises by 0.1: only that piece misses its change."""
-    path = _Path(lambda x: (x[:, 0] - 0.9).clamp(min=0), (torch.zeros(1, 1),), (torch.ones(1, 1),))
+    """max(0, x - 0.91) bends between 13/15 and 14/15 and rises by 0.09: only that piece misses its change."""
+    path = _Path(lambda x: (x[:, 0] - 0.91).clamp(min=0), (torch.zeros(1, 1),), (torch.ones(1, 1),))
     (found,), error = path.integrated(0, PIECES + 2)
-    assert sorted(path._points) == sorted([*(i / 32 for i in range(33)), 57 / 64])
-    assert float(found) == pytest.approx(1 - 29 / 32 + 1 / 128, abs=1e-6)  # the slope is 1 from 29/32, and half before
-    assert abs(float(found) - 0.1) == pytest.approx(0.1 * error, abs=1e-6)
+    assert sorted(path._points) == sorted([*(i / 15 for i in range(16)), 27 / 30])
+    assert float(found) == pytest.approx(1 - 14 / 15 + 1 / 60, abs=1e-6)  # the slope is 1 from 14/15, and half before
+    assert abs(float(found) - 0.09) == pytest.approx(0.09 * error, abs=1e-6)
     (better,), _ = path.integrated(0, 97)
-    assert float(better) == pytest.approx(0.1, abs=1e-4)
+    assert float(better) == pytest.approx(0.09, abs=1e-4)
 
 
 def test_without_halving_they_are_captums_own(checkpoint: Checkpoint) -> None:
