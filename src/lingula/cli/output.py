@@ -23,7 +23,7 @@ out = Console()
 err = Console(stderr=True)
 
 _COLOUR = {"present": "bold yellow", "abstain": "cyan", "absent": "dim"}
-_WORD = {"present": "present", "abstain": "not sure", "absent": "absent"}
+_WORD = {"present": "flagged", "abstain": "not sure", "absent": "not flagged"}
 
 
 def banner() -> None:

@@ -58,7 +58,7 @@ class Finding:
 
     @property
     def decision_name(self) -> str:
-        return {"present": "Present", "absent": "Absent", "abstain": "Not sure"}[self.prediction.decision]
+        return {"present": "Flagged", "absent": "Not flagged", "abstain": "Not sure"}[self.prediction.decision]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 // The threshold: one cut for all findings or each finding's own, and what validation says of it.
 import { ask, percent } from "./api.js";
 
-const NAMES = { present: "Present", absent: "Absent", abstain: "Not sure" };
+const NAMES = { present: "Flagged", absent: "Not flagged", abstain: "Not sure" };
 
 export async function start() {
   const root = document.querySelector("[data-threshold-for]");
