@@ -14,7 +14,7 @@ from tests import made_up
 
 from lingula.analysis import analyze, available_modes, embed, leading_label, predict, search
 from lingula.errors import InputError, ModelError
-from lingula.explain import METHODS, shown_methods
+from lingula.explain import QUICK, shown_methods
 from lingula.library import Library
 from lingula.models.checkpoint import MODES, Checkpoint
 from lingula.models.study_model import batch_studies
@@ -104,7 +104,7 @@ def test_analysis_is_its_parts(checkpoint: Checkpoint, library: Library) -> None
     assert answer.predictions == predict(checkpoint, STUDIES[0])
     assert answer.neighbours == search(Query(k=3), checkpoint, library, STUDIES[0]).neighbours
     assert "S0" not in {n.study_id for n in analyze(STUDIES[0], checkpoint, library, k=100).neighbours}
-    assert [e.method for e in answer.explanations] == list(shown_methods("", METHODS))
+    assert [e.method for e in answer.explanations] == list(shown_methods("", QUICK))
     assert {e.label for e in answer.explanations} == {leading_label(answer.predictions, "normal")}
     assert (answer.model, answer.library) == (checkpoint.fingerprint, library.fingerprint)
     assert answer.seconds > 0

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from lingula.errors import InputError, ModelError, Notice
-from lingula.explain import explain
+from lingula.explain import QUICK, explain, shown_methods
 from lingula.library import Library
 from lingula.models.checkpoint import MODES, Checkpoint
 from lingula.models.study_model import batch_studies, study_mode
@@ -231,7 +231,7 @@ def analyze(
     Args:
         library: where to look for similar cases; none are given without it.
         label: which label to explain; by default the abnormal one that stands out most.
-        methods: of ``explain.METHODS``; by default those that passed their tests with this checkpoint.
+        methods: of ``explain.METHODS``; by default the quick ones that passed their tests with this checkpoint.
         k: how many similar cases, at most 100; the study itself is never one of them.
     """
     started = time.perf_counter()
@@ -245,6 +245,7 @@ def analyze(
             born, asked = _born(library, study), Asked(embedding, mode)
             neighbours, _, _ = ask(library, Query(k=k), asked, exclude=(study.study_id,), birth_key=born)
     label = label or leading_label(predictions, checkpoint.vocabulary.normal)
+    methods = shown_methods(checkpoint.fingerprint, QUICK) if methods is None else methods
     explanations = explain(checkpoint, study, label, methods=methods, mode=mode)
     notices = list(study.all_notices)
     if study.report and not study.report.is_empty and checkpoint.tokenizer(study.report).cut:

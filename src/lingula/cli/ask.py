@@ -40,6 +40,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 Html = Annotated[Path | None, typer.Option("--html", help="Write a self-contained page here.")]
 K = Annotated[int, typer.Option("--k", help="How many similar studies, 1 to 100.")]
 Label = Annotated[str | None, typer.Option("--label", help="Finding to explain; by default the one that stands out.")]
+Methods = Annotated[list[str] | None, typer.Option("--method", help="Evidence by this method alone; again for more.")]
 DEFAULT_LIBRARY = "library.sqlite"
 
 Names = dict[str, str]
@@ -239,10 +240,7 @@ def explain(
     label: Label = None,
     model: Model = "compact",
     fast: Fast = False,
-    method: Annotated[
-        list[str] | None,
-        typer.Option("--method", help="Only this method (again for more); unasked, those that passed their tests."),
-    ] = None,
+    method: Methods = None,
     npz: Annotated[Path | None, typer.Option("--npz", help="Write the maps here, in the films' own pixels.")] = None,
     png: Annotated[Path | None, typer.Option("--png", help="Write a figure of films and maps here.")] = None,
     dark: Annotated[bool, typer.Option("--dark", help="The figure on a dark ground.")] = False,
@@ -252,11 +250,15 @@ def explain(
     html: Html = None,
     json: Json = False,
 ) -> None:
-    """Where in the film and which words, by several methods, each with how far to trust it.
+    """Where in the film and which words, by every method that passed its tests, each with how far to trust it.
 
     Example: [bold]lingula explain chest.dcm --label pleural_effusion --html why.html[/]
     """
-    analysis, names = _answer(read(files, report, text), load_model(model, fast), None, label=label, methods=method)
+    from lingula.explain import METHODS, shown_methods
+
+    study, checkpoint = read(files, report, text), load_model(model, fast)
+    methods = method or shown_methods(checkpoint.fingerprint, METHODS)
+    analysis, names = _answer(study, checkpoint, None, label=label, methods=methods)
     if npz:
         _save_maps(npz, analysis.explanations)
     if png:
@@ -280,19 +282,21 @@ def analyze(
     text: Text = None,
     library: SearchedAt = None,
     label: Label = None,
+    method: Methods = None,
     model: Model = "compact",
     fast: Fast = False,
     k: K = 5,
     html: Html = None,
     json: Json = False,
 ) -> None:
-    """Findings, similar studies and evidence in one go, as a table, JSON or a page.
+    """Findings, similar studies and evidence in one go, as a table, JSON or a page. Evidence is by the quick methods;
+    the slow ones, which take seconds, are named or asked of [bold]lingula explain[/].
 
     Example: [bold]lingula analyze chest.dcm --report chest.xml --html chest.html[/]
     """
     study, checkpoint = read(files, report, text), load_model(model, fast)
     with opened(library, checkpoint) as known:
-        analysis, names = _answer(study, checkpoint, known, label=label, k=k)
+        analysis, names = _answer(study, checkpoint, known, label=label, methods=method or None, k=k)
         if html:
             _write(html, analysis, names, known)
     if json:

@@ -22,6 +22,8 @@ from lingula.models.study_model import study_mode
 from lingula.study import Explanation, Mode, Study, TokenScore
 
 METHODS = ("contribution", "attention", "gradcam", "integrated_gradients", "occlusion")
+QUICK = ("contribution", "attention", "gradcam")
+"""Methods that take a pass or two; the others take dozens to hundreds."""
 FILM_ONLY = frozenset(["gradcam", "occlusion"])
 """Methods that say nothing of words."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from captum.attr import Occlusion
 from torch import Tensor
@@ -20,19 +22,21 @@ def occlusion(question: Question) -> Tensor:
     not: what the rest of the film says as well hides the one, what needs company the other. Squares have a fifth of
     the input's side and move by half of that; blurring keeps the grey level. One film is covered at a time.
     """
-    words, size = question.words, question.pixels.shape[-1]
-    side = size // SQUARES
-    squares = Occlusion(lambda pixels: question.logit(pixels, words.expand(len(pixels), -1, -1)))
-    film, empty = question.pixels, blurred(question.pixels)
-    gone, shown = (
-        squares.attribute(
-            there,
-            sliding_window_shapes=(1, 1, side, side),
-            strides=(1, 1, side // 2, side // 2),
-            baselines=instead,
-            perturbations_per_eval=8,
-        )
-        for there, instead in ((film, empty), (empty, film))
-    )
-    found: Tensor = (gone - shown) / 2
-    return found.detach()[0, :, 0]
+    films, side = question.pixels, question.pixels.shape[-1] // SQUARES
+    found = torch.zeros_like(films[0])  # (N, 1, S, S)
+    for sign, there, instead in ((1, films, blurred(films)), (-1, blurred(films), films)):
+        encoded = question.encoded(there, question.words)
+        for n in range(len(found)):
+            squares = Occlusion(partial(question.logit_with, encoded, n))
+            found[n] += (
+                sign
+                / 2
+                * squares.attribute(
+                    there[0, n : n + 1],
+                    sliding_window_shapes=(1, side, side),
+                    strides=(1, side // 2, side // 2),
+                    baselines=instead[0, n : n + 1],
+                    perturbations_per_eval=8,
+                )[0]
+            )
+    return found[:, 0]

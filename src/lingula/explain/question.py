@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lingula.models.checkpoint import Checkpoint
-from lingula.models.study_model import Batch, Output, batch_studies
+from lingula.models.study_model import Batch, Encoded, Output, batch_studies
 from lingula.study import Mode, Study
 
 
@@ -38,6 +38,10 @@ class Question:
         Args:
             pixels: (R, N, 1, S, S), the N films of the study. words: (R, T, hidden), its word embeddings.
         """
+        return self.checkpoint.model.fuse(self.encoded(pixels, words))
+
+    def encoded(self, pixels: Tensor, words: Tensor) -> Encoded:
+        """The tokens of R variants before fusion, arguments as for ``forward``; what the mode does not read is cut."""
         variants, films = pixels.shape[:2]
         row, slot = torch.arange(variants).repeat_interleave(films), self.batch.place[:, 1].repeat(variants)
         batch = Batch(
@@ -49,12 +53,17 @@ class Question:
             token_mask=self.batch.token_mask.expand(variants, -1),
             word_mask=self.batch.word_mask.expand(variants, -1),
         )
-        model = self.checkpoint.model
-        return model.fuse(model.encode(batch, words).only(self.mode))
+        return self.checkpoint.model.encode(batch, words).only(self.mode)
 
     def logit(self, pixels: Tensor, words: Tensor) -> Tensor:
         """(R,) logits of the label."""
         return self.forward(pixels, words).logits[:, self.label]
+
+    def logit_with(self, encoded: Encoded, film: int, pixels: Tensor) -> Tensor:
+        """(R,) logits of the label where one film of a study, encoded otherwise, is pixels (R, 1, S, S)."""
+        model, slot = self.checkpoint.model, int(self.batch.place[film, 1])
+        variants = model.with_film(encoded, slot, pixels, self.batch.views[film])
+        return model.fuse(variants).logits[:, self.label]
 
     @property
     def pixels(self) -> Tensor:

@@ -242,7 +242,7 @@ class StudyModel(nn.Module):
         image = torch.zeros(size, batch.slots, patches, self.architecture.width, device=batch.pixels.device)
         mask = torch.zeros(size, batch.slots, dtype=torch.bool, device=batch.pixels.device)
         if len(batch.pixels):
-            tokens = self.image_encoder(batch.pixels, grids) + self.view_embedding(batch.views)[:, None]
+            tokens = self._film_tokens(batch.pixels, batch.views, grids)
             image = image.to(tokens.dtype).index_put((batch.place[:, 0], batch.place[:, 1]), tokens)
             mask = mask.index_put((batch.place[:, 0], batch.place[:, 1]), torch.tensor(True, device=mask.device))
         width = self.architecture.width
@@ -256,6 +256,21 @@ class StudyModel(nn.Module):
             text = torch.zeros(size, 0, width, device=batch.ids.device)
             voices = torch.zeros(size, 0, self.architecture.dimension, device=batch.ids.device)
         return Encoded(image.flatten(1, 2), mask.repeat_interleave(patches, 1), text, batch.word_mask, voices)
+
+    def with_film(self, encoded: Encoded, slot: int, pixels: Tensor, view: Tensor) -> Encoded:
+        """R variants of one encoded study, in which the film in a slot is another: pixels (R, 1, S, S), view () its
+        place in ``VIEWS``. Nothing else is encoded anew."""
+        count, start = len(pixels), slot * self.patches
+        tokens = self._film_tokens(pixels, view.expand(count))
+        image = encoded.image.to(tokens.dtype).expand(count, -1, -1)
+        parts = (image[:, :start], tokens, image[:, start + self.patches :])
+        others = (encoded.image_mask, encoded.text, encoded.text_mask, encoded.voices)
+        return Encoded(torch.cat(parts, 1), *(part.expand(count, *part.shape[1:]) for part in others))
+
+    def _film_tokens(self, pixels: Tensor, views: Tensor, grids: Tensor | None = None) -> Tensor:
+        """pixels (N, 1, S, S) and views (N,) to (N, P, W)."""
+        tokens: Tensor = self.image_encoder(pixels, grids) + self.view_embedding(views)[:, None]
+        return tokens
 
     def voices(self, batch: Batch, words: Tensor) -> Tensor:
         """What each word or marker adds to the state whatever stands around it (Cheng et al. 2016, the wide part), the

@@ -29,7 +29,7 @@ def usual_shares(
     sums, counts = torch.zeros(len(VIEWS), model.architecture.labels, model.patches), torch.zeros(len(VIEWS))
     for start in range(0, len(films), batch):
         shown = views[start : start + batch]
-        pixels = preprocessing.normalised(films[start : start + batch].astype(np.float32) / 255)
+        pixels = preprocessing.normalised(films[start : start + batch].astype(np.float32) / np.float32(255))
         tensors = collate(
             [[(film, view)] for film, view in zip(pixels, shown, strict=True)],
             [None] * len(shown),
