@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lingula.errors import ModelError
-from lingula.models.image import ImageEncoder, fold_batch_norm
+from lingula.models.image import ImageEncoder, Patches, fold_batch_norm
 from lingula.models.mobilenet import load_trunk
 from lingula.models.text import build_backbone
 
@@ -41,28 +41,31 @@ def test_grid(backbone: dict[str, Any], levels: tuple[int, ...], channels: int) 
         assert (grid[1] - grid[0]).abs().sum(0).argmax() == 3
 
 
-@pytest.mark.parametrize(("backbone", "levels"), [(SWIN, ()), (SWIN, (0, 1)), (MOBILENET, (1, 5))])
-def test_two_trunks_share_out_each_level(backbone: dict[str, Any], levels: tuple[int, ...]) -> None:
-    """The first one's channels, then the second's, level by level."""
+@pytest.mark.parametrize(
+    ("backbone", "levels", "grid"), [(SWIN, (), 4), (SWIN, (0, 1), 4), (MOBILENET, (1, 5), 4), (MOBILENET, (1, 5), 32)]
+)
+def test_two_trunks_share_out_each_level(backbone: dict[str, Any], levels: tuple[int, ...], grid: int) -> None:
+    """The first one's channels, then the second's, level by level; mapped before or after they meet on the grid."""
     torch.manual_seed(0)
-    both = ImageEncoder(backbone, 12, grid=4, levels=levels, trunks=2).eval()
+    both = ImageEncoder(backbone, 12, grid=grid, levels=levels, trunks=2).eval()
     pixels = torch.randn(2, 1, backbone["image_size"], backbone["image_size"])
     parts = []
     for trunk in both.trunks:
-        alone = ImageEncoder(backbone, 12, grid=4, levels=levels).eval()
+        alone = ImageEncoder(backbone, 12, grid=grid, levels=levels).eval()
         alone.backbone.load_state_dict(trunk.state_dict())
         with torch.no_grad():
             parts.append([grids for (grids,) in alone.levels_of(pixels)])
     expected = torch.cat([grids for level in zip(*parts, strict=True) for grids in level], 1)
     with torch.no_grad():
         torch.testing.assert_close(both.features(pixels), expected)
+        torch.testing.assert_close(Patches(both)(pixels), both(pixels))
     assert not torch.allclose(parts[0][0], parts[1][0])
 
 
 def test_transformer_grid_drops_the_class_token_and_reads_rows() -> None:
     encoder = ImageEncoder(DINO, 12, grid=4)
     state = torch.cat([torch.full((1, 1, 16), -1.0), torch.arange(16.0)[None, :, None].expand(1, 16, 16)], 1)
-    torch.testing.assert_close(encoder._to_grid(state)[0, 0], torch.arange(16.0).view(4, 4))
+    torch.testing.assert_close(encoder._square(state)[0, 0], torch.arange(16.0).view(4, 4))
 
 
 def _mobilenet() -> nn.Module:

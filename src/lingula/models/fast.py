@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from lingula.errors import InputError, ModelError
+from lingula.models.image import Patches
 from lingula.models.study_model import StudyModel, batch_studies
 from lingula.models.text import TextEncoder
 from lingula.study import Mode, Radiograph, Study
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 Precision = Literal["bf16", "f32"]
 COSINE, PROBABILITY = 0.999, 0.01
 """Least cosine of an embedding with the original's, most that a probability may differ from it."""
-_LAYOUT = "patches"
+_LAYOUT = "patches, the coarse ones mapped first"
 """What the exported files compute; another word makes them anew."""
 _FILMS = 4
 """Phantom films in the check."""
@@ -106,7 +107,7 @@ def export_onnx(model: StudyModel, folder: Path) -> None:
     words = torch.zeros(2, 5, model.text_encoder.backbone.config.hidden_size)
     mask = torch.ones(2, 5, dtype=torch.long)
     parts: list[tuple[str, nn.Module, tuple[Tensor, ...], Any]] = [
-        ("image", model.image_encoder, (torch.zeros(2, 1, size, size),), ({0: "films"},)),
+        ("image", Patches(model.image_encoder), (torch.zeros(2, 1, size, size),), ({0: "films"},)),
         ("text", _Bert(model.text_encoder), (words, mask), ({0: "studies", 1: "words"},) * 2),
     ]
     for name, part, example, axes in parts:

@@ -80,6 +80,10 @@ class ImageEncoder(nn.Module):
 
     def levels_of(self, pixels: Tensor) -> list[list[Tensor]]:
         """pixels (N, 1, S, S) to each level's grids (N, C, grid, grid), one a trunk."""
+        return [[to_grid(state, self.grid) for state in level] for level in self._states(pixels)]
+
+    def _states(self, pixels: Tensor) -> list[list[Tensor]]:
+        """pixels (N, 1, S, S) to each level as the trunks have it, (N, C, S', S')."""
         pixels = pixels.expand(-1, self.backbone.config.num_channels, -1, -1)
         found = []
         for trunk in self.trunks:
@@ -87,7 +91,7 @@ class ImageEncoder(nn.Module):
             states = [output.last_hidden_state]
             if self.levels:
                 states = [_hidden(output)[level] for level in self.levels]
-            found.append([self._to_grid(state) for state in states])
+            found.append([self._square(state) for state in states])
         return [list(level) for level in zip(*found, strict=True)]
 
     def details(self, pixels: Tensor) -> Tensor:
@@ -102,9 +106,6 @@ class ImageEncoder(nn.Module):
         fine = [state for state in states if state.shape[-1] >= 2 * self.grid]
         chosen = fine[-1] if fine else states[len(states) // 3]
         return F.adaptive_avg_pool2d(chosen, self.grid)
-
-    def _to_grid(self, state: Tensor) -> Tensor:
-        return to_grid(self._square(state), self.grid)
 
     def _square(self, state: Tensor) -> Tensor:
         if state.ndim == 3:  # (N, P, C) of a transformer; a class token, where there is one, is dropped
@@ -122,6 +123,32 @@ class ImageEncoder(nn.Module):
         grid: Tensor = self.patches(self.features(pixels) if grids is None else grids)  # (N, C, grid, grid)
         patches: Tensor = self.to_width(grid.flatten(2).transpose(1, 2))
         return patches
+
+
+class Patches(nn.Module):
+    """An image encoder's forward with less to do, to be compiled: what is coarser than the grid is mapped to the
+    fusion's width before it is interpolated, which gives the same. The grid of features is never there to be seen."""
+
+    def __init__(self, encoder: ImageEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """pixels (N, 1, S, S) to patches (N, P, width)."""
+        encoder, to_width = self.encoder, self.encoder.to_width
+        states = [state for level in encoder._states(pixels) for state in level]
+        weights = torch.split(to_width.weight[:, :, None, None], [state.shape[1] for state in states], 1)
+        grid = to_width.bias[:, None, None]  # (width, 1, 1), and then (N, width, grid, grid)
+        fine = []
+        for state, weight in zip(states, weights, strict=True):
+            if state.shape[-1] < encoder.grid:
+                grid = grid + to_grid(F.conv2d(state, weight), encoder.grid)
+            else:
+                fine.append((to_grid(state, encoder.grid), weight))
+        if fine:
+            grids, parts = zip(*fine, strict=True)
+            grid = grid + F.conv2d(torch.cat(grids, 1), torch.cat(parts, 1))
+        return grid.flatten(2).transpose(1, 2)
 
 
 def _hidden(output: Any) -> Any:
