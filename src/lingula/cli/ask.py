@@ -296,7 +296,7 @@ def analyze(
     """
     study, checkpoint = read(files, report, text), load_model(model, fast)
     with opened(library, checkpoint) as known:
-        analysis, names = _answer(study, checkpoint, known, label=label, methods=method or None, k=k)
+        analysis, names = _answer(study, checkpoint, known, label=label, methods=method, k=k)
         if html:
             _write(html, analysis, names, known)
     if json:

@@ -130,10 +130,10 @@ def each_once(order: Order, gallery_keys: npt.NDArray[np.int64], k: int = 10) ->
     fewer keys fills the rest with its last."""
     chosen = []
     for row in order:
-        firsts = list(dict.fromkeys(gallery_keys[row].tolist()))[:k]
-        places = [row[np.argmax(gallery_keys[row] == key)] for key in firsts]
-        chosen.append(places + places[-1:] * (k - len(places)))
-    return np.array(chosen, np.int64)
+        _, firsts = np.unique(gallery_keys[row], return_index=True)
+        places = row[np.sort(firsts)[:k]]
+        chosen.append(np.pad(places, (0, k - len(places)), mode="edge"))
+    return np.stack(chosen)
 
 
 def _ideal(gains: npt.NDArray[np.number], k: int) -> Doubles:

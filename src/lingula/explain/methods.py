@@ -21,9 +21,9 @@ from lingula.models.preprocess import to_radiograph
 from lingula.models.study_model import study_mode
 from lingula.study import Explanation, Mode, Study, TokenScore
 
-METHODS = ("contribution", "attention", "gradcam", "integrated_gradients", "occlusion")
 QUICK = ("contribution", "attention", "gradcam")
 """Methods that take a pass or two; the others take dozens to hundreds."""
+METHODS = (*QUICK, "integrated_gradients", "occlusion")
 FILM_ONLY = frozenset(["gradcam", "occlusion"])
 """Methods that say nothing of words."""
 

@@ -22,21 +22,18 @@ def occlusion(question: Question) -> Tensor:
     not: what the rest of the film says as well hides the one, what needs company the other. Squares have a fifth of
     the input's side and move by half of that; blurring keeps the grey level. One film is covered at a time.
     """
-    films, side = question.pixels, question.pixels.shape[-1] // SQUARES
+    films, empty = question.pixels, blurred(question.pixels)
+    side = films.shape[-1] // SQUARES
     found = torch.zeros_like(films[0])  # (N, 1, S, S)
-    for sign, there, instead in ((1, films, blurred(films)), (-1, blurred(films), films)):
+    for sign, there, instead in ((1, films, empty), (-1, empty, films)):
         encoded = question.encoded(there, question.words)
         for n in range(len(found)):
-            squares = Occlusion(partial(question.logit_with, encoded, n))
-            found[n] += (
-                sign
-                / 2
-                * squares.attribute(
-                    there[0, n : n + 1],
-                    sliding_window_shapes=(1, side, side),
-                    strides=(1, side // 2, side // 2),
-                    baselines=instead[0, n : n + 1],
-                    perturbations_per_eval=8,
-                )[0]
+            worth = Occlusion(partial(question.logit_with, encoded, n)).attribute(
+                there[0, n : n + 1],
+                sliding_window_shapes=(1, side, side),
+                strides=(1, side // 2, side // 2),
+                baselines=instead[0, n : n + 1],
+                perturbations_per_eval=8,
             )
+            found[n] += sign * worth[0] / 2
     return found[:, 0]
