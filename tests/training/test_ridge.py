@@ -13,7 +13,7 @@ from tests import made_up
 
 from lingula.models.study_model import StudyModel, batch_studies
 from lingula.training.ridge import Reader, solve_image_path
-from lingula.training.voice import bag_of_words, solve_voices
+from lingula.training.voice import RAREST, bag_of_words, solve_voices, solve_wording
 
 STUDIES = [study for study in made_up.studies(24) if study.radiographs and study.report]
 
@@ -110,3 +110,28 @@ def test_words_speak_as_logistic_regression_says() -> None:
     fitted = LogisticRegression(C=0.3, solver="liblinear", max_iter=200).fit(bag, labels[:, label])
     expected = 0.5 * before[:, label].numpy() + (bag @ fitted.coef_[0])
     np.testing.assert_allclose(after[:, label].numpy(), expected, atol=1e-3)
+
+
+def test_wording_is_latent_semantic_analysis_that_the_head_does_not_read() -> None:
+    """Inner products of what is added are those of the whitened principal components; logits stay."""
+    torch.manual_seed(0)
+    model = StudyModel(replace(made_up.architecture(), voices=True)).eval()
+    reports = [replace(study, radiographs=()) for study in STUDIES if study.report]
+    tokens = [made_up.tokenizer()(study.report) for study in reports if study.report]
+    batch = batch_studies(reports, model.architecture.preprocessing, made_up.tokenizer())
+    with torch.no_grad():
+        before = model(batch, ("text",))["text"]
+        solve_wording(model, tokens, before.state, 4, 2.0)
+        after = model(batch, ("text",))["text"]
+    torch.testing.assert_close(after.logits, before.logits, atol=1e-3, rtol=1e-3)
+    bag = bag_of_words(tokens, model.architecture.text["vocab_size"]).toarray()
+    having = bag.sum(0)
+    weighted = np.where(having >= RAREST, bag * np.log(len(bag) / np.maximum(having, 1)), 0)
+    components = np.linalg.svd(weighted - weighted.mean(0), full_matrices=False)[0][:, :4]
+    added = after.state - before.state
+    own = before.state - before.state.mean(0)
+    size = 4 * float(own.square().sum(1).mean()) * len(bag) / 4
+    added = added - added.mean(0)
+    np.testing.assert_allclose((added @ added.T).numpy(), size * components @ components.T, atol=1e-4 * size)
+    with pytest.raises(ValueError, match="do not fit"):
+        solve_wording(model, tokens, before.state, model.architecture.dimension, 2.0)

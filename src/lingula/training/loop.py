@@ -28,7 +28,7 @@ from lingula.training.data import StudySet, term_targets
 from lingula.training.losses import contrastive, focal_bce, graph_alignment, label_overlap, side_loss
 from lingula.training.ridge import Reader, solve_image_path
 from lingula.training.state import read_state, write_state, write_tensors
-from lingula.training.voice import solve_voices
+from lingula.training.voice import solve_voices, solve_wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class Recipe:
         voices: solve what words say by themselves before that, by logistic regression of this inverse strength, and
             keep ``share`` of what the report side said (``solve_voices``); 0 does not. With ``epochs`` 0 solving is
             all that is done.
+        wording: components of the reports' wording that are added to their states before the image path is solved, and
+            how loud they are together (``solve_wording``); 0 adds none.
         keep: other parts left as they are, by the beginnings of their parameters' names.
         monitor: the mode whose macro AUROC on validation decides.
         blend: share of the stage's best weights in what it hands on, the rest being those it began with (weight-space
@@ -95,6 +97,8 @@ class Recipe:
     loudness: float = 1.0
     voices: float = 0.0
     share: float = 1.0
+    wording: int = 0
+    wording_loudness: float = 2.0
     keep: tuple[str, ...] = ()
     monitor: Mode = "image"
     blend: float = 1.0
@@ -252,6 +256,10 @@ class Trainer:
         """The image path in closed form, over all films of training studies with a report, in ``copies`` versions."""
         rows = np.array([row for row in self.train_rows if self.tokens[row]])
         states = predict_states(model.eval(), self.data, rows, self.tokens, self.tokenizer.pad)
+        if self.recipe.wording:
+            tokens = [self.tokens[row] for row in rows]
+            solve_wording(model, tokens, states, self.recipe.wording, self.recipe.wording_loudness)
+            states = predict_states(model, self.data, rows, self.tokens, self.tokenizer.pad)
         films = [(int(film), place) for place, row in enumerate(rows) for film in self.data.films_of(row)]
         shown, copies = [film for film, _ in films], self.recipe.copies
         features = pooled_features(model, self.data, shown, copies=copies, seed=self.recipe.seed)

@@ -1,4 +1,5 @@
-"""What words say by themselves, in closed form: a logistic regression a label on the words and markers of a report."""
+"""What words say by themselves, in closed form: of labels by logistic regression on the words and markers of a report,
+and beyond labels by latent semantic analysis."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.sparse import csr_matrix
+from torch import Tensor
 
 from lingula.models.study_model import StudyModel
 from lingula.models.text import Tokens
@@ -56,3 +58,49 @@ def solve_voices(
     model.voice.weight.copy_(places.T)
     model.text_projector.weight.mul_(share)
     model.text_projector.bias.mul_(share)
+
+
+RAREST = 5
+"""Reports that must have a word before it counts as wording."""
+
+
+@torch.no_grad()
+def solve_wording(
+    model: StudyModel, tokens: Sequence[Tokens | None], states: Tensor, components: int, loudness: float
+) -> None:
+    """Add to ``model.voice`` what tells reports of the same findings apart: how they are worded.
+
+    Latent semantic analysis (Deerwester et al. 1990): the principal components of which words and markers each report
+    has, rare words louder (inverse document frequency), every component as loud as the next. Each is placed in a
+    direction of the joint space that the head does not read, those first in which reports differ least so far. Logits
+    in text mode stay as they are; what an image path solved from the new states gains is an aim beyond labels.
+
+    Args:
+        tokens: N reports, or None. states: (N, D) theirs, in text mode.
+        components: how many, at most D less the labels. loudness: root mean square of what is added to a report's
+            state, in units of the states' own distance from their mean; > 0.
+
+    Raises:
+        ValueError: when the model's words have no voice, or the space no room.
+    """
+    if model.voice is None:
+        raise ValueError("the architecture gives words no voice")
+    labels, dimension = model.head.weight.shape
+    if not 0 < components <= dimension - labels:
+        raise ValueError(f"{components} components do not fit beside {labels} labels in {dimension} dimensions")
+    bag = torch.from_numpy(bag_of_words(tokens, model.voice.num_embeddings).toarray())
+    having = bag.sum(0)
+    rarity = (len(bag) / having.clamp(min=1)).log() * (having >= RAREST)
+    weighted = bag * rarity
+    weighted -= weighted.mean(0)
+    spread, axes = torch.linalg.eigh(weighted.T @ weighted / len(bag))  # ascending
+    spread, axes = spread[-components:].flip(0), axes[:, -components:].flip(1)
+    places = axes * rarity[:, None] / (spread * components).sqrt()  # (V, components): root mean square 1 in all
+    places[:, spread < 1e-6 * spread[0]] = 0  # fewer reports than components
+    own = (states - states.mean(0)).double()
+    head = model.head.weight.double()
+    unread = own @ (torch.eye(dimension, dtype=head.dtype) - torch.linalg.pinv(head) @ head)
+    _, directions = torch.linalg.eigh(unread.T @ unread)  # the first ones, as many as labels, are those it reads
+    quiet = directions[:, labels : labels + components]
+    loud = loudness * own.square().sum(1).mean().sqrt()
+    model.voice.weight.add_((loud * places @ quiet.T).to(model.voice.weight.dtype))
