@@ -34,7 +34,7 @@ def test_each_counts_half() -> None:
         together = both.image_encoder(pixels) + both.view_embedding(torch.tensor(0))
     assert (alone[0] - alone[1]).abs().mean() > 0.1
     torch.testing.assert_close(together, (alone[0] + alone[1]) / 2, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(both.image_projector.weight, second.image_projector.weight)
+    torch.testing.assert_close(both.image_projector.weight, first.image_projector.weight)
     assert both.image_encoder.features(pixels).shape[1] == 2 * first.image_encoder.features(pixels).shape[1]
 
 

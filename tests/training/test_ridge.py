@@ -93,6 +93,27 @@ def test_a_reader_of_fresh_layers_is_added_and_their_channels_are_not_asked() ->
     assert float(seen) < 0.05 * float((expected.abs() @ head.abs().T).max())
 
 
+def test_wording_is_told_louder_than_solved() -> None:
+    """In its directions a film's state is five times what it was, elsewhere and in its report's nothing changes."""
+    torch.manual_seed(0)
+    architecture = made_up.architecture()
+    model = StudyModel(replace(architecture, dimension=architecture.width)).eval()
+    films = [replace(study, radiographs=study.radiographs[:1]) for study in STUDIES]
+    batch = batch_studies(films, architecture.preprocessing, made_up.tokenizer())
+    wording = torch.linalg.qr(torch.randn(architecture.width, 3))[0]
+    found = []
+    with torch.no_grad():
+        features = model.image_encoder.features(batch.pixels).mean((2, 3))
+        for gain in (1.0, 5.0):
+            solved = copy.deepcopy(model)
+            states = 10 * torch.randn(len(films), architecture.width, generator=torch.Generator().manual_seed(1))
+            solve_image_path(solved, features, batch.views, states, 3.0, wording=wording, gain=gain)
+            found.append(solved(batch, ("image", "text")))
+    quiet, loud = (each["image"].state for each in found)
+    torch.testing.assert_close(loud, quiet + 4 * quiet @ wording @ wording.T, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found[0]["text"].state, found[1]["text"].state)
+
+
 def test_words_speak_as_logistic_regression_says() -> None:
     """In text mode the head reads half of what it read, and the coefficients of a report's distinct words."""
     torch.manual_seed(0)
@@ -121,7 +142,7 @@ def test_wording_is_latent_semantic_analysis_that_the_head_does_not_read() -> No
     batch = batch_studies(reports, model.architecture.preprocessing, made_up.tokenizer())
     with torch.no_grad():
         before = model(batch, ("text",))["text"]
-        solve_wording(model, tokens, before.state, 4, 2.0)
+        wording = solve_wording(model, tokens, before.state, 4)
         after = model(batch, ("text",))["text"]
     torch.testing.assert_close(after.logits, before.logits, atol=1e-3, rtol=1e-3)
     bag = bag_of_words(tokens, model.architecture.text["vocab_size"]).toarray()
@@ -130,8 +151,9 @@ def test_wording_is_latent_semantic_analysis_that_the_head_does_not_read() -> No
     components = np.linalg.svd(weighted - weighted.mean(0), full_matrices=False)[0][:, :4]
     added = after.state - before.state
     own = before.state - before.state.mean(0)
-    size = 4 * float(own.square().sum(1).mean()) * len(bag) / 4
+    size = float(own.square().sum(1).mean()) * len(bag) / 4
     added = added - added.mean(0)
     np.testing.assert_allclose((added @ added.T).numpy(), size * components @ components.T, atol=1e-4 * size)
+    torch.testing.assert_close(added @ wording @ wording.T, added, atol=1e-3, rtol=1e-3)
     with pytest.raises(ValueError, match="do not fit"):
-        solve_wording(model, tokens, before.state, model.architecture.dimension, 2.0)
+        solve_wording(model, tokens, before.state, model.architecture.dimension)

@@ -18,7 +18,7 @@ _IMAGE_PATH = ("image_encoder.", "view_embedding.", "image_projector.")
 def side_by_side(first: StudyModel, second: StudyModel) -> StudyModel:
     """A model with the trunks of two that differ in their image path alone, each solved into the same reports' states.
 
-    What either makes of a patch counts half; how loud the whole is beside a report, in joint mode, is the second's.
+    What either makes of a patch counts half; how loud the whole is beside a report, and wording in it, is the first's.
     In image mode the logits are then the mean of both models' where both are linear in the patches: all but what
     fusion adds.
 
@@ -38,7 +38,7 @@ def side_by_side(first: StudyModel, second: StudyModel) -> StudyModel:
     made: dict[str, Tensor] = {name: one[name] for name in shared}
     for name in ("view_embedding.weight", "image_encoder.to_width.bias"):
         made[name] = (one[name] + other[name]) / 2
-    made |= {name: other[name] for name in other if name.startswith("image_projector.")}
+    made |= {name: one[name] for name in one if name.startswith("image_projector.")}
     made |= _trunks(one, "backbone") | _trunks(other, "beside.0")
     size = first.architecture.preprocessing.size
     counts = [level[0].shape[1] for level in first.image_encoder.levels_of(torch.zeros(1, 1, size, size))]

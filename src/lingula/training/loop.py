@@ -59,8 +59,9 @@ class Recipe:
         voices: solve what words say by themselves before that, by logistic regression of this inverse strength, and
             keep ``share`` of what the report side said (``solve_voices``); 0 does not. With ``epochs`` 0 solving is
             all that is done.
-        wording: components of the reports' wording that are added to their states before the image path is solved, and
-            how loud they are together (``solve_wording``); 0 adds none.
+        wording: components of the reports' wording that are added to their states before the image path is solved, as
+            loud together as the states themselves (``solve_wording``), and how much louder than solved a film tells
+            them (``gain``); 0 adds none.
         keep: other parts left as they are, by the beginnings of their parameters' names.
         monitor: the mode whose macro AUROC on validation decides.
         blend: share of the stage's best weights in what it hands on, the rest being those it began with (weight-space
@@ -98,7 +99,7 @@ class Recipe:
     voices: float = 0.0
     share: float = 1.0
     wording: int = 0
-    wording_loudness: float = 2.0
+    gain: float = 1.0
     keep: tuple[str, ...] = ()
     monitor: Mode = "image"
     blend: float = 1.0
@@ -256,9 +257,9 @@ class Trainer:
         """The image path in closed form, over all films of training studies with a report, in ``copies`` versions."""
         rows = np.array([row for row in self.train_rows if self.tokens[row]])
         states = predict_states(model.eval(), self.data, rows, self.tokens, self.tokenizer.pad)
+        wording: Tensor | None = None
         if self.recipe.wording:
-            tokens = [self.tokens[row] for row in rows]
-            solve_wording(model, tokens, states, self.recipe.wording, self.recipe.wording_loudness)
+            wording = solve_wording(model, [self.tokens[row] for row in rows], states, self.recipe.wording)
             states = predict_states(model, self.data, rows, self.tokens, self.tokenizer.pad)
         films = [(int(film), place) for place, row in enumerate(rows) for film in self.data.films_of(row)]
         shown, copies = [film for film, _ in films], self.recipe.copies
@@ -275,6 +276,8 @@ class Trainer:
             trust=self.recipe.trust,
             recall=self.recipe.recall,
             loudness=self.recipe.loudness,
+            wording=wording,
+            gain=self.recipe.gain,
         )
 
     def _set_rate(self, done: float) -> None:

@@ -41,6 +41,8 @@ def solve_image_path(
     trust: float = 1.0,
     recall: float = 0.0,
     loudness: float = 1.0,
+    wording: Tensor | None = None,
+    gain: float = 1.0,
 ) -> None:
     """Set the linear map of the patches, the view embedding and the projectors so that the mean over a film's patches
     is the ridge regression of the report's state on the film's mean features.
@@ -58,6 +60,8 @@ def solve_image_path(
         features: (N, C) mean over the patch grid, one row a film. views: (N,) into ``VIEWS``.
         states: (N, D) of the reports, in text mode.
         strength: > 0. loudness: of the whole state of a film beside a report's, in joint mode.
+        wording: (D, K) orthonormal directions of the reports' wording (``solve_wording``), in which a film's state is
+            ``gain`` times as loud as elsewhere: the regression has little to say of words, and whispers it.
 
     Raises:
         ValueError: when fusion and joint space differ in width.
@@ -87,13 +91,15 @@ def solve_image_path(
         ):
             mean = (features @ spoken.T + offset[views]).mean(0)
             weight, offsets = weight + share @ spoken, offsets + (offset - mean) @ share.T
-    eye = torch.eye(width)
+    aloud = torch.eye(width)
+    if wording is not None:
+        aloud += (gain - 1) * (wording @ wording.T).float()
     encoder = model.image_encoder.to_width
     for parameter, value in (
         (encoder.weight, _LOUD * weight),
         (encoder.bias, torch.zeros(width)),
         (model.view_embedding.weight, _LOUD * offsets),
-        (model.image_projector.weight, eye * loudness / _LOUD),
+        (model.image_projector.weight, aloud * loudness / _LOUD),
         (model.image_projector.bias, torch.zeros(width)),
         (model.image_gate.weight, torch.zeros_like(model.image_gate.weight)),
         (model.image_gate.bias, torch.zeros_like(model.image_gate.bias)),

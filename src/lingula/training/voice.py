@@ -65,9 +65,7 @@ RAREST = 5
 
 
 @torch.no_grad()
-def solve_wording(
-    model: StudyModel, tokens: Sequence[Tokens | None], states: Tensor, components: int, loudness: float
-) -> None:
+def solve_wording(model: StudyModel, tokens: Sequence[Tokens | None], states: Tensor, components: int) -> Tensor:
     """Add to ``model.voice`` what tells reports of the same findings apart: how they are worded.
 
     Latent semantic analysis (Deerwester et al. 1990): the principal components of which words and markers each report
@@ -77,8 +75,11 @@ def solve_wording(
 
     Args:
         tokens: N reports, or None. states: (N, D) theirs, in text mode.
-        components: how many, at most D less the labels. loudness: root mean square of what is added to a report's
-            state, in units of the states' own distance from their mean; > 0.
+        components: how many, at most D less the labels. Together they are as loud as the states are: what is added to
+            one has their root mean square distance from their mean.
+
+    Returns:
+        those directions, (D, components), orthonormal.
 
     Raises:
         ValueError: when the model's words have no voice, or the space no room.
@@ -102,5 +103,6 @@ def solve_wording(
     unread = own @ (torch.eye(dimension, dtype=head.dtype) - torch.linalg.pinv(head) @ head)
     _, directions = torch.linalg.eigh(unread.T @ unread)  # the first ones, as many as labels, are those it reads
     quiet = directions[:, labels : labels + components]
-    loud = loudness * own.square().sum(1).mean().sqrt()
+    loud = own.square().sum(1).mean().sqrt()
     model.voice.weight.add_((loud * places @ quiet.T).to(model.voice.weight.dtype))
+    return quiet
