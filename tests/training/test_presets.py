@@ -58,7 +58,7 @@ def twin(name: str, folder: Path) -> Preset:
             folder / "text"
         )
     changes: dict[str, Any] = {
-        **small, "grid": 4, "width": 16, "dimension": 16, "heads": 4, "hidden": 16, "adapter": 4,
+        **small, "grid": 4, "width": 32, "dimension": 32, "heads": 4, "hidden": 16, "adapter": 4,
         "tokens": min(a["tokens"], 64), "preprocessing": {**a["preprocessing"], "size": size},
     }  # fmt: skip
     stages = tuple(
@@ -66,7 +66,14 @@ def twin(name: str, folder: Path) -> Preset:
         if isinstance(recipe, DistilRecipe)
         else replace(recipe, epochs=min(1, recipe.epochs), batch=4, copies=1)
         if isinstance(recipe, UpperRecipe)
-        else replace(recipe, epochs=min(1, recipe.epochs), batch=4, size=min(recipe.size, size), copies=1)
+        else replace(
+            recipe,
+            epochs=min(1, recipe.epochs),
+            batch=4,
+            size=min(recipe.size, size),
+            copies=1,
+            wording=min(4, recipe.wording),
+        )
         for recipe in preset.stages
     )
     own = {side: str(folder / side) for side in preset.start}

@@ -93,7 +93,7 @@ def solve_image_path(
             weight, offsets = weight + share @ spoken, offsets + (offset - mean) @ share.T
     aloud = torch.eye(width)
     if wording is not None:
-        aloud += (gain - 1) * (wording @ wording.T).float()
+        aloud += (gain - 1) * wording @ wording.T
     encoder = model.image_encoder.to_width
     for parameter, value in (
         (encoder.weight, _LOUD * weight),

@@ -102,7 +102,7 @@ def solve_wording(model: StudyModel, tokens: Sequence[Tokens | None], states: Te
     head = model.head.weight.double()
     unread = own @ (torch.eye(dimension, dtype=head.dtype) - torch.linalg.pinv(head) @ head)
     _, directions = torch.linalg.eigh(unread.T @ unread)  # the first ones, as many as labels, are those it reads
-    quiet = directions[:, labels : labels + components]
+    quiet: Tensor = directions[:, labels : labels + components]
     loud = own.square().sum(1).mean().sqrt()
     model.voice.weight.add_((loud * places @ quiet.T).to(model.voice.weight.dtype))
-    return quiet
+    return quiet.to(states.dtype)
