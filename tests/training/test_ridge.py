@@ -11,22 +11,26 @@ import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 from tests import made_up
 
-from lingula.models.study_model import StudyModel, batch_studies
+from lingula.models.study_model import Batch, StudyModel, batch_studies
 from lingula.training.ridge import Reader, solve_image_path
 from lingula.training.voice import RAREST, bag_of_words, solve_voices, solve_wording
 
 STUDIES = [study for study in made_up.studies(24) if study.radiographs and study.report]
 
 
-def test_a_films_state_is_what_ridge_regression_says_of_its_reports() -> None:
-    """One strength, features standardised within their view by hand; the text's answers stay what they were."""
+def _one_film_each() -> tuple[StudyModel, Batch]:
+    """A model that can be solved, as wide as its joint space, and the studies with their first film alone."""
     torch.manual_seed(0)
     architecture = made_up.architecture()
     model = StudyModel(replace(architecture, dimension=architecture.width)).eval()
-    tokenizer, preprocessing = made_up.tokenizer(), architecture.preprocessing
     films = [replace(study, radiographs=study.radiographs[:1]) for study in STUDIES]
-    batch = batch_studies(films, preprocessing, tokenizer)
-    states = 10 * torch.randn(len(films), architecture.width)
+    return model, batch_studies(films, architecture.preprocessing, made_up.tokenizer())
+
+
+def test_a_films_state_is_what_ridge_regression_says_of_its_reports() -> None:
+    """One strength, features standardised within their view by hand; the text's answers stay what they were."""
+    model, batch = _one_film_each()
+    states = 10 * torch.randn(len(batch), model.architecture.width)
     with torch.no_grad():
         before = model(batch, ("text",))["text"]
         features = model.image_encoder.features(batch.pixels).mean((2, 3))
@@ -54,12 +58,8 @@ def test_it_needs_one_width() -> None:
 
 
 def test_a_reader_of_fresh_layers_is_added_and_their_channels_are_not_asked() -> None:
-    torch.manual_seed(0)
-    architecture = made_up.architecture()
-    model = StudyModel(replace(architecture, dimension=architecture.width)).eval()
-    films = [replace(study, radiographs=study.radiographs[:1]) for study in STUDIES]
-    batch = batch_studies(films, architecture.preprocessing, made_up.tokenizer())
-    states = 10 * torch.randn(len(films), architecture.width)
+    model, batch = _one_film_each()
+    states = 10 * torch.randn(len(batch), model.architecture.width)
     with torch.no_grad():
         features = model.image_encoder.features(batch.pixels).mean((2, 3))
         fresh = features.shape[1] // 2
@@ -67,8 +67,8 @@ def test_a_reader_of_fresh_layers_is_added_and_their_channels_are_not_asked() ->
         reader = Reader(
             torch.randn(labels, features.shape[1]),
             torch.randn(3, labels),
-            torch.randn(architecture.width, features.shape[1]),
-            torch.randn(3, architecture.width),
+            torch.randn(model.architecture.width, features.shape[1]),
+            torch.randn(3, model.architecture.width),
             fresh,
         )
         found = {}
@@ -95,18 +95,14 @@ def test_a_reader_of_fresh_layers_is_added_and_their_channels_are_not_asked() ->
 
 def test_wording_is_told_louder_than_solved() -> None:
     """In its directions a film's state is five times what it was, elsewhere and in its report's nothing changes."""
-    torch.manual_seed(0)
-    architecture = made_up.architecture()
-    model = StudyModel(replace(architecture, dimension=architecture.width)).eval()
-    films = [replace(study, radiographs=study.radiographs[:1]) for study in STUDIES]
-    batch = batch_studies(films, architecture.preprocessing, made_up.tokenizer())
-    wording = torch.linalg.qr(torch.randn(architecture.width, 3))[0]
+    model, batch = _one_film_each()
+    wording = torch.linalg.qr(torch.randn(model.architecture.width, 3))[0]
     found = []
     with torch.no_grad():
         features = model.image_encoder.features(batch.pixels).mean((2, 3))
         for gain in (1.0, 5.0):
             solved = copy.deepcopy(model)
-            states = 10 * torch.randn(len(films), architecture.width, generator=torch.Generator().manual_seed(1))
+            states = 10 * torch.randn(len(batch), model.architecture.width, generator=torch.Generator().manual_seed(1))
             solve_image_path(solved, features, batch.views, states, 3.0, wording=wording, gain=gain)
             found.append(solved(batch, ("image", "text")))
     quiet, loud = (each["image"].state for each in found)
@@ -144,6 +140,8 @@ def test_wording_is_latent_semantic_analysis_that_the_head_does_not_read() -> No
         before = model(batch, ("text",))["text"]
         wording = solve_wording(model, tokens, before.state, 4)
         after = model(batch, ("text",))["text"]
+        of_few = solve_wording(copy.deepcopy(model), tokens[:6], before.state[:6], 4)  # fewer than dimensions
+    torch.testing.assert_close(model.head.weight @ of_few, torch.zeros(len(model.head.weight), 4), atol=1e-4, rtol=0)
     torch.testing.assert_close(after.logits, before.logits, atol=1e-3, rtol=1e-3)
     bag = bag_of_words(tokens, model.architecture.text["vocab_size"]).toarray()
     having = bag.sum(0)

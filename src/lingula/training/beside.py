@@ -35,10 +35,10 @@ def side_by_side(first: StudyModel, second: StudyModel) -> StudyModel:
             "Train the second beside the first.",
         )
     both = StudyModel(replace(first.architecture, trunks=2))
-    made: dict[str, Tensor] = {name: one[name] for name in shared}
+    kept = (*shared, "image_projector.weight", "image_projector.bias")
+    made: dict[str, Tensor] = {name: one[name] for name in kept}
     for name in ("view_embedding.weight", "image_encoder.to_width.bias"):
         made[name] = (one[name] + other[name]) / 2
-    made |= {name: one[name] for name in one if name.startswith("image_projector.")}
     made |= _trunks(one, "backbone") | _trunks(other, "beside.0")
     size = first.architecture.preprocessing.size
     counts = [level[0].shape[1] for level in first.image_encoder.levels_of(torch.zeros(1, 1, size, size))]

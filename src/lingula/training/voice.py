@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.sparse import csr_matrix
-from torch import Tensor
+from torch import Tensor, nn
 
 from lingula.models.study_model import StudyModel
 from lingula.models.text import Tokens
+
+RAREST = 5
+"""Reports that must have a word before it counts as wording."""
 
 
 def bag_of_words(tokens: Sequence[Tokens | None], vocabulary: int) -> csr_matrix:
@@ -45,9 +48,8 @@ def solve_voices(
     """
     from sklearn.linear_model import LogisticRegression
 
-    if model.voice is None:
-        raise ValueError("the architecture gives words no voice")
-    bag = bag_of_words(tokens, model.voice.num_embeddings)
+    voice = _voice_of(model)
+    bag = bag_of_words(tokens, voice.num_embeddings)
     coefficients = np.zeros((labels.shape[1], bag.shape[1]))
     for label, goal in enumerate(labels.T):
         known = ~np.isnan(goal)
@@ -55,13 +57,9 @@ def solve_voices(
             fitted = LogisticRegression(C=strength, solver="liblinear", max_iter=200).fit(bag[known], goal[known])
             coefficients[label] = fitted.coef_[0]
     places = torch.linalg.pinv(model.head.weight.double()) @ torch.from_numpy(coefficients)  # (D, V)
-    model.voice.weight.copy_(places.T)
+    voice.weight.copy_(places.T)
     model.text_projector.weight.mul_(share)
     model.text_projector.bias.mul_(share)
-
-
-RAREST = 5
-"""Reports that must have a word before it counts as wording."""
 
 
 @torch.no_grad()
@@ -84,12 +82,11 @@ def solve_wording(model: StudyModel, tokens: Sequence[Tokens | None], states: Te
     Raises:
         ValueError: when the model's words have no voice, or the space no room.
     """
-    if model.voice is None:
-        raise ValueError("the architecture gives words no voice")
+    voice = _voice_of(model)
     labels, dimension = model.head.weight.shape
     if not 0 < components <= dimension - labels:
         raise ValueError(f"{components} components do not fit beside {labels} labels in {dimension} dimensions")
-    bag = torch.from_numpy(bag_of_words(tokens, model.voice.num_embeddings).toarray())
+    bag = torch.from_numpy(bag_of_words(tokens, voice.num_embeddings).toarray())
     having = bag.sum(0)
     rarity = (len(bag) / having.clamp(min=1)).log() * (having >= RAREST)
     weighted = bag * rarity
@@ -99,10 +96,15 @@ def solve_wording(model: StudyModel, tokens: Sequence[Tokens | None], states: Te
     places = axes * rarity[:, None] / (spread * components).sqrt()  # (V, components): root mean square 1 in all
     places[:, spread < 1e-6 * spread[0]] = 0  # fewer reports than components
     own = (states - states.mean(0)).double()
-    head = model.head.weight.double()
-    unread = own @ (torch.eye(dimension, dtype=head.dtype) - torch.linalg.pinv(head) @ head)
-    _, directions = torch.linalg.eigh(unread.T @ unread)  # the first ones, as many as labels, are those it reads
-    quiet: Tensor = directions[:, labels : labels + components]
+    unread = torch.linalg.svd(model.head.weight.double()).Vh[labels:].T  # (D, D - L)
+    _, directions = torch.linalg.eigh(unread.T @ own.T @ own @ unread)  # ascending
+    quiet: Tensor = unread @ directions[:, :components]
     loud = own.square().sum(1).mean().sqrt()
-    model.voice.weight.add_((loud * places @ quiet.T).to(model.voice.weight.dtype))
+    voice.weight.add_((loud * places @ quiet.T).to(voice.weight.dtype))
     return quiet.to(states.dtype)
+
+
+def _voice_of(model: StudyModel) -> nn.Embedding:
+    if model.voice is None:
+        raise ValueError("the architecture gives words no voice")
+    return model.voice
