@@ -11,7 +11,7 @@ from tests import made_up
 
 from lingula.explain.faithfulness import without
 from lingula.explain.question import Question, blurred
-from lingula.explain.similarity import REGIONS, _parts, sentences_of, similarity, what_would_change
+from lingula.explain.similarity import REGIONS, _matches, _parts, sentences_of, similarity, what_would_change
 from lingula.models.checkpoint import MODES, Checkpoint
 from lingula.models.preprocess import Letterbox
 from lingula.models.study_model import batch_studies
@@ -49,6 +49,28 @@ def test_shares_sum_to_the_cosine_from_both_sides(checkpoint: Checkpoint, mode: 
             rows, columns = study.radiographs[film].pixels.shape
             assert 0 <= x <= x + width <= columns
             assert 0 <= y <= y + height <= rows
+
+
+def test_regions_match_by_findings_alone(checkpoint: Checkpoint) -> None:
+    """What the head does not read, however loud at one place of both films, names no region."""
+    questions = [Question.ask(checkpoint, study, checkpoint.vocabulary.codes[0], "image") for study in (ONE, OTHER)]
+    with torch.no_grad():
+        parts = [_parts(question)[0] for question in questions]
+        found = _matches(questions, parts, 1.0)
+        head = checkpoint.model.head.weight
+        unread = torch.linalg.svd(head)[2][-1]  # (D,)
+        assert float((head @ unread).abs().max()) < 1e-4
+        for part in parts:
+            part[3] += 100 * unread
+        loud = _matches(questions, parts, 1.0)
+    assert [(match.one, match.other) for match in found] == [(match.one, match.other) for match in loud]
+    assert [match.score for match in found] == pytest.approx([match.score for match in loud], abs=1e-4)
+    for match in found:
+        views = [
+            question.batch.views[place[0]] for question, place in zip(questions, (match.one, match.other), strict=True)
+        ]
+        assert views[0] == views[1]
+    assert found
 
 
 @pytest.mark.parametrize("mode", ["image", "joint"])

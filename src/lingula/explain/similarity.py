@@ -26,7 +26,7 @@ MATCHES = 5
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Two patches that speak of the same: ``score`` is what the pair adds to the cosine.
+    """Two patches that speak of the same findings: ``score`` is what the pair adds to the cosine, as the head reads it.
 
     ``one`` and ``other`` are (film, x, y, width, height) in the pixels of each study's film.
     """
@@ -165,12 +165,22 @@ def _side(question: Question, shares: Tensor) -> Side:
 
 
 def _matches(questions: Sequence[Question], parts: Sequence[Tensor], norm: float) -> tuple[Match, ...]:
-    """The pairs of patches that add most; no patch twice, nor one beside it, so that they are different places."""
+    """The pairs of patches that add most; no patch twice, nor one beside it, so that they are different places.
+
+    Like is compared with like: patches of films of one view, where the studies share one. And only what the head reads
+    is compared: the rest of a state tells wording, to which a film's border, the same on every film, may add more than
+    anything that a film shows.
+    """
     if questions[0].mode == "text":
         return ()
-    patches = questions[0].checkpoint.model.patches
-    counts = [len(question.batch.pixels) * patches for question in questions]
-    table = (parts[0][: counts[0]] @ parts[1][: counts[1]].T / max(norm, 1e-12)).clone()
+    model = questions[0].checkpoint.model
+    read = torch.linalg.pinv(model.head.weight) @ model.head.weight  # (D, D)
+    one, other = (part[: len(q.batch.pixels) * model.patches] for q, part in zip(questions, parts, strict=True))
+    table = one @ read @ other.T / max(norm, 1e-12)
+    views = [question.batch.views.repeat_interleave(model.patches) for question in questions]
+    like = views[0][:, None] == views[1]
+    if like.any():
+        table = table.masked_fill(~like, -1)
     found = []
     for _ in range(MATCHES):
         row, column = divmod(int(table.argmax()), table.shape[1])

@@ -30,7 +30,7 @@ export async function start() {
   const draw = () => {
     for (const [at, side] of sides.entries()) {
       if (panes[at].overlay) panes[at].overlay.opacity = Number(opacity.value) / 100;
-      panes[at].boxes = regions.checked ? found.matched.flatMap((match, n) => (match[side].film === rows[at] ? [{ ...match[side], colour: COLOURS[n % COLOURS.length] }] : [])) : [];
+      panes[at].boxes = regions.checked ? found.matched.flatMap((match, n) => (match.query.film === rows[0] && match.neighbour.film === rows[1] ? [{ ...match[side], colour: COLOURS[n % COLOURS.length] }] : [])) : [];
       panes[at].draw();
     }
   };
