@@ -142,7 +142,8 @@ class Prediction:
         name: the label's name for a reader.
         probability: calibrated, in [0, 1].
         threshold: cut chosen on validation, in [0, 1].
-        decision: present, absent, or abstain where the probability lies too near the threshold to tell.
+        decision: present, absent, or abstain where the probability lies too near the threshold to tell, or above it
+            though a call of this label tells little.
         interval: bounds of the probability, 95 %, from how few studies it was calibrated on; None where nobody looked.
     """
 

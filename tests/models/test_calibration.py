@@ -80,6 +80,24 @@ def test_decisions_by_hand() -> None:
     assert Calibration.identity(3).decide(np.array([0.49, 0.5, 1.0])) == ("absent", "present", "present")
 
 
+def test_a_label_that_is_hardly_told_is_not_called() -> None:
+    """At 0.125, halfway between two cuts: sensitivity and specificity of each label, and their likelihood ratio."""
+    operating = np.full((5, 2, len(CUTS)), np.nan)
+    low, high = list(CUTS).index(0.1), list(CUTS).index(0.15)
+    operating[0, :, [low, high]] = (0.9, 0.1), (0.5, 0.7)  # 0.7, 0.4: 1.17
+    operating[1, :, [low, high]] = (0.6, 0.7), (0.4, 0.9)  # 0.5, 0.8: 2.5
+    operating[2, :, [low, high]] = (0.5, 0.75), (0.5, 0.75)  # 2, and that is enough
+    operating[3, :, [low, high]] = (
+        (0.0, 0.5),
+        (0.0, 0.7),
+    )  # no case of it was called: nobody knows; label 4: nobody looked
+    no_band, ones = np.full(5, 2.0), np.ones(5)
+    calibration = Calibration(ones, ones, np.full(5, 0.125), no_band, no_band, operating, np.full((5, 3), np.nan))
+    assert calibration.at_threshold()[:4] == pytest.approx(np.array([[0.7, 0.4], [0.5, 0.8], [0.5, 0.75], [0.0, 0.6]]))
+    assert calibration.decide(np.full(5, 0.13)) == ("abstain", "present", "present", "present", "present")
+    assert calibration.decide(np.full(5, 0.12)) == ("absent",) * 5
+
+
 def test_abstains_on_a_tenth_and_still_calls_a_rare_label() -> None:
     random = np.random.default_rng(1)
     logits = random.normal(0, 2, (400, 2)).astype(np.float32)

@@ -20,8 +20,10 @@ from tests.server.conftest import Server, Stock, running
 
 from lingula.errors import ServerError
 from lingula.limits import Limits
+from lingula.models.calibration import CUTS, Calibration
 from lingula.server import Settings
 from lingula.server.desk import _Line
+from lingula.server.shown import operating_json
 from lingula.study import DISCLAIMER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -195,6 +197,15 @@ def test_what_schemathesis_found_stays_mended(served: Server) -> None:
     assert served.post("/api/imports/folder", {"folder": "0" * 4000}).status == 404
     assert served.post("/api/search", {"words": [""], "age": [0, 0]}).status == 422
     assert served.ask("GET", "/search?word=&present=.left").status == 200
+
+
+def test_what_an_own_threshold_costs_is_told_between_the_cuts() -> None:
+    known = np.full((2, 2, len(CUTS)), np.nan)
+    known[0, :, 4], known[0, :, 5] = (0.9, 0.1), (0.5, 0.7)  # at 0.1 and 0.15
+    calibration = replace(Calibration.identity(2), threshold=np.array([0.125, 0.5]), operating=known)
+    labels = operating_json(calibration, ("told", "unknown"), "image")["labels"]
+    assert labels["told"]["own"] == {"sensitivity": 0.7, "specificity": 0.4}
+    assert labels["unknown"]["own"] == {"sensitivity": None, "specificity": None}
 
 
 def test_a_box_on_a_case_is_searched_for(served: Server) -> None:

@@ -137,7 +137,7 @@ def _classification(inputs: Inputs, judged: Sequence[Judged]) -> list[Table]:
         classification.label_table(judged, parts, vocabulary),
         classification.conformal_table(judged, parts, draws),
         classification.conformal_labels(headline, parts, draws, vocabulary),
-        classification.abstention_table(judged, parts, draws),
+        classification.abstention_table(judged, parts, draws, vocabulary),
         calibration_table([each.system for each in judged if each.system.name in CALIBRATED], parts, draws),
         classification.subgroup_table(headline, parts, draws, members, vocabulary),
         *(classification.system_table(e, parts, vocabulary, detail=e is not headline) for e in judged),

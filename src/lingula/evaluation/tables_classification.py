@@ -22,7 +22,7 @@ from lingula.evaluation.classification import (
 from lingula.evaluation.reliability import BINS, MISS, Conformal, calibration_error, false_alarms, log_odds, risk_at
 from lingula.evaluation.table import Cell, Figure, Row, Table
 from lingula.labels.vocabulary import Vocabulary
-from lingula.models.calibration import Calibration, fit_calibration
+from lingula.models.calibration import TELLS, Calibration, fit_calibration
 
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -52,7 +52,8 @@ class Judged:
     Attributes:
         probabilities: (N, L), calibrated on validation. called: at the validation thresholds.
         micro: AUROC, AP and F1 over all decisions on the headline labels, (1 + B, 3).
-        alarms: abnormal labels called per normal study, (1 + B,).
+        alarms: abnormal labels called per normal study, (1 + B,). flags: of these, the calls that are made: where the
+            calibration is not unsure.
     """
 
     system: System
@@ -67,6 +68,7 @@ class Judged:
     ece: Doubles
     micro: Doubles
     alarms: Doubles
+    flags: Doubles
 
 
 def judge(system: System, parts: Parts, draws: Resamples, normal: int | None) -> Judged:
@@ -97,6 +99,7 @@ def judge(system: System, parts: Parts, draws: Resamples, normal: int | None) ->
         ece=np.stack([calibration_error(probabilities[:, i], goal[:, i], weights) for i in columns], 1),
         micro=_micro(probabilities[:, headline], called[:, headline], goal[:, headline], weights),
         alarms=false_alarms(called, healthy, abnormal, weights),
+        flags=false_alarms(called & ~calibration.unsure(probabilities), healthy, abnormal, weights),
     )
 
 
@@ -214,27 +217,32 @@ def _sets(judged: Judged, parts: Parts, draws: Resamples) -> tuple[Doubles, ...]
     return covers_present, covers_absent, draws.mean(present.astype(np.float64) + absent), *shares
 
 
-def abstention_table(judged: Sequence[Judged], parts: Parts, draws: Resamples) -> Table:
+def abstention_table(judged: Sequence[Judged], parts: Parts, draws: Resamples, vocabulary: Vocabulary) -> Table:
     """Share of wrong decisions among those kept, as the least certain are handed back."""
-    n = len(parts.test)
+    n, normal = len(parts.test), _normal(vocabulary)
+    healthy = int(parts.test_targets[:, normal].sum()) if normal is not None else 0
     rows = []
     for each in judged:
         risks = macro_risks(each, parts, draws, COVERAGES)
-        unsure = (each.probabilities >= each.calibration.unsure_from) & (
-            each.probabilities <= each.calibration.unsure_to
-        )
+        unsure = each.calibration.unsure(each.probabilities)
         headline = supported(parts.test_targets)
         abstained = _mean(draws.mean(unsure.astype(np.float64)), headline)
         wrong = (each.called != (parts.test_targets == 1)) & ~unsure
         kept = ratio(draws.counts @ wrong.astype(np.float64), draws.counts @ (~unsure).astype(np.float64))
         cells = [*(figure(risk, n) for risk in risks.T), figure(abstained, n), figure(_mean(kept, headline), n)]
+        cells += [figure(each.alarms, healthy), figure(each.flags, healthy)]
         rows.append(Row(each.system.name, tuple(cells)))
     about = (
         "Share of wrong decisions (validation thresholds) among the share kept, label by label, mean over the headline "
-        "labels; certainty is the distance from the threshold in log-odds. The last two columns are the abstention "
-        "that ships: the band around the threshold that holds a tenth of the validation studies."
+        "labels; certainty is the distance from the threshold in log-odds. The last columns are the abstention that "
+        "ships: the band around the threshold that holds a tenth of the validation studies, and any call of a label "
+        f"whose calls have a likelihood ratio below {TELLS:g} on validation. Per normal study: abnormal labels called, "
+        "and those of them that are flagged."
     )
-    columns = (*(f"risk at {coverage:.0%}" for coverage in COVERAGES), "abstained", "risk when not abstained")
+    columns = (
+        *(f"risk at {coverage:.0%}" for coverage in COVERAGES), "abstained", "risk when not abstained",
+        "calls per normal study", "flags per normal study",
+    )  # fmt: skip
     return Table("abstention", "Abstention", about, "system", columns, tuple(rows))
 
 

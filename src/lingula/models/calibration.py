@@ -16,14 +16,17 @@ LEAST = 5
 """Positives (and negatives) that validation must hold for a label to be scaled by itself; below, it borrows."""
 CUTS = np.array([0.01, 0.02, 0.03, *np.arange(0.05, 0.96, 0.05).round(2), 0.97, 0.99])
 """The thresholds at which sensitivity and specificity are kept."""
+TELLS = 2.0
+"""Least likelihood ratio of a call that is made. Below it, what was called changes the odds of the finding "to a small,
+and rarely important, degree" (Jaeschke, Guyatt and Sackett 1994, JAMA 271:703)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
     """A scale, a shift, a threshold and an abstention band for each label, all of shape (L,).
 
-    ``probability = sigmoid(scale * logit + shift)``; present at or above ``threshold``, except that a probability in
-    [``unsure_from``, ``unsure_to``] is too near the threshold to tell: abstain.
+    ``probability = sigmoid(scale * logit + shift)``; present at or above ``threshold``, except where a call would tell
+    too little (``unsure``): abstain.
 
     ``operating``: (L, 2, C), sensitivity and specificity on validation were the label called at each of ``CUTS``; NaN
     where validation had no case to tell, or where nobody looked.
@@ -56,10 +59,27 @@ class Calibration:
         reach = 1.959964 * np.sqrt(offset + 2 * both * x + factor * x**2)
         return np.stack([_sigmoid(x - reach), _sigmoid(x + reach)], -1)
 
+    def at_threshold(self) -> Array:
+        """(L, 2): sensitivity and specificity on validation at each label's threshold, on a straight line between the
+        nearest ``CUTS``; NaN where they are."""
+        lines = zip(self.threshold, self.operating, strict=True)
+        return np.array([[np.interp(cut, CUTS, measure) for measure in both] for cut, both in lines])
+
+    def hardly_told(self) -> npt.NDArray[np.bool_]:
+        """(L,): labels of which a call has a likelihood ratio below ``TELLS`` on validation, so that as good as every
+        film would be called; False where validation called no case of it, which says nothing."""
+        sensitivity, specificity = self.at_threshold().T
+        return np.asarray((sensitivity > 0) & (sensitivity < TELLS * (1 - specificity)), np.bool_)
+
+    def unsure(self, probabilities: Array) -> npt.NDArray[np.bool_]:
+        """(..., L): too near the threshold to tell (from ``unsure_from`` to ``unsure_to``), or above the threshold of a
+        label that is ``hardly_told``."""
+        near = (probabilities >= self.unsure_from) & (probabilities <= self.unsure_to)
+        return np.asarray(near | (probabilities >= self.threshold) & self.hardly_told(), np.bool_)
+
     def decide(self, probabilities: Array) -> tuple[Decision, ...]:
         """One decision a label for one study's probabilities (L,)."""
-        unsure = (probabilities >= self.unsure_from) & (probabilities <= self.unsure_to)
-        present = probabilities >= self.threshold
+        unsure, present = self.unsure(probabilities), probabilities >= self.threshold
         return tuple("abstain" if u else "present" if p else "absent" for u, p in zip(unsure, present, strict=True))
 
     def to_json(self) -> dict[str, Any]:

@@ -183,6 +183,14 @@ class Operating(BaseModel):
 class OperatingLabel(BaseModel):
     sensitivity: list[float | None]
     specificity: list[float | None]
+    own: OperatingPoint
+
+
+class OperatingPoint(BaseModel):
+    """At the label's own threshold, on a straight line between the nearest cuts."""
+
+    sensitivity: float | None
+    specificity: float | None
 
 
 class About(BaseModel):

@@ -203,9 +203,11 @@ def operating_json(calibration: Calibration, codes: tuple[str, ...], mode: Mode)
     def plain(values: npt.NDArray[np.float64]) -> list[float | None]:
         return [None if np.isnan(value) else round(float(value), 4) for value in values]
 
+    names = ("sensitivity", "specificity")
+    own = [dict(zip(names, plain(both), strict=True)) for both in calibration.at_threshold()]
     points = {
-        code: dict(zip(("sensitivity", "specificity"), map(plain, both), strict=True))
-        for code, both in zip(codes, calibration.operating, strict=True)
+        code: {**dict(zip(names, map(plain, both), strict=True)), "own": at}
+        for code, both, at in zip(codes, calibration.operating, own, strict=True)
     }
     return {"disclaimer": DISCLAIMER, "mode": mode, "cuts": CUTS.tolist(), "labels": points}
 

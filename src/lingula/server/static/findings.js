@@ -28,9 +28,9 @@ export async function start() {
       row.querySelector(".bar").setAttribute("class", `bar ${said}`);
       for (const end of ["x1", "x2"]) row.querySelector(".tick").setAttribute(end, (cut * 100).toFixed(1));
       row.querySelector("[data-cut]").textContent = `cut ${percent(cut)}`;
-      const place = points.labels[label], column = at ?? nearest(cut);
-      const [found, spared] = [place?.sensitivity[column] ?? null, place?.specificity[column] ?? null];
-      const about = at === null && points.cuts[column] !== cut ? "about " : "";
+      const place = points.labels[label];
+      const [found, spared] = ["sensitivity", "specificity"].map((name) => (at === null ? place?.own[name] : place?.[name][at]) ?? null);
+      const about = at === null && !points.cuts.includes(cut) ? "about " : "";
       row.querySelector("[data-operating]").textContent =
         found === null && spared === null ? (known ? "validation has no case of it" : "")
           : `${about}finds ${found === null ? "–" : percent(found)}, spares ${spared === null ? "–" : percent(spared)}`;
