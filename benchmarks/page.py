@@ -160,7 +160,10 @@ def pictures(chromium: Any, address: str, films: list[Path], out: Path) -> list[
     for theme in THEMES:
         context = chromium.new_context(base_url=address, viewport={"width": 1360, "height": 1000}, color_scheme=theme)
         page = context.new_page()
-        bring(page, films[0])
+        for film in films:  # to one that is surely frontal: a drawn film is not always
+            bring(page, film)
+            if "Frontal film" in page.inner_text("main"):
+                break
         page.wait_for_timeout(300)
         made.append(out / f"served-case-{theme}.png")
         page.screenshot(path=str(made[-1]))

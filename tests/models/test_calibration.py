@@ -77,6 +77,9 @@ def test_decisions_by_hand() -> None:
     )
     asked = np.array([0.29, 0.3, 0.45, 0.5, 0.51])
     assert calibration.decide(asked) == ("absent", "abstain", "abstain", "abstain", "present")
+    wide = replace(calibration, unsure_from=np.full(5, 0.05), unsure_to=np.full(5, 0.9))
+    asked = np.array([0.17, 0.19, 0.66, 0.68, 0.89])  # odds of 2/3 at the threshold: a factor of three is 0.18 and 0.67
+    assert wide.decide(asked) == ("absent", "abstain", "abstain", "present", "present")
     assert Calibration.identity(3).decide(np.array([0.49, 0.5, 1.0])) == ("absent", "present", "present")
 
 

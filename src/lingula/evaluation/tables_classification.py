@@ -22,7 +22,7 @@ from lingula.evaluation.classification import (
 from lingula.evaluation.reliability import BINS, MISS, Conformal, calibration_error, false_alarms, log_odds, risk_at
 from lingula.evaluation.table import Cell, Figure, Row, Table
 from lingula.labels.vocabulary import Vocabulary
-from lingula.models.calibration import TELLS, Calibration, fit_calibration
+from lingula.models.calibration import NEAR, TELLS, Calibration, fit_calibration
 
 Doubles = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -235,9 +235,9 @@ def abstention_table(judged: Sequence[Judged], parts: Parts, draws: Resamples, v
     about = (
         "Share of wrong decisions (validation thresholds) among the share kept, label by label, mean over the headline "
         "labels; certainty is the distance from the threshold in log-odds. The last columns are the abstention that "
-        "ships: the band around the threshold that holds a tenth of the validation studies, and any call of a label "
-        f"whose calls have a likelihood ratio below {TELLS:g} on validation. Per normal study: abnormal labels called, "
-        "and those of them that are flagged."
+        "ships: what lies near the threshold (nearer than nine tenths of the validation studies, and within a factor "
+        f"of {NEAR:g} of its odds), and any call of a label whose calls have a likelihood ratio below {TELLS:g} on "
+        "validation. Per normal study: abnormal labels called, and those of them that are flagged."
     )
     columns = (
         *(f"risk at {coverage:.0%}" for coverage in COVERAGES), "abstained", "risk when not abstained",

@@ -16,6 +16,8 @@ LEAST = 5
 """Positives (and negatives) that validation must hold for a label to be scaled by itself; below, it borrows."""
 CUTS = np.array([0.01, 0.02, 0.03, *np.arange(0.05, 0.96, 0.05).round(2), 0.97, 0.99])
 """The thresholds at which sensitivity and specificity are kept."""
+NEAR = 3.0
+"""Most that the odds of a probability may differ from those of the threshold, as a factor, to be too near to tell."""
 TELLS = 2.0
 """Least likelihood ratio of a call that is made. Below it, what was called changes the odds of the finding "to a small,
 and rarely important, degree" (Jaeschke, Guyatt and Sackett 1994, JAMA 271:703)."""
@@ -72,9 +74,10 @@ class Calibration:
         return np.asarray((sensitivity > 0) & (sensitivity < TELLS * (1 - specificity)), np.bool_)
 
     def unsure(self, probabilities: Array) -> npt.NDArray[np.bool_]:
-        """(..., L): too near the threshold to tell (from ``unsure_from`` to ``unsure_to``), or above the threshold of a
-        label that is ``hardly_told``."""
-        near = (probabilities >= self.unsure_from) & (probabilities <= self.unsure_to)
+        """(..., L): too near the threshold to tell (from ``unsure_from`` to ``unsure_to``, where that is ``NEAR``), or
+        above the threshold of a label that is ``hardly_told``."""
+        away = np.abs(_log_odds(probabilities) - _log_odds(self.threshold))
+        near = (probabilities >= self.unsure_from) & (probabilities <= self.unsure_to) & (away <= np.log(NEAR))
         return np.asarray(near | (probabilities >= self.threshold) & self.hardly_told(), np.bool_)
 
     def decide(self, probabilities: Array) -> tuple[Decision, ...]:
