@@ -57,7 +57,7 @@ class DistilRecipe:
 
     teachers: tuple[str, ...]
     copies: int = 16
-    teacher_epochs: int = 15
+    teacher_epochs: int = 30
     teacher_rate: float = 4e-4
     teacher_ema: float = 0.995
     epochs: int = 35
