@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.server.conftest import running
+from tests.server.conftest import Stock, running
 
+from lingula.ingest import create_library, encoded
 from lingula.server import Settings
+from lingula.study import Report, Study
 
 ROOT = Path(__file__).parents[2]
 
@@ -274,6 +276,20 @@ def test_a_search_is_steered_and_its_address_brings_it_back(page: Any, served: A
     for words in page.locator(".sum-words").all_inner_texts():
         *parts, total = map(float, re.findall(r"-?\d\.\d{3}", words.replace("−", "-")))
         assert sum(parts) == pytest.approx(total, abs=0.0016)
+
+
+def test_a_study_without_films_leaves_room_for_its_words(chromium: Any, stock: Stock, tmp_path: Path) -> None:
+    study = Study("told", report=Report.from_sections(findings="There is a small left pleural effusion."))
+    with create_library(stock.checkpoint, tmp_path / "library.sqlite") as library:
+        library.add_many(encoded(stock.checkpoint, [study]))
+        with running(stock.checkpoint, library, stock.collection, Settings()) as server:
+            context = chromium.new_context(base_url=server.address, viewport={"width": 1280, "height": 900})
+            page = context.new_page()
+            page.goto("/search?present=effusion")
+            whole, words = (page.locator(f".results {part}").bounding_box() for part in ("article", ".told"))
+            assert words["width"] > 0.8 * whole["width"]
+            assert "No film in this library" in page.inner_text(".results")
+            context.close()
 
 
 def test_a_case_is_searched_with_a_finding_left_out(page: Any, served: Any) -> None:
