@@ -90,10 +90,8 @@ def test_a_label_that_is_hardly_told_is_not_called() -> None:
     operating[0, :, [low, high]] = (0.9, 0.1), (0.5, 0.7)  # 0.7, 0.4: 1.17
     operating[1, :, [low, high]] = (0.6, 0.7), (0.4, 0.9)  # 0.5, 0.8: 2.5
     operating[2, :, [low, high]] = (0.5, 0.75), (0.5, 0.75)  # 2, and that is enough
-    operating[3, :, [low, high]] = (
-        (0.0, 0.5),
-        (0.0, 0.7),
-    )  # no case of it was called: nobody knows; label 4: nobody looked
+    operating[3, :, [low, high]] = (0.0, 0.5), (0.0, 0.7)  # no case of it was called: nobody knows
+    # of the fifth nobody looked
     no_band, ones = np.full(5, 2.0), np.ones(5)
     calibration = Calibration(ones, ones, np.full(5, 0.125), no_band, no_band, operating, np.full((5, 3), np.nan))
     assert calibration.at_threshold()[:4] == pytest.approx(np.array([[0.7, 0.4], [0.5, 0.8], [0.5, 0.75], [0.0, 0.6]]))

@@ -111,9 +111,3 @@ def risk_at(confidence: Array, wrong: Flags, weights: Doubles, coverages: tuple[
         last = (kept < coverage * kept[:, -1:] - 1e-9).sum(1)  # the first study with which the share is reached
         risks[:, column] = np.take_along_axis(ratio(errors, kept), last[:, None], 1)[:, 0]
     return risks
-
-
-def log_odds(probabilities: Array) -> Doubles:
-    """ln(p / (1 - p)), p kept off 0 and 1."""
-    p = np.clip(probabilities.astype(np.float64), 1e-9, 1 - 1e-9)
-    return np.asarray(np.log(p / (1 - p)), np.float64)

@@ -19,7 +19,7 @@ from lingula.evaluation.classification import (
     weighted_areas,
     weighted_auroc,
 )
-from lingula.evaluation.reliability import BINS, MISS, Conformal, calibration_error, false_alarms, log_odds, risk_at
+from lingula.evaluation.reliability import BINS, MISS, Conformal, calibration_error, false_alarms, risk_at
 from lingula.evaluation.table import Cell, Figure, Row, Table
 from lingula.labels.vocabulary import Vocabulary
 from lingula.models.calibration import NEAR, TELLS, Calibration, fit_calibration
@@ -50,16 +50,17 @@ class Judged:
     """A system on N test studies; measures are (1 + B, L), the sample first and then its resamples.
 
     Attributes:
-        probabilities: (N, L), calibrated on validation. called: at the validation thresholds.
+        probabilities: (N, L), calibrated on validation. called: at the validation thresholds. unsure: what the
+            calibration hands back.
         micro: AUROC, AP and F1 over all decisions on the headline labels, (1 + B, 3).
-        alarms: abnormal labels called per normal study, (1 + B,). flags: of these, the calls that are made: where the
-            calibration is not unsure.
+        alarms: abnormal labels called per normal study, (1 + B,). flags: those of them that are not unsure.
     """
 
     system: System
     calibration: Calibration
     probabilities: Doubles
     called: Flags
+    unsure: Flags
     conformal: Conformal
     auroc: Doubles
     ap: Doubles
@@ -80,7 +81,7 @@ def judge(system: System, parts: Parts, draws: Resamples, normal: int | None) ->
     scores, goal, weights = system.scores, parts.test_targets.astype(np.float64), draws.counts
     calibration = system.calibration or fit_calibration(scores.validation, parts.validation_targets)
     probabilities = calibration.probabilities(scores.test)
-    called = probabilities >= calibration.threshold
+    called, unsure = probabilities >= calibration.threshold, calibration.unsure(probabilities)
     columns = range(goal.shape[1])
     headline = supported(goal)
     abnormal = np.array([label != normal for label in columns])
@@ -91,6 +92,7 @@ def judge(system: System, parts: Parts, draws: Resamples, normal: int | None) ->
         calibration=calibration,
         probabilities=probabilities,
         called=called,
+        unsure=unsure,
         conformal=Conformal.fit(calibration.probabilities(scores.validation), parts.validation_targets),
         auroc=np.stack([auroc for auroc, _ in areas], 1),
         ap=np.stack([ap for _, ap in areas], 1),
@@ -99,7 +101,7 @@ def judge(system: System, parts: Parts, draws: Resamples, normal: int | None) ->
         ece=np.stack([calibration_error(probabilities[:, i], goal[:, i], weights) for i in columns], 1),
         micro=_micro(probabilities[:, headline], called[:, headline], goal[:, headline], weights),
         alarms=false_alarms(called, healthy, abnormal, weights),
-        flags=false_alarms(called & ~calibration.unsure(probabilities), healthy, abnormal, weights),
+        flags=false_alarms(called & ~unsure, healthy, abnormal, weights),
     )
 
 
@@ -116,7 +118,7 @@ def _micro(probabilities: Doubles, called: Flags, goal: Doubles, weights: Double
 def overview(judged: Sequence[Judged], parts: Parts, vocabulary: Vocabulary) -> Table:
     """One row a system."""
     n, headline = len(parts.test), supported(parts.test_targets)
-    normal = _normal(vocabulary)
+    normal, healthy = _normal(vocabulary), _healthy(parts, vocabulary)
     rows = []
     for each in judged:
         cells: list[Cell] = ["yes" if each.system.reads_report else "no"]
@@ -127,7 +129,7 @@ def overview(judged: Sequence[Judged], parts: Parts, vocabulary: Vocabulary) -> 
             figure(_mean(each.brier, headline), n),
             figure(centred(_mean(each.ece, headline)), n),
             figure(each.auroc[:, normal], n) if normal is not None else Figure(float("nan")),
-            figure(each.alarms, int(parts.test_targets[:, normal].sum()) if normal is not None else 0),
+            figure(each.alarms, healthy),
         ]
         rows.append(Row(each.system.name, tuple(cells)))
     about = (
@@ -219,16 +221,14 @@ def _sets(judged: Judged, parts: Parts, draws: Resamples) -> tuple[Doubles, ...]
 
 def abstention_table(judged: Sequence[Judged], parts: Parts, draws: Resamples, vocabulary: Vocabulary) -> Table:
     """Share of wrong decisions among those kept, as the least certain are handed back."""
-    n, normal = len(parts.test), _normal(vocabulary)
-    healthy = int(parts.test_targets[:, normal].sum()) if normal is not None else 0
+    n, healthy = len(parts.test), _healthy(parts, vocabulary)
     rows = []
     for each in judged:
         risks = macro_risks(each, parts, draws, COVERAGES)
-        unsure = each.calibration.unsure(each.probabilities)
         headline = supported(parts.test_targets)
-        abstained = _mean(draws.mean(unsure.astype(np.float64)), headline)
-        wrong = (each.called != (parts.test_targets == 1)) & ~unsure
-        kept = ratio(draws.counts @ wrong.astype(np.float64), draws.counts @ (~unsure).astype(np.float64))
+        abstained = _mean(draws.mean(each.unsure.astype(np.float64)), headline)
+        wrong = (each.called != (parts.test_targets == 1)) & ~each.unsure
+        kept = ratio(draws.counts @ wrong.astype(np.float64), draws.counts @ (~each.unsure).astype(np.float64))
         cells = [*(figure(risk, n) for risk in risks.T), figure(abstained, n), figure(_mean(kept, headline), n)]
         cells += [figure(each.alarms, healthy), figure(each.flags, healthy)]
         rows.append(Row(each.system.name, tuple(cells)))
@@ -249,7 +249,7 @@ def abstention_table(judged: Sequence[Judged], parts: Parts, draws: Resamples, v
 def macro_risks(judged: Judged, parts: Parts, draws: Resamples, coverages: tuple[float, ...]) -> Doubles:
     """Risk at each coverage, mean over the headline labels, (1 + B, coverages)."""
     wrong = judged.called != (parts.test_targets == 1)
-    certainty = np.abs(log_odds(judged.probabilities) - log_odds(judged.calibration.threshold))
+    certainty = judged.calibration.certainty(judged.probabilities)
     labels = np.flatnonzero(supported(parts.test_targets))
     found = [risk_at(certainty[:, label], wrong[:, label], draws.counts, coverages) for label in labels]
     return np.asarray(np.mean(found, 0), np.float64)
@@ -294,3 +294,9 @@ def _support(targets: npt.NDArray[np.floating], column: int) -> int:
 
 def _normal(vocabulary: Vocabulary) -> int | None:
     return vocabulary.codes.index(vocabulary.normal) if vocabulary.normal else None
+
+
+def _healthy(parts: Parts, vocabulary: Vocabulary) -> int:
+    """Test studies in which nothing was found; 0 where no label says so."""
+    normal = _normal(vocabulary)
+    return int(parts.test_targets[:, normal].sum()) if normal is not None else 0

@@ -68,16 +68,20 @@ class Calibration:
         return np.array([[np.interp(cut, CUTS, measure) for measure in both] for cut, both in lines])
 
     def hardly_told(self) -> npt.NDArray[np.bool_]:
-        """(L,): labels of which a call has a likelihood ratio below ``TELLS`` on validation, so that as good as every
-        film would be called; False where validation called no case of it, which says nothing."""
+        """(L,): labels of which a call has a likelihood ratio below ``TELLS`` on validation; False where validation
+        called no case of it, which says nothing."""
         sensitivity, specificity = self.at_threshold().T
         return np.asarray((sensitivity > 0) & (sensitivity < TELLS * (1 - specificity)), np.bool_)
+
+    def certainty(self, probabilities: Array) -> Array:
+        """(..., L): how far probabilities lie from their thresholds, in log-odds."""
+        return np.abs(_log_odds(probabilities) - _log_odds(self.threshold))
 
     def unsure(self, probabilities: Array) -> npt.NDArray[np.bool_]:
         """(..., L): too near the threshold to tell (from ``unsure_from`` to ``unsure_to``, where that is ``NEAR``), or
         above the threshold of a label that is ``hardly_told``."""
-        away = np.abs(_log_odds(probabilities) - _log_odds(self.threshold))
-        near = (probabilities >= self.unsure_from) & (probabilities <= self.unsure_to) & (away <= np.log(NEAR))
+        near = (probabilities >= self.unsure_from) & (probabilities <= self.unsure_to)
+        near &= self.certainty(probabilities) <= np.log(NEAR)
         return np.asarray(near | (probabilities >= self.threshold) & self.hardly_told(), np.bool_)
 
     def decide(self, probabilities: Array) -> tuple[Decision, ...]:

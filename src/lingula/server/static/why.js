@@ -27,10 +27,13 @@ export async function start() {
     const image = await createImageBitmap(await (await fetch(url)).blob());
     panes[at].overlay = { image, outlines: [], opacity: 0, contours: false };
   }
+  const inView = found.matched
+    .map((match, n) => ({ ...match, colour: COLOURS[n % COLOURS.length] }))
+    .filter((match) => match.query.film === rows[0] && match.neighbour.film === rows[1]);
   const draw = () => {
     for (const [at, side] of sides.entries()) {
       if (panes[at].overlay) panes[at].overlay.opacity = Number(opacity.value) / 100;
-      panes[at].boxes = regions.checked ? found.matched.flatMap((match, n) => (match.query.film === rows[0] && match.neighbour.film === rows[1] ? [{ ...match[side], colour: COLOURS[n % COLOURS.length] }] : [])) : [];
+      panes[at].boxes = regions.checked ? inView.map((match) => ({ ...match[side], colour: match.colour })) : [];
       panes[at].draw();
     }
   };
