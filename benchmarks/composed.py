@@ -31,11 +31,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lingula.analysis import embed, search
+from lingula.analysis import search
 from lingula.labels import FOUND, label_of, polarity, search_findings
 from lingula.labels.terms import Term
 from lingula.library import Library
-from lingula.models.checkpoint import Checkpoint, load_checkpoint
+from lingula.model.checkpoint import Checkpoint, load_checkpoint
+from lingula.model.encode import embed
 from lingula.openi.splits import Split
 from lingula.retrieval import Asked, Query, Wanted, ask
 from lingula.study import Mode, Report, Study

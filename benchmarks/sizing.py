@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lingula.library import Library
-from lingula.library.database import database_at
+from lingula.library.database_url import database_at
 from machine import write_result
 
 SAMPLE = 500

@@ -12,14 +12,15 @@ import pytest
 import torch
 from tests import made_up
 
-from lingula.analysis import analyze, available_modes, embed, leading_label, predict, search
+from lingula.analysis import analyze, leading_label, predict, search
 from lingula.errors import InputError, ModelError
-from lingula.explain import QUICK, shown_methods
+from lingula.explanation import QUICK, shown_methods
 from lingula.library import Library
-from lingula.models.checkpoint import MODES, Checkpoint
-from lingula.models.study_model import batch_studies
+from lingula.model.checkpoint import Checkpoint
+from lingula.model.encode import available_modes, embed
+from lingula.model.study_model import batch_studies
 from lingula.retrieval import Query
-from lingula.study import Mode, Prediction, Report, Study
+from lingula.study import MODES, Mode, Prediction, Report, Study
 
 STUDIES = (*made_up.studies(10), Study("text", (), made_up.study(3).report), Study("image", (made_up.film(5),)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shlex
@@ -20,12 +19,11 @@ import typer.main
 import summary
 from lingula.cli.main import app
 from lingula.errors import WARNING_CODES, LingulaError
-from lingula.evaluation.card import Results, companions_of, datasheet, model_card
-from lingula.limits import Limits
-from lingula.models.checkpoint import load_checkpoint
+from lingula.model.checkpoint import load_checkpoint
+from lingula.reading.limits import Limits
+from lingula_lab.report.card import Results, companions_of, datasheet, model_card
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / "src" / "lingula"
 UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -86,43 +84,6 @@ def test_every_dependency_has_a_reason_a_licence_and_a_replacement(heading: str)
     described = rows(chapter("docs/dependencies.md", heading))
     assert sorted(name for name, *_ in described) == sorted(names)
     assert all(len(cells) == 3 and all(cells) for _, *cells in described)
-
-
-# -- architecture.md
-
-
-def layers() -> dict[str, int]:
-    """Depth of each module or folder of the package, from the drawing in the page; 0 is the lowest line."""
-    drawing = re.search(r"```text\n(.*?)```", chapter("docs/architecture.md", "Import direction"), re.DOTALL)
-    assert drawing
-    return {name: depth for depth, line in enumerate(drawing[1].splitlines()) for name in line.split()}
-
-
-def imported(file: Path) -> Iterator[str]:
-    """Modules of the package that a file imports, as dotted names without ``lingula.``."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lingula."):
-            yield node.module.removeprefix("lingula.")
-        elif isinstance(node, ast.Import):
-            yield from (a.name.removeprefix("lingula.") for a in node.names if a.name.startswith("lingula."))
-
-
-def test_imports_run_one_way() -> None:
-    drawn = layers()
-
-    def part(module: str) -> str:
-        return module if module in drawn else module.partition(".")[0]
-
-    wrong = []
-    for file in sorted(PACKAGE.rglob("*.py")):
-        module = ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        if module in ("__init__", "__main__"):  # the package's public names, and the way in
-            continue
-        own = part(module)
-        assert own in drawn, f"docs/architecture.md does not draw {own}"
-        foreign = {part(name) for name in imported(file)} - {own}
-        wrong += [f"{module} imports {name}" for name in foreign if not drawn[name] < drawn[own]]
-    assert not wrong
 
 
 # -- commands

@@ -3,72 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from lingula.errors import InputError, ModelError, Notice
-from lingula.explain import QUICK, explain, shown_methods
-from lingula.library import Library
-from lingula.models.checkpoint import MODES, Checkpoint
-from lingula.models.study_model import batch_studies, study_mode
-from lingula.models.view import with_views
-from lingula.retrieval import Answer, Asked, Judge, Query, Searched, ask, gallery
+from lingula.errors import InputError, Notice
+from lingula.explanation import QUICK, explain, shown_methods
+from lingula.library import shipped_gallery as gallery
+from lingula.model.checkpoint import Checkpoint
+from lingula.model.encode import predict, predict_and_embed
+from lingula.model.study_model import study_mode
+from lingula.model.view_classifier import with_views
+from lingula.retrieval import Answer, Asked, Query, Searched, ask
+from lingula.retrieval.judge import judge, require_model
 from lingula.study import Analysis, Mode, Neighbour, Prediction, Report, Study, unique_notices
 
 Vector = npt.NDArray[np.float32]
-NORM_STUDIES = 200
-"""Studies from which the mean length of an image state is taken."""
-
-
-def embed(
-    checkpoint: Checkpoint, studies: Iterable[Study], batch: int = 8
-) -> Iterator[tuple[Study, dict[Mode, Vector]]]:
-    """Each study with its embeddings, (D,) float32 of unit norm, in every mode it has the parts for."""
-    remaining = iter(studies)
-    while group := list(islice(remaining, batch)):
-        tensors = batch_studies(group, checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
-        with torch.inference_mode():
-            outputs = checkpoint.model(tensors, MODES)
-        for row, study in enumerate(group):
-            yield study, {mode: outputs[mode].embedding[row].numpy() for mode in available_modes(study)}
-
-
-def available_modes(study: Study) -> tuple[Mode, ...]:
-    """The modes in which a study can be asked about or found."""
-    both = study.radiographs and study.report is not None and not study.report.is_empty
-    return MODES if both else (study_mode(study),)
-
-
-def predict(checkpoint: Checkpoint, study: Study, mode: Mode | None = None) -> tuple[Prediction, ...]:
-    """Calibrated probabilities and decisions for every label, in the vocabulary's order."""
-    return _ask(checkpoint, with_views(study), study_mode(study, mode))[0]
-
-
-def _ask(checkpoint: Checkpoint, study: Study, mode: Mode) -> tuple[tuple[Prediction, ...], Vector]:
-    tensors = batch_studies([study], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
-    with torch.inference_mode():
-        output = checkpoint.model(tensors, (mode,))[mode]
-    calibration = checkpoint.calibration[mode]
-    probabilities = calibration.probabilities(output.logits[0].numpy())
-    rows = zip(
-        checkpoint.vocabulary.labels,
-        probabilities,
-        calibration.threshold,
-        calibration.decide(probabilities),
-        calibration.interval(probabilities).tolist(),
-        strict=True,
-    )
-    predictions = tuple(
-        Prediction(label.code, label.name, float(p), float(t), said, None if np.isnan(low) else (low, high))
-        for label, p, t, said, (low, high) in rows
-    )
-    return predictions, output.embedding[0].numpy()
 
 
 def search(
@@ -101,11 +53,11 @@ def search(
     if study is not None:
         study = with_views(study)
         mode = study_mode(study, query.source)
-        asked, notices = Asked(_ask(checkpoint, study, mode)[1], mode), study.all_notices
+        asked, notices = Asked(predict_and_embed(checkpoint, study, mode)[1], mode), study.all_notices
         exclude = {study.study_id, *exclude}
     elif not query.like and (sentence := query.sentence()):
         said = Study("question", report=Report.from_sections(findings=sentence))
-        asked = Asked(_ask(checkpoint, said, "text")[1], "text")
+        asked = Asked(predict_and_embed(checkpoint, said, "text")[1], "text")
     with library.held():
         if query.like and study is None:
             asked = _stored(library, query)
@@ -143,66 +95,6 @@ def _stored(library: Searched, query: Query) -> Asked:
     raise InputError("bad_request", f"study {query.like} has no {' or '.join(modes)} embedding.")
 
 
-def judge(checkpoint: Checkpoint) -> Judge | None:
-    """What judges studies that nobody reported or coded: the image head on their stored embeddings.
-
-    The embedding lacks the length of the state it was made from; the mean length over the checkpoint's gallery stands
-    for it. None for a checkpoint without one.
-    """
-    norm = gallery.typical_norm(checkpoint.fingerprint)
-    if norm is None:
-        return None
-    head, calibration = checkpoint.model.head, checkpoint.calibration["image"]
-    weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()  # (L, D), (L,)
-    return Judge(
-        checkpoint.vocabulary.codes,
-        calibration.threshold,
-        lambda vectors: calibration.probabilities(norm * vectors @ weight.T + bias),
-    )
-
-
-def export_gallery(
-    checkpoint: Checkpoint,
-    library: Library,
-    ids: Iterable[str],
-    folder: Path | None = None,
-    progress: Callable[[int, int], None] = lambda done, of: None,
-) -> Path:
-    """Write the gallery that ships with a checkpoint, ``<fingerprint>.safetensors``; others in the folder are removed.
-
-    Args:
-        library: filled by the checkpoint; of ``ids`` those it lacks, or that nobody coded, are left out.
-        folder: by default that of the package.
-        progress: called with (films read for the mean length of an image state, of how many).
-    """
-    require_model(library, checkpoint)
-    wanted = sorted(set(ids) & set(library.ids()))
-    some = wanted[:: max(1, len(wanted) // NORM_STUDIES)]
-    norms = []
-    for done, study_id in enumerate(some, 1):
-        if (study := library.study(study_id)).radiographs:
-            tensors = batch_studies([study], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
-            with torch.inference_mode():
-                norms.append(float(checkpoint.model(tensors, ("image",))["image"].state.norm()))
-        progress(done, len(some))
-    folder = folder or gallery.FOLDER
-    path = gallery.export(library, wanted, folder / f"{checkpoint.fingerprint}.safetensors", float(np.mean(norms)))
-    for other in folder.glob("*.safetensors"):
-        if other != path:
-            other.unlink()
-    return path
-
-
-def require_model(library: Searched, checkpoint: Checkpoint) -> None:
-    """Raise ModelError ``model_mismatch`` unless this very checkpoint filled the library."""
-    if library.about.model != checkpoint.fingerprint:
-        raise ModelError(
-            "model_mismatch",
-            f"The library was filled by model {library.about.model}, the query is read by {checkpoint.fingerprint}.",
-            "Use that model, or import the studies again.",
-        )
-
-
 def leading_label(predictions: Sequence[Prediction], normal: str | None) -> str:
     """The label worth explaining first: the abnormal one furthest above its threshold, in odds."""
 
@@ -237,7 +129,7 @@ def analyze(
     started = time.perf_counter()
     study = with_views(study)
     mode = study_mode(study, mode)
-    predictions, embedding = _ask(checkpoint, study, mode)
+    predictions, embedding = predict_and_embed(checkpoint, study, mode)
     neighbours: tuple[Neighbour, ...] = ()
     if library is not None:
         require_model(library, checkpoint)
@@ -261,3 +153,6 @@ def analyze(
         notices=unique_notices(notices),
         seconds=time.perf_counter() - started,
     )
+
+
+__all__ = ["analyze", "leading_label", "predict", "search"]

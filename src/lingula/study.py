@@ -14,6 +14,7 @@ from lingula.errors import Notice
 DISCLAIMER = "For education and research. Not for diagnostic use."
 
 View = Literal["frontal", "lateral", "unknown"]
+VIEWS: tuple[View, ...] = ("frontal", "lateral", "unknown")
 SECTIONS = ("comparison", "indication", "findings", "impression")
 SectionName = Literal["comparison", "indication", "findings", "impression"]
 
@@ -131,6 +132,7 @@ class Study:
 
 Decision = Literal["present", "absent", "abstain"]
 Mode = Literal["image", "text", "joint"]
+MODES: tuple[Mode, ...] = ("image", "text", "joint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +312,7 @@ class Explanation:
     """Evidence of one method for one label.
 
     Attributes:
-        method: one of ``lingula.explain.METHODS``.
+        method: one of ``lingula.explanation.METHODS``.
         label: code of the label explained.
         maps: one (rows, columns) float32 map per radiograph, in that radiograph's own pixels; empty without images.
             Signed attributions keep their sign; saliency maps are >= 0.

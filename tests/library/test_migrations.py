@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
 from lingula.library import Asserts, Labelled, Library, Says
-from lingula.library.database import database_at
+from lingula.library.database_url import database_at
 from lingula.library.schema import Base, _PgVector
 
 FINGERPRINT = "085e8ee89231251a988e4be34ccdb2bc42640f4bf46b4ea341ddb1b9ff00ee9f"  # as version 1 gave it

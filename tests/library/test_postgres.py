@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from lingula.errors import LingulaError
 from lingula.library import Entry, Library, NumpyExact
-from lingula.library.database import database_at
+from lingula.library.database_url import database_at
 from lingula.library.postgres import OTHER_WAYS, Postgres
 from lingula.library.store import Store
 from lingula.study import Study

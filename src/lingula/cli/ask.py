@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from lingula.cli import output
+from lingula.cli.options import (
+    Fast,
+    Files,
+    Html,
+    Json,
+    K,
+    Label,
+    Methods,
+    Model,
+    ReportFile,
+    SearchedAt,
+    Text,
+    load_model,
+    opened,
+    read,
+)
 from lingula.errors import InputError
 from lingula.study import Analysis, Explanation, Study
 
 if TYPE_CHECKING:
-    from lingula.models.checkpoint import Checkpoint
+    from lingula.model.checkpoint import Checkpoint
     from lingula.retrieval import Searched
 
-Files = Annotated[
-    list[Path] | None,
-    typer.Argument(metavar="FILE...", help="DICOM, PNG or JPEG films of one study, and/or its report (XML, text)."),
-]
-ReportFile = Annotated[Path | None, typer.Option("--report", help="Report file: Open-i XML or plain text.")]
-Text = Annotated[str | None, typer.Option("--text", help="Report as text.")]
-Model = Annotated[str, typer.Option("--model", help="Checkpoint folder, or a shipped one by name.")]
-Fast = Annotated[
-    bool, typer.Option("--fast", envvar="LINGULA_FAST", help="Compiled encoders (extra fast); a minute the first time.")
-]
-LibraryAt = Annotated[str, typer.Option("--library", envvar="LINGULA_LIBRARY", help="Path or URL of the library.")]
-SearchedAt = Annotated[
-    str | None,
-    typer.Option(
-        "--library", envvar="LINGULA_LIBRARY",
-        help="Path or URL of the library; by default library.sqlite, else what ships with the model.",
-    ),
-]  # fmt: skip
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-Html = Annotated[Path | None, typer.Option("--html", help="Write a self-contained page here.")]
-K = Annotated[int, typer.Option("--k", help="How many similar studies, 1 to 100.")]
-Label = Annotated[str | None, typer.Option("--label", help="Finding to explain; by default the one that stands out.")]
-Methods = Annotated[list[str] | None, typer.Option("--method", help="Evidence by this method alone; again for more.")]
-DEFAULT_LIBRARY = "library.sqlite"
 
 Names = dict[str, str]
 
@@ -182,7 +172,7 @@ def _search_region(
     json: bool,
 ) -> None:  # fmt: skip
     """Search by a box: its edges read, the library's patches made where they are missing, the answer shown."""
-    from lingula.regions import Place, check_place, library_patches, search_region
+    from lingula.retrieval.region import Place, check_place, library_patches, search_region
 
     numbers = [part.strip() for part in region.split(",")]
     if len(numbers) != 4 or not all(number.removeprefix("-").isdecimal() for number in numbers):
@@ -254,7 +244,7 @@ def explain(
 
     Example: [bold]lingula explain chest.dcm --label pleural_effusion --html why.html[/]
     """
-    from lingula.explain import METHODS, shown_methods
+    from lingula.explanation import METHODS, shown_methods
 
     study, checkpoint = read(files, report, text), load_model(model, fast)
     methods = method or shown_methods(checkpoint.fingerprint, METHODS)
@@ -308,39 +298,6 @@ def analyze(
     _show_evidence(analysis, names)
     if html:
         output.out.print(f"Page: {html}")
-
-
-def read(files: list[Path] | None, report: Path | None, text: str | None) -> Study:
-    from lingula.read import read_study
-    from lingula.sandbox import Sandbox
-
-    with Sandbox() as sandbox:
-        return read_study(files or [], report=report, text=text, sandbox=sandbox)
-
-
-def load_model(model: str, fast: bool) -> Checkpoint:
-    """The checkpoint; says so where its encoders are compiled first."""
-    from lingula.models.checkpoint import load_checkpoint
-
-    with output.err.status("Compiling the encoders") if fast else nullcontext():
-        return load_checkpoint(model, fast=fast)
-
-
-@contextmanager
-def opened(library: str | None, checkpoint: Checkpoint) -> Iterator[Searched]:
-    """The library named, by default the one in this folder, else the gallery that ships with the model."""
-    from lingula.library import Library
-    from lingula.retrieval import ReadyGallery
-
-    if library is None and not Path(DEFAULT_LIBRARY).exists() and (gallery := ReadyGallery.of(checkpoint.fingerprint)):
-        output.err.print(
-            f"[dim]No library here: the {len(gallery)} training studies that ship with the model answer. "
-            "Pictures and reports appear once the collection is imported: lingula fetch openi.[/]"
-        )
-        yield gallery
-        return
-    with Library.open(library or DEFAULT_LIBRARY, model=checkpoint.fingerprint) as known:
-        yield known
 
 
 def _answer(study: Study, checkpoint: Checkpoint, library: Searched | None, **options: Any) -> tuple[Analysis, Names]:

@@ -9,13 +9,12 @@ import typer
 from rich.table import Table
 
 from lingula.cli import output
-from lingula.cli.ask import DEFAULT_LIBRARY, Json, LibraryAt, Model, load_model
-from lingula.errors import InputError
+from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt, Model, load_model
 
 
 def register(app: typer.Typer) -> None:
     library = typer.Typer(help="Make a library, look after it, move it.", no_args_is_help=True)
-    for command in (create, status, verify, reindex, backup, export, gallery):
+    for command in (create, status, verify, reindex, backup, export):
         library.command()(command)
     library.command("import")(import_library)
     app.add_typer(library, name="library")
@@ -26,7 +25,7 @@ def create(library: LibraryAt = DEFAULT_LIBRARY, model: Model = "compact", json:
 
     Example: [bold]lingula library create --library postgresql://user@host/lingula[/]
     """
-    from lingula.ingest import create_library
+    from lingula.ingest.ingest import create_library
 
     checkpoint = load_model(model, fast=False)
     with create_library(checkpoint, library) as opened:
@@ -144,31 +143,3 @@ def export(
         files = write(opened, folder, kind, progress=progress)  # type: ignore[arg-type]
     output.banner()
     output.write_json({"files": [str(f) for f in files]}) if json else output.out.print(*map(str, files), sep="\n")
-
-
-def gallery(
-    library: LibraryAt = DEFAULT_LIBRARY,
-    model: Model = "compact",
-    split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
-    part: Annotated[str, typer.Option(help="train, validation or test.")] = "train",
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of the package.")] = None,
-    json: Json = False,
-) -> None:
-    """Make the gallery that ships with a model: embeddings and codes of training studies, no text and no image.
-
-    Example: [bold]lingula library gallery --library library.sqlite[/]
-    """
-    from lingula.analysis import export_gallery
-    from lingula.library import Library
-    from lingula.openi.splits import SPLITS, Split
-
-    if part not in SPLITS:
-        raise InputError("bad_request", f"No part {part!r} of a split.", f"Parts: {', '.join(SPLITS)}.")
-    checkpoint = load_model(model, fast=False)
-    with (
-        Library.open(library, model=checkpoint.fingerprint) as opened,
-        output.progress_bar("Reading films") as progress,
-    ):
-        path = export_gallery(checkpoint, opened, Split.load(split).ids(part), out, progress)
-    body = {"gallery": str(path), "bytes": path.stat().st_size}
-    output.write_json(body) if json else output.out.print(f"Gallery: {path} ({path.stat().st_size / 1e6:.1f} MB)")

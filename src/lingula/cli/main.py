@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
 
 from lingula import __version__
-from lingula.cli import ask, audit, bench, collection, demo, evaluate, evidence, library, serve, train
+from lingula.cli import ask, collect, compare, library, serve
 from lingula.cli.memory import keep_freed_memory
 from lingula.cli.output import err
 from lingula.errors import LingulaError
@@ -23,8 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (ask, evidence, collection, library, train, evaluate, audit, bench, serve, demo):
+for group in (ask, compare, collect, library, serve):
     group.register(app)
+for extension in sorted(entry_points(group="lingula.commands"), key=lambda point: point.name):
+    extension.load()(app)  # commands of other packages: the laboratory's
 
 
 def _version(show: bool) -> None:

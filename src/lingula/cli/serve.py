@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from lingula.cli import output
-from lingula.cli.ask import DEFAULT_LIBRARY, Fast, Json, Model, load_model
+from lingula.cli.options import DEFAULT_LIBRARY, Fast, Json, Model, load_model
 from lingula.errors import InputError, LibraryError
 
 

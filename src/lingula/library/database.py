@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
-from lingula.errors import InputError, LibraryError, LingulaError
+from lingula.errors import LibraryError, LingulaError
 from lingula.study import Mode
 
 Candidates = tuple[list[str], npt.NDArray[np.float32]]  # ids, (C, D)
@@ -69,30 +69,6 @@ class Database(Protocol):
 
     def problems(self, connection: sa.Connection) -> tuple[str, ...]:
         """What the database's own checks find wrong; empty when all is well."""
-
-
-def database_at(url_or_path: str | Path) -> Database:
-    """The database meant by a folder, a file, a ``sqlite:///`` or a ``postgresql://`` URL.
-
-    Raises:
-        InputError: ``bad_request`` for a URL of another kind or one that names no library.
-    """
-    from lingula.library import postgres, sqlite
-
-    text = str(url_or_path)
-    if "://" not in text:
-        return sqlite.Sqlite.at(Path(text))
-    try:
-        url = sa.make_url(text)
-    except ArgumentError as error:
-        raise InputError("bad_request", f"{text!r} is not a database URL.") from error
-    backend = url.drivername.partition("+")[0]
-    if backend == "sqlite" and url.database not in (None, "", ":memory:"):
-        return sqlite.Sqlite(Path(str(url.database)))
-    if backend in ("postgresql", "postgres") and url.database:
-        return postgres.Postgres(url.set(drivername="postgresql+psycopg"))
-    shown = url.render_as_string(hide_password=True)
-    raise InputError("bad_request", f"{shown} names no library.", "Give a path, sqlite:///path or postgresql://…/name.")
 
 
 def damaged(place: str, why: str) -> LibraryError:

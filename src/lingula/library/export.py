@@ -9,8 +9,7 @@ from typing import Any, Literal, get_args
 
 from lingula.errors import InputError, LibraryError
 from lingula.library.library import Library
-from lingula.library.record import MODES
-from lingula.study import Mode, SectionName
+from lingula.study import MODES, Mode, SectionName
 
 Format = Literal["csv", "parquet", "trec"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -18,29 +18,18 @@ import numpy.typing as npt
 
 from lingula.errors import InputError, LibraryError, ModelError
 from lingula.labels.assertions import Assertion
-from lingula.library.cells import Cells
 from lingula.library.conditions import Condition
-from lingula.library.database import database_at
-from lingula.library.index import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
+from lingula.library.database_url import database_at
+from lingula.library.engines import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
+from lingula.library.ivf import Cells
 from lingula.library.known import Known, remembered
-from lingula.library.record import (
-    MODES,
-    About,
-    Entry,
-    LibraryStatus,
-    Outcome,
-    Refusal,
-    StudyRecord,
-    Summary,
-    birth_key,
-    unit,
-)
+from lingula.library.record import About, Entry, LibraryStatus, Outcome, Refusal, StudyRecord, Summary, birth_key, unit
 from lingula.library.rows import StudyRows
-from lingula.library.search import Gallery, check_k
 from lingula.library.sqlite import sync_folder
 from lingula.library.store import Progress, Store
+from lingula.library.vectors import Gallery, check_k
 from lingula.library.verify import problems
-from lingula.study import Mode, Neighbour, Study
+from lingula.study import MODES, Mode, Neighbour, Study
 
 COPIED = 100  # studies copied in one transaction
 SPARE = 16  # candidates beyond k that are asked for at once, to settle ties

@@ -14,9 +14,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from lingula.errors import InputError, LibraryError, LingulaError
 from lingula.library.database import Candidates, damaged
-from lingula.library.record import MODES
 from lingula.library.schema import vector_text
-from lingula.study import Mode
+from lingula.study import MODES, Mode
 
 EXACT = 20_000  # vectors up to which a scan of them all is quick enough; above, the HNSW index answers
 BEAM = 200  # hnsw.ef_search: candidates looked at, at least

@@ -16,7 +16,6 @@ from lingula.errors import InputError, LingulaError, ModelError, Notice
 from lingula.library import preview
 from lingula.study import Mode, Radiograph, Report, Study, View
 
-MODES: tuple[Mode, ...] = ("image", "text", "joint")
 NORM_TOLERANCE = 1e-4  # float32 normalisation errs by 1e-7; a vector nobody normalised errs by far more
 OLDEST = 90
 

@@ -14,7 +14,6 @@ from lingula.errors import ModelError, Notice
 from lingula.labels.assertions import Assertion, read_assertions
 from lingula.library import preview
 from lingula.library.record import (
-    MODES,
     About,
     Entry,
     ShownImage,
@@ -25,8 +24,8 @@ from lingula.library.record import (
     birth_key,
     image_digest,
     unit,
-)  # fmt: skip
-from lingula.study import Radiograph, Report, Section
+)
+from lingula.study import MODES, Radiograph, Report, Section
 
 Values = dict[str, Any]  # one row to insert, by column
 

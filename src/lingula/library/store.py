@@ -20,19 +20,9 @@ from lingula.labels.assertions import Assertion
 from lingula.library import migrations, rows
 from lingula.library.conditions import Condition, clause
 from lingula.library.database import Candidates, Database, damaged
-from lingula.library.record import (
-    MODES,
-    About,
-    Entry,
-    LibraryStatus,
-    Outcome,
-    Refusal,
-    StudyRecord,
-    Summary,
-    study_digest,
-)  # fmt: skip
+from lingula.library.record import About, Entry, LibraryStatus, Outcome, Refusal, StudyRecord, Summary, study_digest
 from lingula.library.schema import EmbeddingRow, FindingRow, LabelRow, LibraryRow, RadiographRow, RefusedRow, StudyRow
-from lingula.study import Mode
+from lingula.study import MODES, Mode
 
 Progress = Callable[[int, int], None]
 BATCH = 500  # rows or names in one statement

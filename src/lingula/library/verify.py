@@ -9,10 +9,10 @@ import numpy as np
 from lingula.errors import LibraryError
 from lingula.labels.assertions import read_assertions
 from lingula.library import preview
-from lingula.library.record import MODES, content_digest
-from lingula.library.search import Gallery
+from lingula.library.record import content_digest
 from lingula.library.store import BATCH, Store
-from lingula.study import Mode
+from lingula.library.vectors import Gallery
+from lingula.study import MODES, Mode
 
 
 def problems(store: Store, gallery_of: Callable[[Mode], Gallery]) -> tuple[str, ...]:

@@ -1,0 +1,100 @@
+"""Options that commands share, and what they name opened: films and report, checkpoint, library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lingula.cli import output
+from lingula.study import Study
+
+if TYPE_CHECKING:
+    from lingula.model.checkpoint import Checkpoint
+    from lingula.retrieval import Searched
+
+
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="FILE...", help="DICOM, PNG or JPEG films of one study, and/or its report (XML, text)."),
+]
+
+
+ReportFile = Annotated[Path | None, typer.Option("--report", help="Report file: Open-i XML or plain text.")]
+
+
+Text = Annotated[str | None, typer.Option("--text", help="Report as text.")]
+
+
+Model = Annotated[str, typer.Option("--model", help="Checkpoint folder, or a shipped one by name.")]
+
+
+Fast = Annotated[
+    bool, typer.Option("--fast", envvar="LINGULA_FAST", help="Compiled encoders (extra fast); a minute the first time.")
+]
+
+
+LibraryAt = Annotated[str, typer.Option("--library", envvar="LINGULA_LIBRARY", help="Path or URL of the library.")]
+
+
+SearchedAt = Annotated[
+    str | None,
+    typer.Option(
+        "--library", envvar="LINGULA_LIBRARY",
+        help="Path or URL of the library; by default library.sqlite, else what ships with the model.",
+    ),
+]  # fmt: skip
+
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+Html = Annotated[Path | None, typer.Option("--html", help="Write a self-contained page here.")]
+
+
+K = Annotated[int, typer.Option("--k", help="How many similar studies, 1 to 100.")]
+
+
+Label = Annotated[str | None, typer.Option("--label", help="Finding to explain; by default the one that stands out.")]
+
+
+Methods = Annotated[list[str] | None, typer.Option("--method", help="Evidence by this method alone; again for more.")]
+
+
+DEFAULT_LIBRARY = "library.sqlite"
+
+
+def read(files: list[Path] | None, report: Path | None, text: str | None) -> Study:
+    from lingula.reading.sandbox import Sandbox
+    from lingula.reading.study_reader import read_study
+
+    with Sandbox() as sandbox:
+        return read_study(files or [], report=report, text=text, sandbox=sandbox)
+
+
+def load_model(model: str, fast: bool) -> Checkpoint:
+    """The checkpoint; says so where its encoders are compiled first."""
+    from lingula.model.checkpoint import load_checkpoint
+
+    with output.err.status("Compiling the encoders") if fast else nullcontext():
+        return load_checkpoint(model, fast=fast)
+
+
+@contextmanager
+def opened(library: str | None, checkpoint: Checkpoint) -> Iterator[Searched]:
+    """The library named, by default the one in this folder, else the gallery that ships with the model."""
+    from lingula.library import Library
+    from lingula.retrieval import ReadyGallery
+
+    if library is None and not Path(DEFAULT_LIBRARY).exists() and (gallery := ReadyGallery.of(checkpoint.fingerprint)):
+        output.err.print(
+            f"[dim]No library here: the {len(gallery)} training studies that ship with the model answer. "
+            "Pictures and reports appear once the collection is imported: lingula fetch openi.[/]"
+        )
+        yield gallery
+        return
+    with Library.open(library or DEFAULT_LIBRARY, model=checkpoint.fingerprint) as known:
+        yield known

@@ -1,0 +1,34 @@
+"""Which database a folder, a file or a URL means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
+
+from lingula.errors import InputError
+from lingula.library import postgres, sqlite
+from lingula.library.database import Database
+
+
+def database_at(url_or_path: str | Path) -> Database:
+    """The database meant by a folder, a file, a ``sqlite:///`` or a ``postgresql://`` URL.
+
+    Raises:
+        InputError: ``bad_request`` for a URL of another kind or one that names no library.
+    """
+    text = str(url_or_path)
+    if "://" not in text:
+        return sqlite.Sqlite.at(Path(text))
+    try:
+        url = sa.make_url(text)
+    except ArgumentError as error:
+        raise InputError("bad_request", f"{text!r} is not a database URL.") from error
+    backend = url.drivername.partition("+")[0]
+    if backend == "sqlite" and url.database not in (None, "", ":memory:"):
+        return sqlite.Sqlite(Path(str(url.database)))
+    if backend in ("postgresql", "postgres") and url.database:
+        return postgres.Postgres(url.set(drivername="postgresql+psycopg"))
+    shown = url.render_as_string(hide_password=True)
+    raise InputError("bad_request", f"{shown} names no library.", "Give a path, sqlite:///path or postgresql://…/name.")

@@ -1,0 +1,323 @@
+"""The gallery that ships with a checkpoint: neighbours for a first film, before anything is downloaded.
+
+One safetensors file per checkpoint in ``galleries/``, named after its fingerprint: embeddings in half precision, codes
+of labels and findings, study and image identifiers of the collection's training studies. No image and no sentence of a
+report is in it; those appear when the collection itself is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from lingula.errors import InputError, LibraryError, ModelError
+from lingula.labels import Assertion
+from lingula.library import (
+    Aged,
+    AnyOf,
+    Asserts,
+    Coded,
+    Condition,
+    FaissFlat,
+    Gallery,
+    Labelled,
+    Library,
+    Not,
+    Reported,
+    Says,
+    ShownImage,
+    Shows,
+    StudyRecord,
+    Summary,
+)  # fmt: skip
+from lingula.library.record import About
+from lingula.study import MODES, Mode, View
+
+FOLDER = Path(__file__).parent / "galleries"
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A study of the gallery: codes only."""
+
+    study_id: str
+    labels: tuple[str, ...]
+    images: tuple[ShownImage, ...]
+    said: tuple[Assertion, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadyGallery:
+    """Studies that can be searched like those of a library, without pictures and reports.
+
+    Attributes:
+        about: model, vocabulary and dimension it was made for.
+        fingerprint: SHA-256, hex, of its content.
+        norm: mean length of an image state before its norm is taken, which turns an embedding back into logits.
+    """
+
+    about: About
+    fingerprint: str
+    norm: float
+    _known: Mapping[str, Known] = field(repr=False)
+    _vectors: Mapping[Mode, tuple[tuple[str, ...], Vector]] = field(repr=False)
+    has_texts = False
+
+    @classmethod
+    def of(cls, model: str, folder: Path = FOLDER) -> Self | None:
+        """The gallery made for a model, by its fingerprint; None when there is none."""
+        path = folder / f"{model}.safetensors"
+        return cls.load(path, model) if path.is_file() else None
+
+    @classmethod
+    def load(cls, path: Path, model: str) -> Self:
+        """Read a gallery file and check it against its own hash and the model.
+
+        Raises:
+            LibraryError: ``index_corrupt`` for a file that is damaged. ModelError: ``model_mismatch``.
+        """
+        try:
+            with safe_open(path, "numpy") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                body = json.loads(file.metadata()["lingula"])
+            digest = _digest(tensors, body)
+            if digest != body["sha256"]:
+                raise ValueError(f"its SHA-256 is {digest[:12]}…")
+            about = About(body["model"], body["vocabulary"], tuple(body["labels"]), body["dimension"])
+            known, vectors = _unpacked(tensors, body)
+        except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
+            raise LibraryError("index_corrupt", f"{path} is damaged: {error}.", "Install lingula again.") from error
+        if about.model != model:
+            raise ModelError("model_mismatch", f"{path} was made for model {about.model}, not for {model}.")
+        return cls(about, digest, float(body["norm"]), known, vectors)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def held(self) -> AbstractContextManager[None]:
+        """It never changes."""
+        return nullcontext()
+
+    @cached_property
+    def _galleries(self) -> dict[Mode, Gallery]:
+        empty = Gallery.empty(self.about.dimension)
+        return {mode: empty.extended(1, ids, vectors, FaissFlat) for mode, (ids, vectors) in self._vectors.items()}
+
+    def matching(self, *conditions: Condition) -> frozenset[str]:
+        """Ids of the studies that meet all conditions. No words are kept: no study holds any.
+
+        Raises:
+            InputError: ``bad_request`` for an age, which is not kept either.
+        """
+        found = frozenset(self._known)
+        for condition in conditions:
+            found &= self._meeting(condition)
+        return found
+
+    @cached_property
+    def _by_finding(self) -> dict[str, list[tuple[str, Assertion]]]:
+        found: dict[str, list[tuple[str, Assertion]]] = defaultdict(list)
+        for study, known in self._known.items():
+            for each in known.said:
+                found[each.finding].append((study, each))
+        return found
+
+    def _meeting(self, condition: Condition) -> frozenset[str]:
+        known = self._known
+        match condition:
+            case Asserts():
+                findings = (condition.finding,) if condition.finding else tuple(self._by_finding)
+                pairs = (pair for finding in findings for pair in self._by_finding.get(finding, ()))
+                return frozenset(study for study, each in pairs if _says(each, condition))
+            case Labelled(label):
+                return frozenset(study for study in known if label in known[study].labels)
+            case Coded() | Reported():
+                return frozenset(known)
+            case Shows(view):
+                return frozenset(study for study in known if any(image.view == view for image in known[study].images))
+            case Not(inner):
+                return frozenset(known) - self._meeting(inner)
+            case AnyOf(several):
+                return frozenset().union(*(self._meeting(one) for one in several))
+            case Says():
+                return frozenset()
+            case Aged():
+                message = "The studies that ship with the model have no ages."
+                raise InputError("bad_request", message, "Leave the age out, or import the collection.")
+
+    def summaries(self, study_ids: Collection[str]) -> dict[str, Summary]:
+        return {
+            study: Summary(study, None, known.labels, None, "", known.images)
+            for study in study_ids
+            if (known := self._known.get(study))
+        }
+
+    def assertions(self, study_ids: Collection[str]) -> dict[str, tuple[Assertion, ...]]:
+        """What the reports assert; the spans are empty, since the texts are not here."""
+        return {study: self._known[study].said for study in study_ids}
+
+    def vectors(self, study_ids: Collection[str], mode: Mode = "joint") -> dict[str, Vector]:
+        ids, vectors = self._vectors[mode]
+        wanted = set(study_ids)
+        return {study: vectors[row] for row, study in enumerate(ids) if study in wanted}
+
+    def nearest(
+        self, vector: Vector, *, mode: Mode = "joint", k: int, exclude: Collection[str] = (),
+        within: Collection[str] | None = None,
+    ) -> tuple[tuple[str, float], ...]:  # fmt: skip
+        """The k nearest (study id, cosine), by ``(-score, study_id)``."""
+        return self._galleries[mode].nearest(vector, k, exclude, within)
+
+    def birth_key(self, birth_date: str) -> str:
+        """No dates are kept: none is the same."""
+        return ""
+
+    def get(self, study_id: str) -> StudyRecord:
+        """The study without its pictures and report.
+
+        Raises:
+            LibraryError: ``study_unknown``.
+        """
+        if study_id not in self._known:
+            raise LibraryError("study_unknown", f"the gallery has no study {study_id!r}.")
+        return StudyRecord(study_id, "", None, None, self._known[study_id].labels, (), None, "", MODES, ())
+
+
+@cache
+def typical_norm(model: str, folder: Path = FOLDER) -> float | None:
+    """``ReadyGallery.norm`` of a model's gallery, read alone; None when it has none."""
+    path = folder / f"{model}.safetensors"
+    if not path.is_file():
+        return None
+    with safe_open(path, "numpy") as file:
+        return float(json.loads(file.metadata()["lingula"])["norm"])
+
+
+@cache
+def bank(model: str, mode: Mode, folder: Path = FOLDER) -> Vector | None:
+    """Embeddings (M, D) of a model's gallery in a mode, as questions (``retrieval.hubs``); None without a gallery."""
+    path = folder / f"{model}.safetensors"
+    if not path.is_file():
+        return None
+    with safe_open(path, "numpy") as file:
+        return _unit(file.get_tensor(mode))[1]
+
+
+def export(library: Library, ids: Iterable[str], path: Path, norm: float) -> Path:
+    """Write the gallery of a library's studies; ids that it lacks are left out."""
+    summaries = library.summaries(tuple(ids))
+    kept = sorted(study for study, known in summaries.items() if known.labels)
+    said, about = library.assertions(kept), library.about
+    codes = sorted({each.finding for study in kept for each in said[study]})
+    places = sorted({each.place for study in kept for each in said[study] if each.place})
+    told = [
+        (row, codes.index(each.finding), POLARITIES.index(each.polarity), SIDES.index(each.side),
+         places.index(each.place) + 1 if each.place else 0, int(each.past))
+        for row, study in enumerate(kept)
+        for each in sorted(set(_bare(said[study])), key=repr)
+    ]  # fmt: skip
+    tensors: dict[str, npt.NDArray[Any]] = {
+        "labels": np.array([[label in summaries[study].labels for label in about.labels] for study in kept], np.uint8),
+        "said": np.array(told, np.uint16).reshape(-1, 6),
+    }
+    for mode in MODES:
+        vectors = library.vectors(kept, mode)
+        zero = np.zeros(about.dimension, np.float16)
+        tensors[mode] = np.stack([np.asarray(vectors.get(study, zero), np.float16) for study in kept])
+    body = {
+        "model": about.model, "vocabulary": about.vocabulary, "labels": about.labels, "dimension": about.dimension,
+        "norm": round(norm, 4), "ids": kept, "findings": codes, "places": places,
+        "images": [[[image.image_id, image.view] for image in summaries[study].images] for study in kept],
+    }  # fmt: skip
+    body["sha256"] = _digest(tensors, body)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, {"lingula": json.dumps(body, separators=(",", ":"))})
+    path.chmod(0o644)  # safetensors keeps it to its owner, a package is for all
+    return path
+
+
+POLARITIES = ("present", "likely", "uncertain", "absent")
+SIDES = (None, "left", "right", "bilateral")
+
+
+def _bare(said: Iterable[Assertion]) -> Iterable[Assertion]:
+    """Assertions of findings and impression, without their place in the text."""
+    return (
+        Assertion(each.finding, each.polarity, 0, 0, "findings", each.side, each.place, each.past)
+        for each in said
+        if each.section in ("findings", "impression")
+    )
+
+
+def _digest(tensors: Mapping[str, npt.NDArray[Any]], body: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps({**body, "sha256": ""}, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode() + np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()
+
+
+def _unpacked(
+    tensors: Mapping[str, npt.NDArray[Any]], body: Mapping[str, Any]
+) -> tuple[dict[str, Known], dict[Mode, tuple[tuple[str, ...], Vector]]]:
+    ids = tuple(map(str, body["ids"]))
+    said: list[list[Assertion]] = [[] for _ in ids]
+    made: dict[bytes, Assertion] = {}
+    for row in tensors["said"]:
+        key = row[1:].tobytes()
+        if key not in made:
+            _, finding, polarity, side, place, past = row.tolist()
+            named = ("", *body["places"])[place] or None
+            made[key] = Assertion(
+                body["findings"][finding], cast(Any, POLARITIES[polarity]), 0, 0, "findings",
+                cast(Any, SIDES[side]), named, bool(past),
+            )  # fmt: skip
+        said[row[0]].append(made[key])
+    labels = body["labels"]
+    known = {
+        study: Known(
+            study,
+            tuple(label for label, present in zip(labels, flags, strict=True) if present),
+            tuple(ShownImage(image_id, cast(View, view), "") for image_id, view in images),
+            tuple(told),
+        )
+        for study, flags, images, told in zip(ids, tensors["labels"].tolist(), body["images"], said, strict=True)
+    }
+    vectors: dict[Mode, tuple[tuple[str, ...], Vector]] = {}
+    for mode in MODES:
+        rows = tensors[mode]
+        if rows.shape != (len(ids), body["dimension"]):
+            raise ValueError(f"the {mode} embeddings have shape {rows.shape}")
+        there, units = _unit(rows)
+        vectors[mode] = tuple(ids[row] for row in there), units
+    return known, vectors
+
+
+def _unit(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], Vector]:
+    """The rows that are not zero, and these of unit norm."""
+    rows = rows.astype(np.float32)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    there = np.flatnonzero(norms[:, 0] > 0)
+    return there, rows[there] / norms[there]
+
+
+def _says(each: Assertion, asked: Asserts) -> bool:
+    return (
+        (not asked.polarities or each.polarity in asked.polarities)
+        and (asked.past is None or each.past == asked.past)
+        and (not asked.sides or each.side in asked.sides)
+        and (not asked.places or each.place in asked.places)
+        and (not asked.sections or each.section in asked.sections)
+    )

@@ -1,0 +1,63 @@
+"""Studies through the model: embeddings in every mode a study has the parts for, and calibrated predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lingula.model.checkpoint import Checkpoint
+from lingula.model.study_model import batch_studies, study_mode
+from lingula.model.view_classifier import with_views
+from lingula.study import MODES, Mode, Prediction, Study
+
+Vector = npt.NDArray[np.float32]
+
+
+def embed(
+    checkpoint: Checkpoint, studies: Iterable[Study], batch: int = 8
+) -> Iterator[tuple[Study, dict[Mode, Vector]]]:
+    """Each study with its embeddings, (D,) float32 of unit norm, in every mode it has the parts for."""
+    remaining = iter(studies)
+    while group := list(islice(remaining, batch)):
+        tensors = batch_studies(group, checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
+        with torch.inference_mode():
+            outputs = checkpoint.model(tensors, MODES)
+        for row, study in enumerate(group):
+            yield study, {mode: outputs[mode].embedding[row].numpy() for mode in available_modes(study)}
+
+
+def available_modes(study: Study) -> tuple[Mode, ...]:
+    """The modes in which a study can be asked about or found."""
+    both = study.radiographs and study.report is not None and not study.report.is_empty
+    return MODES if both else (study_mode(study),)
+
+
+def predict(checkpoint: Checkpoint, study: Study, mode: Mode | None = None) -> tuple[Prediction, ...]:
+    """Calibrated probabilities and decisions for every label, in the vocabulary's order."""
+    return predict_and_embed(checkpoint, with_views(study), study_mode(study, mode))[0]
+
+
+def predict_and_embed(checkpoint: Checkpoint, study: Study, mode: Mode) -> tuple[tuple[Prediction, ...], Vector]:
+    """A study's predictions, in the vocabulary's order, and its embedding (D,) float32 of unit norm, in one mode."""
+    tensors = batch_studies([study], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
+    with torch.inference_mode():
+        output = checkpoint.model(tensors, (mode,))[mode]
+    calibration = checkpoint.calibration[mode]
+    probabilities = calibration.probabilities(output.logits[0].numpy())
+    rows = zip(
+        checkpoint.vocabulary.labels,
+        probabilities,
+        calibration.threshold,
+        calibration.decide(probabilities),
+        calibration.interval(probabilities).tolist(),
+        strict=True,
+    )
+    predictions = tuple(
+        Prediction(label.code, label.name, float(p), float(t), said, None if np.isnan(low) else (low, high))
+        for label, p, t, said, (low, high) in rows
+    )
+    return predictions, output.embedding[0].numpy()

@@ -1,0 +1,1 @@
+"""The laboratory's commands, mounted beside those of the product."""
