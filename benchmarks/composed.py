@@ -135,7 +135,7 @@ def without(checkpoint: Checkpoint, library: Library, truth: Truth) -> dict[str,
 
 
 def embedded(checkpoint: Checkpoint, text: str) -> npt.NDArray[np.float32]:
-    ((_, vectors),) = embed(checkpoint, [Study("question", report=Report.from_sections(findings=text))])
+    ((_, vectors),) = embed([Study("question", report=Report.from_sections(findings=text))], checkpoint)
     return vectors["text"]
 
 

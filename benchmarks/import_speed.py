@@ -15,8 +15,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from lingula.model.preprocess import Preprocessing, to_input
 from lingula.openi import Refused, load_many, scan
+from lingula.reading.preprocess import Preprocessing, to_input
 from lingula.reading.sandbox import Sandbox
 from machine import write_result
 

@@ -22,9 +22,9 @@ import torch
 
 from lingula.explanation import METHODS, explain
 from lingula.model.checkpoint import load_checkpoint
-from lingula.model.view_classifier import with_views
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.study_reader import read_study
+from lingula.reading.view_classifier import with_views
 from machine import write_result
 
 ROUNDS = 3
@@ -40,7 +40,7 @@ def one(films: list[Path], label: str, method: str, model: str) -> dict[str, flo
         for study in studies:
             started = time.perf_counter()
             if method != "none":
-                explain(checkpoint, study, label, methods=[method])
+                explain(study, checkpoint, label, methods=[method])
             if round_:
                 spent.append(1000 * (time.perf_counter() - started))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

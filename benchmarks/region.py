@@ -25,10 +25,10 @@ import torch
 from lingula.library import Library, preview
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
 from lingula.model.encode import embed
-from lingula.model.view_classifier import with_views
 from lingula.openi import load_many, scan
 from lingula.openi.splits import Split
 from lingula.reading.sandbox import Sandbox
+from lingula.reading.view_classifier import with_views
 from lingula.retrieval.region import Place, features, library_patches, search_region
 from lingula.retrieval.region_index import Patches
 from lingula.study import VIEWS, Radiograph, Study
@@ -125,7 +125,7 @@ def trial(
     patches.vectors[row] = reduced[0]
     try:
         study = Study(asks.study_id, (asked,))
-        answer = search_region(checkpoint, library, study, Place(0, *lesion.box(asked)), k=100, patches=patches)
+        answer = search_region(study, Place(0, *lesion.box(asked)), checkpoint, library, k=100, patches=patches)
     finally:
         patches.vectors[row] = kept
     by_box, inside = 101, False
@@ -135,7 +135,7 @@ def trial(
             x, y = theirs.x * found.columns, theirs.y * found.columns
             inside = at.x <= x <= at.x + at.width and at.y <= y <= at.y + at.height
     films = tuple(planted if film is other else film for film in holds.radiographs)
-    ((_, one), (_, two)) = embed(checkpoint, [study, Study(holds.study_id, films)])
+    ((_, one), (_, two)) = embed([study, Study(holds.study_id, films)], checkpoint)
     gallery = library.gallery("image").whole()
     scores = np.round(gallery.vectors @ one["image"], 6)
     mine = round(float(two["image"] @ one["image"]), 6)

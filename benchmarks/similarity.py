@@ -50,7 +50,7 @@ def main() -> None:
             exclude = {study_id for study_id in library.ids() if study_id not in train}
             (nearest,) = library.search(vector, mode="image", k=1, exclude=exclude)
             stored = library.vectors([nearest.study_id], "image")[nearest.study_id]
-            found = similarity(checkpoint, study, library.study(nearest.study_id), "image", stored)
+            found = similarity(study, library.study(nearest.study_id), checkpoint, "image", stored)
             errors.append(max(found.sum_error, abs(found.score - nearest.score)))
             order = raster(found.one.maps[0])
             chance = rng.random((CELLS, CELLS)).astype(np.float32)

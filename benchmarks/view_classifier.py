@@ -2,7 +2,7 @@
 
     python benchmarks/view_classifier.py STUDY_SET
 
-STUDY_SET is the folder that ``lingula prepare`` wrote from the collection. Writes src/lingula/model/view.safetensors.
+STUDY_SET is the folder that ``lingula prepare`` wrote from the collection. Writes src/lingula/reading/view.safetensors.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from lingula.model.preprocess import resize
-from lingula.model.view_classifier import SURE, SUSPECT, THUMBNAIL, ViewClassifier
 from lingula.openi.splits import Split, SplitName
+from lingula.reading.preprocess import resize
+from lingula.reading.view_classifier import SURE, SUSPECT, THUMBNAIL, ViewClassifier
 from lingula_lab.data.study_set import StudySet
 from machine import write_result
 
@@ -61,7 +61,7 @@ def main() -> None:
     classifier = ViewClassifier(weights[0], biases[0], weights[1], biases[1], mean, axes, limit=0.0)
     strangest = classifier.strangeness(thumbnails(data, split, "validation")[0]).max()
     classifier = replace(classifier, limit=float(strangest) * MARGIN)
-    classifier.save(Path(__file__).parents[1] / "src/lingula/model/view.safetensors")
+    classifier.save(Path(__file__).parents[1] / "src/lingula/reading/view.safetensors")
 
     films, negatives, lateral = thumbnails(data, split, "test")
     p_view = view.predict_proba(films)[:, 1]

@@ -44,16 +44,16 @@ def _library(path: Path, checkpoint: Checkpoint, **changes: str) -> Library:
 @pytest.fixture(scope="module")
 def library(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     with _library(tmp_path_factory.mktemp("library") / "x.sqlite", checkpoint) as made:
-        for study, embeddings in embed(checkpoint, STUDIES, batch=5):
+        for study, embeddings in embed(STUDIES, checkpoint, batch=5):
             made.add(study, embeddings, checkpoint.vocabulary.present(study.terms) if study.terms else None)
         yield made
 
 
 def test_embeddings_do_not_depend_on_the_batch(checkpoint: Checkpoint) -> None:
-    together = dict((study.study_id, found) for study, found in embed(checkpoint, STUDIES, batch=5))
-    assert [study.study_id for study, _ in embed(checkpoint, STUDIES, batch=5)] == [study.study_id for study in STUDIES]
+    together = dict((study.study_id, found) for study, found in embed(STUDIES, checkpoint, batch=5))
+    assert [study.study_id for study, _ in embed(STUDIES, checkpoint, batch=5)] == [study.study_id for study in STUDIES]
     for study in STUDIES:
-        ((_, alone),) = embed(checkpoint, [study])
+        ((_, alone),) = embed([study], checkpoint)
         assert tuple(alone) == available_modes(study) == tuple(together[study.study_id])
         for mode, vector in alone.items():
             assert vector.dtype == np.float32
@@ -65,7 +65,7 @@ def test_embeddings_do_not_depend_on_the_batch(checkpoint: Checkpoint) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_search_is_the_cosine_ranking(checkpoint: Checkpoint, library: Library, mode: Mode) -> None:
-    vectors = {study.study_id: found for study, found in embed(checkpoint, STUDIES)}
+    vectors = {study.study_id: found for study, found in embed(STUDIES, checkpoint)}
     query = STUDIES[4]
     scores = {name: float(v[mode] @ vectors["S4"][mode]) for name, v in vectors.items() if mode in v and name != "S4"}
     found = search(Query(k=4, source=mode, fold=False), checkpoint, library, query).neighbours
@@ -89,7 +89,7 @@ def test_search_across_modes_and_with_exclusions(checkpoint: Checkpoint, library
 def test_predictions(checkpoint: Checkpoint) -> None:
     calibration = replace(checkpoint.calibration["joint"], scale=np.full(22, 2.0), shift=np.full(22, -0.5))
     checkpoint = replace(checkpoint, calibration={**checkpoint.calibration, "joint": calibration})
-    found = predict(checkpoint, STUDIES[0])
+    found = predict(STUDIES[0], checkpoint)
     assert tuple(p.label for p in found) == checkpoint.vocabulary.codes
     batch = batch_studies([STUDIES[0]], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
     with torch.no_grad():
@@ -102,7 +102,7 @@ def test_predictions(checkpoint: Checkpoint) -> None:
 def test_analysis_is_its_parts(checkpoint: Checkpoint, library: Library) -> None:
     answer = analyze(STUDIES[0], checkpoint, library, k=3)
     assert answer.mode == "joint"
-    assert answer.predictions == predict(checkpoint, STUDIES[0])
+    assert answer.predictions == predict(STUDIES[0], checkpoint)
     assert answer.neighbours == search(Query(k=3), checkpoint, library, STUDIES[0]).neighbours
     assert "S0" not in {n.study_id for n in analyze(STUDIES[0], checkpoint, library, k=100).neighbours}
     assert [e.method for e in answer.explanations] == list(shown_methods("", QUICK))
@@ -120,7 +120,7 @@ def test_an_unnamed_view_is_named_for_every_question(checkpoint: Checkpoint, lib
     film = made_up.film(3, (120, 100), "unknown")
     study = Study("new", (film,))
     answer = analyze(study, checkpoint, library, methods=())
-    assert answer.predictions == predict(checkpoint, study)
+    assert answer.predictions == predict(study, checkpoint)
     assert answer.neighbours == search(Query(k=5), checkpoint, library, study).neighbours
     assert answer.explanations == ()
 
@@ -133,7 +133,7 @@ def test_half_a_study(checkpoint: Checkpoint, library: Library, study: Study) ->
     assert answer.explanations
     json.dumps(answer.to_json(), allow_nan=False)
     for mode in set(MODES) - {answer.mode}:
-        for ask in (lambda m=mode: predict(checkpoint, study, m), lambda m=mode: analyze(study, checkpoint, mode=m),
+        for ask in (lambda m=mode: predict(study, checkpoint, m), lambda m=mode: analyze(study, checkpoint, mode=m),
                     lambda m=mode: search(Query(source=m), checkpoint, library, study)):  # fmt: skip
             with pytest.raises(InputError) as refused:
                 ask()

@@ -1,7 +1,7 @@
 """lingula: similar chest X-ray studies, findings and the evidence. Education and research, never diagnosis.
 
 >>> import lingula                                              # doctest: +SKIP
->>> study = lingula.read_study(["chest.dcm"])                   # doctest: +SKIP
+>>> study = lingula.read_study("chest.dcm")                     # doctest: +SKIP
 >>> model = lingula.load_checkpoint("compact")                  # doctest: +SKIP
 >>> library = lingula.Library.open("library.sqlite")            # doctest: +SKIP
 >>> answer = lingula.analyze(study, model, library)             # doctest: +SKIP
@@ -16,33 +16,68 @@ if TYPE_CHECKING:
     from lingula.analysis import analyze, predict, search
     from lingula.errors import InputError, LibraryError, LingulaError, ModelError
     from lingula.explanation import explain
-    from lingula.library import Library
-    from lingula.model.checkpoint import load_checkpoint
+    from lingula.explanation.comparison import Why, why
+    from lingula.library import Library, ReadyGallery
+    from lingula.model.checkpoint import Checkpoint, load_checkpoint
+    from lingula.model.encode import embed
     from lingula.page import write_page
     from lingula.reading.study_reader import read_study
-    from lingula.retrieval import Answer, Query, ReadyGallery
+    from lingula.retrieval import Answer, Query
     from lingula.study import Analysis, Explanation, Neighbour, Prediction, Radiograph, Report, Study
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "analyze": "analysis", "predict": "analysis", "search": "analysis",
-    "InputError": "errors", "LibraryError": "errors", "LingulaError": "errors", "ModelError": "errors",
-    "explain": "explain", "Library": "library", "load_checkpoint": "models.checkpoint", "write_page": "page",
-    "read_study": "read", "Answer": "retrieval", "Query": "retrieval", "ReadyGallery": "retrieval",
-    "Analysis": "study", "Explanation": "study", "Neighbour": "study", "Prediction": "study",
-    "Radiograph": "study", "Report": "study", "Study": "study",
-}  # fmt: skip
+    "analysis": ("analyze", "predict", "search"),
+    "errors": ("InputError", "LibraryError", "LingulaError", "ModelError"),
+    "explanation": ("explain",),
+    "explanation.comparison": ("Why", "why"),
+    "library": ("Library", "ReadyGallery"),
+    "model.checkpoint": ("Checkpoint", "load_checkpoint"),
+    "model.encode": ("embed",),
+    "page": ("write_page",),
+    "reading.study_reader": ("read_study",),
+    "retrieval": ("Answer", "Query"),
+    "study": ("Analysis", "Explanation", "Neighbour", "Prediction", "Radiograph", "Report", "Study"),
+}
 
 __all__ = [
-    "Analysis", "Answer", "Explanation", "InputError", "Library", "LibraryError", "LingulaError", "ModelError",
-    "Neighbour", "Prediction", "Query", "Radiograph", "ReadyGallery", "Report", "Study", "analyze", "explain",
-    "load_checkpoint", "predict", "read_study", "search", "write_page",
-]  # fmt: skip
+    "Analysis",
+    "Answer",
+    "Checkpoint",
+    "Explanation",
+    "InputError",
+    "Library",
+    "LibraryError",
+    "LingulaError",
+    "ModelError",
+    "Neighbour",
+    "Prediction",
+    "Query",
+    "Radiograph",
+    "ReadyGallery",
+    "Report",
+    "Study",
+    "Why",
+    "analyze",
+    "embed",
+    "explain",
+    "load_checkpoint",
+    "predict",
+    "read_study",
+    "search",
+    "why",
+    "write_page",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Public names are imported when first used: torch takes seconds, reading a file does not need it."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'lingula' has no attribute {name!r}")
-    return getattr(import_module(f"lingula.{_HOME[name]}"), name)
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"lingula.{module}"), name)
+    raise AttributeError(f"module 'lingula' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,7 +15,6 @@ from lingula.library import shipped_gallery as gallery
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import predict, predict_and_embed
 from lingula.model.study_model import study_mode
-from lingula.model.view_classifier import with_views
 from lingula.retrieval import Answer, Asked, Query, Searched, ask
 from lingula.retrieval.judge import judge, require_model
 from lingula.study import Analysis, Mode, Neighbour, Prediction, Report, Study, unique_notices
@@ -24,8 +23,8 @@ Vector = npt.NDArray[np.float32]
 
 
 def search(
-    query: Query | str,
-    checkpoint: Checkpoint,
+    query: Query | Study | str,
+    model: Checkpoint,
     library: Searched,
     study: Study | None = None,
     *,
@@ -34,37 +33,42 @@ def search(
     """Answer a question to a library.
 
     Args:
-        query: words are read by ``Query.read``.
+        query: words are read by ``Query.read``; a study alone asks for studies like it.
+        model: the checkpoint that filled the library.
         library: a ``Library``, or the ``ReadyGallery`` of the checkpoint.
-        study: a film, report or both to be like; it never answers itself.
+        study: a film, report or both to be like, beside what the query asks; it never answers itself.
         exclude: study ids that may not answer.
+
+    Returns:
+        The neighbours, ranked from 1 by ``(-score, study_id)``, and how many studies were searched and match.
 
     Raises:
         InputError: ``bad_request`` when nothing is asked. LibraryError: ``study_unknown``, ``library_empty``.
         ModelError: ``model_mismatch`` when another model filled the library.
     """
     started = time.perf_counter()
+    if isinstance(query, Study):
+        study, query = query, Query()
     query = Query.read(query) if isinstance(query, str) else query
     if study is None:
         query.require_something()
-    require_model(library, checkpoint)
+    require_model(library, model)
     asked: Asked | None = None
     notices: tuple[Notice, ...] = ()
     if study is not None:
-        study = with_views(study)
         mode = study_mode(study, query.source)
-        asked, notices = Asked(predict_and_embed(checkpoint, study, mode)[1], mode), study.all_notices
+        asked, notices = Asked(predict_and_embed(study, model, mode)[1], mode), study.all_notices
         exclude = {study.study_id, *exclude}
     elif not query.like and (sentence := query.sentence()):
         said = Study("question", report=Report.from_sections(findings=sentence))
-        asked = Asked(predict_and_embed(checkpoint, said, "text")[1], "text")
+        asked = Asked(predict_and_embed(said, model, "text")[1], "text")
     with library.held():
         if query.like and study is None:
             asked = _stored(library, query)
         born = _born(library, study, query.like)
         neighbours, matching, told = ask(
-            library, query, asked, judge=judge(checkpoint), exclude=exclude, birth_key=born,
-            bank=partial(gallery.bank, checkpoint.fingerprint),
+            library, query, asked, judge=judge(model), exclude=exclude, birth_key=born,
+            bank=partial(gallery.bank, model.fingerprint),
         )  # fmt: skip
         return Answer(
             query=query,
@@ -72,7 +76,7 @@ def search(
             matching=matching,
             searched=len(library),
             notices=unique_notices((*notices, *told)),
-            model=checkpoint.fingerprint,
+            model=model.fingerprint,
             library=library.fingerprint,
             seconds=time.perf_counter() - started,
         )
@@ -110,7 +114,7 @@ def leading_label(predictions: Sequence[Prediction], normal: str | None) -> str:
 
 def analyze(
     study: Study,
-    checkpoint: Checkpoint,
+    model: Checkpoint,
     library: Searched | None = None,
     *,
     label: str | None = None,
@@ -123,32 +127,39 @@ def analyze(
     Args:
         library: where to look for similar cases; none are given without it.
         label: which label to explain; by default the abnormal one that stands out most.
-        methods: of ``explain.METHODS``; by default the quick ones that passed their tests with this checkpoint.
+        methods: of ``explanation.METHODS``; by default the quick ones that passed their tests with this model.
         k: how many similar cases, at most 100; the study itself is never one of them.
+        mode: what is read of the study; by default all that tells what it shows.
+
+    Returns:
+        The whole answer; ``to_json`` is what the command line and the API give.
+
+    Raises:
+        InputError: ``bad_request`` for a study without what the mode reads, an unknown label or method.
+        ModelError: ``model_mismatch`` when another model filled the library. LibraryError: ``library_empty``.
     """
     started = time.perf_counter()
-    study = with_views(study)
     mode = study_mode(study, mode)
-    predictions, embedding = predict_and_embed(checkpoint, study, mode)
+    predictions, embedding = predict_and_embed(study, model, mode)
     neighbours: tuple[Neighbour, ...] = ()
     if library is not None:
-        require_model(library, checkpoint)
+        require_model(library, model)
         with library.held():
             born, asked = _born(library, study), Asked(embedding, mode)
             neighbours, _, _ = ask(library, Query(k=k), asked, exclude=(study.study_id,), birth_key=born)
-    label = label or leading_label(predictions, checkpoint.vocabulary.normal)
-    methods = shown_methods(checkpoint.fingerprint, QUICK) if methods is None else methods
-    explanations = explain(checkpoint, study, label, methods=methods, mode=mode)
+    label = label or leading_label(predictions, model.vocabulary.normal)
+    methods = shown_methods(model.fingerprint, QUICK) if methods is None else methods
+    explanations = explain(study, model, label, methods=methods, mode=mode)
     notices = list(study.all_notices)
-    if study.report and not study.report.is_empty and checkpoint.tokenizer(study.report).cut:
-        notices.append(Notice("text_cut", f"The report is longer than the {checkpoint.tokenizer.length} tokens read."))
+    if study.report and not study.report.is_empty and model.tokenizer(study.report).cut:
+        notices.append(Notice("text_cut", f"The report is longer than the {model.tokenizer.length} tokens read."))
     return Analysis(
         study=study,
         mode=mode,
         predictions=predictions,
         neighbours=neighbours,
         explanations=explanations,
-        model=checkpoint.fingerprint,
+        model=model.fingerprint,
         library=library.fingerprint if library is not None else "",
         notices=unique_notices(notices),
         seconds=time.perf_counter() - started,

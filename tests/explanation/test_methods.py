@@ -35,10 +35,10 @@ FILM_ONLY = {"gradcam", "occlusion"}
 
 
 def explain(
-    checkpoint: Checkpoint, study: Study, label: str, *, methods: Sequence[str] = METHODS, mode: Mode | None = None
+    study: Study, model: Checkpoint, label: str, *, methods: Sequence[str] = METHODS, mode: Mode | None = None
 ) -> tuple[Explanation, ...]:
     """Every method, shown by default or not."""
-    return ask(checkpoint, study, label, methods=methods, mode=mode)
+    return ask(study, model, label, methods=methods, mode=mode)
 
 
 def _by_method(answers: tuple[Explanation, ...]) -> dict[str, Explanation]:
@@ -46,7 +46,7 @@ def _by_method(answers: tuple[Explanation, ...]) -> dict[str, Explanation]:
 
 
 def test_every_method_answers_in_the_asker_s_coordinates(checkpoint: Checkpoint) -> None:
-    answers = explain(checkpoint, STUDY, LABEL)
+    answers = explain(STUDY, checkpoint, LABEL)
     assert tuple(answer.method for answer in answers) == METHODS
     for answer in answers:
         assert answer.label == LABEL
@@ -89,7 +89,7 @@ def test_a_question_is_the_deployed_forward(checkpoint: Checkpoint, mode: Mode) 
 def test_only_what_is_read_is_explained(
     checkpoint: Checkpoint, study: Study, mode: Mode | None, methods: tuple[str, ...], maps: int, has_tokens: bool
 ) -> None:
-    answers = explain(checkpoint, study, LABEL, mode=mode)
+    answers = explain(study, checkpoint, LABEL, mode=mode)
     assert tuple(answer.method for answer in answers) == methods
     for answer in answers:
         assert len(answer.maps) == maps
@@ -97,15 +97,15 @@ def test_only_what_is_read_is_explained(
 
 
 def test_a_mode_is_explained_as_if_it_were_all_there_is(checkpoint: Checkpoint) -> None:
-    hidden = _by_method(explain(checkpoint, STUDY, LABEL, mode="image"))
-    absent = _by_method(explain(checkpoint, STUDY.image_only(), LABEL))
+    hidden = _by_method(explain(STUDY, checkpoint, LABEL, mode="image"))
+    absent = _by_method(explain(STUDY.image_only(), checkpoint, LABEL))
     for method in METHODS:
         for one, other in zip(hidden[method].maps, absent[method].maps, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_two_labels_have_two_answers(checkpoint: Checkpoint) -> None:
-    one, other = (_by_method(explain(checkpoint, STUDY, label)) for label in (LABEL, "cardiomegaly"))
+    one, other = (_by_method(explain(STUDY, checkpoint, label)) for label in (LABEL, "cardiomegaly"))
     for method in METHODS:
         assert not np.allclose(one[method].maps[0], other[method].maps[0], rtol=1e-3)
 
@@ -114,7 +114,7 @@ def test_each_film_has_its_own_map(checkpoint: Checkpoint) -> None:
     """The second map is the second film's: other pixels there change it, in its own shape, whatever the first shows."""
     other = replace(STUDY, radiographs=(TALL, made_up.film(7, (64, 40), "lateral", bright=True)))
     swapped = replace(STUDY, radiographs=(WIDE, TALL))
-    one, two, three = (_by_method(explain(checkpoint, study, LABEL)) for study in (STUDY, other, swapped))
+    one, two, three = (_by_method(explain(study, checkpoint, LABEL)) for study in (STUDY, other, swapped))
     for method in METHODS:
         assert [heat.shape for heat in two[method].maps] == [(150, 90), (64, 40)]
         assert not np.allclose(one[method].maps[1][:50, :40], two[method].maps[1][:50, :40], rtol=1e-3)
@@ -267,7 +267,7 @@ def test_integrated_gradients_keep_their_sum_in_film_pixels(checkpoint: Checkpoi
     big = Study("big", (made_up.film(1, (300, 210)),), REPORT)
     question = Question.ask(checkpoint, big, LABEL, "joint")
     pixels, words, _ = integrated_gradients(question)
-    answer = _by_method(explain(checkpoint, big, LABEL))["integrated_gradients"]
+    answer = _by_method(explain(big, checkpoint, LABEL))["integrated_gradients"]
     assert answer.maps[0].sum() == pytest.approx(pixels.sum().item(), abs=0.03 * pixels.abs().sum().item())
     assert sum(token.score for token in answer.tokens) == pytest.approx(words.sum().item(), rel=1e-4)
 
@@ -286,7 +286,7 @@ def _state(checkpoint: Checkpoint) -> list[object]:
 
 def test_the_model_is_left_as_it_was(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     before = _state(checkpoint)
-    explain(checkpoint, STUDY, LABEL)
+    explain(STUDY, checkpoint, LABEL)
     assert _state(checkpoint) == before
 
     def fail(*_: object) -> None:
@@ -297,14 +297,14 @@ def test_the_model_is_left_as_it_was(checkpoint: Checkpoint, monkeypatch: pytest
             broken.setattr(getattr(checkpoint.model, module), method, fail)
             for name in METHODS:
                 with pytest.raises(RuntimeError, match="on purpose"):
-                    explain(checkpoint, STUDY, LABEL, methods=[name])
+                    explain(STUDY, checkpoint, LABEL, methods=[name])
                 assert _state(checkpoint) == before
 
 
 def test_same_question_same_answer_under_no_grad(checkpoint: Checkpoint) -> None:
-    one = _by_method(explain(checkpoint, STUDY, LABEL))
+    one = _by_method(explain(STUDY, checkpoint, LABEL))
     with torch.no_grad():
-        other = _by_method(explain(checkpoint, STUDY, LABEL))
+        other = _by_method(explain(STUDY, checkpoint, LABEL))
     for method in METHODS:
         np.testing.assert_array_equal(one[method].maps[0], other[method].maps[0])
 
@@ -314,5 +314,5 @@ def test_same_question_same_answer_under_no_grad(checkpoint: Checkpoint) -> None
 )
 def test_what_cannot_be_explained_is_refused(checkpoint: Checkpoint, wrong: dict[str, object]) -> None:
     with pytest.raises(InputError) as refused:
-        explain(checkpoint, **{"study": STUDY, "label": LABEL, **wrong})  # type: ignore[arg-type]
+        explain(model=checkpoint, **{"study": STUDY, "label": LABEL, **wrong})  # type: ignore[arg-type]
     assert refused.value.code == "bad_request"

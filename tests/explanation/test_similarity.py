@@ -12,8 +12,8 @@ from tests import made_up
 from lingula.explanation.similarity import REGIONS, _matches, _parts, sentences_of, similarity, what_would_change
 from lingula.explanation.target import Question, blurred, without
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.preprocess import Letterbox
 from lingula.model.study_model import batch_studies
+from lingula.reading.preprocess import Letterbox
 from lingula.study import MODES, Mode, Report, Study
 
 ONE, OTHER = made_up.study(0), made_up.study(3)
@@ -27,7 +27,7 @@ def _embedding(checkpoint: Checkpoint, study: Study, mode: Mode) -> np.ndarray: 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_shares_sum_to_the_cosine_from_both_sides(checkpoint: Checkpoint, mode: Mode) -> None:
-    found = similarity(checkpoint, ONE, OTHER, mode)
+    found = similarity(ONE, OTHER, checkpoint, mode)
     expected = float(_embedding(checkpoint, ONE, mode) @ _embedding(checkpoint, OTHER, mode))
     assert found.score == pytest.approx(expected, abs=1e-5)
     for side in (found.one, found.other):
@@ -98,7 +98,7 @@ def test_what_every_film_has_at_a_place_is_no_reason(checkpoint: Checkpoint, mod
 def test_a_stored_vector_is_what_the_asked_study_s_shares_sum_to(checkpoint: Checkpoint) -> None:
     """The library's vector came from the full film, its picture is smaller: the rest is named, not spread."""
     stored = _embedding(checkpoint, made_up.study(6), "image").astype(np.float32)
-    found = similarity(checkpoint, ONE, OTHER, "image", stored)
+    found = similarity(ONE, OTHER, checkpoint, "image", stored)
     expected = float(_embedding(checkpoint, ONE, "image") @ stored)
     assert found.score == pytest.approx(expected, abs=1e-5)
     assert found.one.total == pytest.approx(expected, abs=1e-5)
@@ -107,7 +107,7 @@ def test_a_stored_vector_is_what_the_asked_study_s_shares_sum_to(checkpoint: Che
 
 
 def test_a_study_is_most_like_itself_and_its_sentences_align(checkpoint: Checkpoint) -> None:
-    found = similarity(checkpoint, ONE, ONE, "joint")
+    found = similarity(ONE, ONE, checkpoint, "joint")
     assert found.score == pytest.approx(1, abs=1e-5)
     assert [s.score for s in found.sentences] == sorted((s.score for s in found.sentences), reverse=True)
     assert ONE.report is not None
@@ -142,7 +142,7 @@ def test_what_would_change_holds_and_nothing_in_it_is_idle(checkpoint: Checkpoin
 
     every: list[tuple[int, ...]] = [(0, 0, 0, 80, 96), (1, 0, 0, 90, 64)] if kind == "regions" else [(10, 40)]
     bar = whole - 0.1 * (whole - cosine_without(every))
-    (change,) = what_would_change(checkpoint, ONE, toward, lambda v: 6 if float(v @ toward) < bar else 1, mode)
+    (change,) = what_would_change(ONE, checkpoint, toward, lambda v: 6 if float(v @ toward) < bar else 1, mode)
     assert change.kind == kind
     assert (change.rank_before, change.rank_after, change.found) == (1, 6, True)
     units = [*change.places] if kind == "regions" else [*change.words]
@@ -154,5 +154,5 @@ def test_what_would_change_holds_and_nothing_in_it_is_idle(checkpoint: Checkpoin
 
 def test_a_neighbour_nothing_moves_is_said_so(checkpoint: Checkpoint) -> None:
     toward = _embedding(checkpoint, OTHER, "image").astype(np.float32)
-    (change,) = what_would_change(checkpoint, ONE, toward, lambda vector: 2, "image")
+    (change,) = what_would_change(ONE, checkpoint, toward, lambda vector: 2, "image")
     assert (change.found, change.places, change.rank_before, change.rank_after) == (False, (), 2, 2)

@@ -264,3 +264,29 @@ def test_numbers_out_of_range_are_not_hidden_by_half_precision(tmp_path: Path) -
     with pytest.raises(ModelError) as refused:
         Checkpoint(model, made.tokenizer, made.vocabulary, made.calibration, {}).save(tmp_path / "unsound")
     assert refused.value.code == "model_bad_file"
+
+
+def test_a_loaded_checkpoint_is_saved_under_its_own_fingerprint(
+    checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another machine's arithmetic gives other golden numbers."""
+    made = load_checkpoint(checkpoint_folder)
+    answer = {mode: [1.0] * len(made.vocabulary) for mode in MODES}
+    monkeypatch.setattr("lingula.model.checkpoint._golden", lambda checkpoint: answer)
+    again = made.save(tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "golden.json").read_text()) == answer
+    assert again.fingerprint == made.fingerprint
+    assert again.earlier != made.earlier
+
+
+def test_a_library_named_by_the_earlier_fingerprint_is_upgraded(checkpoint_folder: Path, tmp_path: Path) -> None:
+    made, where = load_checkpoint(checkpoint_folder), tmp_path / "library.sqlite"
+    about = {"vocabulary": made.vocabulary.digest, "labels": made.vocabulary.codes, "dimension": 16}
+    Library.create(where, model=made.earlier, **about).close()
+    with pytest.raises(ModelError, match="filled by model"):
+        Library.open(where, model=made.fingerprint)
+    with Library.open(where) as library:
+        with pytest.raises(ModelError, match="filled by model"):
+            library.rename_model("another", made.fingerprint)
+        assert [library.rename_model(made.earlier, made.fingerprint) for _ in range(2)] == [True, False]
+    Library.open(where, model=made.fingerprint).close()

@@ -38,7 +38,7 @@ def test_the_same_answers_one_by_one_and_together(compiled: Checkpoint, checkpoi
     plain = load_checkpoint(checkpoint_folder)
     assert compiled.fingerprint == plain.fingerprint
     for batch in (1, 3):
-        pairs = list(zip(embed(plain, STUDIES, batch), embed(compiled, STUDIES, batch), strict=True))
+        pairs = list(zip(embed(STUDIES, plain, batch), embed(STUDIES, compiled, batch), strict=True))
         assert len(pairs) == len(STUDIES)
         for (_, expected), (_, found) in pairs:
             assert expected.keys() == found.keys()
@@ -80,9 +80,9 @@ def test_exported_once_and_safe_among_threads(
     assert check.passes
     (folder,) = (cache / "lingula" / "fast").iterdir()  # and no leftovers
     assert {path.name for path in folder.iterdir()} >= {"image.onnx", "text.onnx", "check.json"}
-    alone = [vectors["joint"] for _, vectors in embed(compiled, STUDIES[:4], 1)]
+    alone = [vectors["joint"] for _, vectors in embed(STUDIES[:4], compiled, 1)]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda s: next(embed(compiled, [s]))[1]["joint"], STUDIES[:4] * 4))
+        together = list(pool.map(lambda s: next(embed([s], compiled))[1]["joint"], STUDIES[:4] * 4))
     np.testing.assert_allclose(together, alone * 4, atol=1e-5)
 
 

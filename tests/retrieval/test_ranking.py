@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +14,11 @@ import pytest
 from lingula import model as models
 from lingula.errors import InputError, LibraryError
 from lingula.labels import Vocabulary
-from lingula.library import Entry, Library
+from lingula.library import Entry, Library, ReadyGallery
 from lingula.library.shipped_gallery import FOLDER, export, typical_norm
+from lingula.model.checkpoint import fingerprint_of
 from lingula.openi.splits import Split
-from lingula.retrieval import Asked, Judge, Query, ReadyGallery, ask
+from lingula.retrieval import Asked, Judge, Query, ask
 from lingula.retrieval.feedback import BETA, GAMMA, moved
 from lingula.retrieval.hubness import NEAREST, nearness
 from lingula.retrieval.ranking import SPARE, met
@@ -273,10 +274,10 @@ def test_the_ready_gallery_answers_like_the_library_it_was_made_from(library: Li
 
 
 def test_the_shipped_gallery_is_the_shipped_model_s() -> None:
-    """Made anew with every checkpoint: ``lingula library gallery``."""
+    """Made anew with every checkpoint: ``lingula gallery``."""
     (path,) = FOLDER.glob("*.safetensors")
     manifest = CHECKPOINTS / "compact" / "manifest.json"
-    assert path.stem == hashlib.sha256(manifest.read_bytes()).hexdigest()[:16]
+    assert path.stem == fingerprint_of(json.loads(manifest.read_text()))
     assert path.stat().st_size < 10_000_000
     gallery = ReadyGallery.of(path.stem)
     assert gallery is not None

@@ -58,7 +58,7 @@ BOX = Place(0, 70, 76, 24, 24)
 
 
 def test_the_same_thing_at_the_same_place_is_found_first(checkpoint: Checkpoint, library: Library) -> None:
-    answer = search_region(checkpoint, library, ASKED, BOX)
+    answer = search_region(ASKED, BOX, checkpoint, library)
     first = answer.found[0]
     assert (first.neighbour.study_id, first.mirrored, answer.films) == ("R07", False, 30)
     at = first.place
@@ -74,7 +74,7 @@ def test_the_same_thing_at_the_same_place_is_found_first(checkpoint: Checkpoint,
 
 
 def test_the_other_side_answers_only_where_it_may(checkpoint: Checkpoint, library: Library) -> None:
-    answer = search_region(checkpoint, library, ASKED, BOX, mirrored=True, k=2)
+    answer = search_region(ASKED, BOX, checkpoint, library, mirrored=True, k=2)
     found = {each.neighbour.study_id: each for each in answer.found}
     assert {study: each.mirrored for study, each in found.items()} == {"R07": False, "R12": True}
     at = found["R12"].place
@@ -83,8 +83,8 @@ def test_the_other_side_answers_only_where_it_may(checkpoint: Checkpoint, librar
 
 def test_a_study_never_answers_itself_nor_does_its_file(checkpoint: Checkpoint, library: Library) -> None:
     own = _study(7, (84, 90))
-    assert "R07" not in {each.neighbour.study_id for each in search_region(checkpoint, library, own, BOX, k=30).found}
-    renamed = search_region(checkpoint, library, replace(own, study_id="another name"), BOX, k=30)
+    assert "R07" not in {each.neighbour.study_id for each in search_region(own, BOX, checkpoint, library, k=30).found}
+    renamed = search_region(replace(own, study_id="another name"), BOX, checkpoint, library, k=30)
     assert "R07" not in {each.neighbour.study_id for each in renamed.found}
 
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_asked_is_refused(
     checkpoint: Checkpoint, library: Library, place: Place, k: int, words: str
 ) -> None:
     with pytest.raises(LingulaError, match=words) as refused:
-        search_region(checkpoint, library, ASKED, place, k=k)
+        search_region(ASKED, place, checkpoint, library, k=k)
     assert refused.value.code == "bad_request"
 
 
@@ -110,15 +110,15 @@ def test_without_films_or_pictures_there_is_nothing_to_search(
     checkpoint: Checkpoint, library: Library, tmp_path: Path
 ) -> None:
     alone = Study("asked", (made_up.film(1, view="lateral"),))
-    answer = search_region(checkpoint, library, alone, Place(0, 0, 0, 30, 30))
+    answer = search_region(alone, Place(0, 0, 0, 30, 30), checkpoint, library)
     assert [each.neighbour.study_id for each in answer.found] == ["lateral"]
     with create_library(checkpoint, tmp_path / "words.sqlite") as words:
         words.add_many(encoded(checkpoint, [made_up.study(1).text_only()]))
         with pytest.raises(LibraryError, match="no film"):
-            search_region(checkpoint, words, ASKED, BOX)
+            search_region(ASKED, BOX, checkpoint, words)
     gallery = cast(Any, SimpleNamespace(about=library.about))
     with pytest.raises(LibraryError, match="gallery") as refused:
-        search_region(checkpoint, gallery, ASKED, BOX)
+        search_region(ASKED, BOX, checkpoint, gallery)
     assert refused.value.code == "library_missing"
 
 
@@ -225,7 +225,7 @@ def test_the_usual_look_of_a_place_and_common_variation_do_not_count() -> None:
 
 
 def test_the_page_shows_both_boxes_and_loads_nothing(checkpoint: Checkpoint, library: Library, tmp_path: Path) -> None:
-    answer = search_region(checkpoint, library, ASKED, BOX, mirrored=True)
+    answer = search_region(ASKED, BOX, checkpoint, library, mirrored=True)
     studies = {each.neighbour.study_id: library.study(each.neighbour.study_id) for each in answer.found}
     write_region(tmp_path / "page.html", answer, studies, {"normal": "No finding"})
     page = (tmp_path / "page.html").read_text()

@@ -186,7 +186,7 @@ def _search_region(
     with opened(library, checkpoint) as known:
         with output.progress_bar("Patches of the library") as tell:
             patches = library_patches(checkpoint, known, tell)
-        answer = search_region(checkpoint, known, study, place, mirrored=mirrored, k=k, patches=patches)
+        answer = search_region(study, place, checkpoint, known, mirrored=mirrored, k=k, patches=patches)
         if html:
             from lingula.page.region import write_region
 

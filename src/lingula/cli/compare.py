@@ -56,7 +56,7 @@ def why(
     names = {label.code: label.name for label in checkpoint.vocabulary.labels}
     with Library.open(library, model=checkpoint.fingerprint) as known:
         query = Query.read("", also=also, without=without) if also or without else None
-        found = find(checkpoint, known, study, study_id, mode=mode, query=query)
+        found = find(study, study_id, checkpoint, known, mode=mode, query=query)
     if html:
         from lingula.page.comparison import write_pair
 
@@ -168,7 +168,7 @@ def _make_drill(folder: Path, library: str, count: int, seed: int, model: str, f
             both = known.study(card.a), known.study(card.b)
             shown = drills.shown_film(both[0]), drills.shown_film(both[1])
             first, second = (
-                explain(checkpoint, Study("film", (film,)), card.finding, methods=["contribution"])[0] for film in shown
+                explain(Study("film", (film,)), checkpoint, card.finding, methods=["contribution"])[0] for film in shown
             )
             studies.append(both)
             films.append(shown)

@@ -14,7 +14,7 @@ from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt, Model, load_mo
 
 def register(app: typer.Typer) -> None:
     library = typer.Typer(help="Make a library, look after it, move it.", no_args_is_help=True)
-    for command in (create, status, verify, reindex, backup, export):
+    for command in (create, upgrade, status, verify, reindex, backup, export):
         library.command()(command)
     library.command("import")(import_library)
     app.add_typer(library, name="library")
@@ -31,6 +31,23 @@ def create(library: LibraryAt = DEFAULT_LIBRARY, model: Model = "compact", json:
     with create_library(checkpoint, library) as opened:
         body = {"location": opened.status().location, "model": opened.about.model, "studies": len(opened)}
     shown = f"{body['location']}: {body['studies']} studies, model {body['model']}."
+    output.write_json(body) if json else output.out.print(shown, highlight=False)
+
+
+def upgrade(library: LibraryAt = DEFAULT_LIBRARY, model: Model = "compact", json: Json = False) -> None:
+    """Bring a library of an earlier version up to date: its tables, and the name of the model that filled it.
+
+    Nothing is decoded or encoded again.
+
+    Example: [bold]lingula library upgrade --library library.sqlite[/]
+    """
+    from lingula.library import Library
+
+    checkpoint = load_model(model, fast=False)
+    with Library.open(library) as opened:
+        renamed = opened.rename_model(checkpoint.earlier, checkpoint.fingerprint)
+    body = {"model": checkpoint.fingerprint, "renamed": renamed}
+    shown = f"Model {checkpoint.fingerprint}" + (f", named {checkpoint.earlier} before." if renamed else ": as it was.")
     output.write_json(body) if json else output.out.print(shown, highlight=False)
 
 

@@ -86,8 +86,7 @@ def load_model(model: str, fast: bool) -> Checkpoint:
 @contextmanager
 def opened(library: str | None, checkpoint: Checkpoint) -> Iterator[Searched]:
     """The library named, by default the one in this folder, else the gallery that ships with the model."""
-    from lingula.library import Library
-    from lingula.retrieval import ReadyGallery
+    from lingula.library import Library, ReadyGallery
 
     if library is None and not Path(DEFAULT_LIBRARY).exists() and (gallery := ReadyGallery.of(checkpoint.fingerprint)):
         output.err.print(

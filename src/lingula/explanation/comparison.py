@@ -17,7 +17,6 @@ from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import predict
 from lingula.model.study_model import study_mode
-from lingula.model.view_classifier import with_views
 from lingula.retrieval import Query
 from lingula.retrieval.judge import judge, require_model
 from lingula.retrieval.ranking import Met, met
@@ -96,10 +95,10 @@ class Why:
 
 
 def why(
-    checkpoint: Checkpoint,
-    library: Library,
     study: Study,
-    study_id: str,
+    other: str,
+    model: Checkpoint,
+    library: Library,
     *,
     mode: Mode | None = None,
     query: Query | None = None,
@@ -108,35 +107,40 @@ def why(
     """Explain why a study of the library answers a query.
 
     Args:
+        study: the query; model, library: as they answered it.
+        other: id of the study of the library.
         mode: what is read of both; by default all that both have. k: "what would change" drops it out of the first k.
         query: findings and words asked for besides; what each adds to the score is named, too. Rank and changes are
             by the cosine alone.
+
+    Returns:
+        The cosine taken apart on both sides, summing to it, with findings shared and not and what would change it.
 
     Raises:
         LibraryError: ``study_unknown``. InputError: ``bad_request`` where the two have nothing in common to be read, or
             the study does not meet the query.
         ModelError: ``model_mismatch``.
     """
-    require_model(library, checkpoint)
-    record = library.get(study_id)
-    study, other = with_views(study), record.study()
-    mode = _common(study, other, mode)
-    ranking = _Ranking.of(library, mode, study.study_id, study_id)
-    found = similarity(checkpoint, study, other, mode, ranking.target)
-    question = Question.ask(checkpoint, study, checkpoint.vocabulary.codes[0], mode)
+    require_model(library, model)
+    record = library.get(other)
+    stored = record.study()
+    mode = _common(study, stored, mode)
+    ranking = _Ranking.of(library, mode, study.study_id, other)
+    found = similarity(study, stored, model, mode, ranking.target)
+    question = Question.ask(model, study, model.vocabulary.codes[0], mode)
     with torch.no_grad():
         asked = question.forward(question.pixels, question.words).embedding[0].numpy()
-    pairs = _findings(checkpoint, study, other, record.labels)
+    pairs = _findings(model, study, stored, record.labels)
     return Why(
-        study_id=study_id,
+        study_id=other,
         mode=mode,
         rank=ranking.rank(asked),
         similarity=found,
         shared=tuple(pair for pair in pairs if pair.one == pair.other == "present"),
         differing=tuple(pair for pair in pairs if (pair.one == "present") != (pair.other == "present")),
-        changes=what_would_change(checkpoint, study, ranking.target, ranking.rank, mode, k=k),
-        model=checkpoint.fingerprint,
-        met=met(library, query, study_id, judge(checkpoint)) if query else (),
+        changes=what_would_change(study, model, ranking.target, ranking.rank, mode, k=k),
+        model=model.fingerprint,
+        met=met(library, query, other, judge(model)) if query else (),
     )
 
 
@@ -204,7 +208,7 @@ def _said(checkpoint: Checkpoint, study: Study, labels: tuple[str, ...] | None) 
     if labels is not None:
         return dict.fromkeys(labels, "present"), "coding"
     decided = {"present": "present", "absent": "absent", "abstain": "uncertain"}
-    return {p.label: decided[p.decision] for p in predict(checkpoint, study)}, "prediction"
+    return {p.label: decided[p.decision] for p in predict(study, checkpoint)}, "prediction"
 
 
 def _side(side: Side) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from lingula.explanation.occlusion import occlusion
 from lingula.explanation.target import Question
 from lingula.explanation.trust import shown_methods, trust_of
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.preprocess import to_radiograph
 from lingula.model.study_model import study_mode
+from lingula.reading.preprocess import to_radiograph
 from lingula.study import Explanation, Mode, Study, TokenScore
 
 QUICK = ("contribution", "attention", "gradcam")
@@ -29,8 +29,8 @@ FILM_ONLY = frozenset(["gradcam", "occlusion"])
 
 
 def explain(
-    checkpoint: Checkpoint,
     study: Study,
+    model: Checkpoint,
     label: str,
     *,
     methods: Sequence[str] | None = None,
@@ -39,23 +39,27 @@ def explain(
     """Evidence for one label of one study.
 
     Args:
-        study: with its views named (``lingula.model.view_classifier.with_views``), as the prediction read it.
+        model: the checkpoint that predicts it.
+        study: as it was predicted; ``read_study`` has named its views.
         label: code of the vocabulary.
         methods: of ``METHODS``; by default those that passed their tests with this checkpoint (``explain.trust``).
             Those that explain films alone are left out where there is none.
         mode: which modalities are read; by default all that the study has.
 
+    Returns:
+        One ``Explanation`` a method, in the order of ``METHODS``.
+
     Raises:
         InputError: ``bad_request`` for an unknown label or method, or a mode the study lacks the parts for.
     """
-    if label not in checkpoint.vocabulary.codes:
-        raise InputError("bad_request", f"No label {label!r}.", f"Labels: {', '.join(checkpoint.vocabulary.codes)}.")
-    methods = shown_methods(checkpoint.fingerprint, METHODS) if methods is None else methods
+    if label not in model.vocabulary.codes:
+        raise InputError("bad_request", f"No label {label!r}.", f"Labels: {', '.join(model.vocabulary.codes)}.")
+    methods = shown_methods(model.fingerprint, METHODS) if methods is None else methods
     if unknown := [name for name in methods if name not in METHODS]:
         raise InputError("bad_request", f"No method {unknown[0]!r}.", f"Methods: {', '.join(METHODS)}.")
     if not methods:
         return ()
-    question = Question.ask(checkpoint, study, label, study_mode(study, mode))
+    question = Question.ask(model, study, label, study_mode(study, mode))
     asked = [name for name in METHODS if name in methods]
     if not study.radiographs or question.mode == "text":
         asked = [name for name in asked if name not in FILM_ONLY]

@@ -14,7 +14,7 @@ from torch import Tensor
 from lingula.explanation.contribution import usual_shares_of
 from lingula.explanation.target import Question, blurred, without
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.preprocess import Letterbox, to_radiograph
+from lingula.reading.preprocess import Letterbox, to_radiograph
 from lingula.study import Mode, Report, Study, TokenScore
 
 Floats = npt.NDArray[np.float32]
@@ -99,7 +99,7 @@ class Change:
 
 @torch.no_grad()
 def similarity(
-    checkpoint: Checkpoint, one: Study, other: Study, mode: Mode, stored: Floats | None = None
+    one: Study, other: Study, checkpoint: Checkpoint, mode: Mode, stored: Floats | None = None
 ) -> Similarity:
     """Take the cosine of two studies apart; both must have what the mode reads.
 
@@ -255,7 +255,7 @@ def _sentences(checkpoint: Checkpoint, one: Study, other: Study) -> tuple[Aligne
 
 
 def what_would_change(
-    checkpoint: Checkpoint, study: Study, toward: Floats, rank: Callable[[Floats], int], mode: Mode, *, k: int = 5
+    study: Study, checkpoint: Checkpoint, toward: Floats, rank: Callable[[Floats], int], mode: Mode, *, k: int = 5
 ) -> tuple[Change, ...]:
     """The regions, and the words, without which a neighbour is no longer among the first k.
 

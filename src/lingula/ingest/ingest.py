@@ -11,7 +11,6 @@ from lingula.errors import InputError
 from lingula.library import Entry, Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import embed
-from lingula.model.view_classifier import with_views
 from lingula.openi import load_many, scan
 from lingula.openi.collection import Refused, StudyFiles
 from lingula.reading.bounded_io import read_head
@@ -163,7 +162,7 @@ def _store(
 def encoded(checkpoint: Checkpoint, studies: Iterable[Study]) -> Iterator[Entry]:
     """Studies as a library takes them: views named, embedded ``BATCH`` at a time, coded where somebody coded them."""
     vocabulary = checkpoint.vocabulary
-    for study, vectors in embed(checkpoint, (with_views(study) for study in studies), BATCH):
+    for study, vectors in embed(studies, checkpoint, BATCH):
         yield Entry(study, vectors, vocabulary.present(study.terms) if study.terms is not None else None)
 
 

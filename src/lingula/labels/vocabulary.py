@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from lingula.errors import InputError
 from lingula.labels.terms import Term, plain
+from lingula.types import FilePath
 
 Match = Literal["exact", "close", "broad", "narrow"]
 SHIPPED = ("openi22", "card22", "txrv14")
@@ -111,7 +112,7 @@ class Vocabulary:
     _source: str
 
     @classmethod
-    def load(cls, source: str | Path) -> Vocabulary:
+    def load(cls, source: FilePath) -> Vocabulary:
         """Read a shipped vocabulary by name, or one of the same form from a file.
 
         Raises:

@@ -16,10 +16,33 @@ from lingula.library.record import (
     StudyRecord,
     Summary,
 )  # fmt: skip
+from lingula.library.shipped_gallery import ReadyGallery
 from lingula.library.vectors import Gallery
 
 __all__ = [
-    "Aged", "AnyOf", "Asserts", "Coded", "Condition", "Entry", "FaissFlat", "FaissQuantised", "Gallery", "Index",
-    "Labelled", "Library", "LibraryStatus", "Not", "NumpyExact", "Outcome", "Refusal", "Reported", "Says", "ShownImage",
-    "Shows", "StoredRadiograph", "StudyRecord", "Summary",
-]  # fmt: skip
+    "Aged",
+    "AnyOf",
+    "Asserts",
+    "Coded",
+    "Condition",
+    "Entry",
+    "FaissFlat",
+    "FaissQuantised",
+    "Gallery",
+    "Index",
+    "Labelled",
+    "Library",
+    "LibraryStatus",
+    "Not",
+    "NumpyExact",
+    "Outcome",
+    "ReadyGallery",
+    "Refusal",
+    "Reported",
+    "Says",
+    "ShownImage",
+    "Shows",
+    "StoredRadiograph",
+    "StudyRecord",
+    "Summary",
+]

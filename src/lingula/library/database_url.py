@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,15 +11,16 @@ from sqlalchemy.exc import ArgumentError
 from lingula.errors import InputError
 from lingula.library import postgres, sqlite
 from lingula.library.database import Database
+from lingula.types import FilePath
 
 
-def database_at(url_or_path: str | Path) -> Database:
+def database_at(url_or_path: FilePath) -> Database:
     """The database meant by a folder, a file, a ``sqlite:///`` or a ``postgresql://`` URL.
 
     Raises:
         InputError: ``bad_request`` for a URL of another kind or one that names no library.
     """
-    text = str(url_or_path)
+    text = os.fspath(url_or_path)
     if "://" not in text:
         return sqlite.Sqlite.at(Path(text))
     try:

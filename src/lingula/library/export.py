@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from lingula.errors import InputError, LibraryError
 from lingula.library.library import Library
 from lingula.study import MODES, Mode, SectionName
+from lingula.types import FilePath
 
 Format = Literal["csv", "parquet", "trec"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -21,7 +22,7 @@ Rows = list[dict[str, Any]]
 
 def export(
     library: Library,
-    folder: Path,
+    folder: FilePath,
     kind: Format,
     *,
     mode: Mode = "joint",
@@ -41,6 +42,7 @@ def export(
     """
     if kind not in FORMATS:
         raise InputError("bad_request", f"no format {kind!r}.", f"Formats: {', '.join(FORMATS)}.")
+    folder = Path(folder)
     names = (f"{mode}.run",) if kind == "trec" else ("studies", "findings", "images")
     files = [folder / (name if kind == "trec" else f"{name}.{kind}") for name in names]
     if there := [str(file) for file in files if file.exists()]:

@@ -30,6 +30,7 @@ from lingula.library.store import Progress, Store
 from lingula.library.vectors import Gallery, check_k
 from lingula.library.verify import problems
 from lingula.study import MODES, Mode, Neighbour, Study
+from lingula.types import FilePath
 
 COPIED = 100  # studies copied in one transaction
 SPARE = 16  # candidates beyond k that are asked for at once, to settle ties
@@ -58,7 +59,7 @@ class Library:
     @classmethod
     def create(
         cls,
-        url_or_path: str | Path,
+        url_or_path: FilePath,
         *,
         model: str,
         vocabulary: str,
@@ -83,7 +84,7 @@ class Library:
         return cls(Store.create(database_at(url_or_path), about), engine)
 
     @classmethod
-    def open(cls, url_or_path: str | Path, *, model: str | None = None, engine: Engine | None = None) -> Self:
+    def open(cls, url_or_path: FilePath, *, model: str | None = None, engine: Engine | None = None) -> Self:
         """Open a library; with ``model``, only if that very model filled it. An older library is brought up to date.
 
         Raises:
@@ -98,7 +99,7 @@ class Library:
         return cls(store, engine)
 
     @classmethod
-    def like(cls, other: Library, url_or_path: str | Path) -> Self:
+    def like(cls, other: Library, url_or_path: FilePath) -> Self:
         """Open the library there, or make one for the same model and labels as another."""
         try:
             return cls.open(url_or_path, model=other.about.model)
@@ -216,7 +217,24 @@ class Library:
             self._store.refuse(refusal)
         return tuple(outcomes)
 
-    def backup(self, file: Path, progress: Progress = lambda done, of: None) -> None:
+    def rename_model(self, earlier: str, now: str) -> bool:
+        """Name the model that filled the library by its fingerprint of today, where it is named by an earlier one.
+
+        Returns:
+            Whether it was renamed; False where it has that name already.
+
+        Raises:
+            ModelError: ``model_mismatch`` where another model filled the library.
+        """
+        if self.about.model == now:
+            return False
+        if self.about.model != earlier:
+            message = f"{self._store.place} was filled by model {self.about.model}, not by {now}."
+            raise ModelError("model_mismatch", message, "Use that model, or import the studies again.")
+        self._store.rename_model(now)
+        return True
+
+    def backup(self, file: FilePath, progress: Progress = lambda done, of: None) -> None:
         """Write a copy of the library, in whichever database it lives, as one SQLite file, while it is used.
 
         The copy is a library itself: open it, or bring it back with ``copy_from``. It is written under another name and
@@ -225,6 +243,7 @@ class Library:
         Raises:
             InputError: ``bad_request`` when the file exists already.
         """
+        file = Path(file)
         if file.exists():
             raise InputError("bad_request", f"{file} exists already.", "Name another file.")
         part = file.with_name(f"{file.name}.part.sqlite")

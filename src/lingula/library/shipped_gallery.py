@@ -24,25 +24,22 @@ from safetensors.numpy import save_file
 
 from lingula.errors import InputError, LibraryError, ModelError
 from lingula.labels import Assertion
-from lingula.library import (
+from lingula.library.conditions import (
     Aged,
     AnyOf,
     Asserts,
     Coded,
     Condition,
-    FaissFlat,
-    Gallery,
     Labelled,
-    Library,
     Not,
     Reported,
     Says,
-    ShownImage,
     Shows,
-    StudyRecord,
-    Summary,
-)  # fmt: skip
-from lingula.library.record import About
+)
+from lingula.library.engines import FaissFlat
+from lingula.library.library import Library
+from lingula.library.record import About, ShownImage, StudyRecord, Summary
+from lingula.library.vectors import Gallery
 from lingula.study import MODES, Mode, View
 
 FOLDER = Path(__file__).parent / "galleries"

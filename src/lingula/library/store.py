@@ -7,6 +7,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,12 @@ class Store:
             if not row.reader:
                 store.reread()
         return store
+
+    def rename_model(self, name: str) -> None:
+        """Name the model that filled the library anew."""
+        with self._writing() as (connection, _):
+            connection.execute(update(LibraryRow).values(model=name))
+        self.about = replace(self.about, model=name)
 
     def _version(self, connection: Connection) -> str:
         """The revision of the tables."""

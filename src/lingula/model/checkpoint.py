@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,11 @@ from lingula.model.golden import golden_study
 from lingula.model.study_model import Architecture, StudyModel, batch_studies
 from lingula.model.text_encoder import ReportTokenizer
 from lingula.study import MODES, Mode
+from lingula.types import FilePath
 
 FILES = ("golden.json", "model.json", "tokenizer.json", "weights.safetensors")
+DECIDING = ("model.json", "tokenizer.json", "weights.safetensors")
+"""Files that decide an answer, in the order of the fingerprint."""
 TOLERANCE = 2e-3
 """Largest difference of a golden value that another machine's arithmetic may cause."""
 PICKLES = (b"\x80", b"PK\x03\x04")
@@ -46,7 +50,10 @@ class Checkpoint:
         training: how and on what it was trained, plain data (recipe, split digest, data licence, versions, seed).
         usual: (views, L, P) float32, mean share of each patch in each label's logit over normal training films of a
             view, from which ``explain.contribution`` counts; None where none was kept.
-        fingerprint: first 16 hex digits of the manifest's SHA-256; empty before it is saved.
+        fingerprint: 16 hex digits over weights, configuration and tokenizer; empty before it is saved. What the model
+            answers to the golden study on some machine is no part of it.
+        earlier: the fingerprint that version 0.1.0 before its release gave the same folder, by which libraries of
+            then name their model.
     """
 
     model: StudyModel
@@ -55,10 +62,19 @@ class Checkpoint:
     calibration: dict[Mode, Calibration]
     training: dict[str, Any]
     fingerprint: str = ""
+    earlier: str = ""
     usual: npt.NDArray[np.float32] | None = None
 
-    def save(self, folder: Path) -> Checkpoint:
-        """Write the folder and load it back, so that what is returned is what is on disk."""
+    def save(self, folder: FilePath) -> Checkpoint:
+        """Write the folder and load it back, so that what is returned is what is on disk.
+
+        Args:
+            folder: is made where it is missing; files of an earlier checkpoint in it are replaced.
+
+        Returns:
+            The checkpoint as loaded; its fingerprint is this one's where that was loaded, too.
+        """
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_file(
             {key: _stored(tensor) for key, tensor in self.model.state_dict().items()}, folder / "weights.safetensors"
@@ -80,7 +96,7 @@ class Checkpoint:
         return load_checkpoint(folder)
 
 
-def load_checkpoint(folder: str | Path = "compact", *, check_golden: bool = False, fast: bool = False) -> Checkpoint:
+def load_checkpoint(folder: FilePath = "compact", *, check_golden: bool = False, fast: bool = False) -> Checkpoint:
     """Load a checkpoint folder, or a shipped one by name.
 
     Args:
@@ -88,6 +104,9 @@ def load_checkpoint(folder: str | Path = "compact", *, check_golden: bool = Fals
         check_golden: also compute the golden study and compare.
         fast: let compiled encoders answer where no gradient is asked for; needs the extra ``fast``, and a minute the
             first time (``lingula.model.openvino``).
+
+    Returns:
+        Model, tokenizer, vocabulary and calibration, ready to answer.
 
     Raises:
         InputError: ``bad_request`` when the extra ``fast`` is asked for and not installed.
@@ -101,8 +120,8 @@ def load_checkpoint(folder: str | Path = "compact", *, check_golden: bool = Fals
         raise ModelError(
             "model_bad_file", f"{folder} is not a checkpoint: it has no manifest.json.", "Shipped: 'compact'."
         )
-    fingerprint = _verify(folder)
-    checkpoint = _assemble(folder, fingerprint)
+    fingerprint, earlier = _verify(folder)
+    checkpoint = _assemble(folder, fingerprint, earlier)
     if check_golden:
         try:
             golden = json.loads((folder / "golden.json").read_text())
@@ -119,8 +138,8 @@ def load_checkpoint(folder: str | Path = "compact", *, check_golden: bool = Fals
     return checkpoint
 
 
-def _verify(folder: Path) -> str:
-    """Compare the folder with its manifest; the fingerprint."""
+def _verify(folder: Path) -> tuple[str, str]:
+    """Compare the folder with its manifest; the fingerprint, and the earlier one."""
     try:
         sums = json.loads((folder / "manifest.json").read_text())
     except (ValueError, OSError, RecursionError) as error:
@@ -140,7 +159,13 @@ def _verify(folder: Path) -> str:
                 f"{folder / name} was altered: SHA-256 {found[:12]}…, the manifest says {str(expected)[:12]}….",
                 "Fetch the checkpoint again.",
             )
-    return _sha256(folder / "manifest.json")[:16]
+    return fingerprint_of(sums), _sha256(folder / "manifest.json")[:16]
+
+
+def fingerprint_of(sums: Mapping[str, str]) -> str:
+    """16 hex digits over the SHA-256 of each file that decides an answer."""
+    deciding = [f"{name} {sums[name]}" for name in DECIDING]
+    return hashlib.sha256("\n".join(deciding).encode()).hexdigest()[:16]
 
 
 def _stored(tensor: torch.Tensor) -> torch.Tensor:
@@ -148,7 +173,7 @@ def _stored(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
 
 
-def _assemble(folder: Path, fingerprint: str = "") -> Checkpoint:
+def _assemble(folder: Path, fingerprint: str = "", earlier: str = "") -> Checkpoint:
     """The parts of a folder. A bad description breaks anywhere (transformers and tokenizers raise what they like)."""
     try:
         body = json.loads((folder / "model.json").read_text())
@@ -173,7 +198,7 @@ def _assemble(folder: Path, fingerprint: str = "") -> Checkpoint:
     load_weights(model, folder / "weights.safetensors")
     model.image_encoder.channels_last()
     model.requires_grad_(False)  # it answers; a map asks for gradients of films and words alone
-    return Checkpoint(model, tokenizer, vocabulary, calibration, training, fingerprint, usual)
+    return Checkpoint(model, tokenizer, vocabulary, calibration, training, fingerprint, earlier, usual)
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:

@@ -11,16 +11,27 @@ import torch
 
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.study_model import batch_studies, study_mode
-from lingula.model.view_classifier import with_views
 from lingula.study import MODES, Mode, Prediction, Study
 
 Vector = npt.NDArray[np.float32]
 
 
 def embed(
-    checkpoint: Checkpoint, studies: Iterable[Study], batch: int = 8
+    studies: Iterable[Study], checkpoint: Checkpoint, batch: int = 8
 ) -> Iterator[tuple[Study, dict[Mode, Vector]]]:
-    """Each study with its embeddings, (D,) float32 of unit norm, in every mode it has the parts for."""
+    """Studies with their embeddings.
+
+    Args:
+        studies: each with at least a radiograph or report text.
+        checkpoint: the model that embeds them.
+        batch: studies that are computed together.
+
+    Returns:
+        Each study, in its turn, with vectors (D,) float32 of unit norm by mode, in every mode it has the parts for.
+
+    Raises:
+        InputError: ``bad_request`` for a study with neither.
+    """
     remaining = iter(studies)
     while group := list(islice(remaining, batch)):
         tensors = batch_studies(group, checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
@@ -36,12 +47,23 @@ def available_modes(study: Study) -> tuple[Mode, ...]:
     return MODES if both else (study_mode(study),)
 
 
-def predict(checkpoint: Checkpoint, study: Study, mode: Mode | None = None) -> tuple[Prediction, ...]:
-    """Calibrated probabilities and decisions for every label, in the vocabulary's order."""
-    return predict_and_embed(checkpoint, with_views(study), study_mode(study, mode))[0]
+def predict(study: Study, model: Checkpoint, mode: Mode | None = None) -> tuple[Prediction, ...]:
+    """Calibrated probabilities and decisions for every label.
+
+    Args:
+        study: with at least a radiograph or report text.
+        mode: what is read of it, ``image``, ``text`` or ``joint``; by default all that tells what it shows.
+
+    Returns:
+        One ``Prediction`` a label, in the vocabulary's order; probabilities in [0, 1].
+
+    Raises:
+        InputError: ``bad_request`` when the study lacks what the mode reads.
+    """
+    return predict_and_embed(study, model, study_mode(study, mode))[0]
 
 
-def predict_and_embed(checkpoint: Checkpoint, study: Study, mode: Mode) -> tuple[tuple[Prediction, ...], Vector]:
+def predict_and_embed(study: Study, checkpoint: Checkpoint, mode: Mode) -> tuple[tuple[Prediction, ...], Vector]:
     """A study's predictions, in the vocabulary's order, and its embedding (D,) float32 of unit norm, in one mode."""
     tensors = batch_studies([study], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
     with torch.inference_mode():

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from lingula.errors import InputError
 from lingula.model.fusion import Fused, Fusion
 from lingula.model.image_encoder import ImageEncoder
-from lingula.model.preprocess import Preprocessing, to_input
 from lingula.model.text_encoder import ReportTokenizer, TextEncoder, Tokens
+from lingula.reading.preprocess import Preprocessing, to_input
 from lingula.study import VIEWS, Mode, SectionName, Study, View
 
 

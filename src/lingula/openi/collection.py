@@ -23,6 +23,7 @@ from lingula.reading.archive import members
 from lingula.reading.limits import Limits
 from lingula.reading.report_openi import OpeniReport, read_report
 from lingula.study import View
+from lingula.types import FilePath
 
 _LIMITS = Limits()
 _IMAGE = re.compile(r"\.(dcm|png|jpe?g)$", re.IGNORECASE)
@@ -116,7 +117,7 @@ class Collection:
         return tuple(image_id for study in self.studies for image_id in study.missing)
 
 
-def scan(root: Path, *, limits: Limits = _LIMITS) -> Collection:
+def scan(root: FilePath, *, limits: Limits = _LIMITS) -> Collection:
     """Find reports and images under a folder (or in a single archive of reports) and pair them.
 
     One bad file never stops a scan. An archive of reports that is damaged or unsafe is refused as a whole.
@@ -124,6 +125,7 @@ def scan(root: Path, *, limits: Limits = _LIMITS) -> Collection:
     Raises:
         InputError: not_found when there is no such folder.
     """
+    root = Path(root)
     if not root.exists():
         raise InputError("not_found", f"No folder {root}.")
     files = _Sorted(limits)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from lingula.errors import InputError, Notice
 from lingula.openi.collection import ImageFile, Refused, StudyFiles
+from lingula.reading.view_classifier import with_views
 from lingula.study import Radiograph, Study
 
 
@@ -53,13 +54,14 @@ def load_many(
             notices.append(_lost(image.image_id, answer.code))
             if on_refused:
                 on_refused(Refused.because(image.path, answer))
-        yield Study(
+        study = Study(
             study_id=files.study_id,
             radiographs=tuple(radiographs),
             report=None if files.report.report.is_empty else files.report.report,
             terms=files.report.terms or None,
             notices=(*files.report.notices, *notices),
         )
+        yield with_views(study)
 
 
 def _lost(image_id: str, reason: str) -> Notice:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lingula.errors import InputError
+from lingula.types import FilePath
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -61,7 +62,7 @@ class Split:
     def ids(self, name: SplitName) -> tuple[str, ...]:
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
-    def save(self, path: Path) -> None:
+    def save(self, path: FilePath) -> None:
         body: dict[str, Any] = {
             "name": self.name,
             "seed": self.seed,
@@ -70,11 +71,12 @@ class Split:
             "counts": {name: len(self.ids(name)) for name in SPLITS},
             **{name: sorted(self.ids(name), key=natural_order) for name in SPLITS},
         }
+        path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(body, indent=0) + "\n")
 
     @classmethod
-    def load(cls, source: str | Path) -> Split:
+    def load(cls, source: FilePath) -> Split:
         """Read a split file, or one that ships with the package by its name (``openi-v1``).
 
         Raises:

@@ -11,6 +11,7 @@ from lingula.page.picture import Map, data_uri, display_scale, film_png, legend_
 from lingula.page.render import environment
 from lingula.page.report_runs import runs
 from lingula.study import Radiograph
+from lingula.types import FilePath
 
 if TYPE_CHECKING:
     from lingula.explanation.comparison import Why
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _SIDE, _UNITS = 640, 1000
 
 
-def write_pair(path: Path, why: Why, names: Mapping[str, str]) -> None:
+def write_pair(path: FilePath, why: Why, names: Mapping[str, str]) -> None:
     """Write one HTML file that loads nothing and runs no script."""
     found = why.similarity
     top = display_scale([shrink(values, 256) for side in (found.one, found.other) for values in side.maps])
@@ -45,7 +46,7 @@ def write_pair(path: Path, why: Why, names: Mapping[str, str]) -> None:
             changes=changes(why),
         )
     )
-    path.write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
+    Path(path).write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
 
 
 def _film(

@@ -11,6 +11,7 @@ from lingula.page.picture import data_uri, film_png
 from lingula.page.render import environment
 from lingula.page.report_runs import pieces
 from lingula.study import Radiograph, Study
+from lingula.types import FilePath
 
 if TYPE_CHECKING:
     from lingula.retrieval.region import Place, RegionAnswer
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _SIDE, _CASE_SIDE, _UNITS = 896, 448, 1000
 
 
-def write_region(path: Path, answer: RegionAnswer, studies: Mapping[str, Study], names: Mapping[str, str]) -> None:
+def write_region(path: FilePath, answer: RegionAnswer, studies: Mapping[str, Study], names: Mapping[str, str]) -> None:
     """Write one HTML file that loads nothing and runs no script.
 
     Args:
@@ -42,7 +43,7 @@ def write_region(path: Path, answer: RegionAnswer, studies: Mapping[str, Study],
             cases=cases,
         )
     )
-    path.write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
+    Path(path).write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
 
 
 def _film(film: Radiograph, place: Place, shape: tuple[int, ...], side: int) -> dict[str, object]:

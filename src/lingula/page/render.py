@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from lingula.page.view import view_of
 from lingula.study import DISCLAIMER, Analysis, Explanation, Study
+from lingula.types import FilePath
 
 
 def render_page(
@@ -20,7 +21,7 @@ def render_page(
     *,
     neighbour_studies: Mapping[str, Study] = {},
     neighbour_explanations: Mapping[str, tuple[Explanation, ...]] = {},
-    vocabulary_names: Mapping[str, str],
+    vocabulary_names: Mapping[str, str] | None = None,
     title: str = "",
 ) -> str:
     """One HTML document that loads nothing and runs no script; the same analysis gives the same text.
@@ -29,24 +30,32 @@ def render_page(
         analysis: the answer to show.
         neighbour_studies: similar cases by study id, for their films and reports; what is missing is left out.
         neighbour_explanations: evidence on those cases, drawn when it answers the label and method chosen.
-        vocabulary_names: label code to the label's name for a reader.
+        vocabulary_names: label code to the label's name for a reader; by default as the predictions name them.
         title: of the document; the study's id if empty.
     """
-    view = view_of(analysis, neighbour_studies, neighbour_explanations, vocabulary_names)
+    names = vocabulary_names or {each.label: each.name for each in analysis.predictions}
+    view = view_of(analysis, neighbour_studies, neighbour_explanations, names)
     title = title or f"{analysis.study.study_id} · lingula"
     return environment().get_template("analysis.html").render(view=view, title=title)
 
 
 def write_page(
-    path: Path,
+    path: FilePath,
     analysis: Analysis,
     *,
     neighbour_studies: Mapping[str, Study] = {},
     neighbour_explanations: Mapping[str, tuple[Explanation, ...]] = {},
-    vocabulary_names: Mapping[str, str],
+    vocabulary_names: Mapping[str, str] | None = None,
     title: str = "",
 ) -> None:
-    """Write ``render_page`` to ``path`` as UTF-8; characters UTF-8 cannot hold are written as references."""
+    """Write ``render_page`` to a file as UTF-8; characters UTF-8 cannot hold are written as references.
+
+    Args:
+        path: the file; its folder must exist. The others as for ``render_page``.
+
+    Raises:
+        OSError: where the file cannot be written.
+    """
     page = render_page(
         analysis,
         neighbour_studies=neighbour_studies,
@@ -54,7 +63,7 @@ def write_page(
         vocabulary_names=vocabulary_names,
         title=title,
     )
-    path.write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
+    Path(path).write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
 
 
 def style_sheet() -> str:

@@ -30,6 +30,7 @@ from lingula.errors import InputError, Notice
 from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.limits import Limits
 from lingula.study import Radiograph
+from lingula.types import FilePath
 
 _COMMAND = (sys.executable, "-P", "-m", "lingula.reading.sandbox")
 _READY = b"lingula\n"
@@ -40,7 +41,7 @@ _START_SECONDS = 60.0
 _AHEAD = 4  # files per worker in flight while an earlier one is waited for
 _MOST_THREADS = 4  # of one worker: each takes address space, which is limited
 _ENVIRONMENT = {
-    "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+    "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # glibc: frames of usual size stay on the heap for the next file, instead
@@ -90,7 +91,7 @@ class Sandbox:
         for worker in self._workers:
             worker.stop()
 
-    def read(self, path: Path) -> Radiograph:
+    def read(self, path: FilePath) -> Radiograph:
         """Read one image file; may be called from several threads.
 
         Raises:
@@ -99,13 +100,13 @@ class Sandbox:
         """
         return self.read_file(path).radiograph
 
-    def read_file(self, path: Path) -> DicomFile:
+    def read_file(self, path: FilePath) -> DicomFile:
         """As ``read``, with the Study Instance UID ("" for a picture)."""
         if not self._is_open:
             raise RuntimeError("the sandbox is closed; use it in a with statement")
         worker = self._idle.get()
         try:
-            return worker.read(path)
+            return worker.read(Path(path))
         finally:
             self._idle.put(worker)
 

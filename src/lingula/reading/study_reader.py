@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,14 +13,16 @@ from lingula.reading.image_file import HEAD, read_image, sniff
 from lingula.reading.limits import Limits
 from lingula.reading.report_text import decode_text, parse_report
 from lingula.reading.sandbox import Sandbox
+from lingula.reading.view_classifier import with_views
 from lingula.study import Report, Study, unique_notices
+from lingula.types import FilePath
 
 
 def read_study(
-    paths: Sequence[Path],
+    paths: FilePath | Sequence[FilePath],
     *,
     text: str | None = None,
-    report: Path | None = None,
+    report: FilePath | None = None,
     sandbox: Sandbox | None = None,
     limits: Limits | None = None,
     study_id: str | None = None,
@@ -27,12 +30,15 @@ def read_study(
     """Read one study from image files and at most one report.
 
     Args:
-        paths: DICOM files, PNG or JPEG pictures, and reports, each recognised by its content.
+        paths: one file or several: DICOM files, pictures, and reports, each recognised by its content.
         text: report as plain text.
         report: report file, Open-i XML or plain text.
         sandbox: reads the images in a child process; None reads them in this one, for files that are trusted.
         limits: what is accepted; defaults to the sandbox's.
         study_id: name of the study; else the report's, the Study Instance UID, or the first file's name.
+
+    Returns:
+        The study: films upright with dense tissue bright and their views named, the report, and what was noticed.
 
     Raises:
         InputError: the first file's refusal; bad_request without anything to read or with two reports; uid_conflict
@@ -40,8 +46,9 @@ def read_study(
     """
     limits = limits or (sandbox.limits if sandbox else Limits())
     images: list[Path] = []
-    reports = [report] if report is not None else []
-    for path in paths:
+    reports = [Path(report)] if report is not None else []
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    for path in map(Path, given):
         is_report = sniff(read_head(path, HEAD), path.name) in ("xml", "text")
         (reports if is_report else images).append(path)
     if len(reports) + (text is not None) > 1:
@@ -52,13 +59,14 @@ def read_study(
     study = _read_report(reports[0], limits) if reports else _from_text(text, limits) if text is not None else Study("")
     study_uid = _one_study(read)
     first = (images or reports or [Path("query")])[0]
-    return Study(
+    read_as = Study(
         study_id=study_id or study.study_id or study_uid or _printable(first.stem) or "query",
         radiographs=tuple({image.radiograph.digest: image.radiograph for image in read}.values()),
         report=study.report,
         terms=study.terms,
         notices=tuple(notice for notice in study.notices if not (read and notice.code == "no_images")),
     )
+    return with_views(read_as)
 
 
 def _read_report(path: Path, limits: Limits) -> Study:

@@ -19,9 +19,8 @@ from lingula.library import Library, StudyRecord
 from lingula.library.record import image_digest
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.openvino import user_cache
-from lingula.model.preprocess import Letterbox, to_input
-from lingula.model.view_classifier import with_views
 from lingula.openi.collection import published
+from lingula.reading.preprocess import Letterbox, to_input
 from lingula.retrieval import Query, Searched
 from lingula.retrieval.judge import require_model
 from lingula.retrieval.ranking import snippet
@@ -113,10 +112,10 @@ class RegionAnswer:
 
 
 def search_region(
-    checkpoint: Checkpoint,
-    library: Searched,
     study: Study,
     place: Place,
+    checkpoint: Checkpoint,
+    library: Searched,
     *,
     mirrored: bool = False,
     k: int = 5,
@@ -146,7 +145,6 @@ def search_region(
         raise InputError("bad_request", f"k is {k}.", "From 1 to 100.")
     check_place(study, place)
     with_pictures = _with_pictures(library)
-    study = with_views(study)
     film = study.radiographs[place.film]
     patches = patches or library_patches(checkpoint, library, progress)
     rows = _rows(patches, film, {study.study_id, *exclude})

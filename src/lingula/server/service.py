@@ -24,11 +24,11 @@ from lingula.analysis import search as search_library
 from lingula.errors import InputError, LibraryError, LingulaError, ServerError
 from lingula.explanation import METHODS, explain
 from lingula.explanation.comparison import Why, why
-from lingula.library import Library
+from lingula.library import Library, ReadyGallery
 from lingula.model.checkpoint import Checkpoint
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.study_reader import read_study
-from lingula.retrieval import Answer, Query, ReadyGallery, Searched
+from lingula.retrieval import Answer, Query, Searched
 from lingula.retrieval.region import Place, RegionAnswer, check_place, library_patches, search_region
 from lingula.retrieval.region_index import Patches
 from lingula.server.settings import Settings
@@ -200,7 +200,7 @@ class Desk:
         """Explanations of one label of a case, made when first asked for; call on the model's thread."""
         missing = [name for name in METHODS if name in methods and (label, name) not in case.explanations]
         if missing or not methods:
-            for made in explain(self.checkpoint, case.study, label, methods=missing, mode=case.analysis.mode):
+            for made in explain(case.study, self.checkpoint, label, methods=missing, mode=case.analysis.mode):
                 case.explanations[label, made.method] = made
             self._make_room()
         return tuple(case.explanations[label, name] for name in methods if (label, name) in case.explanations)
@@ -210,7 +210,7 @@ class Desk:
         if self.library is None:
             raise LibraryError("library_missing", "Only studies of a library can be compared.", "Import one first.")
         if study_id not in case.whys:
-            case.whys[study_id] = why(self.checkpoint, self.library, case.study, study_id)
+            case.whys[study_id] = why(case.study, study_id, self.checkpoint, self.library)
             while len(case.whys) > PAIRS:
                 case.whys.popitem(last=False)
             self._make_room()
@@ -231,7 +231,7 @@ class Desk:
         checkpoint, library = self.checkpoint, self.library
         patches = await self.look_up(lambda: self._patches.current(checkpoint, library))
         return await self.ask_model(
-            lambda: search_region(checkpoint, library, case.study, place, mirrored=mirrored, k=k, patches=patches)
+            lambda: search_region(case.study, place, checkpoint, library, mirrored=mirrored, k=k, patches=patches)
         )
 
     def _make_room(self) -> None:

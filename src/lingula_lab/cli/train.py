@@ -59,8 +59,8 @@ def prepare(
     Example: [bold]lingula prepare ~/openi studies[/]
     """
     from lingula.labels.vocabulary import Vocabulary
-    from lingula.model.preprocess import Preprocessing
     from lingula.openi import load_many, scan
+    from lingula.reading.preprocess import Preprocessing
     from lingula.reading.sandbox import Sandbox
     from lingula_lab.data.study_set import StudySet
     from lingula_lab.training.fit import Preset

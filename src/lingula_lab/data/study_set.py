@@ -15,7 +15,7 @@ from lingula.errors import InputError
 from lingula.labels.laterality import laterality
 from lingula.labels.terms import Term
 from lingula.labels.vocabulary import Vocabulary
-from lingula.model.preprocess import Preprocessing, to_input
+from lingula.reading.preprocess import Preprocessing, to_input
 from lingula.study import Report, Section, Study, View
 from lingula_lab.data.make_split import normalise
 

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import randomized_svd
 
 from lingula.model.image_encoder import ImageEncoder
-from lingula.model.preprocess import resize
+from lingula.reading.preprocess import resize
 from lingula.study import Report, SectionName
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.evaluation.encode import Floats, Progress, Rows, fingerprint_of, in_chunks

@@ -9,7 +9,7 @@ import numpy as np
 from tests import made_up
 
 from lingula.labels.vocabulary import Vocabulary
-from lingula.model.preprocess import Preprocessing, to_input
+from lingula.reading.preprocess import Preprocessing, to_input
 from lingula.study import Report, Study
 from lingula_lab.data.study_set import StudySet, label_sides, term_targets
 

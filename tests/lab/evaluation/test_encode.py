@@ -46,7 +46,7 @@ def test_readings_see_what_they_say_and_no_more(checkpoint: Checkpoint, encoded:
         ("indication", indication.text_only(), "text"),
         ("image_indication", indication, "joint"),
     ):
-        ((_, vectors),) = embed(checkpoint, [shown])
+        ((_, vectors),) = embed([shown], checkpoint)
         assert vectors[mode] @ encoded.embeddings[reading][place] == pytest.approx(1, abs=1e-4), reading
     assert not np.allclose(encoded.logits["image"][place], encoded.logits["image_frontal"][place], atol=1e-4)
 

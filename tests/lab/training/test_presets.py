@@ -16,10 +16,10 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from lingula.errors import InputError, ModelError
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
-from lingula.model.preprocess import Preprocessing
 from lingula.model.text_encoder import build_backbone
 from lingula.openi import load_many, scan
 from lingula.openi.splits import Split
+from lingula.reading.preprocess import Preprocessing
 from lingula.reading.sandbox import Sandbox
 from lingula.study import Study
 from lingula_lab.compact.distillation import DistilRecipe

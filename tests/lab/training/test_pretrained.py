@@ -18,8 +18,8 @@ from tests.made_weights import BERT, SWIN, TIMM, fill, ids, picture, pixels
 
 from lingula.errors import ModelError
 from lingula.model.image_encoder import ImageEncoder
-from lingula.model.preprocess import Preprocessing, to_input
 from lingula.model.study_model import Architecture, StudyModel
+from lingula.reading.preprocess import Preprocessing, to_input
 from lingula.study import Radiograph
 from lingula_lab.training.fit import Preset
 from lingula_lab.training.pretrained import start_from, timm_swin

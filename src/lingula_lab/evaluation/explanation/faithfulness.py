@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lingula.explanation.target import Question, blurred
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.preprocess import Letterbox
+from lingula.reading.preprocess import Letterbox
 
 CELLS, STEPS = 14, 8
 CASCADE = (

@@ -150,7 +150,7 @@ class _Bench:
         key = (case.study.radiographs[0].image_id, label or case.label, method)
         if key not in self.kept:
             (self.kept[key],) = explain(
-                self.checkpoint, case.study.image_only(), key[1], methods=[method], mode="image"
+                case.study.image_only(), self.checkpoint, key[1], methods=[method], mode="image"
             )
         return self.kept[key]
 
@@ -238,7 +238,7 @@ class _Bench:
             for row, case in enumerate(sample[: self.plan.randomised]):
                 slow = row < self.plan.randomised // 3
                 for method in METHODS if slow else [m for m in METHODS if m not in SLOW]:
-                    (other,) = explain(broken, case.study.image_only(), case.label, methods=[method], mode="image")
+                    (other,) = explain(case.study.image_only(), broken, case.label, methods=[method], mode="image")
                     likeness[method, depth].append(rank_correlation(self.cells(case, method), raster(other.maps[0])))
         rows, trust = [], {}
         for method in METHODS:
@@ -345,7 +345,7 @@ class _Bench:
             study = case.study.text_only()
             methods = [m for m in ("contribution", "attention", "integrated_gradients")]
             scores = {
-                e.method: e.tokens for e in explain(self.checkpoint, study, case.label, methods=methods, mode="text")
+                e.method: e.tokens for e in explain(study, self.checkpoint, case.label, methods=methods, mode="text")
             }
             first = next(iter(scores.values()))
             scores["random"] = tuple(replace(token, score=float(rng.random())) for token in first)
@@ -405,7 +405,7 @@ class _Bench:
         vectors = self._embeddings(sample)
         maps = [self.cells(case, "attention") for case in sample]
         blank = [
-            raster(explain(untrained, c.study.image_only(), c.label, methods=["attention"], mode="image")[0].maps[0])
+            raster(explain(c.study.image_only(), untrained, c.label, methods=["attention"], mode="image")[0].maps[0])
             for c in sample
         ]
         scores = vectors @ vectors.T

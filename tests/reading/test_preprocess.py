@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lingula.model.preprocess import Letterbox, Preprocessing, stretch, to_input, to_radiograph
+from lingula.reading.preprocess import Letterbox, Preprocessing, stretch, to_input, to_radiograph
 from lingula.study import Radiograph
 
 SIZE = 224

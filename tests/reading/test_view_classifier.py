@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from tests import made_up
 
-from lingula.model.preprocess import to_input
-from lingula.model.view_classifier import THUMBNAIL, ViewClassifier, with_views
 from lingula.openi.loading import unsquash
+from lingula.reading.preprocess import to_input
 from lingula.reading.study_reader import read_study
+from lingula.reading.view_classifier import THUMBNAIL, ViewClassifier, with_views
 from lingula.study import Radiograph, Study
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from lingula.errors import Notice
-from lingula.model.preprocess import Preprocessing, to_input
+from lingula.reading.preprocess import Preprocessing, to_input
 from lingula.study import Radiograph, Study
 
 THUMBNAIL = Preprocessing(size=32, tail=0.005, mean=0.5, std=0.5)
