@@ -25,18 +25,18 @@ import torch
 from torch import nn
 
 from lingula.cli.memory import keep_freed_memory
-from lingula.evaluation.bootstrap import Resamples, figure
-from lingula.evaluation.classification import supported, weighted_auroc
-from lingula.evaluation.relevance import rules
-from lingula.evaluation.retrieval import MEASURES, measure, pair_recall, rank
-from lingula.graph import build_triples, place_labels
-from lingula.models.checkpoint import MODES, load_checkpoint
-from lingula.models.study_model import StudyModel, collate
-from lingula.models.text import ReportTokenizer
+from lingula.model.checkpoint import MODES, load_checkpoint
+from lingula.model.study_model import StudyModel, collate
+from lingula.model.text_encoder import ReportTokenizer
 from lingula.openi.splits import Split
-from lingula.training.bank import FeatureBank
-from lingula.training.data import StudySet
-from lingula.training.loop import Recipe, Trainer
+from lingula_lab.compact.feature_cache import FeatureBank
+from lingula_lab.data.study_set import StudySet
+from lingula_lab.graph import build_triples, place_labels
+from lingula_lab.measures.bootstrap import Resamples, figure
+from lingula_lab.measures.classification import supported, weighted_auroc
+from lingula_lab.measures.relevance import rules
+from lingula_lab.measures.retrieval import MEASURES, measure, pair_recall, rank
+from lingula_lab.training.loop import Recipe, Trainer
 from machine import write_result
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lingula.bench import answering, bench
 from lingula.cli.memory import keep_freed_memory
 from lingula.library import Library
-from lingula.models.checkpoint import Checkpoint, load_checkpoint
-from lingula.models.fast import compile_encoders
-from lingula.models.study_model import collate
-from lingula.training.data import StudySet
+from lingula.model.checkpoint import Checkpoint, load_checkpoint
+from lingula.model.openvino import compile_encoders
+from lingula.model.study_model import collate
+from lingula_lab.data.study_set import StudySet
+from lingula_lab.speed import answering, bench
 from machine import write_result
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     plain = load_checkpoint("compact")
     first = range(min(256, len(data.ids)))
     before = embeddings(plain, data, first)
-    shipped = resources.files("lingula.models").joinpath("checkpoints/compact")
+    shipped = resources.files("lingula.model").joinpath("checkpoints/compact")
     size = sum(len(file.read_bytes()) for file in shipped.iterdir())
     figures: dict[str, object] = {"n": options.rounds, "model": plain.fingerprint, "megabytes": round(size / 1e6, 1)}
     runs = {}

@@ -26,25 +26,25 @@ import numpy as np
 from defusedxml.ElementTree import fromstring
 from PIL import Image
 
-from lingula.archive import members
-from lingula.audit import Audit, audit
-from lingula.audit.checkpoint import checkpoint_collisions, report_logits
-from lingula.audit.films import CORRELATION, DISTANCE, SIDE, Film, read_films, signs, thumbnail
-from lingula.audit.library import library_collisions, model_collisions
-from lingula.audit.run import edited_label_file
 from lingula.labels.vocabulary import Vocabulary
 from lingula.library import Entry, Library
-from lingula.models.calibration import Calibration, fit_calibration
-from lingula.models.checkpoint import MODES, Checkpoint
-from lingula.models.study_model import Architecture, StudyModel
-from lingula.models.text import ReportTokenizer
+from lingula.model.calibration import Calibration, fit_calibration
+from lingula.model.checkpoint import MODES, Checkpoint
+from lingula.model.study_model import Architecture, StudyModel
+from lingula.model.text_encoder import ReportTokenizer
 from lingula.openi import scan
 from lingula.openi.collection import Collection, StudyFiles
-from lingula.openi.label_file import LabelFile
 from lingula.openi.splits import Split, SplitStudy, group, split_studies
-from lingula.sandbox import Sandbox
+from lingula.reading.archive import members
+from lingula.reading.sandbox import Sandbox
 from lingula.study import Study
-from lingula.training.fit import Preset
+from lingula_lab.audit import Audit, audit
+from lingula_lab.audit.checkpoint import checkpoint_collisions, report_logits
+from lingula_lab.audit.films import CORRELATION, DISTANCE, SIDE, Film, read_films, signs, thumbnail
+from lingula_lab.audit.library import library_collisions, model_collisions
+from lingula_lab.audit.run import edited_label_file
+from lingula_lab.data.label_file import LabelFile
+from lingula_lab.training.fit import Preset
 from machine import write_result
 
 Picture = Image.Image

@@ -17,8 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lingula.errors import InputError
-from lingula.read import read_study
-from lingula.sandbox import Sandbox
+from lingula.reading.sandbox import Sandbox
+from lingula.reading.study_reader import read_study
 from machine import write_result
 
 KINDS = ("dicom", "image", "xml")

@@ -23,9 +23,9 @@ import psutil
 from lingula import cluster, ingest
 from lingula.library import Library
 from lingula.library.record import MODES
-from lingula.models.checkpoint import load_checkpoint
-from lingula.phantom import generate
-from lingula.sandbox import Sandbox
+from lingula.model.checkpoint import load_checkpoint
+from lingula.reading.sandbox import Sandbox
+from lingula_phantom import generate
 from machine import write_result
 
 STUDIES, MODEL = 64, "compact"

@@ -35,7 +35,7 @@ from lingula.analysis import embed, search
 from lingula.labels import FOUND, label_of, polarity, search_findings
 from lingula.labels.terms import Term
 from lingula.library import Library
-from lingula.models.checkpoint import Checkpoint, load_checkpoint
+from lingula.model.checkpoint import Checkpoint, load_checkpoint
 from lingula.openi.splits import Split
 from lingula.retrieval import Asked, Query, Wanted, ask
 from lingula.study import Mode, Report, Study

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import summary
-from lingula.evaluation import report
-from lingula.evaluation.inputs import Request
-from lingula.evaluation.run import Evaluation, evaluate
-from lingula.models.checkpoint import load_checkpoint
+from lingula.model.checkpoint import load_checkpoint
 from lingula.openi.splits import Split
-from lingula.training.data import StudySet
+from lingula_lab.data.study_set import StudySet
+from lingula_lab.evaluation import report
+from lingula_lab.evaluation.inputs import Request
+from lingula_lab.evaluation.run import Evaluation, evaluate
 from machine import RESULTS, write_result
 
 COMMAND = (

@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lingula.evaluation.boxes import read_boxes
-from lingula.evaluation.explanations import GAINS, Plan, boxed_films, coded_cases, measure
-from lingula.evaluation.table import Figure
-from lingula.explain import METHODS
-from lingula.explain.trust import keep
-from lingula.models.checkpoint import load_checkpoint
+from lingula.explanation import METHODS
+from lingula.explanation.trust import keep
+from lingula.model.checkpoint import load_checkpoint
 from lingula.openi.splits import Split
+from lingula_lab.evaluation.explanation.boxes import read_boxes
+from lingula_lab.evaluation.explanation.tables import GAINS, Plan, boxed_films, coded_cases, measure
+from lingula_lab.measures.table import Figure
 from machine import write_result
 
 
@@ -86,7 +86,7 @@ def main() -> None:
     }
     print(write_result("explanations", body, headline))
     if asked.keep:
-        keep(Path(str(files("lingula.explain").joinpath("trust.json"))), checkpoint.fingerprint, found.trust)
+        keep(Path(str(files("lingula.explanation").joinpath("trust.json"))), checkpoint.fingerprint, found.trust)
     for table in found.tables:
         print(table.to_markdown())
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from lingula.evaluation.bootstrap import Resamples, figure
-from lingula.evaluation.encode import encode_part
-from lingula.evaluation.inputs import able, coded_parts
-from lingula.evaluation.relevance import rules
-from lingula.evaluation.retrieval import MEASURES, measure, rank
-from lingula.graph import MODELS, build_triples, graph_similarity, place_labels, rerank
-from lingula.models.checkpoint import load_checkpoint
+from lingula.model.checkpoint import load_checkpoint
 from lingula.openi.splits import Split
-from lingula.training.data import StudySet
+from lingula_lab.data.study_set import StudySet
+from lingula_lab.evaluation.encode import encode_part
+from lingula_lab.evaluation.inputs import able, coded_parts
+from lingula_lab.graph import MODELS, build_triples, graph_similarity, place_labels, rerank
+from lingula_lab.measures.bootstrap import Resamples, figure
+from lingula_lab.measures.relevance import rules
+from lingula_lab.measures.retrieval import MEASURES, measure, rank
 from machine import write_result
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)

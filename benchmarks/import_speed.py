@@ -15,9 +15,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from lingula.models.preprocess import Preprocessing, to_input
 from lingula.openi import Refused, load_many, scan
-from lingula.sandbox import Sandbox
+from lingula.reading.preprocess import Preprocessing, to_input
+from lingula.reading.sandbox import Sandbox
 from machine import write_result
 
 WORKERS = 2

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lingula.explain import METHODS, explain
-from lingula.models.checkpoint import load_checkpoint
-from lingula.models.view import with_views
-from lingula.read import read_study
-from lingula.sandbox import Sandbox
+from lingula.explanation import METHODS, explain
+from lingula.model.checkpoint import load_checkpoint
+from lingula.reading.sandbox import Sandbox
+from lingula.reading.study_reader import read_study
+from lingula.reading.view_classifier import with_views
 from machine import write_result
 
 ROUNDS = 3

@@ -23,18 +23,18 @@ import numpy.typing as npt
 import torch
 
 from lingula.analysis import embed
-from lingula.evaluation.bootstrap import Resamples, figure
-from lingula.explain.anatomy import LUNGS
 from lingula.library import Library, preview
-from lingula.models.checkpoint import Checkpoint, load_checkpoint
-from lingula.models.study_model import VIEWS
-from lingula.models.view import with_views
+from lingula.model.checkpoint import Checkpoint, load_checkpoint
+from lingula.model.study_model import VIEWS
 from lingula.openi import load_many, scan
 from lingula.openi.splits import Split
-from lingula.regions import Place, features, library_patches, search_region
-from lingula.retrieval.patches import Patches
-from lingula.sandbox import Sandbox
+from lingula.reading.sandbox import Sandbox
+from lingula.reading.view_classifier import with_views
+from lingula.retrieval.region import Place, features, library_patches, search_region
+from lingula.retrieval.region_index import Patches
 from lingula.study import Radiograph, Study
+from lingula_lab.evaluation.explanation.anatomy import LUNGS
+from lingula_lab.measures.bootstrap import Resamples, figure
 from machine import write_result
 
 FIRST = 5

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lingula.evaluation.bootstrap import Resamples, figure
-from lingula.evaluation.explanations import Plan, coded_cases
-from lingula.evaluation.table import Figure
-from lingula.explain.faithfulness import CELLS, raster, similarity_areas
-from lingula.explain.question import Question
-from lingula.explain.similarity import similarity
+from lingula.explanation.similarity import similarity
+from lingula.explanation.target import Question
 from lingula.library import Library
-from lingula.models.checkpoint import load_checkpoint
+from lingula.model.checkpoint import load_checkpoint
 from lingula.openi.splits import Split
+from lingula_lab.evaluation.explanation.faithfulness import CELLS, raster, similarity_areas
+from lingula_lab.evaluation.explanation.tables import Plan, coded_cases
+from lingula_lab.measures.bootstrap import Resamples, figure
+from lingula_lab.measures.table import Figure
 from machine import write_result
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from lingula.evaluation.card import Results, companions_of, datasheet, model_card
-from lingula.models.checkpoint import load_checkpoint
+from lingula.model.checkpoint import load_checkpoint
+from lingula_lab.report.card import Results, companions_of, datasheet, model_card
 
 HERE = Path(__file__).resolve().parent
 ROOT, RESULTS, CITED = HERE.parent, HERE / "results" / "evaluation.json", "benchmarks/results/evaluation.json"

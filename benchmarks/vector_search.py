@@ -29,9 +29,9 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from lingula.library import Entry, FaissFlat, FaissQuantised, Library, NumpyExact
-from lingula.library.cells import LISTS, Cells
 from lingula.library.database import database_at
-from lingula.library.index import PROBES
+from lingula.library.engines import PROBES
+from lingula.library.ivf import LISTS, Cells
 from lingula.library.store import Store
 from lingula.study import Study
 from machine import write_result

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from lingula.models.preprocess import resize
-from lingula.models.view import SURE, SUSPECT, THUMBNAIL, ViewClassifier
 from lingula.openi.splits import Split, SplitName
-from lingula.training.data import StudySet
+from lingula.reading.preprocess import resize
+from lingula.reading.view_classifier import SURE, SUSPECT, THUMBNAIL, ViewClassifier
+from lingula_lab.data.study_set import StudySet
 from machine import write_result
 
 AXES, MARGIN = 64, 1.02

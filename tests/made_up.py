@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import save_file
 
 from lingula.labels.vocabulary import Vocabulary
-from lingula.models.calibration import Calibration
-from lingula.models.checkpoint import MODES, Checkpoint
-from lingula.models.image import ImageEncoder
-from lingula.models.study_model import Architecture, StudyModel
-from lingula.models.text import ReportTokenizer
+from lingula.model.calibration import Calibration
+from lingula.model.checkpoint import MODES, Checkpoint
+from lingula.model.image_encoder import ImageEncoder
+from lingula.model.study_model import Architecture, StudyModel
+from lingula.model.text_encoder import ReportTokenizer
 from lingula.study import Radiograph, Report, Study, View
-from lingula.training.fit import Preset
+from lingula_lab.training.fit import Preset
 
 SENTENCES = {
     "Cardiomegaly": ("The cardiac shadow is wide.", "Big heart."),

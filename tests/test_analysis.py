@@ -14,10 +14,10 @@ from tests import made_up
 
 from lingula.analysis import analyze, available_modes, embed, leading_label, predict, search
 from lingula.errors import InputError, ModelError
-from lingula.explain import QUICK, shown_methods
+from lingula.explanation import QUICK, shown_methods
 from lingula.library import Library
-from lingula.models.checkpoint import MODES, Checkpoint
-from lingula.models.study_model import batch_studies
+from lingula.model.checkpoint import MODES, Checkpoint
+from lingula.model.study_model import batch_studies
 from lingula.retrieval import Query
 from lingula.study import Mode, Prediction, Report, Study
 

@@ -13,8 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from lingula.cli.main import app
-from lingula.explain import METHODS
-from lingula.phantom import generate
+from lingula.explanation import METHODS
+from lingula_phantom import generate
 
 runner = CliRunner()
 

@@ -20,9 +20,9 @@ import typer.main
 import summary
 from lingula.cli.main import app
 from lingula.errors import WARNING_CODES, LingulaError
-from lingula.evaluation.card import Results, companions_of, datasheet, model_card
-from lingula.limits import Limits
-from lingula.models.checkpoint import load_checkpoint
+from lingula.model.checkpoint import load_checkpoint
+from lingula.reading.limits import Limits
+from lingula_lab.report.card import Results, companions_of, datasheet, model_card
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "lingula"

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lingula.analysis import analyze, predict, search
     from lingula.errors import InputError, LibraryError, LingulaError, ModelError
-    from lingula.explain import explain
+    from lingula.explanation import explain
     from lingula.library import Library
-    from lingula.models.checkpoint import load_checkpoint
+    from lingula.model.checkpoint import load_checkpoint
     from lingula.page import write_page
-    from lingula.read import read_study
+    from lingula.reading.study_reader import read_study
     from lingula.retrieval import Answer, Query, ReadyGallery
     from lingula.study import Analysis, Explanation, Neighbour, Prediction, Radiograph, Report, Study
 

@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 
 from lingula.errors import InputError, ModelError, Notice
-from lingula.explain import QUICK, explain, shown_methods
+from lingula.explanation import QUICK, explain, shown_methods
 from lingula.library import Library
-from lingula.models.checkpoint import MODES, Checkpoint
-from lingula.models.study_model import batch_studies, study_mode
-from lingula.models.view import with_views
+from lingula.model.checkpoint import MODES, Checkpoint
+from lingula.model.study_model import batch_studies, study_mode
+from lingula.reading.view_classifier import with_views
 from lingula.retrieval import Answer, Asked, Judge, Query, Searched, ask, gallery
 from lingula.study import Analysis, Mode, Neighbour, Prediction, Report, Study, unique_notices
 

@@ -310,7 +310,7 @@ class Explanation:
     """Evidence of one method for one label.
 
     Attributes:
-        method: one of ``lingula.explain.METHODS``.
+        method: one of ``lingula.explanation.METHODS``.
         label: code of the label explained.
         maps: one (rows, columns) float32 map per radiograph, in that radiograph's own pixels; empty without images.
             Signed attributions keep their sign; saliency maps are >= 0.

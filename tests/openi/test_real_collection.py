@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lingula.openi import Collection, Refused, load_many, scan
-from lingula.sandbox import Sandbox
+from lingula.reading.sandbox import Sandbox
 
 
 @pytest.fixture(scope="module")

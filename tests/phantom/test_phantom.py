@@ -14,11 +14,11 @@ import pydicom
 import pytest
 
 from lingula.labels.vocabulary import Vocabulary
-from lingula.phantom import KINDS, Finding, PhantomCase, draw_frontal, draw_lateral, generate, make_case
-from lingula.phantom.anatomy import Patient
-from lingula.phantom.findings import sample
-from lingula.phantom.sentences import Writer
-from lingula.phantom.write import FIRST
+from lingula_phantom import KINDS, Finding, PhantomCase, draw_frontal, draw_lateral, generate, make_case
+from lingula_phantom.anatomy import Patient
+from lingula_phantom.findings import sample
+from lingula_phantom.sentences import Writer
+from lingula_phantom.write import FIRST
 
 STUDIES, LONG_SIDE = 20, 192
 LABELS = {

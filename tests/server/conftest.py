@@ -18,12 +18,12 @@ import pytest
 import uvicorn
 from tests import made_up
 
-from lingula.ingest import create_library, import_openi
+from lingula.ingest.ingest import create_library, import_openi
 from lingula.library import Library
-from lingula.models.checkpoint import Checkpoint
-from lingula.phantom import generate
-from lingula.sandbox import Sandbox
+from lingula.model.checkpoint import Checkpoint
+from lingula.reading.sandbox import Sandbox
 from lingula.server import Settings, create_app
+from lingula_phantom import generate
 
 STUDIES = 12
 

@@ -19,11 +19,11 @@ from PIL import Image
 from tests.server.conftest import Server, Stock, running
 
 from lingula.errors import ServerError
-from lingula.limits import Limits
-from lingula.models.calibration import CUTS, Calibration
+from lingula.model.calibration import CUTS, Calibration
+from lingula.reading.limits import Limits
 from lingula.server import Settings
-from lingula.server.desk import _Line
-from lingula.server.shown import operating_json
+from lingula.server.serialise import operating_json
+from lingula.server.service import _Line
 from lingula.study import DISCLAIMER
 
 ROOT = Path(__file__).resolve().parents[2]

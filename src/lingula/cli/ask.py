@@ -15,7 +15,7 @@ from lingula.errors import InputError
 from lingula.study import Analysis, Explanation, Study
 
 if TYPE_CHECKING:
-    from lingula.models.checkpoint import Checkpoint
+    from lingula.model.checkpoint import Checkpoint
     from lingula.retrieval import Searched
 
 Files = Annotated[
@@ -182,7 +182,7 @@ def _search_region(
     json: bool,
 ) -> None:  # fmt: skip
     """Search by a box: its edges read, the library's patches made where they are missing, the answer shown."""
-    from lingula.regions import Place, check_place, library_patches, search_region
+    from lingula.retrieval.region import Place, check_place, library_patches, search_region
 
     numbers = [part.strip() for part in region.split(",")]
     if len(numbers) != 4 or not all(number.removeprefix("-").isdecimal() for number in numbers):
@@ -254,7 +254,7 @@ def explain(
 
     Example: [bold]lingula explain chest.dcm --label pleural_effusion --html why.html[/]
     """
-    from lingula.explain import METHODS, shown_methods
+    from lingula.explanation import METHODS, shown_methods
 
     study, checkpoint = read(files, report, text), load_model(model, fast)
     methods = method or shown_methods(checkpoint.fingerprint, METHODS)
@@ -311,8 +311,8 @@ def analyze(
 
 
 def read(files: list[Path] | None, report: Path | None, text: str | None) -> Study:
-    from lingula.read import read_study
-    from lingula.sandbox import Sandbox
+    from lingula.reading.sandbox import Sandbox
+    from lingula.reading.study_reader import read_study
 
     with Sandbox() as sandbox:
         return read_study(files or [], report=report, text=text, sandbox=sandbox)
@@ -320,7 +320,7 @@ def read(files: list[Path] | None, report: Path | None, text: str | None) -> Stu
 
 def load_model(model: str, fast: bool) -> Checkpoint:
     """The checkpoint; says so where its encoders are compiled first."""
-    from lingula.models.checkpoint import load_checkpoint
+    from lingula.model.checkpoint import load_checkpoint
 
     with output.err.status("Compiling the encoders") if fast else nullcontext():
         return load_checkpoint(model, fast=fast)

@@ -16,8 +16,8 @@ from rich.table import Table
 from lingula.study import DISCLAIMER, Analysis, Evidence, Explanation, Neighbour, Prediction
 
 if TYPE_CHECKING:
-    from lingula.regions import RegionAnswer
     from lingula.retrieval import Answer
+    from lingula.retrieval.region import RegionAnswer
 
 out = Console()
 err = Console(stderr=True)

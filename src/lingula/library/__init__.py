@@ -4,7 +4,7 @@ Needs no model and no torch: whoever encodes a study passes its embeddings in as
 """
 
 from lingula.library.conditions import Aged, AnyOf, Asserts, Coded, Condition, Labelled, Not, Reported, Says, Shows
-from lingula.library.index import FaissFlat, FaissQuantised, Index, NumpyExact
+from lingula.library.engines import FaissFlat, FaissQuantised, Index, NumpyExact
 from lingula.library.library import Library
 from lingula.library.record import (
     Entry,
@@ -16,7 +16,7 @@ from lingula.library.record import (
     StudyRecord,
     Summary,
 )  # fmt: skip
-from lingula.library.search import Gallery
+from lingula.library.vectors import Gallery
 
 __all__ = [
     "Aged", "AnyOf", "Asserts", "Coded", "Condition", "Entry", "FaissFlat", "FaissQuantised", "Gallery", "Index",

@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from lingula.errors import InputError, LibraryError, ModelError
 from lingula.labels.assertions import Assertion
-from lingula.library.cells import Cells
 from lingula.library.conditions import Condition
 from lingula.library.database import database_at
-from lingula.library.index import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
+from lingula.library.engines import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
+from lingula.library.ivf import Cells
 from lingula.library.known import Known, remembered
 from lingula.library.record import (
     MODES,
@@ -36,9 +36,9 @@ from lingula.library.record import (
     unit,
 )
 from lingula.library.rows import StudyRows
-from lingula.library.search import Gallery, check_k
 from lingula.library.sqlite import sync_folder
 from lingula.library.store import Progress, Store
+from lingula.library.vectors import Gallery, check_k
 from lingula.library.verify import problems
 from lingula.study import Mode, Neighbour, Study
 

@@ -10,8 +10,8 @@ from lingula.errors import LibraryError
 from lingula.labels.assertions import read_assertions
 from lingula.library import preview
 from lingula.library.record import MODES, content_digest
-from lingula.library.search import Gallery
 from lingula.library.store import BATCH, Store
+from lingula.library.vectors import Gallery
 from lingula.study import Mode
 
 

@@ -2,7 +2,7 @@
 
 from lingula.openi.collection import Collection, ImageFile, Refused, StudyFiles, scan
 from lingula.openi.loading import load, load_many
-from lingula.openi.report import OpeniReport, read_report
+from lingula.reading.report_openi import OpeniReport, read_report
 
 __all__ = [
     "Collection",

@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lingula.archive import members
 from lingula.errors import InputError
-from lingula.limits import Limits
-from lingula.openi.report import OpeniReport, read_report
 from lingula.openi.tables import Tables, image_key
+from lingula.reading.archive import members
+from lingula.reading.limits import Limits
+from lingula.reading.report_openi import OpeniReport, read_report
 from lingula.study import View
 
 _LIMITS = Limits()

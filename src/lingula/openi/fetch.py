@@ -22,10 +22,10 @@ from pathlib import Path, PurePosixPath
 from ssl import SSLError
 from typing import Literal
 
-from lingula.archive import members
 from lingula.errors import FetchError, InputError
-from lingula.limits import Limits
 from lingula.openi.tables import image_key
+from lingula.reading.archive import members
+from lingula.reading.limits import Limits
 
 What = Literal["reports", "png", "dicom"]
 Progress = Callable[[int, int], None]
@@ -196,7 +196,7 @@ def unpack(archive: Path, out: Path, *, limits: Limits = UNPACKING) -> Unpacked:
     ``ecgen-radiology/<n>.xml``. What has no such identifier is skipped and listed.
 
     Raises:
-        InputError: as ``lingula.archive.members``; bad_request when the folder is there already.
+        InputError: as ``lingula.reading.archive.members``; bad_request when the folder is there already.
         FetchError: disk_full.
     """
     folder = out / re.sub(r"\.(tgz|tar|tar\.gz|zip)$", "", archive.name)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lingula.errors import InputError
-from lingula.limits import Limits
+from lingula.reading.limits import Limits
 from lingula.study import View
 
 _VIEWS: dict[str, View] = {"frontal": "frontal", "lateral": "lateral"}

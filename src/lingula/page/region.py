@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from lingula.page.evidence import name_of
 from lingula.page.picture import data_uri, film_png
 from lingula.page.render import environment
-from lingula.page.words import pieces
+from lingula.page.report_runs import pieces
 from lingula.study import Radiograph, Study
 
 if TYPE_CHECKING:
-    from lingula.regions import Place, RegionAnswer
+    from lingula.retrieval.region import Place, RegionAnswer
 
 _SIDE, _CASE_SIDE, _UNITS = 896, 448, 1000
 

@@ -12,7 +12,7 @@ from lingula.openi.collection import published
 from lingula.page.evidence import Layer, Legend, Marked, Slots, drawable, layers, legends, marked, name_of, slots_of
 from lingula.page.methods import Method, in_order, method
 from lingula.page.picture import CASE_SIDES, FILM_SIDES, data_uri, film_png, fit, legend_png
-from lingula.page.words import Run, pieces, runs
+from lingula.page.report_runs import Run, pieces, runs
 from lingula.study import Analysis, Explanation, Neighbour, Prediction, Radiograph, Report, Study, unique_notices
 
 CASES = 5  # similar cases shown

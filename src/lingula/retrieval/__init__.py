@@ -3,10 +3,10 @@
 Needs no model and no torch: whoever reads a question or study passes its embeddings in as arrays.
 """
 
+from lingula.library.shipped_gallery import ReadyGallery
 from lingula.retrieval.answer import Answer
-from lingula.retrieval.ask import Asked, ask
-from lingula.retrieval.conditions import Judge, Searched
-from lingula.retrieval.gallery import ReadyGallery
+from lingula.retrieval.matching import Judge, Searched
 from lingula.retrieval.query import Query, Wanted
+from lingula.retrieval.ranking import Asked, ask
 
 __all__ = ["Answer", "Asked", "Judge", "Query", "ReadyGallery", "Searched", "Wanted", "ask"]

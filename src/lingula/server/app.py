@@ -17,13 +17,13 @@ from starlette.exceptions import HTTPException
 from lingula import __version__
 from lingula.errors import InputError, LingulaError, ServerError
 from lingula.library import Library
-from lingula.models.checkpoint import Checkpoint
+from lingula.model.checkpoint import Checkpoint
 from lingula.page.render import style_sheet
+from lingula.practice.practice import Practice
 from lingula.server import api, pages, shelf
-from lingula.server.desk import Desk
-from lingula.server.guard import Guard, error_body, status_of
 from lingula.server.jobs import Jobs
-from lingula.server.practice import Practice
+from lingula.server.middleware import Guard, error_body, status_of
+from lingula.server.service import Desk
 from lingula.server.settings import Settings
 from lingula.study import DISCLAIMER
 

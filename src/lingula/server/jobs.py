@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lingula.errors import InputError, LingulaError, ServerError
-from lingula.ingest import Imported, import_files, import_openi
+from lingula.ingest.ingest import Imported, import_files, import_openi
 from lingula.library import Library
-from lingula.server.desk import ENDINGS, Desk
+from lingula.server.service import ENDINGS, Desk
 from lingula.study import DISCLAIMER
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]

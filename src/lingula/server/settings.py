@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lingula.limits import Limits
+from lingula.reading.limits import Limits
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

@@ -1,6 +1,0 @@
-"""Is a split clean? Everything by which one part could know another, looked for in the collection itself."""
-
-from lingula.audit.collision import Audit, Collision, Kind
-from lingula.audit.run import audit
-
-__all__ = ["Audit", "Collision", "Kind", "audit"]

@@ -1,0 +1,221 @@
+"""One call from two studies to why they are alike: shares of the cosine, findings, sentences, what would change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lingula.analysis import judge, require_model
+from lingula.errors import InputError
+from lingula.explanation.similarity import Change, Side, Similarity, similarity, what_would_change
+from lingula.explanation.target import Question
+from lingula.labels import polarity, read_assertions
+from lingula.library import Library
+from lingula.model.checkpoint import Checkpoint
+from lingula.model.study_model import study_mode
+from lingula.reading.view_classifier import with_views
+from lingula.retrieval import Query
+from lingula.retrieval.ranking import Met, met
+from lingula.study import DISCLAIMER, Mode, Study
+
+
+@dataclass(frozen=True, slots=True)
+class FindingPair:
+    """What is said of one finding on either side: present, absent, uncertain, or None where nothing is.
+
+    ``basis`` names whether report, human coding or the model's prediction spoke, for either study.
+    """
+
+    finding: str
+    one: str | None
+    other: str | None
+    basis: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Why:
+    """Why a stored study answers a query.
+
+    Attributes:
+        rank: of the study in the library for this query. similarity: the cosine a search gives, taken apart.
+        shared, differing: findings both are said to show; findings one shows and the other does not.
+        met: what findings and words asked for besides add to the score of the search.
+    """
+
+    study_id: str
+    mode: Mode
+    rank: int
+    similarity: Similarity
+    shared: tuple[FindingPair, ...]
+    differing: tuple[FindingPair, ...]
+    changes: tuple[Change, ...]
+    model: str
+    met: tuple[Met, ...] = ()
+
+    @property
+    def total(self) -> float:
+        """The score of a search that asks for the same: the cosine and what is met besides."""
+        return self.similarity.score + sum(each.score for each in self.met)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; maps are left out."""
+        found = self.similarity
+        return {
+            "disclaimer": DISCLAIMER,
+            "study_id": self.study_id,
+            "mode": self.mode,
+            "model": self.model,
+            "rank": self.rank,
+            "score": round(found.score, 6),
+            "asked": [{"part": m.part, "asked": m.asked, "score": round(m.score, 6)} for m in self.met],
+            "total": round(self.total, 6),
+            "sum_error": found.sum_error,
+            "remainder": round(found.remainder, 6),
+            "query": _side(found.one),
+            "neighbour": _side(found.other),
+            "matched_regions": [
+                {"score": round(m.score, 6), "query": _place(m.one), "neighbour": _place(m.other)}
+                for m in found.matches
+            ],
+            "aligned_sentences": [
+                {"score": round(s.score, 6), "query": list(s.one), "neighbour": list(s.other)} for s in found.sentences
+            ],
+            "shared": [_pair(pair) for pair in self.shared],
+            "differing": [_pair(pair) for pair in self.differing],
+            "what_would_change": [
+                {"kind": c.kind, "found": c.found, "rank_before": c.rank_before, "rank_after": c.rank_after,
+                 "regions": [_place(place) for place in c.places], "words": [list(span) for span in c.words]}
+                for c in self.changes
+            ],
+        }  # fmt: skip
+
+
+def why(
+    checkpoint: Checkpoint,
+    library: Library,
+    study: Study,
+    study_id: str,
+    *,
+    mode: Mode | None = None,
+    query: Query | None = None,
+    k: int = 5,
+) -> Why:
+    """Explain why a study of the library answers a query.
+
+    Args:
+        mode: what is read of both; by default all that both have. k: "what would change" drops it out of the first k.
+        query: findings and words asked for besides; what each adds to the score is named, too. Rank and changes are
+            by the cosine alone.
+
+    Raises:
+        LibraryError: ``study_unknown``. InputError: ``bad_request`` where the two have nothing in common to be read, or
+            the study does not meet the query.
+        ModelError: ``model_mismatch``.
+    """
+    require_model(library, checkpoint)
+    record = library.get(study_id)
+    study, other = with_views(study), record.study()
+    mode = _common(study, other, mode)
+    ranking = _Ranking.of(library, mode, study.study_id, study_id)
+    found = similarity(checkpoint, study, other, mode, ranking.target)
+    question = Question.ask(checkpoint, study, checkpoint.vocabulary.codes[0], mode)
+    with torch.no_grad():
+        asked = question.forward(question.pixels, question.words).embedding[0].numpy()
+    pairs = _findings(checkpoint, study, other, record.labels)
+    return Why(
+        study_id=study_id,
+        mode=mode,
+        rank=ranking.rank(asked),
+        similarity=found,
+        shared=tuple(pair for pair in pairs if pair.one == pair.other == "present"),
+        differing=tuple(pair for pair in pairs if (pair.one == "present") != (pair.other == "present")),
+        changes=what_would_change(checkpoint, study, ranking.target, ranking.rank, mode, k=k),
+        model=checkpoint.fingerprint,
+        met=met(library, query, study_id, judge(checkpoint)) if query else (),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ranking:
+    """The library's vectors of one mode, without the asked study, and the one that is looked for."""
+
+    ids: tuple[str, ...]
+    vectors: npt.NDArray[np.float32]
+    row: int
+
+    @classmethod
+    def of(cls, library: Library, mode: Mode, asked: str, wanted: str) -> _Ranking:
+        gallery = library.gallery(mode)
+        rows = [row for row, study_id in enumerate(gallery.ids) if study_id != asked]
+        ids = tuple(gallery.ids[row] for row in rows)
+        if wanted not in ids:
+            raise InputError("bad_request", f"Study {wanted} has no {mode} embedding, or is the asked study itself.")
+        return cls(ids, np.asarray(gallery.vectors)[rows], ids.index(wanted))
+
+    @property
+    def target(self) -> npt.NDArray[np.float32]:
+        return np.asarray(self.vectors[self.row], np.float32)
+
+    def rank(self, vector: npt.NDArray[np.float32]) -> int:
+        """By ``(-score, study_id)``, from 1."""
+        scores = np.round(self.vectors @ vector, 6)
+        mine = (-scores[self.row], self.ids[self.row])
+        ties = np.flatnonzero(scores >= scores[self.row])
+        return 1 + int(sum((-scores[i], self.ids[i]) < mine for i in ties))
+
+
+def _common(one: Study, other: Study, asked: Mode | None) -> Mode:
+    """The mode that reads all that both have."""
+    if asked:
+        study_mode(one, asked)
+        study_mode(other, asked)
+        return asked
+    films = bool(one.radiographs and other.radiographs)
+    text = all(study.report is not None and not study.report.is_empty for study in (one, other))
+    if not films and not text:
+        raise InputError("bad_request", "One study has only films, the other only text: nothing to compare.")
+    return "joint" if films and text else "image" if films else "text"
+
+
+def _findings(
+    checkpoint: Checkpoint, one: Study, other: Study, labels: tuple[str, ...] | None
+) -> tuple[FindingPair, ...]:
+    """Every label one of both speaks of, in the vocabulary's order; the report's word, then coding, then prediction."""
+    said, bases = zip(*(_said(checkpoint, s, coded) for s, coded in ((one, None), (other, labels))), strict=True)
+    codes = [c for c in checkpoint.vocabulary.codes if c != checkpoint.vocabulary.normal]
+    return tuple(
+        FindingPair(code, said[0].get(code), said[1].get(code), (bases[0], bases[1]))
+        for code in codes
+        if code in said[0] or code in said[1]
+    )
+
+
+def _said(checkpoint: Checkpoint, study: Study, labels: tuple[str, ...] | None) -> tuple[dict[str, str], str]:
+    from lingula.analysis import predict
+
+    codes = checkpoint.vocabulary.codes
+    if study.report is not None and not study.report.is_empty:
+        read = read_assertions(study.report)
+        found = {code: said for code in codes if (said := polarity(read, code)) is not None}
+        return {code: str(said) for code, said in found.items()} | dict.fromkeys(labels or (), "present"), "report"
+    if labels is not None:
+        return dict.fromkeys(labels, "present"), "coding"
+    decided = {"present": "present", "absent": "absent", "abstain": "uncertain"}
+    return {p.label: decided[p.decision] for p in predict(checkpoint, study)}, "prediction"
+
+
+def _side(side: Side) -> dict[str, Any]:
+    tokens = [{"start": t.start, "end": t.end, "score": round(t.score, 6)} for t in side.tokens]
+    return {"image": round(side.image, 6), "text": round(side.text, 6), "tokens": tokens}
+
+
+def _place(place: tuple[int, int, int, int, int]) -> dict[str, int]:
+    return dict(zip(("film", "x", "y", "width", "height"), place, strict=True))
+
+
+def _pair(pair: FindingPair) -> dict[str, Any]:
+    return {"finding": pair.finding, "query": pair.one, "neighbour": pair.other, "basis": list(pair.basis)}

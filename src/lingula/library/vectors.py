@@ -1,0 +1,121 @@
+"""Galleries: the embeddings of one mode in memory, searched."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lingula.errors import InputError
+from lingula.library.engines import EXACT, Engine, FaissFlat, Index, among
+
+MOST = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """A snapshot of the studies that have an embedding of one mode. Immutable, so threads may share it.
+
+    Attributes:
+        revision: the write of the library it is complete up to.
+        ids: N study ids, sorted as plain strings.
+        vectors: (N, D) float32, unit norm, read-only, in the order of ``ids``.
+        index: searches ``vectors``; None while there are none.
+        recent: of a large gallery, the studies added since it was indexed, which are compared one by one.
+    """
+
+    revision: int
+    ids: tuple[str, ...]
+    vectors: npt.NDArray[np.float32] = field(repr=False)
+    index: Index | None = field(repr=False)
+    recent: Gallery | None = None
+
+    @classmethod
+    def empty(cls, dimension: int) -> Gallery:
+        return cls(0, (), np.empty((0, dimension), np.float32), None)
+
+    def extended(self, revision: int, ids: Sequence[str], vectors: npt.NDArray[np.float32], engine: Engine) -> Gallery:
+        """The snapshot at a later revision, with these studies added."""
+        if not ids:
+            return replace(self, revision=revision)
+        added = (self.recent or Gallery.empty(vectors.shape[1])).merged(revision, ids, vectors)
+        if len(self.ids) > EXACT and len(added.ids) <= len(self.ids) // 20:
+            return replace(self, revision=revision, recent=replace(added, index=FaissFlat(added.vectors)))
+        every = replace(self, recent=None).merged(revision, added.ids, added.vectors)
+        return replace(every, index=engine(every.vectors))
+
+    def merged(self, revision: int, ids: Sequence[str], vectors: npt.NDArray[np.float32]) -> Gallery:
+        """These studies among its own, not yet indexed."""
+        every = (*self.ids, *ids)
+        order = sorted(range(len(every)), key=every.__getitem__)
+        both = np.concatenate([self.vectors, vectors])[order]  # (N, D)
+        both.flags.writeable = False
+        return Gallery(revision, tuple(every[row] for row in order), both, None)
+
+    def whole(self) -> Gallery:
+        """The same studies in one part; to be read, not searched."""
+        return self.merged(self.revision, self.recent.ids, self.recent.vectors) if self.recent else self
+
+    def _row(self, study_id: str) -> int | None:
+        row = bisect_left(self.ids, study_id)
+        return row if row < len(self.ids) and self.ids[row] == study_id else None
+
+    def of(self, study_ids: Collection[str]) -> dict[str, npt.NDArray[np.float32]]:
+        """(D,) vectors of these studies; those that are not here are left out."""
+        rows = ((study_id, self._row(study_id)) for study_id in study_ids)
+        own = {study_id: self.vectors[row] for study_id, row in rows if row is not None}
+        return own if self.recent is None else own | self.recent.of(study_ids)
+
+    def __contains__(self, study_id: str) -> bool:
+        return self._row(study_id) is not None or (self.recent is not None and study_id in self.recent)
+
+    def nearest(
+        self,
+        query: npt.NDArray[np.float32],
+        k: int,
+        exclude: Collection[str] = (),
+        within: Collection[str] | None = None,
+    ) -> tuple[tuple[str, float], ...]:
+        """The best k (study id, cosine) for a (D,) unit-norm query, by ``(-score, study_id)``.
+
+        Scores are rounded to 6 decimals before they are ranked, so ties are ties whatever engine computed them. With
+        ``within``, only those studies may answer.
+        """
+        found = self._nearest(query, k, exclude, within)
+        if self.recent is None:
+            return found
+        both = (*found, *self.recent.nearest(query, k, exclude, within))
+        return tuple(sorted(both, key=lambda pair: (-pair[1], pair[0])))[:k]
+
+    def _nearest(
+        self,
+        query: npt.NDArray[np.float32],
+        k: int,
+        exclude: Collection[str],
+        within: Collection[str] | None,
+    ) -> tuple[tuple[str, float], ...]:
+        if self.index is None:
+            return ()
+        if within is not None:
+            some = sorted(
+                row for study_id in set(within).difference(exclude) if (row := self._row(study_id)) is not None
+            )
+            found = among(self.vectors, query, np.array(some, np.int64), k)
+            return tuple((self.ids[row], float(score)) for score, row in zip(*found, strict=True))
+        left_out = {study_id for study_id in exclude if self._row(study_id) is not None}
+        scores, rows = self.index.search(query[None], k + len(left_out))  # (1, k + left out) each
+        ranked = ((self.ids[row], float(score)) for score, row in zip(scores[0], rows[0], strict=True))
+        return tuple(pair for pair in ranked if pair[0] not in left_out)[:k]
+
+
+def check_k(k: int) -> None:
+    """Refuse a number of neighbours outside 1 ... 100.
+
+    Raises:
+        InputError: ``bad_request``.
+    """
+    if not 1 <= k <= MOST:
+        raise InputError("bad_request", f"k is {k}.", f"Ask for 1 to {MOST} neighbours.")

@@ -1,0 +1,67 @@
+"""What a file is, judged by its content, and the one way from an image file to a radiograph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from lingula.errors import InputError
+from lingula.reading.bounded_io import read_head
+from lingula.reading.dicom.part10 import looks_like_dicom
+from lingula.reading.dicom.reader import DicomFile, read_dicom_file
+from lingula.reading.limits import Limits
+from lingula.reading.picture import JPEG, PNG, read_picture
+
+Kind = Literal["dicom", "picture", "xml", "text", "other"]
+_OTHER_PICTURES = (b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\xff\x0a", b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ")
+_HEIF = (b"ftypheic", b"ftypavif", b"ftypmif1")
+_PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf")
+_XML_STARTS = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<\0", b"\xfe\xff\0<", b"<\0", b"\0<")
+HEAD = 132
+
+
+def sniff(head: bytes, name: str) -> Kind:
+    """The kind of a file from its first ``HEAD`` bytes.
+
+    The name decides two things only: a name ending ``.xml`` claims a report, whatever is inside, and plain text is
+    taken for a report only under ``.txt`` or no suffix at all.
+    """
+    suffix = Path(name).suffix.lower()
+    if suffix == ".xml":
+        return "xml"
+    if head[128:132] == b"DICM":
+        return "dicom"
+    if head.startswith((PNG, JPEG)):
+        return "picture"
+    if head.lstrip().startswith(_XML_STARTS):
+        return "xml"
+    if looks_like_dicom(head):
+        return "dicom"
+    return "text" if suffix in (".txt", "") and _is_text(head) else "other"
+
+
+def read_image(path: Path, limits: Limits | None = None) -> DicomFile:
+    """Read a DICOM file or a picture; the Study Instance UID of a picture is empty.
+
+    Raises:
+        InputError: as ``read_dicom_file`` and ``read_picture``; not_dicom or unsupported_format for anything else.
+    """
+    limits = limits or Limits()
+    head = read_head(path, HEAD)
+    kind = sniff(head, path.name)
+    if kind == "picture":
+        return DicomFile(read_picture(path, limits), study_uid="")
+    if kind != "dicom" and is_other_picture(head):
+        raise InputError("unsupported_format", "a picture, but neither PNG nor JPEG", "Save it as PNG.")
+    if kind != "dicom" and head.startswith(_PACKED):
+        raise InputError("not_dicom", "a packed file", "Unpack it first, or import it as an archive.")
+    return read_dicom_file(path, limits)
+
+
+def is_other_picture(head: bytes) -> bool:
+    """WebP, GIF, BMP, TIFF, HEIF/AVIF, JPEG XL or JPEG 2000."""
+    return head.startswith(_OTHER_PICTURES) or head[8:12] == b"WEBP" or head[4:12] in _HEIF
+
+
+def _is_text(head: bytes) -> bool:
+    return bool(head) and all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)

@@ -1,0 +1,325 @@
+"""Reading image files in child processes: a crash, a loop or a memory blow-up costs one file, never the program.
+
+The child is not trusted. It answers with a length-prefixed JSON header and raw float32 pixels, no pickle, and whatever
+it says is checked before it becomes a ``Radiograph``. Started with ``subprocess`` and without torch, it is ready in
+well under a second and then reads file after file; after any trouble it is killed and replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import struct
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lingula.errors import InputError, Notice
+from lingula.reading.dicom.reader import DicomFile
+from lingula.reading.limits import Limits
+from lingula.study import Radiograph
+
+_COMMAND = (sys.executable, "-P", "-m", "lingula.reading.sandbox")
+_READY = b"lingula\n"
+_PIPE = 1 << 20  # bytes in flight, where the system lets a pipe hold so many: pixels come in a few large parts
+_LENGTHS = struct.Struct(">II")  # bytes of JSON, bytes of pixels
+_MOST_JSON = 1 << 16
+_START_SECONDS = 60.0
+_AHEAD = 4  # files per worker in flight while an earlier one is waited for
+_MOST_THREADS = 4  # of one worker: each takes address space, which is limited
+_ENVIRONMENT = {
+    "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # glibc: frames of usual size stay on the heap for the next file, instead
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),  # of being mapped, and every page zeroed, anew
+}
+
+
+class Sandbox:
+    """A pool of reading processes.
+
+    Example:
+        >>> with Sandbox(workers=2) as sandbox:  # doctest: +SKIP
+        ...     radiograph = sandbox.read(Path("chest.dcm"))
+
+    Args:
+        workers: child processes; one per core is plenty. Cores left over help each to decode JPEG 2000.
+        limits: memory and seconds for each file, and what the readers accept.
+        longest: longer side in pixels to which the child shrinks a picture before it sends it (box filter, then
+            bilinear, in float32: deterministic); None sends it in full.
+    """
+
+    def __init__(self, workers: int = 1, limits: Limits | None = None, *, longest: int | None = None) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, got {workers}")
+        self._limits = limits or Limits()
+        threads = min(max((os.cpu_count() or 1) // workers, 1), _MOST_THREADS)
+        self._workers = [_Worker(self._limits, longest, threads) for _ in range(workers)]
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._is_open = False
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    def __enter__(self) -> Sandbox:
+        self._is_open = True
+        for worker in self._workers:
+            worker.start()
+            self._idle.put(worker)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._is_open = False
+        self._idle = queue.SimpleQueue()
+        for worker in self._workers:
+            worker.stop()
+
+    def read(self, path: Path) -> Radiograph:
+        """Read one image file; may be called from several threads.
+
+        Raises:
+            InputError: the child's own refusal; decode_timeout after ``limits.seconds``; decode_failed when the child
+                died.
+        """
+        return self.read_file(path).radiograph
+
+    def read_file(self, path: Path) -> DicomFile:
+        """As ``read``, with the Study Instance UID ("" for a picture)."""
+        if not self._is_open:
+            raise RuntimeError("the sandbox is closed; use it in a with statement")
+        worker = self._idle.get()
+        try:
+            return worker.read(path)
+        finally:
+            self._idle.put(worker)
+
+    def read_many(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Radiograph | InputError]]:
+        """Read files with all workers; results come in the order of ``paths``, a refusal in place of a radiograph."""
+        with ThreadPoolExecutor(len(self._workers)) as threads:
+            pending: deque[tuple[Path, Future[Radiograph | InputError]]] = deque()
+            try:
+                for path in paths:
+                    pending.append((path, threads.submit(self._read_or_refuse, path)))
+                    if len(pending) >= _AHEAD * len(self._workers):
+                        first, future = pending.popleft()
+                        yield first, future.result()
+                while pending:
+                    first, future = pending.popleft()
+                    yield first, future.result()
+            finally:
+                for _, future in pending:
+                    future.cancel()
+
+    def _read_or_refuse(self, path: Path) -> Radiograph | InputError:
+        try:
+            return self.read(path)
+        except InputError as error:
+            return error
+
+
+class _Worker:
+    """One child process and the pipe to it."""
+
+    def __init__(self, limits: Limits, longest: int | None, threads: int) -> None:
+        self._limits, self._threads = limits, threads
+        self._options = json.dumps({"limits": asdict(limits), "longest": longest})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_ready = False
+
+    def start(self) -> None:
+        self._is_ready = False
+        self._process = subprocess.Popen(
+            [*_COMMAND, self._options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | _ENVIRONMENT | {"OPJ_NUM_THREADS": str(self._threads)},
+            pipesize=_PIPE,
+        )
+
+    def stop(self) -> None:
+        if (process := self._process) is not None:
+            self._process = None
+            process.kill()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
+            process.wait()
+
+    def read(self, path: Path) -> DicomFile:
+        if self._process is None:
+            self.start()
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise RuntimeError("the reading process has no pipes")
+        if not self._is_ready:
+            with _Deadline(process, _START_SECONDS):
+                self._is_ready = process.stdout.read(len(_READY)) == _READY
+            if not self._is_ready:
+                self.stop()
+                raise RuntimeError(f"the reading process did not start: {' '.join(_COMMAND)}")
+        with _Deadline(process, self._limits.seconds) as deadline:
+            try:
+                process.stdin.write(json.dumps(str(path.absolute())).encode() + b"\n")
+                process.stdin.flush()
+                return _receive(process.stdout, self._limits)
+            except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+                reason = error
+        self.stop()
+        if deadline.passed:
+            raise InputError("decode_timeout", f"reading took more than {self._limits.seconds:g} s")
+        raise InputError("decode_failed", "the reading process died or answered nonsense") from reason
+
+
+class _Deadline:
+    """Kills a process that is still busy after so many seconds."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self.passed = False
+        self._process = process
+        self._timer = threading.Timer(seconds, self._kill)
+        self._timer.daemon = True
+
+    def _kill(self) -> None:
+        self.passed = True
+        self._process.kill()
+
+    def __enter__(self) -> _Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._timer.join()
+
+
+def _read_exactly(pipe: IO[bytes], count: int) -> bytearray:
+    data = bytearray(count)
+    view, at = memoryview(data), 0
+    while at < count:
+        read = pipe.readinto(view[at:])  # type: ignore[attr-defined]
+        if not read:
+            raise EOFError
+        at += read
+    return data
+
+
+def _receive(pipe: IO[bytes], limits: Limits) -> DicomFile:
+    """One answer of a child, every part of it checked.
+
+    Raises:
+        InputError: the child's refusal.
+        EOFError, ValueError, KeyError, TypeError: the child died, or its answer is not well formed.
+    """
+    header_bytes, pixel_bytes = _LENGTHS.unpack(_read_exactly(pipe, _LENGTHS.size))
+    if header_bytes > _MOST_JSON or pixel_bytes > 4 * limits.pixels:
+        raise ValueError("an answer that is too long")
+    header = json.loads(_read_exactly(pipe, header_bytes))
+    if header["refused"] is not None:
+        code, message, hint = (str(part) for part in header["refused"])
+        raise InputError(code, message, hint)
+    rows, columns = (int(side) for side in header["shape"])
+    if rows < 1 or columns < 1 or 4 * rows * columns != pixel_bytes:
+        raise ValueError("pixels that do not fill their shape")
+    pixels = np.frombuffer(_read_exactly(pipe, pixel_bytes), np.float32).reshape(rows, columns)
+    if not (pixels.min() >= 0 and pixels.max() <= 1):  # also false for NaN
+        raise ValueError("pixels outside [0, 1]")
+    radiograph = Radiograph(
+        image_id=str(header["image_id"]),
+        pixels=pixels,
+        decoder=str(header["decoder"]),
+        attributes=tuple((str(keyword), str(value)) for keyword, value in header["attributes"]),
+        notices=tuple(Notice(str(code), str(message)) for code, message in header["notices"]),
+        digest=str(header["digest"]),
+        birth_date=str(header["birth_date"]),
+        study_date=str(header["study_date"]),
+    )
+    return DicomFile(radiograph, str(header["study_uid"]))
+
+
+def shrink(pixels: npt.NDArray[np.float32], longest: int | None) -> npt.NDArray[np.float32]:
+    """Reduce a picture so that its longer side is ``longest`` pixels; smaller pictures and None pass unchanged."""
+    rows, columns = pixels.shape
+    if longest is None or max(rows, columns) <= longest:
+        return pixels
+    from PIL import Image
+
+    scale = longest / max(rows, columns)
+    size = (max(round(columns * scale), 1), max(round(rows * scale), 1))
+    resized = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.ascontiguousarray(np.asarray(resized, np.float32).clip(0, 1))
+
+
+def _answer(path: Path, limits: Limits, longest: int | None) -> tuple[dict[str, Any], memoryview]:
+    from lingula.reading.image_file import read_image
+
+    try:
+        read = read_image(path, limits)
+    except InputError as error:
+        return {"refused": [error.code, error.message, error.hint]}, memoryview(b"")
+    image = replace(read.radiograph, pixels=shrink(read.radiograph.pixels, longest))
+    header = {
+        "refused": None,
+        "shape": image.pixels.shape,
+        "image_id": image.image_id,
+        "decoder": image.decoder,
+        "attributes": image.attributes,
+        "notices": [(notice.code, notice.message) for notice in image.notices],
+        "digest": image.digest,
+        "birth_date": image.birth_date,
+        "study_date": image.study_date,
+        "study_uid": read.study_uid,
+    }
+    return header, np.ascontiguousarray(image.pixels).data.cast("B")
+
+
+def _confine(memory_bytes: int) -> None:
+    """Let this process grow by so many bytes and no further, and dump no core (POSIX only)."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    status = Path("/proc/self/statm")
+    present = int(status.read_text().split()[0]) * resource.getpagesize() if status.exists() else 0
+    resource.setrlimit(resource.RLIMIT_AS, (present + memory_bytes, present + memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def serve(options: str) -> None:
+    """The child's loop: a JSON path per line in, one answer each out. MemoryError and crashes end the process."""
+    given = json.loads(options)
+    limits, longest = Limits(**given["limits"]), given["longest"]
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a codec prints must not reach the pipe
+    import lingula.reading.image_file  # noqa: F401  # before the memory is limited
+
+    _confine(limits.memory_bytes)
+    answers.write(_READY)
+    answers.flush()
+    for line in sys.stdin.buffer:
+        header, pixels = _answer(Path(json.loads(line)), limits, longest)
+        text = json.dumps(header).encode()
+        answers.write(_LENGTHS.pack(len(text), len(pixels)) + text)
+        answers.write(pixels)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

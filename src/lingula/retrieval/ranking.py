@@ -1,0 +1,389 @@
+"""Answering a query: conditions first, then the nearest by embedding, then what findings and words add."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lingula.errors import InputError, LibraryError, Notice
+from lingula.labels import FOUND, Assertion
+from lingula.labels.assertions import STRENGTH, sentences
+from lingula.labels.findings import label_meaning, label_of
+from lingula.library.record import StudyRecord, Summary
+from lingula.openi.collection import published
+from lingula.retrieval.feedback import moved
+from lingula.retrieval.hubness import SHARE, across, nearness
+from lingula.retrieval.matching import Judge, Searched, Standing, holds, standing
+from lingula.retrieval.query import Query, Wanted
+from lingula.study import Duplicate, Evidence, Mark, Mode, Neighbour, Part, Report, Snippet
+from lingula_lab.audit.films import CORRELATION, thumbnail
+
+Vector = npt.NDArray[np.float32]
+
+WEIGHTS = {"embedding": 1.0, "hub": -SHARE, "labels": 1.0, "words": 0.5}
+"""What a cosine of 1, being near to every question, findings met with certainty, and all words found add to a score."""
+SPARE = 30
+"""Candidates beyond k, so that folded duplicates leave enough; where they do not, eight times as many are taken."""
+POOL = 1000
+"""Nearest studies among which, across modes, hubs are told from answers."""
+LONGEST = 240
+"""Characters of a snippet."""
+SAME_FILM = 0.995
+"""Cosine of image embeddings from which two studies may show the same film."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The question as embedding: (D,) unit norm, and the mode in which it was read."""
+
+    vector: Vector
+    source: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A study that may answer: its cosine with the question, and which of its embeddings was compared."""
+
+    study_id: str
+    score: float
+    parts: tuple[Part, ...]
+
+
+def ask(
+    library: Searched,
+    query: Query,
+    asked: Asked | None,
+    *,
+    judge: Judge | None = None,
+    exclude: Collection[str] = (),
+    birth_key: str = "",
+    bank: Callable[[Mode], Vector | None] = lambda mode: None,
+) -> tuple[tuple[Neighbour, ...], int, tuple[Notice, ...]]:
+    """Answer a query.
+
+    Of the studies that meet every condition, the best by score; a score is the sum of its parts, and studies of equal
+    score are in the order of their ids.
+
+    Args:
+        asked: the question, or the study to be like; None where the studies to be ``more`` like are all there is.
+        judge: judges the studies that nobody reported or coded; without one they meet no condition on findings.
+        exclude: studies that may not answer.
+        birth_key: of the asked study, to flag the same patient; empty when unknown.
+        bank: (M, D) questions in a mode, None where the model has none; asked for, against hubs, where the mode that
+            is to answer is the other one.
+
+    Returns:
+        The neighbours, how many studies meet the conditions, and what the reader should know.
+
+    Raises:
+        LibraryError: ``study_unknown`` for a study named in the query that is not there; ``library_empty``.
+    """
+    target = query.target or (asked.source if asked else "joint")
+    named = {*query.more, *query.less, *([query.like] if query.like else [])}
+    if named and (missing := sorted(named - library.summaries(named).keys())):
+        raise LibraryError("study_unknown", f"the library has no study {missing[0]!r}.")
+    if not len(library):
+        raise LibraryError("library_empty", "the library holds no study.", "Import studies first.")
+    start = asked.vector if asked else np.zeros(library.about.dimension, np.float32)
+    more, less = (library.vectors(ids, target) if ids else {} for ids in (query.more, query.less))
+    vector = moved(start, more, less)
+    stands = standing(library, query, judge)
+    asked = Asked(vector, asked.source if asked else target)
+    questions = bank(asked.source) if query.target and across(asked.source, target) else None
+    spare = SPARE if query.fold else 0
+    while True:
+        candidates = _candidates(library, query, asked, target, stands, {*exclude, *named}, questions, query.k + spare)
+        summaries = library.summaries([each.study_id for each in candidates])
+        kept = _folded(library, query, candidates, summaries, target)
+        if len(kept) == query.k or len(candidates) < query.k + spare:
+            break
+        spare *= 8
+    notices = []
+    if stands.predicted:
+        message = f"{len(stands.predicted)} studies without report or coding are judged by prediction."
+        notices.append(Notice("judged_by_prediction", message))
+    if query.words and not library.has_texts:
+        message = f"The studies that ship with the model have no texts: {', '.join(query.words)} changes no rank."
+        notices.append(Notice("no_texts", message))
+    matching = len(library) if stands.allowed is None else len(stands.allowed)
+    return _shown(library, query, kept, summaries, stands, birth_key), matching, tuple(notices)
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What one thing asked for adds to a study's score; ``part`` says to which part, ``asked`` what it is."""
+
+    part: Literal["labels", "words"]
+    asked: str
+    score: float
+
+
+def met(library: Searched, query: Query, study_id: str, judge: Judge | None = None) -> tuple[Met, ...]:
+    """A study's ``labels`` and ``words`` parts, finding by finding and word by word: they sum to the parts.
+
+    Raises:
+        InputError: ``bad_request`` for a study that does not meet the query.
+    """
+    asks = [
+        *(("must show", Query(present=(wanted,))) for wanted in query.present),
+        *([("must show one of", Query(either=query.either))] if query.either else []),
+        *(("must not show", Query(absent=(wanted,))) for wanted in query.absent),
+        *(("must leave open", Query(uncertain=(wanted,))) for wanted in query.uncertain),
+    ]
+    found = []
+    for said, one in asks:
+        named = f"{said} {'; '.join(map(str, one.wanted))}"
+        value = standing(library, one, judge).labels.get(study_id)
+        if value is None:
+            raise InputError("bad_request", f"Study {study_id} does not meet what is asked: {named}.")
+        found.append(Met("labels", named, WEIGHTS["labels"] * value / len(asks)))
+    for word in query.words:
+        value = standing(library, Query(words=(word,)), judge).words.get(study_id, 0.0)
+        found.append(Met("words", word, WEIGHTS["words"] * value / len(query.words)))
+    return tuple(found)
+
+
+def _candidates(
+    library: Searched,
+    query: Query,
+    asked: Asked,
+    target: Mode,
+    stands: Standing,
+    exclude: Collection[str],
+    bank: Vector | None,
+    wanted: int,
+) -> list[Candidate]:
+    """The best ``wanted``. Studies that meet findings and words equally form a group; its nearest are its best."""
+    if stands.allowed is None and not stands.words:
+        groups: dict[tuple[float, float], list[str] | None] = {(0.0, 0.0): None}
+    else:
+        every = stands.allowed if stands.allowed is not None else library.matching()
+        equals: dict[tuple[float, float], list[str]] = defaultdict(list)
+        for study in every:
+            equals[stands.labels.get(study, 0.0), stands.words.get(study, 0.0)].append(study)
+        groups = dict(equals)
+    best: list[Candidate] = []
+    most = WEIGHTS["embedding"] if bank is None else WEIGHTS["embedding"] - WEIGHTS["hub"]  # of all embeddings tell
+    for (labels, words), members in sorted(groups.items(), key=lambda group: -_constant(*group[0])):
+        if len(best) >= wanted and _constant(labels, words) + most < best[wanted - 1].score:
+            break
+        extra = _parts(query, labels, words)
+        fall_back = query.target is None
+        depth = wanted if bank is None else max(wanted, POOL)
+        found = list(islice(_nearest(library, asked, target, depth, members, exclude, fall_back=fall_back), depth))
+        hubs = _hubs(library, [study for _, study, _ in found], target, bank)
+        for mode, study, cosine in found:
+            similar = (Part(mode, cosine, WEIGHTS["embedding"], cosine, asked.source), *hubs.get(study, ()))
+            parts = (*similar, *extra)
+            best.append(Candidate(study, round(sum(part.score for part in parts), 6), parts))
+        best = sorted(best, key=lambda each: (-each.score, each.study_id))[:wanted]
+    return best
+
+
+def _hubs(library: Searched, studies: list[str], target: Mode, bank: Vector | None) -> dict[str, tuple[Part]]:
+    """What being near to every question takes off each study's score."""
+    if bank is None or not studies:
+        return {}
+    vectors = library.vectors(studies, target)
+    values = nearness(np.stack(list(vectors.values())), bank).astype(float).round(6).tolist()
+    weight = WEIGHTS["hub"]
+    return {
+        study: (Part("hub", round(weight * value, 6), weight, value),)
+        for study, value in zip(vectors, values, strict=True)
+    }
+
+
+def _constant(labels: float, words: float) -> float:
+    return WEIGHTS["labels"] * labels + WEIGHTS["words"] * words
+
+
+def _parts(query: Query, labels: float, words: float) -> tuple[Part, ...]:
+    parts = [("words", words, query.words), ("labels", labels, query.wanted)]
+    return tuple(
+        Part(name, round(WEIGHTS[name] * value, 6), WEIGHTS[name], round(value, 6))  # type: ignore[arg-type]
+        for name, value, asked in parts
+        if asked
+    )
+
+
+def _nearest(
+    library: Searched,
+    asked: Asked,
+    target: Mode,
+    k: int,
+    members: list[str] | None,
+    exclude: Collection[str],
+    *,
+    fall_back: bool,
+) -> Iterator[tuple[Mode, str, float]]:
+    """The nearest in the target's mode; with ``fall_back``, where these are too few, studies without it, too."""
+    seen: set[str] = set()
+    enough = k if members is None else min(k, len(set(members).difference(exclude)))
+    others: tuple[Mode, ...] = ("joint", "text", "image") if fall_back else ()
+    for mode in dict.fromkeys((target, *others)):
+        if len(seen) >= enough:
+            return
+        try:
+            found = library.nearest(asked.vector, mode=mode, k=k, exclude={*exclude, *seen}, within=members)
+        except LibraryError as error:
+            if error.code != "library_empty" or not fall_back:
+                raise
+            found = ()
+        yield from ((mode, study, score) for study, score in found)
+        seen.update(study for study, _ in found)
+
+
+def _folded(
+    library: Searched,
+    query: Query,
+    candidates: Sequence[Candidate],
+    summaries: Mapping[str, Summary],
+    target: Mode,
+) -> list[tuple[Candidate, tuple[Duplicate, ...]]]:
+    """The best k, each with the candidates that are the same: studies with the same films or, unless films alone are
+    compared, the same text; and films that look the same. Where duplicates are wanted, as they come."""
+    if not query.fold:
+        return [(candidate, ()) for candidate in candidates]
+    images = library.vectors([each.study_id for each in candidates], "image")
+    words: dict[str, str] = {}
+    kept: list[tuple[Candidate, list[Duplicate]]] = []
+    for candidate in candidates:
+        study = candidate.study_id
+        words[study] = _words(summaries[study].report) if target != "image" else ""
+        for first, duplicates in kept:
+            why = "same study" if _same_files(summaries[first.study_id], summaries[study]) else ""
+            if not why and words[study] and words[study] == words[first.study_id]:
+                why = "same text"
+            if not why and _alike(images.get(first.study_id), images.get(study)):
+                why = "near-identical film" if same_film(library.get(first.study_id), library.get(study)) else ""
+            if why:
+                duplicates.append(Duplicate(study, why))
+                break
+        else:
+            if len(kept) == query.k:
+                break
+            kept.append((candidate, []))
+    return [(candidate, tuple(duplicates)) for candidate, duplicates in kept]
+
+
+def _same_files(one: Summary, other: Summary) -> bool:
+    files = [{image.digest for image in study.images if image.digest} for study in (one, other)]
+    return bool(files[0]) and files[0] == files[1]
+
+
+def same_film(one: StudyRecord, other: StudyRecord) -> bool:
+    """Whether a film of one is the same picture as a film of the other, re-encoded or resized."""
+    films = [[thumbnail(stored.radiograph().pixels) for stored in study.radiographs] for study in (one, other)]
+    return any(float(a @ b) >= CORRELATION for a in films[0] for b in films[1])
+
+
+def _words(report: Report | None) -> str:
+    text = f"{report.section('findings')} {report.section('impression')}" if report else ""
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def _alike(one: Vector | None, other: Vector | None) -> bool:
+    return one is not None and other is not None and float(one @ other) >= SAME_FILM
+
+
+def _shown(
+    library: Searched,
+    query: Query,
+    kept: Sequence[tuple[Candidate, tuple[Duplicate, ...]]],
+    summaries: Mapping[str, Summary],
+    stands: Standing,
+    birth_key: str,
+) -> tuple[Neighbour, ...]:
+    ids = [candidate.study_id for candidate, _ in kept]
+    said = library.assertions(ids)
+    born: dict[str, list[str]] = defaultdict(list)
+    for study in ids:
+        born[summaries[study].birth_key].append(study)
+    if birth_key:
+        born[birth_key].append("the asked study")
+    neighbours = []
+    for rank, (candidate, duplicates) in enumerate(kept, 1):
+        study = candidate.study_id
+        known = summaries[study]
+        image_ids = tuple(image.image_id for image in known.images)
+
+        neighbours.append(
+            Neighbour(
+                rank,
+                study,
+                candidate.score,
+                known.labels,
+                known.report,
+                image_ids,
+                candidate.parts,
+                snippet(known.report, said[study], query) if known.report else None,
+                tuple(
+                    _evidence(wanted, asked, said[study], known.labels, stands.predicted.get(study, {}))
+                    for asked, group in (
+                        ("present", query.present),
+                        ("either", query.either),
+                        ("absent", query.absent),
+                        ("uncertain", query.uncertain),
+                    )
+                    for wanted in group
+                ),
+                duplicates,
+                tuple(other for other in born[known.birth_key] if other != study) if known.birth_key else (),
+                published(study, image_ids),
+            )
+        )
+    return tuple(neighbours)
+
+
+def _evidence(
+    wanted: Wanted,
+    asked: str,
+    said: Sequence[Assertion],
+    labels: Sequence[str],
+    predicted: Mapping[str, tuple[float, bool]],
+) -> Evidence:
+    if predicted:
+        return Evidence(wanted.finding, asked, None, "prediction", round(predicted[label_of(wanted.finding)][0], 4))
+    about = {each.polarity for each in said if holds(wanted, each)}
+    if about:
+        return Evidence(wanted.finding, asked, next((p for p in STRENGTH if p in about), "absent"), "report")
+    coded = wanted.finding and label_meaning(wanted.finding) in labels
+    return Evidence(wanted.finding, asked, None, "coding" if coded else "silence")
+
+
+def snippet(report: Report, said: Sequence[Assertion], query: Query) -> Snippet | None:
+    """The sentence that tells most of what was asked, by default of what is found, with the telling words marked."""
+    asked = [each for each in said if any(holds(wanted, each) for wanted in query.wanted)]
+    telling = asked or [each for each in said if each.polarity in FOUND and each.finding != "normal"]
+    impression_last = sorted(report.sections, key=lambda part: part.name != "impression")
+    spans = [
+        span
+        for part in impression_last
+        if part.name in ("findings", "impression")
+        for span in sentences(report.text, part.start, part.end)
+    ]
+    if not spans:
+        return None
+
+    def tells(span: tuple[int, int]) -> tuple[int, int, int]:
+        """What is found counts before what is denied; of sentences without either the first of some length is taken."""
+        inside = [each for each in telling if span[0] <= each.start and each.end <= span[1]]
+        found = len({each.start for each in inside if each.polarity != "absent"})
+        return found, len({each.start for each in inside}), min(span[1] - span[0], 12)
+
+    start, end = max(spans, key=tells)
+    start += len(report.text[start:end]) - len(report.text[start:end].lstrip())
+    end = min(end, start + LONGEST)
+    marks = {
+        (each.start, each.end): Mark(each.start, each.end, each.finding, each.polarity)
+        for each in telling
+        if start <= each.start and each.end <= end
+    }
+    return Snippet(start, end, tuple(marks.values()))

@@ -1,0 +1,304 @@
+"""The HTTP API: JSON in, JSON out, pictures as PNG. Routes translate; what they ask for is done elsewhere."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, File, Form, Path, Query, Request, UploadFile
+from fastapi.responses import JSONResponse, Response
+
+from lingula import __version__
+from lingula import retrieval as asked
+from lingula.errors import InputError, LibraryError, ServerError
+from lingula.explanation import METHODS
+from lingula.library import Library
+from lingula.page.methods import method
+from lingula.retrieval.region import Place
+from lingula.server import schema, shown
+from lingula.server.middleware import COOKIE
+from lingula.server.query_string import address, keepable, merged, query_of
+from lingula.server.service import Desk
+from lingula.study import DISCLAIMER, Mode, Study
+
+REFUSED: dict[int | str, dict[str, Any]] = {
+    status: {"model": schema.Error, "description": words}
+    for status, words in {
+        400: "The request is not well formed.",
+        401: "A token is needed.",
+        403: "Another origin, another host name, or no header.",
+        404: "There is no such thing.",
+        405: "Not by this method.",
+        409: "Model, library or identifiers do not go together.",
+        413: "Too large.",
+        422: "A file or an argument was refused; the code says why.",
+        503: "Too many are waiting; see Retry-After.",
+    }.items()
+}
+PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "A picture."}}
+
+router = APIRouter(prefix="/api", responses=REFUSED)
+CaseId = Annotated[str, Path(max_length=64)]
+StudyId = Annotated[str, Path(max_length=256)]
+Row = Annotated[int, Path(ge=0, le=1000)]
+Label = Annotated[str, Path(max_length=64)]
+
+
+def desk_of(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def library_of(desk: Desk) -> Library:
+    if desk.library is None:
+        raise LibraryError("library_missing", "The server was started without a library.", "Import one first.")
+    return desk.library
+
+
+@router.get("/health", response_model=schema.Health, tags=["about"])
+async def health() -> Response:
+    """Whether it is ready."""
+    return JSONResponse({"disclaimer": DISCLAIMER, "status": "ready", "version": __version__})
+
+
+@router.get("/about", response_model=schema.About, tags=["about"])
+async def about(request: Request) -> Response:
+    """Which model and library answer, and what can be asked for."""
+    desk = desk_of(request)
+    studies = await desk.look_up(lambda: len(desk.library) if desk.library is not None else 0)
+    fingerprint = await desk.look_up(lambda: desk.library.fingerprint if desk.library is not None else None)
+    return JSONResponse(
+        {
+            "disclaimer": DISCLAIMER,
+            "version": __version__,
+            "model": desk.checkpoint.fingerprint,
+            "library": fingerprint,
+            "studies": studies,
+            "labels": desk.names,
+            "methods": {code: method(code).name for code in METHODS},
+        }
+    )
+
+
+@router.post("/session", status_code=204, tags=["about"])
+async def session(request: Request, body: schema.Token) -> Response:
+    """Exchange the token for a cookie that scripts cannot read."""
+    token = desk_of(request).settings.token
+    if not hmac.compare_digest(body.token.encode(), token.encode()):
+        raise ServerError("unauthorized", "That is not the token.", "The server printed it when it was started.")
+    answer = Response(status_code=204)
+    if token:
+        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+    return answer
+
+
+@router.get("/operating/{mode}", response_model=schema.Operating, tags=["about"])
+async def operating(request: Request, mode: Mode) -> Response:
+    """What a threshold costs: sensitivity and specificity on validation at each cut."""
+    checkpoint = desk_of(request).checkpoint
+    return JSONResponse(shown.operating_json(checkpoint.calibration[mode], checkpoint.vocabulary.codes, mode))
+
+
+@router.post("/cases", response_model=schema.Case, status_code=201, tags=["cases"])
+async def bring(
+    request: Request,
+    files: Annotated[list[UploadFile] | None, File(description="DICOM, PNG, JPEG, and/or one report.")] = None,
+    text: Annotated[str, Form(description="Report as text.", max_length=100_000)] = "",
+) -> Response:
+    """Bring in one study: its films and/or report. Kept in memory only."""
+    desk = desk_of(request)
+    most = desk.settings.limits.file_bytes
+    brought = []
+    for file in files or []:
+        data = await file.read(most + 1)
+        if len(data) > most:
+            raise InputError("too_large", f"a file exceeds {most} bytes.")
+        brought.append((file.filename or "", data))
+    if not brought and not text.strip():
+        raise InputError("bad_request", "nothing to read.", "Give a film, a report, or both.")
+    study = await desk.look_up(lambda: desk.read(brought, text.strip() or None))
+    return await _answer(desk, study)
+
+
+@router.post("/studies/{study_id}/case", response_model=schema.Case, status_code=201, tags=["cases"])
+async def bring_stored(request: Request, study_id: StudyId) -> Response:
+    """Ask about a study of the library as if it had been brought in: the examples of the page."""
+    desk = desk_of(request)
+    library = library_of(desk)
+    return await _answer(desk, await desk.look_up(lambda: library.study(study_id)))
+
+
+async def _answer(desk: Desk, study: Study) -> Response:
+    case = await desk.ask_model(lambda: desk.answer(study))
+    return JSONResponse(shown.case_json(case), 201)
+
+
+@router.get("/cases/{case_id}", response_model=schema.Case, tags=["cases"])
+async def case(request: Request, case_id: CaseId) -> Response:
+    """A study brought in before."""
+    return JSONResponse(shown.case_json(desk_of(request).case(case_id)))
+
+
+@router.delete("/cases/{case_id}", status_code=204, tags=["cases"])
+async def forget(request: Request, case_id: CaseId) -> Response:
+    """Forget it now."""
+    desk_of(request).forget(case_id)
+    return Response(status_code=204)
+
+
+@router.get("/cases/{case_id}/films/{row}", responses=PNG, response_class=Response, tags=["cases"])
+async def film(
+    request: Request,
+    case_id: CaseId,
+    row: Row,
+    depth: Literal["8", "16"] = "8",
+    side: Annotated[int, Query(ge=32, le=shown.LARGEST)] = 1024,
+) -> Response:
+    """A film as it is displayed, drawn anew. ``depth=16``: red is the high byte, green the low one."""
+    desk = desk_of(request)
+    films = desk.case(case_id).study.radiographs
+    if row >= len(films):
+        raise InputError("not_found", f"the study has no film {row}.")
+    bits: Literal[8, 16] = 8 if depth == "8" else 16
+    return _png(await desk.look_up(lambda: shown.film_png(films[row], bits, side)))
+
+
+@router.get("/cases/{case_id}/evidence/{label}/{method}", response_model=schema.Explained, tags=["evidence"])
+async def evidence(request: Request, case_id: CaseId, label: Label, method: Label) -> Response:
+    """What spoke for one finding, by one method: outlines on the films and words of the report."""
+    desk = desk_of(request)
+    held = desk.case(case_id)
+
+    def made() -> dict[str, Any]:
+        for explanation in desk.evidence(held, label, (method,)):
+            return shown.explained_json(held, explanation, desk.names)
+        raise InputError("bad_request", f"{method} needs a film, and there is none.")
+
+    return JSONResponse(await desk.ask_model(made))
+
+
+@router.get(
+    "/cases/{case_id}/evidence/{label}/{method}/maps/{row}", responses=PNG, response_class=Response, tags=["evidence"]
+)
+async def evidence_map(request: Request, case_id: CaseId, label: Label, method: Label, row: Row) -> Response:
+    """The same as colours over one film."""
+    desk = desk_of(request)
+    held = desk.case(case_id)
+
+    def made() -> bytes:
+        for explanation in desk.evidence(held, label, (method,)):
+            return shown.map_png(explanation, row)
+        raise InputError("bad_request", f"{method} needs a film, and there is none.")
+
+    return _png(await desk.ask_model(made))
+
+
+@router.get("/cases/{case_id}/why/{study_id}", response_model=schema.Why, tags=["evidence"])
+async def why(request: Request, case_id: CaseId, study_id: StudyId) -> Response:
+    """Why a study of the library is like a case: shares that add up, matched regions, findings, sentences."""
+    desk = desk_of(request)
+    held = desk.case(case_id)
+    return JSONResponse(await desk.ask_model(lambda: shown.why_json(held, desk.why(held, study_id), desk.names)))
+
+
+@router.get(
+    "/cases/{case_id}/why/{study_id}/maps/{side}/{row}", responses=PNG, response_class=Response, tags=["evidence"]
+)
+async def why_map(
+    request: Request, case_id: CaseId, study_id: StudyId, side: Literal["query", "neighbour"], row: Row
+) -> Response:
+    """The same as colours over one film."""
+    desk = desk_of(request)
+    held = desk.case(case_id)
+    return _png(await desk.ask_model(lambda: shown.why_png(desk.why(held, study_id), side, row)))
+
+
+@router.post("/understand", response_model=schema.Understood, tags=["search"])
+async def understand(request: Request, body: schema.Question) -> Response:
+    """Read a question in words: what it asks, and the address of the page that answers it."""
+    desk = desk_of(request)
+    values = parse_qs(body.address, max_num_fields=500)
+    base, case_id = query_of(values), next(iter(values.get("case", ())), "")
+    if body.text.strip():
+        base = base.with_options(present=(), absent=(), uncertain=(), either=(), words=(), text="")
+    read = asked.Query.read(body.text, also=body.also, without=body.without)
+    query = merged(base, read)
+    kept, left = await desk.look_up(lambda: keepable(desk.checkpoint.tokenizer, query.words))
+    return JSONResponse(
+        {
+            "disclaimer": DISCLAIMER,
+            "query": query.to_json(),
+            "understood": list(query.explain()),
+            "address": address(query.with_options(words=kept), case_id),
+            "left_out": list(left),
+        }
+    )
+
+
+@router.post("/search", response_model=schema.Answer, tags=["search"])
+async def search(
+    request: Request, body: schema.Query, case: Annotated[str, Query(max_length=64, description="A case.")] = ""
+) -> Response:
+    """Search the library: by words, findings, filters, a study of it, a case, or any mix."""
+    desk = desk_of(request)
+    query = asked.Query.from_json(body.model_dump(exclude_unset=True))
+    answer = await desk.search(query, desk.case(case) if case else None)
+    return JSONResponse(answer.to_json())
+
+
+@router.post("/cases/{case_id}/region", response_model=schema.RegionAnswer, tags=["search"])
+async def region(request: Request, case_id: CaseId, body: schema.Box) -> Response:
+    """Search by what is inside a box on a film of a case; 503 ``busy`` while the library is prepared for it."""
+    desk = desk_of(request)
+    held = desk.case(case_id)
+    place = Place(body.film, body.x, body.y, body.width, body.height)
+    answer = await desk.region(held, place, mirrored=body.mirrored, k=body.k)
+    return JSONResponse(shown.region_json(answer))
+
+
+@router.get("/studies/{study_id}", response_model=schema.Study, tags=["library"])
+async def study(request: Request, study_id: StudyId) -> Response:
+    """A study of the library."""
+    desk = desk_of(request)
+    library = library_of(desk)
+    return JSONResponse(shown.study_json(await desk.look_up(lambda: library.get(study_id))))
+
+
+@router.get("/studies/{study_id}/films/{row}", responses=PNG, response_class=Response, tags=["library"])
+async def stored_film(request: Request, study_id: StudyId, row: Row) -> Response:
+    """The preview of a stored film."""
+    desk = desk_of(request)
+    library = library_of(desk)
+    record = await desk.look_up(lambda: library.get(study_id))
+    if row >= len(record.radiographs):
+        raise InputError("not_found", f"the study has no film {row}.")
+    return _png(record.radiographs[row].png)
+
+
+@router.get("/library", response_model=schema.LibraryStatus, tags=["library"])
+async def status(request: Request) -> Response:
+    """Counts by label, view and finding."""
+    desk = desk_of(request)
+    body = (await desk.look_up(library_of(desk).status)).to_json()
+    del body["location"]
+    return JSONResponse({"disclaimer": DISCLAIMER, **body})
+
+
+@router.get("/library/refusals", response_model=schema.Refusals, tags=["library"])
+async def refusals(request: Request) -> Response:
+    """What could not be imported, and why."""
+    desk = desk_of(request)
+    found = await desk.look_up(library_of(desk).refusals)
+    names = [
+        {"name": each.source.replace("\\", "/").rpartition("/")[2], "code": each.code, "message": each.message}
+        for each in found
+    ]
+    return JSONResponse({"disclaimer": DISCLAIMER, "refused": names})
+
+
+def _png(data: bytes) -> Response:
+    return Response(data, media_type="image/png")
+
+
+__all__ = ["desk_of", "library_of", "router"]

@@ -1,0 +1,204 @@
+"""The HTTP API of the library and of practice: imports as jobs, the map, cards and verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path as FilePath
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, File, Path, Query, Request, UploadFile
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from lingula.errors import InputError, ServerError
+from lingula.library import Library
+from lingula.practice.practice import Difficulty, Practice
+from lingula.server import schema
+from lingula.server.jobs import Jobs
+from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, desk_of, library_of
+from lingula.study import DISCLAIMER
+
+EVERY = 0.25
+"""Seconds between two looks at a job."""
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}, "description": "One event a change, each a Job."}
+}
+TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}, "description": "Cards, one a line."}}
+CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}, "description": "A table."}}
+
+router = APIRouter(prefix="/api", responses=REFUSED)
+Id = Annotated[str, Path(max_length=64)]
+
+
+def _jobs(request: Request) -> Jobs:
+    library_of(desk_of(request))
+    jobs: Jobs = request.app.state.jobs
+    return jobs
+
+
+def _practice(request: Request) -> Practice:
+    library_of(desk_of(request))
+    practice: Practice = request.app.state.practice
+    return practice
+
+
+@router.post("/imports", response_model=schema.Job, status_code=202, tags=["library"])
+async def import_uploads(request: Request, files: Annotated[list[UploadFile], File()]) -> Response:
+    """Import films that are sent along; a job to be followed. Refused files are named by their place, from 00001."""
+    most = desk_of(request).settings.limits.file_bytes
+    brought = [(file.filename or "", await file.read(most + 1)) for file in files]
+    jobs = _jobs(request)
+    return JSONResponse((await asyncio.to_thread(jobs.import_uploads, brought)).to_json(), 202)
+
+
+@router.post("/imports/folder", response_model=schema.Job, status_code=202, tags=["library"])
+async def import_folder(request: Request, body: schema.Folder) -> Response:
+    """Import a folder of the server's machine; only where the server listens to its own machine."""
+    if not desk_of(request).settings.folder_imports:
+        raise ServerError("forbidden", "Folders are imported only on the server's own machine.", "Send the files.")
+    return JSONResponse(_jobs(request).import_folder(FilePath(body.folder)).to_json(), 202)
+
+
+@router.get("/jobs/{job_id}", response_model=schema.Job, tags=["library"])
+async def job(request: Request, job_id: Id) -> Response:
+    """How far an import is."""
+    return JSONResponse(_jobs(request).get(job_id).to_json())
+
+
+@router.get("/jobs/{job_id}/events", responses=STREAM, response_class=StreamingResponse, tags=["library"])
+async def events(request: Request, job_id: Id) -> Response:
+    """The same as server-sent events, until it is over."""
+    followed = _jobs(request).get(job_id)
+
+    async def changes() -> AsyncIterator[str]:
+        last = ""
+        while True:
+            over, now = followed.is_over, json.dumps(followed.to_json())
+            if now != last:
+                yield f"data: {now}\n\n"
+                last = now
+            if over or await request.is_disconnected():
+                return
+            await asyncio.sleep(EVERY)
+
+    return StreamingResponse(changes(), media_type="text/event-stream")
+
+
+@router.delete("/jobs/{job_id}", response_model=schema.Job, tags=["library"])
+async def cancel(request: Request, job_id: Id) -> Response:
+    """Stop an import after the batch it is at; what was stored stays stored."""
+    stopped = _jobs(request).get(job_id)
+    stopped.stop.set()
+    return JSONResponse(stopped.to_json())
+
+
+@router.get("/library/map", response_model=schema.LibraryMap, tags=["library"])
+async def library_map(request: Request) -> Response:
+    """The library's films as points of the plane."""
+    desk = desk_of(request)
+    library = library_of(desk)
+    return JSONResponse(await desk.look_up(lambda: _map(library)))
+
+
+def _map(library: Library) -> dict[str, Any]:
+    """Principal components of the image embeddings, signs fixed so that the same library gives the same map."""
+    gallery = library.gallery("image")
+    known = library.summaries(gallery.ids)
+    places, share = np.zeros((len(gallery.ids), 2)), 0.0
+    if len(gallery.ids) > 2:
+        centred = gallery.vectors - gallery.vectors.mean(0)
+        values, vectors = np.linalg.eigh(centred.T @ centred)  # (D,), (D, D), rising
+        axes = vectors[:, [-1, -2]]
+        axes = axes * np.where(axes[np.abs(axes).argmax(0), [0, 1]] < 0, -1, 1)
+        places, share = centred @ axes, float(values[[-1, -2]].sum() / max(values.sum(), 1e-12))
+        places = places / max(float(np.abs(places).max()), 1e-12)
+    points = [
+        {"study_id": study, "x": round(float(x), 4), "y": round(float(y), 4), "labels": list(known[study].labels)}
+        for study, (x, y) in zip(gallery.ids, places, strict=True)
+    ]
+    return {"disclaimer": DISCLAIMER, "share": round(share, 4), "points": points}
+
+
+@router.post("/practice", response_model=schema.Card, status_code=201, tags=["practice"])
+async def next_card(
+    request: Request,
+    finding: Annotated[str, Query(max_length=64, description="A label to practise; empty for all.")] = "",
+    difficulty: Difficulty = "easy",
+) -> Response:
+    """The next unknown film."""
+    desk, practice = desk_of(request), _practice(request)
+    if finding and finding not in desk.names:
+        raise InputError("bad_request", f"no label {finding!r}.")
+    card = await desk.look_up(lambda: practice.next(finding, difficulty))
+    body = {
+        "disclaimer": DISCLAIMER,
+        "card_id": card.card_id,
+        "films": [f"/api/practice/{card.card_id}/films/{row}" for row in range(len(card.rows))],
+        "choices": {code: desk.names.get(code, code) for code in card.choices},
+        "difficulty": card.difficulty,
+        "due": practice.due(),
+    }
+    return JSONResponse(body, 201)
+
+
+@router.get("/practice/progress", response_model=schema.Progress, tags=["practice"])
+async def progress(request: Request) -> Response:
+    """How it goes, by finding."""
+    names, practice = desk_of(request).names, _practice(request)
+    found = {
+        code: {"name": names.get(code, code), "seen": seen.seen, "right": seen.right}
+        for code, seen in sorted(practice.findings.items())
+    }
+    return JSONResponse({"disclaimer": DISCLAIMER, "due": practice.due(), "findings": found})
+
+
+@router.get("/practice/export", responses=CSV, response_class=Response, tags=["practice"])
+async def export(request: Request) -> Response:
+    """Progress by study as CSV."""
+    headers = {"content-disposition": 'attachment; filename="lingula-practice.csv"'}
+    return Response(f"# {DISCLAIMER}\r\n{_practice(request).export()}", media_type="text/csv", headers=headers)
+
+
+@router.get("/practice/export/anki", responses=TEXT, response_class=Response, tags=["practice"])
+async def export_anki(request: Request) -> Response:
+    """The films answered before, hardest first, as Anki's text import."""
+    desk, practice = desk_of(request), _practice(request)
+    headers = {"content-disposition": 'attachment; filename="lingula-anki.txt"'}
+    cards = await desk.look_up(lambda: practice.export_anki(desk.names))
+    return Response(cards, media_type="text/plain", headers=headers)
+
+
+@router.get("/practice/{card_id}/films/{row}", responses=PNG, response_class=Response, tags=["practice"])
+async def card_film(request: Request, card_id: Id, row: Row) -> Response:
+    """The film of an open card."""
+    desk, card = desk_of(request), _practice(request).card(card_id)
+    if row >= len(card.rows):
+        raise InputError("not_found", "the card has no such film.")
+    record = await desk.look_up(lambda: library_of(desk).get(card.study_id))
+    return Response(record.radiographs[card.rows[row]].png, media_type="image/png")
+
+
+@router.post("/practice/{card_id}", response_model=schema.Verdict, tags=["practice"])
+async def judge(request: Request, card_id: Id, body: schema.Ticked) -> Response:
+    """Answer a card, once; what the film shows comes with the verdict."""
+    desk, practice = desk_of(request), _practice(request)
+    verdict = await desk.look_up(lambda: practice.answer(card_id, body.chosen))
+    record = await desk.look_up(lambda: library_of(desk).get(verdict.card.study_id))
+
+    def named(codes: Any) -> list[str]:
+        return [desk.names.get(code, code) for code in codes]
+
+    return JSONResponse(
+        {
+            "disclaimer": DISCLAIMER,
+            "right": verdict.is_right,
+            "answer": named(sorted(verdict.card.answer)),
+            "missed": named(verdict.missed),
+            "wrong": named(verdict.wrong),
+            "study_id": record.study_id,
+            "labels": named(record.labels or ()),
+            "report": record.report.text if record.report else None,
+        }
+    )

@@ -1,0 +1,327 @@
+"""What one process holds for all who ask: one model, one library, the reading children, the studies brought in.
+
+The model answers one at a time on a thread of its own; so many may wait, the next is told to come back. What needs no
+model (searches from stored vectors, pictures) has threads of its own and is bounded alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from lingula.analysis import analyze
+from lingula.analysis import search as search_library
+from lingula.errors import InputError, LibraryError, LingulaError, ServerError
+from lingula.explanation import METHODS, explain
+from lingula.explanation.comparison import Why, why
+from lingula.library import Library
+from lingula.model.checkpoint import Checkpoint
+from lingula.reading.sandbox import Sandbox
+from lingula.reading.study_reader import read_study
+from lingula.retrieval import Answer, Query, ReadyGallery, Searched
+from lingula.retrieval.region import Place, RegionAnswer, check_place, library_patches, search_region
+from lingula.retrieval.region_index import Patches
+from lingula.server.settings import Settings
+from lingula.study import Analysis, Explanation, Study
+
+T = TypeVar("T")
+READERS = 4
+"""Threads for what needs no model."""
+FILES = 16
+"""Files of one study."""
+ANSWERS = 256
+"""Answers kept, until the library changes."""
+PATIENCE = 2.0
+"""Seconds for which a search by a box waits for patches that are being made."""
+PAIRS = 10
+"""Comparisons kept with a case."""
+ENDINGS = (".xml", ".txt", "")
+"""Endings by which a report is told from a picture (``lingula.reading.image_file.sniff``)."""
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """A study somebody brought in, with its answer. Lives in memory only."""
+
+    case_id: str
+    analysis: Analysis
+    explanations: dict[tuple[str, str], Explanation] = field(default_factory=dict)
+    whys: OrderedDict[str, Why] = field(default_factory=OrderedDict)
+
+    @property
+    def study(self) -> Study:
+        return self.analysis.study
+
+    @property
+    def weight(self) -> int:
+        """Bytes of its pixels and maps."""
+        maps = (m for each in self.explanations.values() for m in each.maps)
+        pairs = (m for why in self.whys.values() for m in (*why.similarity.one.maps, *why.similarity.other.maps))
+        return sum(each.nbytes for each in (*(film.pixels for film in self.study.radiographs), *maps, *pairs))
+
+
+class Desk:
+    """Use in a ``with`` statement: children and threads end with it."""
+
+    def __init__(self, checkpoint: Checkpoint, library: Library | None, settings: Settings) -> None:
+        self.checkpoint, self.library, self.settings = checkpoint, library, settings
+        self.searched: Searched | None = library or ReadyGallery.of(checkpoint.fingerprint)
+        self.names = {label.code: label.name for label in checkpoint.vocabulary.labels}
+        self.model_lock = threading.Lock()
+        self.sandbox = Sandbox(limits=settings.limits)
+        self._model = _Line(1, settings.waiting)
+        self._readers = _Line(READERS, 4 * settings.waiting)
+        self._cases: OrderedDict[str, Case] = OrderedDict()
+        self._answers: OrderedDict[tuple[Query, int], Answer] = OrderedDict()
+        self._remembering = threading.Lock()
+        self._patches = _PatchMaker()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Desk:
+        self._stack.enter_context(self.sandbox)
+        self._stack.callback(self._patches.close)
+        self._stack.callback(self._model.close)
+        self._stack.callback(self._readers.close)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    # -- work
+
+    async def ask_model(self, work: Callable[[], T]) -> T:
+        """Run on the model's thread.
+
+        Raises:
+            ServerError: ``busy`` when too many wait.
+        """
+
+        def locked() -> T:
+            with self.model_lock:
+                return work()
+
+        return await self._model.run(locked)
+
+    async def look_up(self, work: Callable[[], T]) -> T:
+        """Run what needs no model.
+
+        Raises:
+            ServerError: ``busy`` when too many wait.
+        """
+        return await self._readers.run(work)
+
+    async def search(self, query: Query, case: Case | None = None) -> Answer:
+        """Answer a question; the model is needed only where words or a study brought in must be read.
+
+        Raises:
+            LibraryError: ``library_missing`` without anything to search.
+        """
+        if self.searched is None:
+            raise LibraryError("library_missing", "There is nothing to search.", "Import a collection first.")
+        searched, study = self.searched, case.study if case else None
+        reads = study is not None or (not query.like and bool(query.sentence()))
+        line = self.ask_model if reads else self.look_up
+        if study is not None:
+            return await line(lambda: search_library(query, self.checkpoint, searched, study))
+
+        def answered() -> Answer:
+            """The same question to the same library has the same answer."""
+            with searched.held():
+                key = query, self.library.revision if self.library is not None else 0
+                with self._remembering:
+                    known = self._answers.get(key)
+                if known is None:
+                    known = search_library(query, self.checkpoint, searched)
+                    with self._remembering:
+                        self._answers[key] = known
+                        while len(self._answers) > ANSWERS:
+                            self._answers.popitem(last=False)
+            return known
+
+        return await line(answered)
+
+    # -- studies brought in
+
+    def read(self, files: Sequence[tuple[str, bytes]], text: str | None) -> Study:
+        """One study from (name, bytes) of its files, decoded in a child process. Of a name only its ending is used.
+
+        Raises:
+            InputError: as ``read_study``.
+        """
+        if len(files) > FILES:
+            raise InputError("bad_request", f"{len(files)} files for one study.", f"At most {FILES}.")
+        with tempfile.TemporaryDirectory(prefix="lingula-") as folder:
+            paths = []
+            for number, (name, data) in enumerate(files, 1):
+                ending = Path(name).suffix.lower()
+                paths.append(Path(folder) / f"film {number}{ending if ending in ENDINGS else '.file'}")
+                paths[-1].write_bytes(data)
+            return read_study(paths, text=text or None, sandbox=self.sandbox, limits=self.settings.limits)
+
+    def answer(self, study: Study, k: int = 5) -> Case:
+        """Findings and neighbours of a study, kept as a case."""
+        analysis = analyze(study, self.checkpoint, self.searched, methods=(), k=k)
+        case = Case(secrets.token_urlsafe(12), analysis)
+        self._cases[case.case_id] = case
+        self._make_room()
+        return case
+
+    def case(self, case_id: str) -> Case:
+        """A case by its id; asking for it makes it the newest.
+
+        Raises:
+            ServerError: ``case_unknown``.
+        """
+        try:
+            self._cases.move_to_end(case_id)
+            return self._cases[case_id]
+        except KeyError:
+            raise ServerError(
+                "case_unknown", "This study is no longer in memory.", "Bring it in again; nothing of it was kept."
+            ) from None
+
+    def forget(self, case_id: str) -> None:
+        self.case(case_id)
+        self._cases.pop(case_id, None)
+
+    def evidence(self, case: Case, label: str, methods: Collection[str]) -> tuple[Explanation, ...]:
+        """Explanations of one label of a case, made when first asked for; call on the model's thread."""
+        missing = [name for name in METHODS if name in methods and (label, name) not in case.explanations]
+        if missing or not methods:
+            for made in explain(self.checkpoint, case.study, label, methods=missing, mode=case.analysis.mode):
+                case.explanations[label, made.method] = made
+            self._make_room()
+        return tuple(case.explanations[label, name] for name in methods if (label, name) in case.explanations)
+
+    def why(self, case: Case, study_id: str) -> Why:
+        """Why a study of the library is like a case, found when first asked for; call on the model's thread."""
+        if self.library is None:
+            raise LibraryError("library_missing", "Only studies of a library can be compared.", "Import one first.")
+        if study_id not in case.whys:
+            case.whys[study_id] = why(self.checkpoint, self.library, case.study, study_id)
+            while len(case.whys) > PAIRS:
+                case.whys.popitem(last=False)
+            self._make_room()
+        return case.whys[study_id]
+
+    async def region(self, case: Case, place: Place, *, mirrored: bool, k: int) -> RegionAnswer:
+        """Studies that show what a box on a film of a case shows.
+
+        The patches of the library are made on a thread of their own, first asked for and whenever it has changed.
+
+        Raises:
+            InputError: ``bad_request`` for a box outside the film. LibraryError: ``library_missing`` or ``_empty``.
+            ServerError: ``busy`` while patches are made; the message says how far that is.
+        """
+        check_place(case.study, place)
+        if self.library is None:
+            raise LibraryError("library_missing", "Only a library can be searched by a box.", "Import one first.")
+        checkpoint, library = self.checkpoint, self.library
+        patches = await self.look_up(lambda: self._patches.current(checkpoint, library))
+        return await self.ask_model(
+            lambda: search_region(checkpoint, library, case.study, place, mirrored=mirrored, k=k, patches=patches)
+        )
+
+    def _make_room(self) -> None:
+        cases = list(self._cases.values())
+        total = sum(case.weight for case in cases)
+        for case in cases[:-1]:
+            if len(self._cases) <= self.settings.cases and total <= self.settings.case_bytes:
+                return
+            self._cases.pop(case.case_id, None)
+            total -= case.weight
+
+
+class _PatchMaker:
+    """Patches of the library as it is now, made in the background."""
+
+    def __init__(self) -> None:
+        self._made: tuple[int, Patches | LingulaError] | None = None
+        self._making: threading.Thread | None = None
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self.progress = (0, 0)
+
+    def current(self, checkpoint: Checkpoint, library: Library) -> Patches:
+        """Those of the library's revision; starts to make them where there are none.
+
+        Raises:
+            ServerError: ``busy`` while they are made. LingulaError: why they cannot be.
+        """
+        with self._lock:
+            revision = library.revision
+            if self._made and self._made[0] == revision:
+                if isinstance(self._made[1], LingulaError):
+                    raise self._made[1]
+                return self._made[1]
+            if self._making is None or not self._making.is_alive():
+                self._making = threading.Thread(target=self._make, args=(checkpoint, library, revision), daemon=True)
+                self._making.start()
+        self._making.join(PATIENCE)
+        if self._made and self._made[0] == revision:
+            return self.current(checkpoint, library)
+        done, of = self.progress
+        message = f"The library's films are being prepared for such searches: {done} of {of}."
+        raise ServerError("busy", message, "Try again in a moment.")
+
+    def _make(self, checkpoint: Checkpoint, library: Library, revision: int) -> None:
+        def tell(done: int, of: int) -> None:
+            self.progress = done, of
+            if self._stop.is_set():
+                raise _Stopped
+
+        try:
+            self._made = revision, library_patches(checkpoint, library, tell)
+        except LingulaError as error:
+            self._made = revision, error
+        except _Stopped:
+            pass
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._making is not None:
+            self._making.join()
+
+
+class _Stopped(Exception):
+    """The server ends; what was made is kept."""
+
+
+class _Line:
+    """Threads with a bounded line before them."""
+
+    def __init__(self, threads: int, waiting: int) -> None:
+        self._threads = ThreadPoolExecutor(threads)
+        self._most, self._inside = threads + waiting, 0
+        self._counting = threading.Lock()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        with self._counting:
+            if self._inside >= self._most:
+                raise ServerError("busy", "Too many are waiting already.", "Try again in a moment.")
+            self._inside += 1
+        try:
+            future = self._threads.submit(work)
+        except BaseException:
+            self._leave()
+            raise
+        future.add_done_callback(lambda _: self._leave())
+        return await asyncio.wrap_future(future)
+
+    def _leave(self) -> None:
+        with self._counting:
+            self._inside -= 1
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)

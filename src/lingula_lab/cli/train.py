@@ -1,0 +1,193 @@
+"""split, prepare, graph, train: from a collection to a checkpoint."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lingula.cli import output
+from lingula.cli.ask import Json
+
+
+def register(app: typer.Typer) -> None:
+    for command in (split, prepare, graph, train):
+        app.command()(command)
+
+
+def split(
+    path: Annotated[Path, typer.Argument(help="The collection.")],
+    out: Annotated[Path, typer.Argument(help="Split file to write.")],
+    seed: Annotated[int, typer.Option(help="Order in which equal groups are dealt.")] = 0,
+    name: Annotated[str, typer.Option(help="Name of the split.")] = "openi-v1",
+    earlier: Annotated[str | None, typer.Option(help="Keep this one, leaving out what its parts share.")] = None,
+    json: Json = False,
+) -> None:
+    """Deal the studies with a frontal film and text to train, validation and test; no text or birth date is shared.
+
+    Their label codes are written beside it, as NAME.labels.json, so that others can score a ranking.
+
+    Example: [bold]lingula split ~/openi openi-v1.json[/]
+    """
+    from lingula.labels.vocabulary import Vocabulary
+    from lingula.openi import scan
+    from lingula.openi.splits import SPLITS, Split, make_split, mended, split_studies
+    from lingula_lab.data.label_file import LabelFile, path_beside
+
+    vocabulary = Vocabulary.load("openi22")
+    studies = split_studies(scan(path), vocabulary)
+    made = mended(Split.load(earlier), studies) if earlier else make_split(studies, name=name, seed=seed)
+    made = made.sealed(studies, vocabulary)
+    made.save(out)
+    LabelFile.of(made, studies, vocabulary).save(path_beside(out), made)
+    counts = {part: len(made.ids(part)) for part in SPLITS}
+    if json:
+        return output.write_json({"sha256": made.digest, **counts})
+    output.out.print(", ".join(f"{part} {count}" for part, count in counts.items()) + f"\nsha256 {made.digest}")
+
+
+def prepare(
+    path: Annotated[Path, typer.Argument(help="The collection.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the study set.")],
+    preset: Annotated[
+        str, typer.Option(help="Prepare films as this preset, shipped or a file, reads them.")
+    ] = "compact",
+    workers: Annotated[int, typer.Option(help="Reading processes.")] = 2,
+    json: Json = False,
+) -> None:
+    """Read a collection once, through the one pixel path, into a study set for training.
+
+    Example: [bold]lingula prepare ~/openi studies[/]
+    """
+    from lingula.labels.vocabulary import Vocabulary
+    from lingula.openi import load_many, scan
+    from lingula.reading.preprocess import Preprocessing
+    from lingula.reading.sandbox import Sandbox
+    from lingula_lab.data.study_set import StudySet
+    from lingula_lab.training.fit import Preset
+
+    preprocessing = Preprocessing(**Preset.load(preset).architecture["preprocessing"])
+    collection = scan(path)
+    total = len(collection.studies)
+    with Sandbox(workers) as sandbox, output.progress_bar("Reading") as progress:
+        studies = load_many(collection, sandbox)
+        vocabulary = Vocabulary.load("openi22")
+        made = StudySet.build(studies, out, vocabulary, preprocessing, lambda done: progress(done, total))
+    body = {"studies": len(made.ids), "films": len(made.films)}
+    output.write_json(body) if json else output.out.print(f"{body['studies']} studies, {body['films']} films: {out}")
+
+
+def graph(
+    ontologies: Annotated[Path, typer.Argument(help="Folder with MeSH, Disease Ontology and RadLex tables.")],
+    data: Annotated[Path, typer.Argument(help="Study set, see prepare; its training studies are read.")],
+    out: Annotated[Path, typer.Argument(help="File of places to write (safetensors).")],
+    model: Annotated[str, typer.Option(help="TransE, TransH, RotatE or CompGCN.")] = "TransE",
+    split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
+    epochs: Annotated[int, typer.Option(min=1, help="Over the graph's facts.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the embedding.")] = 0,
+    json: Json = False,
+) -> None:
+    """Place the labels in a knowledge graph of MeSH, Disease Ontology and RadLex, as training studies were coded.
+
+    Example: [bold]lingula graph ontologies studies places.safetensors --model RotatE[/]
+    """
+    from lingula.labels.vocabulary import Vocabulary
+    from lingula.openi.splits import Split
+    from lingula_lab.data.study_set import StudySet
+    from lingula_lab.graph import build_triples, place_labels
+
+    vocabulary, parts, studies = Vocabulary.load("openi22"), Split.load(split), StudySet.load(data)
+    triples = build_triples(vocabulary, (studies.terms[row] for row in studies.rows(parts.train)), ontologies)
+    with output.progress_bar("Placing") as progress:
+        places = place_labels(
+            triples, vocabulary.codes, model=model, split=parts.digest, epochs=epochs, seed=seed, progress=progress
+        )
+    places.save(out)
+    body = {"triples": places.triples, "entities": len({e for t in triples for e in (t.head, t.tail)}), "model": model}
+    output.write_json(body) if json else output.out.print(
+        f"{body['triples']} facts, {body['entities']} entities: {out}"
+    )
+
+
+def train(
+    data: Annotated[Path, typer.Argument(help="Study set, see prepare.")],
+    out: Annotated[Path, typer.Argument(help="Checkpoint folder to write.")],
+    preset: Annotated[str, typer.Option(help="A shipped preset or a file.")] = "compact",
+    split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
+    run: Annotated[
+        Path | None, typer.Option(help="Folder for the resumable state; default: beside the checkpoint.")
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="Image backbone to start from: a name or a local folder.")] = None,
+    text: Annotated[str | None, typer.Option(help="Text backbone to start from: a name or a local folder.")] = None,
+    trunk: Annotated[
+        Path | None, typer.Option(help="Or a safetensors file: MobileNetV1, a timm Swin, or a MedCLIP checkpoint.")
+    ] = None,
+    beside: Annotated[
+        str | None, typer.Option(help="Checkpoint that the new trunk is trained for, and joins; see its preset.")
+    ] = None,
+    graph: Annotated[Path | None, typer.Option(help="Places of the labels, see graph; for stages that use it.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="Threads for arithmetic.")] = None,
+    json: Json = False,
+) -> None:
+    """Train a preset, calibrate it on validation and save the checkpoint. Stopped training goes on.
+
+    Example: [bold]lingula train studies my-model --preset compact[/]
+
+    Several GPUs: [bold]accelerate launch -m lingula train …[/]; several processes on a CPU: [bold]torchrun
+    --nproc-per-node 2 -m lingula train …[/] with ACCELERATE_USE_CPU=true.
+    """
+    import torch
+
+    from lingula.labels.vocabulary import Vocabulary
+    from lingula.model.checkpoint import load_checkpoint
+    from lingula.openi.splits import Split
+    from lingula_lab.data.study_set import StudySet
+    from lingula_lab.graph.places import Places
+    from lingula_lab.training.fit import Preset, Progress, train_checkpoint
+
+    if threads:
+        torch.set_num_threads(threads)
+    speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one
+    with output.progress_bar("Training") if speaks else nullcontext(lambda done, of: None) as progress:
+
+        def show(at: Progress) -> None:
+            if not speaks:
+                return None
+            if at.epoch_done is None:
+                return progress(at.epoch * at.steps + at.step, 0 if not at.steps else _total(at))
+            done = at.epoch_done
+            figures = ", ".join(f"{mode} {value:.3f}" for mode, value in done.auroc.items())
+            place = f"stage {at.stage + 1}/{at.stages} epoch {done.epoch + 1}"
+            output.err.print(
+                f"{place}: loss {done.loss:.4f}, AUROC on validation {figures}"
+                + (" [green]best[/]" if done.best else "")
+            )
+
+        stages = Preset.load(preset).starting(image, text)
+
+        def _total(at: Progress) -> int:
+            return stages.stages[at.stage].epochs * at.steps
+
+        checkpoint = train_checkpoint(
+            stages,
+            StudySet.load(data),
+            Split.load(split),
+            out,
+            vocabulary=Vocabulary.load("openi22"),
+            run=run or out.with_name(out.name + ".run"),
+            trunk=trunk,
+            beside=load_checkpoint(beside) if beside else None,
+            graph=Places.load(graph) if graph else None,
+            seed=seed,
+            progress=show,
+        )
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    if not speaks:
+        return
+    body = {"checkpoint": str(out), "fingerprint": checkpoint.fingerprint, **checkpoint.training}
+    output.write_json(body) if json else output.out.print(f"Checkpoint {checkpoint.fingerprint}: {out}")

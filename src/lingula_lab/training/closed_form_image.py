@@ -1,0 +1,109 @@
+"""The image path in closed form: what a film's pooled features say of its report's state, by ridge regression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lingula.model.study_model import VIEWS, StudyModel
+
+_LOUD = 32.0
+"""How much louder than the report's state image patches are, so that what fusion adds to them starts as a whisper."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reader:
+    """What trained trunk layers were read with, linear in a film's mean features: logits, and the report's state.
+
+    Attributes:
+        weight: (L, C) and bias (views, L) of the logits. state: (D, C) and state_bias (views, D) of the state.
+        fresh: the first channels, so many, may be asked beside it; layers after them learnt from the labels themselves.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    state: Tensor
+    state_bias: Tensor
+    fresh: int
+
+
+@torch.no_grad()
+def solve_image_path(
+    model: StudyModel,
+    features: Tensor,
+    views: Tensor,
+    states: Tensor,
+    strength: float,
+    reader: Reader | None = None,
+    *,
+    trust: float = 1.0,
+    recall: float = 0.0,
+    loudness: float = 1.0,
+    wording: Tensor | None = None,
+    gain: float = 1.0,
+) -> None:
+    """Set the linear map of the patches, the view embedding and the projectors so that the mean over a film's patches
+    is the ridge regression of the report's state on the film's mean features.
+
+    Features are standardised within their view; the penalty is ``strength`` times the squared norm of the
+    coefficients. The mean state is taken off both modalities (and given back to the logits by the head's bias), so
+    that a cosine compares what studies have of their own.
+
+    Layers that have just learnt from these very films promise too much of them, and the regression would believe it.
+    With their ``reader`` it looks at the ``fresh`` channels alone, and the reader's logits, times ``trust``, are added:
+    as the smallest states from which the head reads them. Of the reader's guess at the state, times ``recall``, is
+    added what the head does not read: it tells reports apart that name the same findings.
+
+    Args:
+        features: (N, C) mean over the patch grid, one row a film. views: (N,) into ``VIEWS``.
+        states: (N, D) of the reports, in text mode.
+        strength: > 0. loudness: of the whole state of a film beside a report's, in joint mode.
+        wording: (D, K) orthonormal directions of the reports' wording (``solve_wording``), in which a film's state is
+            ``gain`` times as loud as elsewhere: the regression has little to say of words, and whispers it.
+
+    Raises:
+        ValueError: when fusion and joint space differ in width.
+    """
+    width = model.architecture.width
+    if states.shape[1] != width:
+        raise ValueError(f"a closed form needs width {width} to be the dimension {states.shape[1]}")
+    features, states = features.double(), states.double()
+    usual = states.mean(0)
+    centres = torch.stack([features[views == v].mean(0) if (views == v).any() else features.mean(0)
+                           for v in range(len(VIEWS))])  # fmt: skip
+    spread = (features - centres[views]).square().mean(0).sqrt()
+    spread = spread.where(spread > 0.01 * spread.max(), torch.inf)  # channels that hardly ever answer are not asked
+    if reader is not None:
+        spread[reader.fresh :] = torch.inf
+    x = (features - centres[views]) / spread
+    gram = x.T @ x + strength * torch.eye(x.shape[1], dtype=x.dtype)
+    weight = torch.linalg.solve(gram, x.T @ (states - usual)).T / spread  # (D, C)
+    offsets = -centres @ weight.T  # (views, D)
+    if reader is not None:
+        head = model.head.weight.double()
+        lift = torch.linalg.pinv(head)  # (D, L)
+        unread = torch.eye(width, dtype=head.dtype) - lift @ head  # (D, D)
+        for share, spoken, offset in (
+            (trust * lift, reader.weight.double(), reader.bias.double()),
+            (recall * unread, reader.state.double(), reader.state_bias.double()),
+        ):
+            mean = (features @ spoken.T + offset[views]).mean(0)
+            weight, offsets = weight + share @ spoken, offsets + (offset - mean) @ share.T
+    aloud = torch.eye(width)
+    if wording is not None:
+        aloud += (gain - 1) * wording @ wording.T
+    encoder = model.image_encoder.to_width
+    for parameter, value in (
+        (encoder.weight, _LOUD * weight),
+        (encoder.bias, torch.zeros(width)),
+        (model.view_embedding.weight, _LOUD * offsets),
+        (model.image_projector.weight, aloud * loudness / _LOUD),
+        (model.image_projector.bias, torch.zeros(width)),
+        (model.image_gate.weight, torch.zeros_like(model.image_gate.weight)),
+        (model.image_gate.bias, torch.zeros_like(model.image_gate.bias)),
+        (model.head.bias, model.head.bias + model.head.weight @ usual.to(model.head.bias)),
+        (model.text_projector.bias, model.text_projector.bias - usual.to(model.head.bias)),
+    ):
+        parameter.copy_(value)

@@ -1,0 +1,254 @@
+"""From a preset and a study set to a checkpoint: stages, then calibration on validation."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import PartialState
+
+from lingula.errors import InputError, ModelError
+from lingula.labels.vocabulary import Vocabulary
+from lingula.model.calibration import Calibration, fit_calibration
+from lingula.model.checkpoint import MODES, Checkpoint, load_checkpoint
+from lingula.model.study_model import Architecture, StudyModel
+from lingula.model.text_encoder import ReportTokenizer
+from lingula.openi.splits import Split
+from lingula.study import Mode, Report
+from lingula_lab.compact.distillation import Distiller, DistilRecipe, require_teachers
+from lingula_lab.compact.join_trunks import side_by_side
+from lingula_lab.compact.last_layers import UpperRecipe, UpperTrainer
+from lingula_lab.data.study_set import StudySet
+from lingula_lab.graph.places import Places
+from lingula_lab.training.average_film import usual_shares
+from lingula_lab.training.loop import Epoch, Recipe, Trainer, predict_set, predict_states
+from lingula_lab.training.pretrained import describe, load_backbone, load_tokenizer, start_from
+
+DATA_NOTE = "Indiana University chest X-ray collection (Open-i), CC BY-NC-ND 4.0: education and research only."
+MOST_USUAL = 1000
+"""Training films, evenly taken from all, that say what is usual."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A model and how to train it, as data: ``presets/<name>.json`` or a file of the same form.
+
+    Attributes:
+        start: published backbones to start from, ``image`` and ``text``, by name or local folder; their configuration,
+            and the text's tokenizer, go before those of the architecture.
+        beside: preset of the checkpoint beside which it trains another image path; everything else, the architecture
+            too, is that one's.
+    """
+
+    name: str
+    architecture: dict[str, Any]
+    stages: tuple[Recipe | UpperRecipe | DistilRecipe, ...]
+    start: dict[str, str] = field(default_factory=dict)
+    beside: str | None = None
+
+    @classmethod
+    def load(cls, source: str | Path) -> Preset:
+        packaged = resources.files("lingula.model").joinpath(f"presets/{source}.json")
+        path = packaged if packaged.is_file() else Path(source)
+        if not path.is_file():
+            folder = resources.files("lingula.model").joinpath("presets")
+            shipped = sorted(file.name.removesuffix(".json") for file in folder.iterdir())
+            raise InputError("not_found", f"No preset {source}.", f"Shipped: {', '.join(shipped)}.")
+        body = json.loads(path.read_text())
+        stages: list[dict[str, Any]] = [
+            {name: tuple(value) if isinstance(value, list) else value for name, value in stage.items()}
+            for stage in body["stages"]
+        ]
+        kinds = ("teachers", DistilRecipe), ("first", UpperRecipe)
+        recipes = tuple(next((kind for key, kind in kinds if key in stage), Recipe)(**stage) for stage in stages)
+        beside = body.get("beside")
+        architecture = cls.load(beside).architecture if beside else body["architecture"]
+        return cls(Path(str(source)).stem, architecture, recipes, body.get("start", {}), beside)
+
+    def starting(self, image: str | None = None, text: str | None = None) -> Preset:
+        """The preset with other backbones to start from, by name or folder."""
+        chosen = {side: source for side, source in (("image", image), ("text", text)) if source}
+        return replace(self, start={**self.start, **chosen})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where training stands: after a step (``epoch_done`` None) or after an epoch."""
+
+    stage: int
+    stages: int
+    epoch: int
+    step: int
+    steps: int
+    epoch_done: Epoch | None = None
+
+
+def train_checkpoint(
+    preset: Preset,
+    data: StudySet,
+    split: Split,
+    out: Path,
+    *,
+    vocabulary: Vocabulary,
+    run: Path,
+    trunk: Path | None = None,
+    beside: Checkpoint | None = None,
+    graph: Places | None = None,
+    seed: int = 0,
+    note: str = DATA_NOTE,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> Checkpoint:
+    """Train a preset on the training split, calibrate on validation, save the checkpoint.
+
+    Args:
+        run: folder for resumable state; calling again with the same one goes on where training stopped.
+        graph: places of the labels in a knowledge graph, for stages that align with it.
+        trunk: weights to start from instead of the preset's image backbone, see ``models.pretrained.start_from``.
+        beside: a checkpoint of the preset that this one names: the new trunk joins it (``training.beside``).
+
+    Raises:
+        InputError: ``bad_request`` when the study set does not fit the preset, the vocabulary, the split or the run,
+            ``not_found`` when a backbone to start from is not at hand.
+        ModelError: when weights to start from do not fit.
+    """
+    train, validation = data.rows(split.train), data.rows(split.validation)
+    if not len(train) or not len(validation):
+        raise InputError(
+            "bad_request", f"The study set has {len(train)} training and {len(validation)} validation studies."
+        )
+    if preset.beside and not beside:
+        need = f"{preset.name} trains a trunk beside that of a checkpoint of {preset.beside}."
+        raise InputError("bad_request", need, "Give --beside.")
+    if beside and not preset.beside:
+        raise InputError("bad_request", f"{preset.name} stands by itself.", "Leave --beside out.")
+    for number, recipe in enumerate(preset.stages):
+        if isinstance(recipe, UpperRecipe | DistilRecipe) and trunk is None:
+            raise InputError("bad_request", f"Stage {number} trains a published trunk.", "Give --trunk.")
+        if isinstance(recipe, DistilRecipe):
+            require_teachers(recipe)
+    torch.manual_seed(seed)
+    start = {side: source for side, source in preset.start.items() if side == "text" or not trunk}
+    backbones = {side: describe(source, preset.architecture[side]["model_type"]) for side, source in start.items()}
+    architecture = Architecture.from_json({**preset.architecture, **backbones, "labels": len(vocabulary.codes)})
+    data.require(architecture.preprocessing, preset.name)
+    if data.labels.shape[1] != architecture.labels:
+        raise InputError(
+            "bad_request",
+            f"The study set has {data.labels.shape[1]} labels, not {architecture.labels}.",
+            "Prepare it again.",
+        )
+    if beside and (beside.model.architecture != architecture or beside.vocabulary.codes != vocabulary.codes):
+        raise ModelError("model_mismatch", f"{preset.name} does not fit the checkpoint to train beside.")
+    tokenizer = (
+        beside.tokenizer
+        if beside
+        else _tokenizer(architecture, [data.reports[row] for row in train], start.get("text"))
+    )
+    model = copy.deepcopy(beside.model) if beside else StudyModel(architecture)
+    for name, encoder in (("image", model.image_encoder), ("text", model.text_encoder)):
+        if name in start:
+            encoder.backbone = load_backbone(getattr(architecture, name), start[name])
+    if trunk:
+        start_from(model, trunk)
+    prototypes = graph.of(vocabulary.codes) if graph else None
+    best: dict[str, float] = {}
+    bank, reader = None, None
+    for number, recipe in enumerate(preset.stages):
+
+        def report_step(epoch: int, step: int, steps: int, number: int = number) -> None:
+            progress(Progress(number, len(preset.stages), epoch, step, steps))
+
+        folder = run / f"stage{number}"
+        recipe = replace(recipe, seed=seed)
+        if not isinstance(recipe, Recipe):
+            assert trunk is not None  # asked for above
+            states, own = report_states(model, data, tokenizer), (trunk, folder, report_step)
+            anew = (
+                UpperTrainer(model, data, train, validation, states, recipe, *own)
+                if isinstance(recipe, UpperRecipe)
+                else Distiller(model, data, train, validation, states, recipe, *own)
+            )
+            for done in anew.fit():
+                progress(Progress(number, len(preset.stages), done.epoch, 0, 0, done))
+                best = {f"stage{number}": done.auroc["image"], **best}
+            model, bank, reader = anew.finish(), None, anew.reading()
+            continue
+        trainer = Trainer(
+            model.train(), tokenizer, data, train, validation, recipe, folder, report_step, bank, prototypes, reader
+        )
+        for done in trainer.fit():
+            progress(Progress(number, len(preset.stages), done.epoch, 0, 0, done))
+        if recipe.epochs:
+            best = {f"stage{number}": trainer.best, **best}
+        model, bank = trainer.best_model(), trainer.bank
+    if beside:
+        model = side_by_side(beside.model, model.cpu())
+    calibration = calibrate(model, data, validation, tokenizer)
+    training = {
+        "preset": preset.name,
+        "stages": [asdict(replace(recipe, seed=seed)) for recipe in preset.stages],
+        "validation_auroc": best,
+        "started_from": {
+            **start,
+            **({"trunk": trunk.name} if trunk else {}),
+            **({"beside": beside.fingerprint} if beside else {}),
+        },
+        "graph": {"model": graph.model, "triples": graph.triples, "split": graph.split} if graph else None,
+        "split": {"name": split.name, "sha256": split.digest},
+        "studies": {"train": len(train), "validation": len(validation)},
+        "calibrated_on": "validation",
+        "data": note,
+        "versions": {name: version(name) for name in ("lingula", "torch", "transformers")},
+    }
+    if PartialState().is_main_process:
+        usual = usual_of(model, data, train)
+        Checkpoint(model, tokenizer, vocabulary, calibration, training, usual=usual).save(out)
+    PartialState().wait_for_everyone()
+    return load_checkpoint(out)
+
+
+def _tokenizer(architecture: Architecture, reports: Sequence[Report | None], source: str | None) -> ReportTokenizer:
+    """The tokenisation of the backbone to start from; without one, learnt from the training reports."""
+    if source:
+        return ReportTokenizer(load_tokenizer(source), architecture.sections, architecture.tokens)
+    return ReportTokenizer.train(
+        (report.text for report in reports if report),
+        sections=architecture.sections,
+        length=architecture.tokens,
+        vocabulary=architecture.text["vocab_size"],
+        markers=architecture.markers,
+    )
+
+
+def usual_of(model: StudyModel, data: StudySet, rows: Any) -> npt.NDArray[np.float32]:
+    """What films of these rows usually add to each logit (``models.usual``)."""
+    films = np.flatnonzero(np.isin(data.owner, rows))
+    films = films[:: max(1, -(-len(films) // MOST_USUAL))]
+    return usual_shares(model.eval().cpu(), data.films[films], [data.views[film] for film in films])
+
+
+def report_states(model: StudyModel, data: StudySet, tokenizer: ReportTokenizer) -> torch.Tensor:
+    """(B, D) states of all the set's reports in text mode; NaN where a study has none."""
+    tokens = [tokenizer(report) if report and not report.is_empty else None for report in data.reports]
+    states = predict_states(model.eval(), data, np.arange(len(data.ids)), tokens, tokenizer.pad)
+    states[[row for row, read in enumerate(tokens) if read is None]] = torch.nan
+    return states
+
+
+def calibrate(model: StudyModel, data: StudySet, rows: Any, tokenizer: ReportTokenizer) -> dict[Mode, Calibration]:
+    """Probabilities, thresholds and abstention for each mode, from the validation rows."""
+    tokens = [tokenizer(report) if report and not report.is_empty else None for report in data.reports]
+    fitted: dict[Mode, Calibration] = {}
+    for mode in MODES:
+        logits = predict_set(model.eval(), data, rows, tokens, tokenizer.pad, mode)
+        fitted[mode] = fit_calibration(logits, data.labels[rows])
+    return fitted

@@ -1,0 +1,60 @@
+"""Attention as evidence, on its own: what it sums to and what it never touches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests import made_up
+
+from lingula.explanation.attention import attention
+from lingula.explanation.target import Question
+from lingula.model.checkpoint import Checkpoint
+from lingula.study import Mode, Study
+
+TWO_FILMS = made_up.study(0)
+LABEL = "cardiomegaly"
+
+
+@pytest.mark.parametrize("mode", ["image", "text", "joint"])
+def test_sums_and_zeros(checkpoint: Checkpoint, mode: Mode) -> None:
+    question = Question.ask(checkpoint, TWO_FILMS, LABEL, mode)
+    patches, words = attention(question)
+    assert patches.shape == (0 if mode == "text" else 2, 64)
+    assert words.shape == (0 if mode == "image" else len(question.spans),)
+    if mode != "text":
+        assert (patches > 0).all()
+        assert patches.sum().item() == pytest.approx(1, abs=1e-5)
+    if mode != "image":
+        special = torch.tensor([end == start for start, end in question.spans])
+        assert (words[special] == 0).all()
+        assert (words[~special] > 0).all()
+        assert words.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("label", made_up.vocabulary().codes)
+def test_readers_who_speak_for_the_label_are_heard(checkpoint: Checkpoint, label: str) -> None:
+    """A naive twin: each reader's row of attention, weighed by the positive part of what it adds to the label's logit;
+    all alike where no reader adds anything."""
+    question = Question.ask(checkpoint, TWO_FILMS, label, "joint")
+    model = checkpoint.model
+    with torch.no_grad():
+        fused = question.forward(question.pixels, question.words).fused
+        voices = (model.contributions(fused)[0] @ model.head.weight[question.label]).clamp(min=0)
+    images = fused.image.shape[1]
+    for found, attended, voice, mask in (
+        (attention(question)[0].flatten(), fused.text_to_image[-1], voices[images:], fused.text_mask[0]),
+        (attention(question)[1], fused.image_to_text[-1], voices[:images], fused.image_mask[0]),
+    ):
+        expected = torch.zeros(attended.shape[-1])
+        for reader, loud in enumerate(voice.tolist() if voice.any() else mask.tolist()):
+            expected += loud * attended[0, :, reader].mean(0)
+        torch.testing.assert_close(found, expected[1:] / expected[1:].sum(), atol=1e-6, rtol=1e-4)
+
+
+def test_without_a_report_the_films_are_still_read(checkpoint: Checkpoint) -> None:
+    patches, words = attention(Question.ask(checkpoint, TWO_FILMS.image_only(), LABEL, "image"))
+    assert words.shape == (0,)
+    assert patches.sum().item() == pytest.approx(1, abs=1e-5)
+    patches, words = attention(Question.ask(checkpoint, Study("t", (), TWO_FILMS.report), LABEL, "text"))
+    assert patches.shape == (0, 64)
+    assert words.sum().item() == pytest.approx(1, abs=1e-5)

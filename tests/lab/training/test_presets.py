@@ -1,0 +1,181 @@
+"""Every preset has a tiny twin: the same classes, the same loading, the same checkpoint layout, in seconds.
+
+The twin of a backbone is saved as ``transformers`` saves a published one and found by its folder, as a user's own is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests import made_up
+from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+
+from lingula.errors import InputError, ModelError
+from lingula.model.checkpoint import Checkpoint, load_checkpoint
+from lingula.model.text_encoder import build_backbone
+from lingula.openi import load_many, scan
+from lingula.openi.splits import Split
+from lingula.reading.preprocess import Preprocessing
+from lingula.reading.sandbox import Sandbox
+from lingula.study import Study
+from lingula_lab.compact.distillation import DistilRecipe
+from lingula_lab.compact.last_layers import UpperRecipe
+from lingula_lab.data.study_set import StudySet
+from lingula_lab.training.fit import Preset, Progress, train_checkpoint
+from lingula_lab.training.loop import Recipe
+from lingula_lab.training.pretrained import describe, load_backbone
+from lingula_phantom import generate
+
+TINY: dict[str, dict[str, Any]] = {
+    "swin": {"image_size": 64, "window_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2]},
+    "dinov2": {"image_size": 56, "patch_size": 14, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "mobilenet_v1": {"image_size": 64, "depth_multiplier": 0.25},
+    "bert": {"vocab_size": 400, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+             "intermediate_size": 32, "max_position_embeddings": 96},
+}  # fmt: skip
+
+
+def tiny(config: dict[str, Any]) -> dict[str, Any]:
+    return {**config, **TINY[config["model_type"]]}
+
+
+def twin(name: str, folder: Path) -> Preset:
+    """A shipped preset at the smallest size; backbones it starts from are saved below ``folder``."""
+    preset = Preset.load(name)
+    a = preset.architecture
+    small = {side: tiny(a[side]) for side in ("image", "text")}
+    size = small["image"]["image_size"]
+    for side in preset.start:
+        torch.manual_seed(1)
+        build_backbone(small[side]).save_pretrained(folder / side)
+    if "text" in preset.start:
+        named = {f"{kind}_token": token for kind, token in (("cls", "[CLS]"), ("sep", "[SEP]"), ("pad", "[PAD]"))}
+        PreTrainedTokenizerFast(tokenizer_object=made_up.tokenizer()._tokenizer, **named).save_pretrained(
+            folder / "text"
+        )
+    changes: dict[str, Any] = {
+        **small, "grid": 4, "width": 32, "dimension": 32, "heads": 4, "hidden": 16, "adapter": 4,
+        "tokens": min(a["tokens"], 64), "preprocessing": {**a["preprocessing"], "size": size},
+    }  # fmt: skip
+    stages = tuple(
+        replace(recipe, teachers=("mobilenet@64",) * 2, teacher_epochs=1, epochs=1, batch=4, copies=1)
+        if isinstance(recipe, DistilRecipe)
+        else replace(recipe, epochs=min(1, recipe.epochs), batch=4, copies=1)
+        if isinstance(recipe, UpperRecipe)
+        else replace(
+            recipe,
+            epochs=min(1, recipe.epochs),
+            batch=4,
+            size=min(recipe.size, size),
+            copies=1,
+            wording=min(4, recipe.wording),
+        )
+        for recipe in preset.stages
+    )
+    own = {side: str(folder / side) for side in preset.start}
+    return replace(preset, architecture={**a, **changes}, stages=stages).starting(**own)
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, ...]:
+    collection = scan(generate(tmp_path_factory.mktemp("phantoms"), studies=12, seed=1, long_side=96))
+    with Sandbox() as sandbox:
+        return tuple(load_many(collection, sandbox))
+
+
+@pytest.mark.parametrize("name", ["compact", "compact-taught", "swin-clinicalbert", "medclip", "rad-dino"])
+def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, ...], tmp_path: Path) -> None:
+    preset = twin(name, tmp_path)
+    preprocessing = Preprocessing(**preset.architecture["preprocessing"])
+    data = StudySet.build(phantoms, tmp_path / "studies", made_up.vocabulary(), preprocessing)
+    split = Split("phantoms", 0, data.ids[:8], data.ids[8:], ())
+    told: list[Progress] = []
+    anew = [number for number, recipe in enumerate(preset.stages) if not isinstance(recipe, Recipe)]
+    trunk = made_up.published_trunk(preset.architecture["image"], tmp_path / "trunk.safetensors") if anew else None
+    beside = _solved(twin(preset.beside, tmp_path), data, split, tmp_path / "beside") if preset.beside else None
+    made = train_checkpoint(
+        preset, data, split, tmp_path / "model", vocabulary=made_up.vocabulary(), run=tmp_path / "run",
+        trunk=trunk, beside=beside, note="Made up.", progress=told.append,
+    )  # fmt: skip
+    assert [(p.stage, p.step) for p in told if p.epoch_done is None and p.stage not in anew] == [
+        (number, step)
+        for number, recipe in enumerate(preset.stages)
+        if recipe.epochs and number not in anew
+        for step in (1, 2)
+    ]
+    assert {p.stage for p in told if p.epoch_done} == {n for n, recipe in enumerate(preset.stages) if recipe.epochs}
+    assert made.model.architecture.trunks == (2 if beside else 1)
+    assert set(made.training["started_from"]) == (
+        {"trunk", "beside"} if beside else {"trunk"} if anew else set(preset.start)
+    )
+    again = load_checkpoint(tmp_path / "model", check_golden=True)
+    assert again.save(tmp_path / "copy").fingerprint == made.fingerprint
+    one, other = made.model.state_dict(), load_checkpoint(tmp_path / "copy").model.state_dict()
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def _solved(preset: Preset, data: StudySet, split: Split, folder: Path) -> Checkpoint:
+    """Of a preset its last stage alone."""
+    return train_checkpoint(
+        replace(preset, stages=preset.stages[-1:]), data, split, folder, vocabulary=made_up.vocabulary(),
+        run=folder / "run", note="Made up.",
+    )  # fmt: skip
+
+
+def test_a_preset_says_what_it_is_trained_beside(phantoms: tuple[Study, ...], tmp_path: Path) -> None:
+    taught, compact = twin("compact-taught", tmp_path), twin("compact", tmp_path)
+    preprocessing = Preprocessing(**compact.architecture["preprocessing"])
+    data = StudySet.build(phantoms, tmp_path / "studies", made_up.vocabulary(), preprocessing)
+    split = Split("phantoms", 0, data.ids[:8], data.ids[8:], ())
+    places = {"vocabulary": made_up.vocabulary(), "run": tmp_path / "run"}
+    with pytest.raises(InputError, match="beside that of a checkpoint of compact"):
+        train_checkpoint(taught, data, split, tmp_path / "model", **places)
+    other = made_up.checkpoint(tmp_path / "other")
+    with pytest.raises(InputError, match="stands by itself"):
+        train_checkpoint(compact, data, split, tmp_path / "model", beside=other, **places)
+    with pytest.raises(ModelError, match="does not fit") as refused:
+        train_checkpoint(
+            taught, data, split, tmp_path / "model", beside=other, trunk=tmp_path / "trunk.safetensors", **places
+        )
+    assert refused.value.code == "model_mismatch"
+
+
+def test_a_backbone_comes_with_its_own_weights_and_configuration(tmp_path: Path) -> None:
+    config = tiny({"model_type": "swin", "patch_size": 4, "num_channels": 3})
+    torch.manual_seed(3)
+    saved = AutoModel.from_config(AutoConfig.for_model(**config))
+    saved.save_pretrained(tmp_path)
+    described = describe(tmp_path, "bert")
+    assert {key: described[key] for key in ("model_type", "embed_dim", "depths")} == {
+        "model_type": "swin", "embed_dim": 8, "depths": [1, 1],
+    }  # fmt: skip
+    loaded = load_backbone(described, tmp_path).state_dict()
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in saved.state_dict().items() if key in loaded)
+    with pytest.raises(ModelError) as refused:
+        load_backbone({**described, "depths": [1, 2]}, tmp_path)
+    assert refused.value.code == "model_mismatch"
+
+
+def test_a_type_of_its_own_is_read_as_the_presets(tmp_path: Path) -> None:
+    """As CXR-BERT is: a configuration that names a class of its own, weights under ``bert.`` beside other heads."""
+    config = tiny({"model_type": "bert"})
+    model = build_backbone(config)
+    model.save_pretrained(tmp_path)
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text.replace('"model_type": "bert"', '"model_type": "cxr-bert"'))
+    described = describe(tmp_path, "bert")
+    assert (described["model_type"], described["hidden_size"]) == ("bert", 16)
+    loaded = load_backbone(described, tmp_path).state_dict()
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in model.state_dict().items())
+
+
+def test_what_is_not_at_hand_is_named(tmp_path: Path) -> None:
+    for source in ("nobody/no-such-backbone", str(tmp_path)):
+        with pytest.raises(InputError, match="No backbone") as refused:
+            describe(source, "bert")
+        assert refused.value.code == "not_found"

@@ -1,0 +1,265 @@
+"""A checkpoint is what was saved, or it is refused with the code of its damage."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests import made_up
+
+from lingula.errors import LibraryError, ModelError
+from lingula.library import Library
+from lingula.model.checkpoint import FILES, MODES, Checkpoint, load_checkpoint, load_weights
+from lingula.model.study_model import batch_studies
+
+
+def _logits(checkpoint: Checkpoint) -> torch.Tensor:
+    preprocessing = checkpoint.model.architecture.preprocessing
+    batch = batch_studies(made_up.studies(4), preprocessing, checkpoint.tokenizer)
+    with torch.no_grad():
+        outputs = checkpoint.model(batch, MODES)
+    return torch.stack([outputs[mode].logits for mode in MODES])
+
+
+@pytest.fixture
+def folder(checkpoint_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(checkpoint_folder, tmp_path / "tiny"))
+
+
+def _sign(folder: Path) -> None:
+    """Write a manifest that fits whatever lies there: an attacker can do as much."""
+    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+    (folder / "manifest.json").write_text(json.dumps(sums))
+
+
+def _code(folder: Path, *, check_golden: bool = False) -> str:
+    with pytest.raises(ModelError) as refused:
+        load_checkpoint(folder, check_golden=check_golden)
+    return refused.value.code
+
+
+def test_loaded_is_what_was_saved(checkpoint_folder: Path) -> None:
+    one, other = load_checkpoint(checkpoint_folder, check_golden=True), load_checkpoint(checkpoint_folder)
+    assert torch.equal(_logits(one), _logits(other))
+    saved = made_up.model()
+    for key, tensor in one.model.state_dict().items():  # stored in half precision, and changed by no more than that
+        torch.testing.assert_close(tensor, saved.state_dict()[key], atol=1e-3, rtol=1e-3)
+    assert not one.model.training
+    assert one.vocabulary.digest == made_up.vocabulary().digest
+    assert one.model.architecture == saved.architecture
+    assert one.training == {"preset": "tiny"}
+    assert len(one.fingerprint) == 16
+    assert one.fingerprint == other.fingerprint
+
+
+def test_fingerprint_follows_the_weights(checkpoint_folder: Path, tmp_path: Path) -> None:
+    assert made_up.checkpoint(tmp_path / "other", seed=1).fingerprint != load_checkpoint(checkpoint_folder).fingerprint
+    assert made_up.checkpoint(tmp_path / "same").fingerprint == load_checkpoint(checkpoint_folder).fingerprint
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+def test_altered_or_missing_file(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    assert _code(folder) in ({"model_checksum_mismatch"} if name != "manifest.json" else
+                             {"model_checksum_mismatch", "model_bad_file"})  # fmt: skip
+    (folder / name).unlink()
+    assert _code(folder) == "model_bad_file"
+
+
+@pytest.mark.parametrize("extra", ["pytorch_model.bin", "modeling_custom.py", "weights.safetensors.index"])
+def test_extra_file(folder: Path, extra: str) -> None:
+    (folder / "README.md").write_text("welcome")
+    assert load_checkpoint(folder).fingerprint
+    (folder / extra).write_bytes(b"x")
+    assert _code(folder) == "model_unsafe_format"
+
+
+def test_manifest_that_names_more_or_less(folder: Path) -> None:
+    sums = json.loads((folder / "manifest.json").read_text())
+    for body in ({**sums, "../secret": "0"}, {"weights.safetensors": "0"}, [], "x", None):
+        (folder / "manifest.json").write_text(json.dumps(body))
+        assert _code(folder) == "model_bad_file"
+    (folder / "manifest.json").write_text("[" * 100_000)
+    assert _code(folder) == "model_bad_file"
+
+
+KEY = "head.weight"
+
+
+def _nan(tensors: dict[str, torch.Tensor]) -> None:
+    tensors[KEY][0, 0] = float("nan")
+
+
+def _infinite(tensors: dict[str, torch.Tensor]) -> None:
+    tensors[KEY][0, 0] = float("inf")
+
+
+WEIGHTS: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {
+    "extra key": lambda t: t.update(extra=torch.zeros(1)),
+    "missing key": lambda t: t.pop(KEY),
+    "wrong shape": lambda t: t.update({KEY: t[KEY].T.contiguous()}),
+    "wrong rank": lambda t: t.update({KEY: t[KEY].reshape(-1)}),
+    "nan": _nan,
+    "infinite": _infinite,
+}
+
+
+@pytest.mark.parametrize("damage", WEIGHTS)
+def test_weights_that_do_not_fit(folder: Path, damage: str) -> None:
+    tensors = load_file(folder / "weights.safetensors")
+    WEIGHTS[damage](tensors)
+    save_file(tensors, folder / "weights.safetensors")
+    _sign(folder)
+    assert _code(folder) == "model_bad_file"
+
+
+class _Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (pytest.fail, ("unpickled",))
+
+
+def test_pickles_are_never_opened(folder: Path) -> None:
+    for content in (pickle.dumps(_Bomb()), pickle.dumps({"a": 1}, protocol=5), b"PK\x03\x04" + b"\0" * 60):
+        (folder / "weights.safetensors").write_bytes(content)
+        _sign(folder)
+        assert _code(folder) == "model_unsafe_format"
+    torch.save({"head.weight": torch.zeros(2)}, folder / "weights.safetensors")
+    _sign(folder)
+    assert _code(folder) == "model_unsafe_format"
+
+
+def _changed(folder: Path, name: str, *keys: str | int, value: object) -> None:
+    body = inner = json.loads((folder / name).read_text())
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    (folder / name).write_text(json.dumps(body))
+    _sign(folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"architecture": 1}']
+)
+@pytest.mark.parametrize("name", ["model.json", "tokenizer.json"])
+def test_garbage_description(folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
+    _sign(folder)
+    assert _code(folder) == "model_bad_file"
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("architecture", "labels"), 21),
+        (("architecture", "heads"), 5),
+        (("architecture", "heads"), 0),
+        (("architecture", "width"), -1),
+        (("architecture", "unheard_of"), 1),
+        (("architecture", "image", "model_type"), "no_such_model"),
+        (("architecture", "image"), {"model_type": "swin", "depths": "x"}),
+        (("architecture", "text", "vocab_size"), 30),
+        (("architecture", "preprocessing"), {"size": "wide", "shape": 3}),
+        (("vocabulary", "labels"), []),
+        (("vocabulary",), {"name": "x"}),
+        (("calibration", "joint"), {}),
+        (("calibration", "image", "scale"), ["one"]),
+        (("calibration", "text", "threshold"), [0.5]),
+    ],
+    ids=str,
+)
+def test_description_that_does_not_fit(folder: Path, keys: tuple[str, ...], value: object) -> None:
+    _changed(folder, "model.json", *keys, value=value)
+    assert _code(folder) == "model_bad_file"
+
+
+def test_golden_output_tells_other_weights(folder: Path) -> None:
+    tensors = load_file(folder / "weights.safetensors")
+    tensors["head.weight"] *= 1.05
+    save_file(tensors, folder / "weights.safetensors")
+    _sign(folder)
+    load_checkpoint(folder)
+    assert _code(folder, check_golden=True) == "model_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("golden", "code"),
+    [
+        ({"image": [0.0], "text": [0.0], "joint": [0.0]}, "model_mismatch"),
+        ({"image": [0.0]}, "model_bad_file"),
+        ([], "model_bad_file"),
+        ({"image": ["x"], "text": [], "joint": []}, "model_bad_file"),
+    ],
+)
+def test_golden_output_that_is_none(folder: Path, golden: object, code: str) -> None:
+    (folder / "golden.json").write_text(json.dumps(golden))
+    _sign(folder)
+    assert _code(folder, check_golden=True) == code
+
+
+def test_golden_nan_is_a_mismatch(folder: Path) -> None:
+    body = json.loads((folder / "golden.json").read_text())
+    _changed(folder, "golden.json", "joint", len(body["joint"]) - 1, value=float("nan"))
+    assert _code(folder, check_golden=True) == "model_mismatch"
+
+
+def test_counts_keep_their_value(tmp_path: Path) -> None:
+    """Half precision would make infinity of 70,000 steps of batch normalisation."""
+    mobilenet = {"model_type": "mobilenet_v1", "num_channels": 1, "image_size": 64, "depth_multiplier": 0.25}
+    made = made_up.checkpoint(tmp_path / "swin")
+    model = made_up.model(image=mobilenet, grid=2)
+    for key, tensor in model.state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            tensor.fill_(70_001)
+    saved = Checkpoint(model, made.tokenizer, made.vocabulary, made.calibration, {}).save(tmp_path / "mobilenet")
+    counts = [t for key, t in saved.model.state_dict().items() if key.endswith("num_batches_tracked")]
+    assert counts
+    assert all(count == 70_001 for count in counts)
+
+
+def test_no_such_checkpoint(tmp_path: Path) -> None:
+    assert _code(tmp_path / "nowhere") == "model_bad_file"
+    (tmp_path / "file").write_text("x")
+    assert _code(tmp_path / "file") == "model_bad_file"
+
+
+def test_real_hostile_files(shared_data: Path, folder: Path) -> None:
+    """Each hostile weights file of the collection, in place of sound ones: at once, and with a manifest that fits it.
+
+    A single flipped bit in a valid file only the SHA-256 can tell. The .npy files have no reader here.
+    """
+    base = shared_data / "badinput"
+    with (base / "manifest.tsv").open(encoding="utf-8", newline="") as table:
+        rows = [row for row in csv.DictReader(table, delimiter="\t") if row["kind"] == "model"]
+    tampered = [row for row in rows if row["path"].endswith(".safetensors")]
+    assert len(tampered) >= 5
+    for row in tampered:
+        shutil.copyfile(base / row["path"], folder / "weights.safetensors")
+        (folder / "weights.safetensors").chmod(0o644)
+        assert _code(folder) == "model_checksum_mismatch"
+        if row["code"] != "model_checksum_mismatch":
+            with pytest.raises(ModelError) as refused:
+                load_weights(made_up.model(), folder / "weights.safetensors")
+            assert (row["path"], refused.value.code) == (row["path"], row["code"])
+    with pytest.raises(LibraryError) as broken:
+        Library.open(shutil.copyfile(base / "model/index/zero_length.sqlite", folder / "zero.sqlite"))
+    assert broken.value.code == "index_corrupt"
+
+
+def test_numbers_out_of_range_are_not_hidden_by_half_precision(tmp_path: Path) -> None:
+    model = made_up.model()
+    with torch.no_grad():
+        model.head.bias[0] = 1e6  # more than half precision holds
+    made = made_up.checkpoint(tmp_path / "sound")
+    with pytest.raises(ModelError) as refused:
+        Checkpoint(model, made.tokenizer, made.vocabulary, made.calibration, {}).save(tmp_path / "unsound")
+    assert refused.value.code == "model_bad_file"

@@ -1,0 +1,96 @@
+"""The pixel path and its way back, against boxes and places worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lingula.reading.preprocess import Letterbox, Preprocessing, stretch, to_input, to_radiograph
+from lingula.study import Radiograph
+
+SIZE = 224
+PLAIN = Preprocessing(size=SIZE, tail=0.0, mean=0.0, std=1.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "box"),
+    [
+        (300, 200, Letterbox(top=0, left=37, height=224, width=149)),  # 200 * 224/300 = 149.33; 75 over: 37 and 38
+        (200, 300, Letterbox(top=37, left=0, height=149, width=224)),
+        (300, 201, Letterbox(top=0, left=37, height=224, width=150)),  # 150.08; 74 over: 37 and 37
+        (500, 500, Letterbox(top=0, left=0, height=224, width=224)),
+        (1, 1000, Letterbox(top=111, left=0, height=1, width=224)),  # 0.22 rows are one row
+    ],
+)
+def test_letterbox(rows: int, columns: int, box: Letterbox) -> None:
+    assert Letterbox.fit(rows, columns, SIZE) == box
+
+
+def test_input_holds_the_film_and_black_padding() -> None:
+    film = np.ones((300, 200), np.float32)
+    film[:150] = 0.0
+    film[150:, :100] = 0.5
+    x = to_input(Radiograph("x", film), Preprocessing(size=SIZE, tail=0.0, mean=0.5, std=0.25))
+    assert x.shape == (SIZE, SIZE)
+    assert x.dtype == np.float32
+    assert (x[:, :37] == -2).all()  # (0 - 0.5) / 0.25
+    assert (x[:, 37 + 149 :] == -2).all()
+    assert (x[:110, 37:186] == -2).all()
+    np.testing.assert_allclose(x[114:, 38:110], 0, atol=1e-6)  # grey
+    np.testing.assert_allclose(x[114:, 113:185], 2, atol=1e-6)  # white
+
+
+def test_aspect_is_kept() -> None:
+    rows, columns = np.mgrid[0:600, 0:360]
+    disc = ((rows - 300) ** 2 + (columns - 180) ** 2 < 120**2).astype(np.float32)
+    shown = to_input(Radiograph("x", disc), PLAIN) > 0.5
+    height, width = shown.any(1).sum(), shown.any(0).sum()
+    assert height == pytest.approx(240 * SIZE / 600, abs=1)
+    assert width == pytest.approx(height, abs=1)
+
+
+def test_a_film_and_its_inverse_stay_inverses() -> None:
+    random = np.random.default_rng(0)
+    film = random.beta(2, 5, (700, 611)).astype(np.float32)
+    np.testing.assert_allclose(stretch(1 - film, 0.01), 1 - stretch(film, 0.01), atol=1e-5)
+    assert np.mean(stretch(film, 0.01) == 0) == pytest.approx(0.01, abs=0.003)
+    assert np.mean(stretch(film, 0.01) == 1) == pytest.approx(0.01, abs=0.003)
+
+
+def test_stretching_by_rows_is_stretching_at_once() -> None:
+    film = np.random.default_rng(1).beta(2, 5, (333, 257)).astype(np.float32)
+    low, high = np.quantile(film, (0.01, 0.99)).astype(np.float32)
+    np.testing.assert_array_equal(stretch(film, 0.01), (film.clip(low, high) - low) / (high - low))
+    exact = np.clip((film.astype(np.float64) - low) / (np.float64(high) - low), 0, 1)
+    np.testing.assert_allclose(stretch(film, 0.01), exact, atol=1e-7)
+
+
+def test_flat_film_is_grey() -> None:
+    x = to_input(Radiograph("x", np.full((50, 50), 0.9, np.float32)), PLAIN)
+    np.testing.assert_array_equal(x, np.full((SIZE, SIZE), 0.5, np.float32))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2001, 1663), (1663, 2001), (100, 71), (224, 224), (200, 900)])
+def test_a_place_comes_back(rows: int, columns: int) -> None:
+    """The centre of a blob, found on the input and carried back, lies within half a film pixel, or within a twentieth
+    of an input pixel where these are larger."""
+    at = np.array([rows * 0.71, columns * 0.23])
+    y, x = np.mgrid[0:rows, 0:columns]
+    radius = max(rows, columns) / 40
+    blob = np.exp(-((y - at[0]) ** 2 + (x - at[1]) ** 2) / radius**2).astype(np.float32)
+    carried = to_radiograph(to_input(Radiograph("x", blob), PLAIN), rows, columns, SIZE)
+    assert carried.shape == (rows, columns)
+    weight = np.where(carried > 0.1, carried, 0)
+    found = np.array([(weight * y).sum(), (weight * x).sum()]) / weight.sum()
+    tolerance = max(0.5, 0.05 * max(rows, columns) / SIZE)
+    np.testing.assert_allclose(found, at, atol=tolerance)
+
+
+def test_a_coarse_grid_lands_where_its_patches_are() -> None:
+    """A 7 x 7 map of a tall film: columns 0 and 6 are mostly padding, one patch is 300 / 7 film rows high."""
+    grid = np.zeros((7, 7), np.float32)
+    grid[5, 2] = 1
+    carried = to_radiograph(grid, 300, 200, SIZE)
+    row, column = np.unravel_index(carried.argmax(), carried.shape)
+    assert row == pytest.approx(5.5 * 300 / 7, abs=1)
+    assert column == pytest.approx((2.5 * 32 - 37) * 200 / 149, abs=1)
