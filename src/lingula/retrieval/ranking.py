@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from lingula.errors import InputError, LibraryError, Notice
 from lingula.labels import FOUND, Assertion
-from lingula.labels.assertions import STRENGTH, sentences
+from lingula.labels.assertions import STRENGTH
 from lingula.labels.findings import label_meaning, label_of
+from lingula.labels.sentences import sentences
 from lingula.library.record import StudyRecord, Summary
 from lingula.openi.collection import published
 from lingula.retrieval.feedback import moved

@@ -1,0 +1,238 @@
+"""A sentence of a report: the findings it names, the words that change them, and how far these reach."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from lingula.labels.assertion_rules import Effect, Polarity, Rules, Scope, matched_row
+from lingula.labels.sentences import Span
+
+
+class Mention(NamedTuple):
+    """Words that name findings; ``says`` where they assert by themselves."""
+
+    findings: tuple[str, ...]
+    says: Polarity | None
+    span: Span
+
+
+class Modifying(NamedTuple):
+    """Words that change the findings in their scope."""
+
+    effects: frozenset[Effect]
+    scope: Scope
+    span: Span
+
+    @property
+    def polar(self) -> bool:
+        """Whether it speaks of presence."""
+        return not self.effects.isdisjoint(("absent", "likely", "uncertain", "void"))
+
+
+class Found(NamedTuple):
+    """What a sentence says of a mention; ``side`` and ``place`` are None where none is named."""
+
+    mention: Mention
+    polarity: Polarity
+    past: bool
+    side: str | None
+    place: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A sentence with all that stands in it, each in the order of the text."""
+
+    text: str
+    span: Span
+    mentions: Sequence[Mention]
+    modifiers: Sequence[Modifying]
+    breaks: Sequence[Span]
+    verbs: Sequence[Span]
+    commas: Sequence[Span]
+    parentheses: Sequence[Span]
+
+    def governed(self, modifier: Modifying) -> Span:
+        """The characters a modifier governs; inside a parenthesis none outside it."""
+        start, end = self._governed(modifier)
+        for inner in self.parentheses:
+            if inner.start < modifier.span.start < inner.end:
+                start, end = max(start, inner.start), min(end, inner.end)
+        return Span(start, end)
+
+    def _governed(self, modifier: Modifying) -> Span:
+        start, end = modifier.span
+        match modifier.scope:
+            case "after" | "onward":
+                return Span(end, self._next(end, self.breaks))
+            case "phrase":
+                return Span(end, self._next(end, self.breaks, self.commas))
+            case "before":
+                return Span(self._previous(start, self.breaks, self.verbs), start)
+            case "back":
+                return Span(self._previous(start, self.breaks, self.commas), start)
+            case "clause":
+                return Span(self._previous(start, self.breaks), self._next(end, self.breaks))
+            case "answer":
+                last = next((m.span for m in reversed(self.mentions) if m.span.end <= start), None)
+                beside = last and not self.text[last.end : start].strip(" \t:(,-")
+                return Span(last.start, start) if last and beside else Span(start, start)
+        first, last = self._previous(start, self.breaks, self.verbs), self._next(end, self.breaks)
+        left = [m.span.start for m in self.mentions if first <= m.span.start and m.span.end <= start]
+        right = [m.span.end for m in self.mentions if end <= m.span.start and m.span.end <= last]
+        return Span(max(left, default=start), min(right, default=end))
+
+    def effects(self, mention: Mention, scopes: Sequence[Span]) -> frozenset[Effect]:
+        """What the modifiers do to a mention: of those ahead of it the nearest decides, and so of those behind it.
+
+        ``scopes`` holds what each of the sentence's modifiers governs.
+        """
+        start, end = mention.span
+        over = [
+            modifier
+            for modifier, scope in zip(self.modifiers, scopes, strict=True)
+            if scope.start <= start and end <= scope.end
+        ]
+        ahead = [each for each in over if each.span.end <= start and each.scope != "beside" and each.polar]
+        while len(ahead) > 1 and ahead[-1].scope == "onward" and "absent" in ahead[-2].effects:
+            ahead.pop()
+        behind = [each for each in over if each.span.start >= end and each.scope != "beside" and each.polar]
+        either = [each for each in over if each.scope == "beside" or not each.polar]
+        return frozenset().union(*(each.effects for each in (*ahead[-1:], *behind[:1], *either)))
+
+    def beside(self, mention: Mention, words: re.Pattern[str], answer: Span | None) -> str | None:
+        """A side or place in the mention's own words, else the last one ahead of it, else the first one behind it.
+
+        Sought up to the neighbouring mentions, commas and breaks, and in the answer to the mention.
+        """
+        start, end = mention.span
+        others = [other.span for other in self.mentions if other is not mention]
+        room = (
+            self._previous(start, self.breaks, self.commas, others),
+            self._next(end, self.breaks, self.commas, others),
+        )
+        own, ahead = list(words.finditer(self.text, start, end)), list(words.finditer(self.text, room[0], start))
+        found = own[-1] if own else ahead[-1] if ahead else words.search(self.text, end, room[1])
+        if not found and answer:
+            found = words.search(self.text, *answer)
+        return found.lastgroup if found else None
+
+    def _next(self, position: int, *stops: Sequence[Span]) -> int:
+        return min((each.start for group in stops for each in group if each.start >= position), default=self.span.end)
+
+    def _previous(self, position: int, *stops: Sequence[Span]) -> int:
+        return max((each.end for group in stops for each in group if each.end <= position), default=self.span.start)
+
+
+_COMMA = re.compile(",")
+_PARENTHESIS = re.compile(r"\([^()]*\)?")
+_ASIDE = re.compile(r"(?:^|(?<=[\s(,;:]))\?+(?=\s?\w)")  # "?pneumonia"
+_ASKED = re.compile(r"(?<=[\w)])\s?\?+")  # "pneumonia?"
+_CLOSE = re.compile(
+    r"\s*(?:$|[,;:.)(\]\"|!]|(?:in|on|at|given|by|as|because|due|from|within|but|and|or|which|with|this|today|now|"
+    r"currently|based|though|although|while|over|than)\b)",
+    re.IGNORECASE,
+)
+_UNSURE: frozenset[Effect] = frozenset({"uncertain"})
+
+
+def modifiers(rules: Rules, text: str, span: Span) -> list[Modifying]:
+    """The modifiers of a sentence: of those that overlap the longest."""
+    found: list[Modifying] = []
+    for row in rules.modifiers:
+        for match in row.pattern.finditer(text, *span):
+            here = Span(*match.span())
+            if row.ahead and not row.ahead.search(text, span.start, here.start):
+                continue
+            if row.behind and not row.behind.search(text, here.end, span.end):
+                continue
+            scope = row.scope
+            if scope == "answer" and not _stands_alone(text, span, here):
+                continue
+            if scope == "near":
+                closed = here.start > span.start and _CLOSE.match(text, here.end, span.end)
+                scope = "before" if closed else "after"
+            found.append(Modifying(row.effects, scope, here))
+    kept: list[Modifying] = []
+    for each in sorted(found, key=lambda one: (one.scope != "answer", one.span.start - one.span.end, one.span)):
+        if not any(each.span.start < other.span.end and other.span.start < each.span.end for other in kept):
+            kept.append(each)
+    if "?" in text[span.start : span.end]:
+        kept += [Modifying(_UNSURE, "phrase", Span(*m.span())) for m in _ASIDE.finditer(text, *span)]
+        kept += [Modifying(_UNSURE, "back", Span(*m.span())) for m in _ASKED.finditer(text, *span)]
+    return sorted(kept, key=lambda one: one.span)
+
+
+def _stands_alone(text: str, span: Span, words: Span) -> bool:
+    """Whether words answer what is ahead of them: "Pneumonia (history)", "Effusion: previously."."""
+    return text[span.start : words.start].rstrip()[-1:] in ("(", ":", ",", "-", "=", "\t", "|") and bool(
+        re.compile(r"\s*(?:$|[).,;\]|\n])").match(text, words.end, span.end)
+    )
+
+
+def mentions(rules: Rules, text: str, plain: str, span: Span) -> list[Mention]:
+    """Whole statements first, then words outside a statement about the same finding; in the order of the text.
+
+    ``plain`` is the text with blanks for colons and bars: "Heart: normal" is a statement.
+    """
+    found: list[Mention] = []
+    for statement in rules.statements:
+        for match in statement.pattern.finditer(plain, *span):
+            if not (statement.unless and statement.unless.search(text, match.end(), span.end)):
+                _add(found, statement.findings, statement.says, Span(*match.span()))
+    for match in rules.mentions.finditer(text, *span):
+        _add(found, rules.mention_findings[matched_row(match)], None, Span(*match.span()))
+    return sorted(found, key=lambda mention: mention.span)
+
+
+def _add(found: list[Mention], findings: tuple[str, ...], says: Polarity | None, span: Span) -> None:
+    taken = {
+        finding
+        for other in found
+        if other.span.start < span.end and span.start < other.span.end
+        for finding in other.findings
+    }
+    if free := tuple(finding for finding in findings if finding not in taken):
+        found.append(Mention(free, says, span))
+
+
+def clause(rules: Rules, text: str, span: Span, named: Sequence[Mention], ends: Sequence[Span]) -> Clause:
+    """The sentence with its mentions; ``ends`` are further places at which every scope ends."""
+    stops = [Span(*match.span()) for match in rules.breaks.finditer(text, *span)]
+    return Clause(
+        text,
+        span,
+        named,
+        modifiers(rules, text, span),
+        sorted((*stops, *ends)),
+        [Span(*match.span()) for match in rules.verbs.finditer(text, *span)],
+        [Span(*match.span()) for match in _COMMA.finditer(text, *span)],
+        [Span(*match.span()) for match in _PARENTHESIS.finditer(text, *span)],
+    )
+
+
+def settle(effects: frozenset[Effect]) -> Polarity:
+    """Of several effects the one that decides."""
+    order: tuple[Polarity, ...] = ("absent", "uncertain", "likely")
+    return next((polarity for polarity in order if polarity in effects), "present")
+
+
+def linked(rules: Rules, text: str, found: Sequence[Found]) -> Iterator[Found]:
+    """Findings that name the same thing share its side and place ("left lower lobe opacity consistent with
+    pneumonia")."""
+    if not found:
+        return
+    yield found[0]
+    last = found[0]
+    for before, each in pairwise(found):
+        between = before.mention.span.end, each.mention.span.start
+        if before.mention.span == last.mention.span:
+            before = last
+        if each.side is None and each.place is None and rules.links.fullmatch(text, *between):
+            each = each._replace(side=before.side, place=before.place)
+        last = each
+        yield each
