@@ -10,6 +10,8 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
+from lingula.labels.lexer import Lexer
+
 Polarity = Literal["present", "likely", "uncertain", "absent"]
 Effect = Literal["absent", "likely", "uncertain", "past", "now", "void"]
 Scope = Literal["after", "onward", "phrase", "before", "back", "beside", "near", "clause", "answer"]
@@ -43,18 +45,20 @@ class Modifier:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Compiled rules; ``mentions`` tells by group name which row matched (``matched_row``).
+    """Compiled rules.
 
     ``sides`` and ``places`` name their groups after the side or place.
 
     Attributes:
         version: changes when the same report may be read otherwise than before.
         mention_findings: findings of each row of ``mentions``; none where the row swallows misleading words.
+        any_modifier: matches where one of ``modifiers`` does, if perhaps less.
         answers: what an answer behind a finding begins with ("No" in "Effusion: No"), by group name (``ANSWERS``).
         answer_line, answer_cell: a line, or a cell of a table, that answers the one ahead of it.
         abbreviations: words whose full stop ends no sentence.
         open_ends, closed_ends, continuing: words at which a line cannot end, can end, and with which one goes on.
         breaks, verbs: words that end a scope; verbs end only one that runs backwards.
+        turns: words at which a denial ends that stands ahead of them ("without shift and right effusion").
         links: what stands between two names of one thing ("consistent with").
         fillers: words of a question that ask nothing.
         within: the places that lie in or about a place, by its code: what answers when that place is asked for.
@@ -62,9 +66,10 @@ class Rules:
 
     version: int
     statements: tuple[Statement, ...]
-    mentions: re.Pattern[str]
+    mentions: Lexer
     mention_findings: tuple[tuple[str, ...], ...]
     modifiers: tuple[Modifier, ...]
+    any_modifier: Lexer
     answers: re.Pattern[str]
     answer_line: re.Pattern[str]
     answer_cell: re.Pattern[str]
@@ -73,6 +78,7 @@ class Rules:
     closed_end: re.Pattern[str]
     continuing: re.Pattern[str]
     breaks: re.Pattern[str]
+    turns: re.Pattern[str]
     links: re.Pattern[str]
     verbs: re.Pattern[str]
     sides: re.Pattern[str]
@@ -101,9 +107,10 @@ def load_rules() -> Rules:
             )
             for entry in data["statements"]
         ),
-        mentions=_compile_rows((p, row) for row, entry in enumerate(data["mentions"]) for p in entry["patterns"]),
+        mentions=_lexer(data["mentions"]),
         mention_findings=tuple(tuple(entry["as"]) for entry in data["mentions"]),
         modifiers=tuple(_modifier(entry, data["nt"]) for entry in data["modifiers"]),
+        any_modifier=_lexer(data["modifiers"], data["nt"]),
         answers=_anchored(f"(?P<{kind}>{'|'.join(data['answers'][kind])})" for kind in ANSWERS),
         answer_line=_spaced(line),
         answer_cell=_spaced(rf"{line}|\s*yes\b"),
@@ -112,6 +119,7 @@ def load_rules() -> Rules:
         closed_end=_spaced(rf"(?<![\w-])(?:{'|'.join(data['closed_ends'])})$"),
         continuing=_spaced(rf"(?:{'|'.join(data['continuing'])})(?!\w)"),
         breaks=_compile(data["breaks"]),
+        turns=_compile(data["turns"]),
         links=_anchored([rf"\s*(?:{'|'.join(data['links'])})(?: [\w-]+){{0,3}}\s*"]),
         verbs=_compile(data["verbs"]),
         sides=_compile_named(data["sides"]),
@@ -121,12 +129,6 @@ def load_rules() -> Rules:
     )
 
 
-def matched_row(match: re.Match[str]) -> int:
-    """The row of the data file whose pattern matched."""
-    assert match.lastgroup is not None
-    return int(match.lastgroup.split("_")[1])
-
-
 def _modifier(entry: Mapping[str, Any], contraction: str) -> Modifier:
     """Within a row the longest pattern is tried first; ``<nt>`` stands for "isn't" and its like."""
     patterns = sorted((p.replace("<nt>", contraction) for p in entry["patterns"]), key=len, reverse=True)
@@ -134,9 +136,9 @@ def _modifier(entry: Mapping[str, Any], contraction: str) -> Modifier:
     return Modifier(_compile(patterns), frozenset(entry["of"]), entry["scope"], ahead, behind)
 
 
-def _compile_rows(patterns: Iterable[tuple[str, int]]) -> re.Pattern[str]:
-    """One alternation, tried in the given order, each pattern a group named after its row."""
-    return _compile([f"(?P<_{row}_{i}>{pattern})" for i, (pattern, row) in enumerate(patterns)])
+def _lexer(rows: Sequence[Mapping[str, Any]], contraction: str = "") -> Lexer:
+    entries = [(p.replace("<nt>", contraction), row) for row, entry in enumerate(rows) for p in entry["patterns"]]
+    return Lexer([pattern for pattern, _ in entries], [row for _, row in entries])
 
 
 def _compile_named(words: dict[str, list[str]]) -> re.Pattern[str]:

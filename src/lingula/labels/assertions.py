@@ -94,19 +94,29 @@ def unread_words(text: str) -> tuple[str, ...]:
     rules, text = load_rules(), folded(text)
     kept = list(text)
     statements, modifiers = ([each.pattern for each in rows] for rows in (rules.statements, rules.modifiers))
-    for pattern in (
-        *statements,
-        rules.mentions,
-        *modifiers,
-        rules.sides,
-        rules.places,
-        rules.breaks,
-        rules.verbs,
-        rules.fillers,
-    ):
+    for _, start, end in rules.mentions.finditer(text, 0, len(text)):
+        kept[start:end] = " " * (end - start)
+    for pattern in (*statements, *modifiers, rules.sides, rules.places, rules.breaks, rules.verbs, rules.fillers):
         for match in pattern.finditer(text):
             kept[match.start() : match.end()] = " " * len(match.group())
     return tuple(dict.fromkeys(re.findall(r"\w[\w-]*", "".join(kept).lower())))
+
+
+def denies(report: Report, word: str) -> bool:
+    """Whether findings and impression hold a word, with any ending, and deny it wherever they do."""
+    rules, text = load_rules(), folded(report.text)
+    stem = re.compile(rf"\b{re.escape(word[: max(4, len(word) - 2)])}\w*", re.IGNORECASE)
+    said = []
+    for section in report.sections:
+        if section.name not in ("findings", "impression") or not stem.search(text, section.start, section.end):
+            continue
+        for span in split(text, section.start, section.end):
+            for match in stem.finditer(text, *span):
+                mention = Mention((word,), None, Span(*match.span()))
+                sentence = clause(rules, text, span, [mention], ())
+                effects = sentence.effects(mention, [sentence.governed(each) for each in sentence.modifiers])
+                said.append("absent" in effects)
+    return bool(said) and all(said)
 
 
 _COLONS = str.maketrans(":=|\t", "    ")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from lingula.labels.assertion_rules import Effect, Polarity, Rules, Scope, matched_row
+from lingula.labels.assertion_rules import Effect, Polarity, Rules, Scope
 from lingula.labels.sentences import Span
 
 
@@ -52,6 +52,7 @@ class Clause:
     mentions: Sequence[Mention]
     modifiers: Sequence[Modifying]
     breaks: Sequence[Span]
+    turns: Sequence[Span]
     verbs: Sequence[Span]
     commas: Sequence[Span]
     parentheses: Sequence[Span]
@@ -59,6 +60,8 @@ class Clause:
     def governed(self, modifier: Modifying) -> Span:
         """The characters a modifier governs; inside a parenthesis none outside it."""
         start, end = self._governed(modifier)
+        if modifier.scope == "answer":
+            return Span(start, end)
         for inner in self.parentheses:
             if inner.start < modifier.span.start < inner.end:
                 start, end = max(start, inner.start), min(end, inner.end)
@@ -68,7 +71,7 @@ class Clause:
         start, end = modifier.span
         match modifier.scope:
             case "after" | "onward":
-                return Span(end, self._next(end, self.breaks))
+                return Span(end, self._next(end, self.breaks, self.turns if "absent" in modifier.effects else ()))
             case "phrase":
                 return Span(end, self._next(end, self.breaks, self.commas))
             case "before":
@@ -137,40 +140,48 @@ _CLOSE = re.compile(
     r"currently|based|though|although|while|over|than)\b)",
     re.IGNORECASE,
 )
+_SITED = re.compile(  # "no left midlung and left basilar opacity": the finding is still to come
+    r"(?:left|right|upper|lower|mid\w*|lobe|zone|lung|apical|bas\w+|hil\w+|mediastinal|pleural)\s+$", re.IGNORECASE
+)
+_ENDS = re.compile(r"\s*(?:$|[).,;\]|\n])")
 _UNSURE: frozenset[Effect] = frozenset({"uncertain"})
 
 
 def modifiers(rules: Rules, text: str, span: Span) -> list[Modifying]:
-    """The modifiers of a sentence: of those that overlap the longest."""
-    found: list[Modifying] = []
-    for row in rules.modifiers:
-        for match in row.pattern.finditer(text, *span):
-            here = Span(*match.span())
-            if row.ahead and not row.ahead.search(text, span.start, here.start):
-                continue
-            if row.behind and not row.behind.search(text, here.end, span.end):
-                continue
-            scope = row.scope
-            if scope == "answer" and not _stands_alone(text, span, here):
-                continue
-            if scope == "near":
-                closed = here.start > span.start and _CLOSE.match(text, here.end, span.end)
-                scope = "before" if closed else "after"
-            found.append(Modifying(row.effects, scope, here))
+    """The modifiers of a sentence: of those that begin at one place the longest."""
     kept: list[Modifying] = []
-    for each in sorted(found, key=lambda one: (one.scope != "answer", one.span.start - one.span.end, one.span)):
-        if not any(each.span.start < other.span.end and other.span.start < each.span.end for other in kept):
-            kept.append(each)
+    for _, start, _ in rules.any_modifier.finditer(text, *span):
+        here = _modifying(rules, text, span, start) if not kept or kept[-1].span.end <= start else ()
+        if longest := max(here, key=lambda one: (one.scope == "answer", one.span.end), default=None):
+            kept.append(longest)
     if "?" in text[span.start : span.end]:
         kept += [Modifying(_UNSURE, "phrase", Span(*m.span())) for m in _ASIDE.finditer(text, *span)]
         kept += [Modifying(_UNSURE, "back", Span(*m.span())) for m in _ASKED.finditer(text, *span)]
     return sorted(kept, key=lambda one: one.span)
 
 
+def _modifying(rules: Rules, text: str, span: Span, start: int) -> Iterator[Modifying]:
+    """The modifiers that begin at a place."""
+    for row in rules.modifiers:
+        if not (match := row.pattern.match(text, start, span.end)):
+            continue
+        here, scope = Span(*match.span()), row.scope
+        if (row.ahead and not row.ahead.search(text, span.start, start)) or (
+            row.behind and not row.behind.search(text, here.end, span.end)
+        ):
+            continue
+        if scope == "answer" and not _stands_alone(text, span, here):
+            continue
+        if scope == "near":
+            closed = start > span.start and _CLOSE.match(text, here.end, span.end)
+            scope = "before" if closed else "after"
+        yield Modifying(row.effects, scope, here)
+
+
 def _stands_alone(text: str, span: Span, words: Span) -> bool:
     """Whether words answer what is ahead of them: "Pneumonia (history)", "Effusion: previously."."""
     return text[span.start : words.start].rstrip()[-1:] in ("(", ":", ",", "-", "=", "\t", "|") and bool(
-        re.compile(r"\s*(?:$|[).,;\]|\n])").match(text, words.end, span.end)
+        _ENDS.match(text, words.end, span.end)
     )
 
 
@@ -184,8 +195,8 @@ def mentions(rules: Rules, text: str, plain: str, span: Span) -> list[Mention]:
         for match in statement.pattern.finditer(plain, *span):
             if not (statement.unless and statement.unless.search(text, match.end(), span.end)):
                 _add(found, statement.findings, statement.says, Span(*match.span()))
-    for match in rules.mentions.finditer(text, *span):
-        _add(found, rules.mention_findings[matched_row(match)], None, Span(*match.span()))
+    for row, start, end in rules.mentions.finditer(text, *span):
+        _add(found, rules.mention_findings[row], None, Span(start, end))
     return sorted(found, key=lambda mention: mention.span)
 
 
@@ -209,6 +220,7 @@ def clause(rules: Rules, text: str, span: Span, named: Sequence[Mention], ends: 
         named,
         modifiers(rules, text, span),
         sorted((*stops, *ends)),
+        [Span(*m.span()) for m in rules.turns.finditer(text, *span) if not _SITED.search(text, span.start, m.start())],
         [Span(*match.span()) for match in rules.verbs.finditer(text, *span)],
         [Span(*match.span()) for match in _COMMA.finditer(text, *span)],
         [Span(*match.span()) for match in _PARENTHESIS.finditer(text, *span)],

@@ -34,6 +34,7 @@ class Answer:
             "disclaimer": DISCLAIMER,
             "query": self.query.to_json(),
             "understood": list(self.query.explain()),
+            "not_understood": [{"word": word, "proposal": meant} for word, meant in self.query.not_understood.items()],
             "matching": self.matching,
             "searched": self.searched,
             "neighbours": [neighbour.to_json() for neighbour in self.neighbours],

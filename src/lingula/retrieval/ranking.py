@@ -114,6 +114,8 @@ def ask(
         message = f"The studies that ship with the model have no texts: {', '.join(query.words)} changes no rank."
         notices.append(Notice("no_texts", message))
     matching = len(library) if stands.allowed is None else len(stands.allowed)
+    if query.words and not query.wanted and library.has_texts:
+        matching = len(stands.words.keys() if stands.allowed is None else stands.allowed & stands.words.keys())
     return _shown(library, query, kept, summaries, stands, birth_key), matching, tuple(notices)
 
 
