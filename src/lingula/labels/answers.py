@@ -19,16 +19,19 @@ class Form:
         answers: polarity by mention; ``None`` for one that asserts nothing (an empty box, a heading).
         rooms: the words of the answer.
         ends: where an answer ends and no scope reaches beyond.
+        bare: answers that stand alone ("No"), which change nothing else.
     """
 
     answers: Mapping[int, Polarity | None] = field(default_factory=dict)
     rooms: Mapping[int, Span] = field(default_factory=dict)
     ends: tuple[Span, ...] = ()
+    bare: tuple[Span, ...] = ()
 
 
 _BOX = re.compile(
     r"(?P<empty>\[[ _]*\]|\( *\)|[\u2610\u25a1\u2b1c\u25ef])|(?P<ticked>\[ *[xX*\u2713\u2714] *\]|\( *[xX] *\)|"
-    r"[\u2611\u2612\u2713\u2714\u2705\u25a0\u25c9])|(?P<crossed>[\u2717\u2718\u274c]|\( *- *\)|(?<![\w-])-ve(?!\w)(?! for))|"
+    r"[\u2611\u2612\u2713\u2714\u2705\u25a0\u25c9])|(?P<crossed>[\u2717\u2718\u274c]|\( *- *\)|(?<![\w-])-ve(?!\w)(?! for)|"
+    r"(?<=\w )-(?=\s*(?:$|[,;.)\n])))|"
     r"(?P<plus>\( *\+ *\)|(?<![\w+])\+ve(?!\w)|(?<=\s)\+{1,3}(?=\s*(?:$|[,;.)\n])))"
 )
 _SAYS: dict[str, Polarity | None] = {"empty": None, "ticked": "present", "crossed": "absent", "plus": "present"}
@@ -50,14 +53,17 @@ def form(rules: Rules, text: str, span: Span, named: Sequence[Mention]) -> Form:
         return Form()
     answers: dict[int, Polarity | None] = {}
     rooms: dict[int, Span] = {}
-    ends = []
+    ends, bare = [], []
     for number, (at, start) in enumerate(labels):
         following = labels[number + 1][0] if number + 1 < len(labels) else len(named)
         first = _first_of_chain(text, named, following) if following < len(named) else following
         stop = named[first].span.start if following < len(named) else span.end
         room = Span(start, stop)
         group = range(_first_of_chain(text, named, at), at + 1)
-        said = _answer(rules, text, room)
+        word = rules.answers.match(text, *room)
+        said = word.lastgroup if word else None
+        if word and _WORD_ENDS.match(text, word.end(), span.end):
+            bare.append(Span(*word.span()))
         inside = {finding for mention in named[at + 1 : first] for finding in mention.findings}
         for each in group:
             rooms[each] = room
@@ -66,7 +72,7 @@ def form(rules: Rules, text: str, span: Span, named: Sequence[Mention]) -> Form:
             if not text[start:stop].strip(" .-") or not inside.isdisjoint(named[each].findings):
                 answers[each] = None
         ends.append(Span(stop, stop))
-    return Form(answers, rooms, tuple(ends))
+    return Form(answers, rooms, tuple(ends), tuple(bare))
 
 
 def _label_end(rules: Rules, text: str, span: Span, mention: Mention) -> int | None:
@@ -84,11 +90,6 @@ def _label_end(rules: Rules, text: str, span: Span, mention: Mention) -> int | N
         return found.end()
     answer = rules.answers.match(text, found.end(), span.end)
     return found.end() if answer and _WORD_ENDS.match(text, answer.end(), span.end) else None
-
-
-def _answer(rules: Rules, text: str, room: Span) -> str | None:
-    found = rules.answers.match(text, room.start, room.end)
-    return found.lastgroup if found else None
 
 
 def _first_of_chain(text: str, named: Sequence[Mention], at: int) -> int:

@@ -95,6 +95,7 @@ def rules_version() -> int:
 @cache
 def load_rules() -> Rules:
     data = json.loads(resources.files(__package__).joinpath("assertions.json").read_text("utf-8"))
+    modifiers = [_modifier(entry, data["nt"]) for entry in data["modifiers"]]
     line = rf"\s*(?:{'|'.join(data['answer_lines'])})\x20*(?=[.,;|\t\n]|$)"
     return Rules(
         version=data["version"],
@@ -109,7 +110,7 @@ def load_rules() -> Rules:
         ),
         mentions=_lexer(data["mentions"]),
         mention_findings=tuple(tuple(entry["as"]) for entry in data["mentions"]),
-        modifiers=tuple(_modifier(entry, data["nt"]) for entry in data["modifiers"]),
+        modifiers=tuple(sorted(modifiers, key=lambda each: each.scope != "near")),
         any_modifier=_lexer(data["modifiers"], data["nt"]),
         answers=_anchored(f"(?P<{kind}>{'|'.join(data['answers'][kind])})" for kind in ANSWERS),
         answer_line=_spaced(line),

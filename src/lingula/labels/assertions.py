@@ -113,7 +113,7 @@ def denies(report: Report, word: str) -> bool:
         for span in split(text, section.start, section.end):
             for match in stem.finditer(text, *span):
                 mention = Mention((word,), None, Span(*match.span()))
-                sentence = clause(rules, text, span, [mention], ())
+                sentence = clause(rules, text, span, [mention])
                 effects = sentence.effects(mention, [sentence.governed(each) for each in sentence.modifiers])
                 said.append("absent" in effects)
     return bool(said) and all(said)
@@ -128,7 +128,7 @@ def _read_sentence(text: str, plain: str, span: Span, section: SectionName, fore
     if not named or (foreign or is_foreign(text[span.start : span.end])):
         return
     filled = form(rules, text, span, named)
-    sentence = clause(rules, text, span, named, filled.ends)
+    sentence = clause(rules, text, span, named, filled.ends, filled.bare)
     scopes = [sentence.governed(modifier) for modifier in sentence.modifiers]
     found = [one for at, mention in enumerate(named) if (one := _found(rules, sentence, scopes, filled, at, mention))]
     for one in linked(rules, text, found):

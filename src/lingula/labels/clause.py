@@ -64,7 +64,8 @@ class Clause:
             return Span(start, end)
         for inner in self.parentheses:
             if inner.start < modifier.span.start < inner.end:
-                start, end = max(start, inner.start), min(end, inner.end)
+                names = any(inner.start <= mention.span.start < inner.end for mention in self.mentions)
+                start, end = max(start, inner.start) if names else start, min(end, inner.end)
         return Span(start, end)
 
     def _governed(self, modifier: Modifying) -> Span:
@@ -140,6 +141,7 @@ _CLOSE = re.compile(
     r"currently|based|though|although|while|over|than)\b)",
     re.IGNORECASE,
 )
+_DASH = re.compile(r"\s-{1,2}\s")
 _SITED = re.compile(  # "no left midlung and left basilar opacity": the finding is still to come
     r"(?:left|right|upper|lower|mid\w*|lobe|zone|lung|apical|bas\w+|hil\w+|mediastinal|pleural)\s+$", re.IGNORECASE
 )
@@ -211,20 +213,38 @@ def _add(found: list[Mention], findings: tuple[str, ...], says: Polarity | None,
         found.append(Mention(free, says, span))
 
 
-def clause(rules: Rules, text: str, span: Span, named: Sequence[Mention], ends: Sequence[Span]) -> Clause:
-    """The sentence with its mentions; ``ends`` are further places at which every scope ends."""
+def clause(
+    rules: Rules, text: str, span: Span, named: Sequence[Mention], ends: Sequence[Span] = (), bare: Sequence[Span] = ()
+) -> Clause:
+    """The sentence with its mentions.
+
+    Args:
+        ends: further places at which every scope ends.
+        bare: words that change nothing here.
+    """
     stops = [Span(*match.span()) for match in rules.breaks.finditer(text, *span)]
     return Clause(
         text,
         span,
         named,
-        modifiers(rules, text, span),
+        [
+            each
+            for each in modifiers(rules, text, span)
+            if not any(word.start <= each.span.start < word.end for word in bare)
+        ],
         sorted((*stops, *ends)),
-        [Span(*m.span()) for m in rules.turns.finditer(text, *span) if not _SITED.search(text, span.start, m.start())],
+        _turns(rules, text, span),
         [Span(*match.span()) for match in rules.verbs.finditer(text, *span)],
         [Span(*match.span()) for match in _COMMA.finditer(text, *span)],
         [Span(*match.span()) for match in _PARENTHESIS.finditer(text, *span)],
     )
+
+
+def _turns(rules: Rules, text: str, span: Span) -> list[Span]:
+    """Where a denial ends that stands ahead: "without shift and right effusion", "no effusion - left nodule"."""
+    found = [m for m in rules.turns.finditer(text, *span) if not _SITED.search(text, span.start, m.start())]
+    found += [m for m in _DASH.finditer(text, *span) if rules.closed_end.search(text, span.start, m.start())]
+    return sorted(Span(*m.span()) for m in found)
 
 
 def settle(effects: frozenset[Effect]) -> Polarity:

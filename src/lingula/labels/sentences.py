@@ -28,6 +28,7 @@ _PLAIN = str.maketrans(
         **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'),
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d", "-"),
         **dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000\ufeff\u200b\u200c\u200d" + "".join(map(chr, range(0x2000, 0x200B))), " "),
+        "\u2026": ".",
         **dict.fromkeys("\r\v\f\x85\u2028\u2029", "\n"),
         **dict.fromkeys("\u2502\u2503\u00a6\uff5c", "|"),
     }
@@ -70,7 +71,7 @@ _CANDIDATE = re.compile(
     | (?P<semicolon>;)
     | (?P<line>\n\s*)
     | (?P<cell>[|\t][ |\t]*)
-    | (?P<number>(?<=\s)(?=\(?\d{1,2}\)\s))   # "1) … 2) …"
+    | (?P<number>(?<=\s)(?=\(?(?:\d{1,2}[)/]|[a-h]\))\s))   # "1) … 2) …"
     | (?P<bullet>(?<=\s)(?=[\u2022\u25aa\u25cf\u25e6\u2023\u00b7]\s))""",
     re.VERBOSE,
 )
@@ -95,7 +96,7 @@ def _is_end(text: str, rest: Span, stop: re.Match[str], rules: Rules, capitals: 
         case "line":
             return not _goes_on(text, rest, Span(*stop.span()), rules, capitals)
         case "cell":
-            return not rules.answer_cell.match(text, stop.end(), end)
+            return text[stop.start() - 1] not in ":=" and not rules.answer_cell.match(text, stop.end(), end)
         case _:
             return True
 

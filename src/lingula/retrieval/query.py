@@ -44,6 +44,14 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Unknown:
+    """A word that is not understood, and the word that may have been meant; None where none is near."""
+
+    word: str
+    proposal: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """One question to a library. A film or report to be like travels beside it, as a ``Study``.
 
@@ -151,12 +159,12 @@ class Query:
         return question(*wheres, words=self.words)
 
     @property
-    def not_understood(self) -> dict[str, str | None]:
-        """The words that name no finding, side or place, each with the word that may have been meant, if any is near.
+    def not_understood(self) -> tuple[Unknown, ...]:
+        """The words that name no finding, side or place.
 
         Nothing is taken for a proposal unasked: the words are sought in reports as they are.
         """
-        return {word: proposal(word) for word in self.words}
+        return tuple(Unknown(word, proposal(word)) for word in self.words)
 
     def explain(self) -> tuple[str, ...]:
         """How it is understood, a sentence a part."""
@@ -168,8 +176,8 @@ class Query:
         ]
         if self.words:
             said.append("ranks higher with the words: " + ", ".join(self.words))
-        near = [(word, meant) for word, meant in self.not_understood.items() if meant]
-        said += [f"does not know {word}: did you mean {meant}?" for word, meant in near]
+        near = [unknown for unknown in self.not_understood if unknown.proposal]
+        said += [f"does not know {unknown.word}: did you mean {unknown.proposal}?" for unknown in near]
         if self.like:
             said.append(f"like study {self.like}")
         said += [f"{word} like {', '.join(ids)}" for word, ids in (("more", self.more), ("less", self.less)) if ids]

@@ -111,7 +111,8 @@ def chips(query: Query, case_id: str = "") -> list[Chip]:
             rest = query.with_options(**{group: tuple(each for each in getattr(query, group) if each != wanted)})
             turned = rest.with_options(**{turns_to: (*getattr(rest, turns_to), wanted)})
             made.append(Chip(str(wanted), group, address(turned, case_id), turns_to, address(rest, case_id)))
-    for word, meant in query.not_understood.items():
+    for unknown in query.not_understood:
+        word, meant = unknown.word, unknown.proposal
         rest = query.with_options(words=tuple(each for each in query.words if each != word))
         said = f"“{word}”, not understood: {meant}?" if meant else f"“{word}”"
         made.append(Chip(said, "word", "", "", address(rest, case_id)))
