@@ -54,9 +54,10 @@ class Rules:
         mention_findings: findings of each row of ``mentions``; none where the row swallows misleading words.
         any_modifier: matches where one of ``modifiers`` does, if perhaps less.
         answers: what an answer behind a finding begins with ("No" in "Effusion: No"), by group name (``ANSWERS``).
-        answer_line, answer_cell: a line, or a cell of a table, that answers the one ahead of it.
+        answer_line: a line that answers the one ahead of it.
         abbreviations: words whose full stop ends no sentence.
-        open_ends, closed_ends, continuing: words at which a line cannot end, can end, and with which one goes on.
+        open_ends, weak_ends: words at which a line goes on, the latter where the next begins with a small letter.
+        closed_end, continuing: words at which a line can end, and with which one continues the line ahead.
         breaks, verbs: words that end a scope; verbs end only one that runs backwards.
         turns: words at which a denial ends that stands ahead of them ("without shift and right effusion").
         links: what stands between two names of one thing ("consistent with").
@@ -72,9 +73,9 @@ class Rules:
     any_modifier: Lexer
     answers: re.Pattern[str]
     answer_line: re.Pattern[str]
-    answer_cell: re.Pattern[str]
     abbreviations: re.Pattern[str]
     open_ends: re.Pattern[str]
+    weak_ends: re.Pattern[str]
     closed_end: re.Pattern[str]
     continuing: re.Pattern[str]
     breaks: re.Pattern[str]
@@ -114,9 +115,9 @@ def load_rules() -> Rules:
         any_modifier=_lexer(data["modifiers"], data["nt"]),
         answers=_anchored(f"(?P<{kind}>{'|'.join(data['answers'][kind])})" for kind in ANSWERS),
         answer_line=_spaced(line),
-        answer_cell=_spaced(rf"{line}|\s*yes\b"),
         abbreviations=_anchored(data["abbreviations"]),
-        open_ends=_spaced(rf"(?<![\w-])(?:{'|'.join(data['open_ends'])})$"),
+        open_ends=_spaced(rf"(?<![\w-])(?:{'|'.join(data['open_ends'])})$".replace("<nt>", data["nt"])),
+        weak_ends=_spaced(rf"(?<![\w-])(?:{'|'.join(data['weak_ends'])})$"),
         closed_end=_spaced(rf"(?<![\w-])(?:{'|'.join(data['closed_ends'])})$"),
         continuing=_spaced(rf"(?:{'|'.join(data['continuing'])})(?!\w)"),
         breaks=_compile(data["breaks"]),

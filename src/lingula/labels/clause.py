@@ -116,8 +116,8 @@ class Clause:
         start, end = mention.span
         others = [other.span for other in self.mentions if other is not mention]
         room = (
-            self._previous(start, self.breaks, self.commas, others),
-            self._next(end, self.breaks, self.commas, others),
+            self._previous(start, self.breaks, self.turns, self.commas, others),
+            self._next(end, self.breaks, self.turns, self.commas, others),
         )
         own, ahead = list(words.finditer(self.text, start, end)), list(words.finditer(self.text, room[0], start))
         found = own[-1] if own else ahead[-1] if ahead else words.search(self.text, end, room[1])

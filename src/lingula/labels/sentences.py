@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from lingula.labels.assertion_rules import Rules, load_rules
@@ -53,11 +54,39 @@ def sentences(text: str, start: int, end: int) -> Iterator[Span]:
     yield from split(folded(text), start, end)
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a part of a text is set.
+
+    Attributes:
+        capitals: in capitals throughout, so that a capital tells nothing.
+        wrapped: sentences run over lines; otherwise each line is a statement.
+        width: characters of its longest line.
+    """
+
+    part: Span
+    capitals: bool
+    wrapped: bool
+    width: int
+
+    @classmethod
+    def of(cls, text: str, part: Span, rules: Rules) -> _Layout:
+        lines = [line.strip() for line in text[part.start : part.end].split("\n") if line.strip()]
+        stops = [line.endswith(".") for line in lines]
+        inside = (m[1] for m in _INSIDE.finditer(text, *part))
+        wrapped = any(not rules.abbreviations.fullmatch(word) for word in inside) or (any(stops) and not all(stops))
+        return cls(part, not _LOWER.search(text, *part), wrapped, max(map(len, lines), default=0))
+
+
+_INSIDE = re.compile(r"(?:(?<=\s)|^)(\S*[A-Za-z)])\.[ ]+[A-Za-z]", re.MULTILINE)
+
+
 def split(text: str, start: int, end: int) -> Iterator[Span]:
     """The sentences of a part of a folded text."""
-    rules, capitals = load_rules(), not _LOWER.search(text, start, end)
+    rules = load_rules()
+    layout = _Layout.of(text, Span(start, end), rules)
     for stop in _CANDIDATE.finditer(text, start, end):
-        if stop.end() > start and _is_end(text, Span(start, end), stop, rules, capitals):
+        if stop.end() > start and _is_end(text, start, stop, rules, layout):
             yield from _cut(text, start, stop.end())
             start = stop.end()
     if start < end:
@@ -67,7 +96,7 @@ def split(text: str, start: int, end: int) -> Iterator[Span]:
 _LOWER = re.compile("[a-z]")
 _CANDIDATE = re.compile(
     r"""(?P<stop>[.?!]+["')\]]*(?=\s|$))      # a full stop, perhaps in quotes
-    | (?P<glued>(?<=[A-Za-z]{3})[.?!](?=[A-Za-z]{2}))
+    | (?P<glued>(?:(?<=[A-Za-z]{3})|(?<=[)"']))[.?!](?=[A-Za-z]{2}|A\s|\d+\s?[cm]m\b))
     | (?P<semicolon>;)
     | (?P<line>\n\s*)
     | (?P<cell>[|\t][ |\t]*)
@@ -83,20 +112,20 @@ _ITEM = re.compile(
 _HEADING = re.compile(r"[A-Za-z][\w /-]{2,40}:")
 
 
-def _is_end(text: str, rest: Span, stop: re.Match[str], rules: Rules, capitals: bool) -> bool:
-    """Whether a candidate ends the sentence that begins at ``rest.start``."""
-    start, end = rest
+def _is_end(text: str, start: int, stop: re.Match[str], rules: Rules, layout: _Layout) -> bool:
+    """Whether a candidate ends the sentence that begins at ``start``."""
+    end = layout.part.end
     match stop.lastgroup:
         case "stop":
             if text[stop.start()] == "?":
                 if stop.start() == start or text[stop.start() - 1] in " \t\n(":
                     return False  # "? effusion"
                 return not rules.answer_line.match(text, stop.end(), end)
-            return not (text[stop.start()] == "." and _is_abbreviation(text, start, stop, rules, capitals))
+            return not (text[stop.start()] == "." and _is_abbreviation(text, start, stop, rules, layout.capitals))
         case "line":
-            return not _goes_on(text, rest, Span(*stop.span()), rules, capitals)
+            return not _goes_on(text, start, Span(*stop.span()), rules, layout)
         case "cell":
-            return text[stop.start() - 1] not in ":=" and not rules.answer_cell.match(text, stop.end(), end)
+            return not _is_labelled(text, Span(start, end), stop, rules)
         case _:
             return True
 
@@ -109,24 +138,47 @@ def _is_abbreviation(text: str, start: int, stop: re.Match[str], rules: Rules, c
     return opens or capitals or not _UPPER_NEXT.match(text, stop.end())
 
 
-def _goes_on(text: str, rest: Span, gap: Span, rules: Rules, capitals: bool) -> bool:
-    """Whether the line behind ``gap`` continues the one ahead of it."""
-    line = text[max(text.rfind("\n", rest.start, gap.start) + 1, rest.start) : gap.start].strip()
-    if not line or gap.end >= rest.end or _ITEM.match(text, gap.end):
+def _goes_on(text: str, start: int, gap: Span, rules: Rules, layout: _Layout) -> bool:
+    """Whether the line behind ``gap`` continues the one ahead of it, in the sentence that begins at ``start``."""
+    end = layout.part.end
+    line = text[max(text.rfind("\n", 0, gap.start) + 1, layout.part.start) : gap.start].strip()
+    if not text[start : gap.start].strip() or gap.end >= end or _ITEM.match(text, gap.end):
         return False
-    if rules.answer_line.match(text, gap.end, rest.end):
-        return len(line) < 60 and not _ENDED.search(line)
+    lower = text[gap.end].islower()
     if _ENDED.search(line):
-        return False
-    if line[-1] in ",/&(-" and not line.endswith("--") or rules.open_ends.search(line):
-        return not _HEADING.match(text, gap.end, rest.end)
-    if not (capitals or text[gap.end].islower()):
-        return False
-    if rules.continuing.match(text, gap.end, rest.end):
+        last = line.rstrip(".").rpartition(" ")[2]
+        return lower and rules.abbreviations.fullmatch(last) is not None
+    if rules.answer_line.match(text, gap.end, end) and len(line) < 60:
         return True
-    return len(line) >= 40 and not rules.closed_end.search(line)
+    if _VALUE.search(line) and not lower:
+        return False
+    if (line[-1] in ",/&(-" and not line.endswith("--")) or rules.open_ends.search(line):
+        return not _HEADING.match(text, gap.end, end)
+    if not (lower or layout.capitals):
+        return False
+    if rules.weak_ends.search(line) or rules.continuing.match(text, gap.end, end):
+        return True
+    return layout.wrapped and len(line) >= 0.6 * layout.width and not rules.closed_end.search(line)
 
 
+def _is_labelled(text: str, rest: Span, gap: re.Match[str], rules: Rules) -> bool:
+    """Whether the cell of a table behind a gap is the answer to the one ahead: a finding by itself."""
+    start = max(rest.start, *(text.rfind(edge, rest.start, gap.start()) + 1 for edge in "\n|\t"))
+    label = text[start : gap.start()].rstrip(" :=")
+    if text[start : gap.start()] != label and text[gap.start() - 1] in ":=":
+        return True
+    named = list(rules.mentions.finditer(label, 0, len(label)))
+    edges = [at for edge in "|\t\n" if (at := text.find(edge, gap.end(), rest.end)) >= 0]
+    cell = gap.end(), min(edges, default=rest.end)
+    alone = len(named) == 1 and named[0][2] == len(label) and len(label[: named[0][1]].split()) < 2
+    return (
+        alone
+        and not list(rules.any_modifier.finditer(label, 0, len(label)))
+        and not list(rules.mentions.finditer(text, *cell))
+    )
+
+
+_VALUE = re.compile(r"(?:[:=|\t]|\s-)\s*\w+(?: \w+)?$")
 _ENDED = re.compile(r"[.?!:;|][\"')\]]*$")
 
 

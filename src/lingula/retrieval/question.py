@@ -61,6 +61,8 @@ _RESERVED = r"(?!sided\b|ve\b)"
 _REWRITES = [
     (re.compile(pattern, re.IGNORECASE), by)
     for pattern, by in (
+        (r"\b(?:all|anything|everything|any) (?:but|except(?: for)?)\b", "without"),
+        (r"\bonly\b", ""),
         (rf"(?:^|(?<=[\s,(]))[-!]{_RESERVED}(?=[a-z])", "without "),
         (r"\b(?:but|and) (?:excluding|except(?: for)?|without|not with)\b", "without"),
         (r"\b(?:excluding|excludes?|excl\.?|except(?:ing)?(?: for)?|minus|not with|other than|apart from|aside from|lacking|"
@@ -218,7 +220,11 @@ def _natural(asked: Asked, text: str) -> None:
         asked.present.append(("normal", None, None))
         words = list(unread_words(text[: normal.start()] + " " + text[normal.end() :]))
     sides = [match.lastgroup for match in rules.sides.finditer(text)]
-    places = [match.lastgroup for match in rules.places.finditer(text)]
+    places = [
+        match.lastgroup
+        for match in rules.places.finditer(text)
+        if not ((both := rules.sides.match(text, match.start())) and both.lastgroup in {each.side for each in said})
+    ]
     side = next((side for side in sides if side not in {each.side for each in said}), None)
     place = next((place for place in places if place not in {each.place for each in said}), None)
     if (side or place) and not elsewhere:  # named beside no finding: any finding there
@@ -247,11 +253,12 @@ def _translated(text: str) -> str | None:
     for entry in language_data()["languages"].values():
         english, count = text, 0
         for words, name in ((entry["not"], "no"), (entry["without"], "without")):
-            english = re.sub(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", f" {name} ", english, flags=re.IGNORECASE)
+            english, found = re.subn(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", f" {name} ", english, flags=re.IGNORECASE)
+            count += found
         for name, words in entry["terms"].items():
             english, found = re.subn(rf"(?<!\w)(?:{words})(?!\w)", f" {name} ", english, flags=re.IGNORECASE)
             count += found if name in search_findings() else 0
-        if count > most:
+        if count > most and read_assertions(Report.from_sections(findings=english)):
             best, most = english, count
     return best
 
