@@ -29,15 +29,15 @@ class Form:
 
 
 _BOX = re.compile(
-    r"(?P<empty>\[[ _]*\]|\( *\)|[\u2610\u25a1\u2b1c\u25ef])|(?P<ticked>\[ *[xX*\u2713\u2714] *\]|\( *[xX] *\)|"
-    r"[\u2611\u2612\u2713\u2714\u2705\u25a0\u25c9])|(?P<crossed>[\u2717\u2718\u274c]|\( *- *\)|(?<![\w-])-ve(?!\w)(?! for)|"
+    r"(?P<empty>\[[ _]*\]|\( *\)|[\u2610\u25a1\u2b1c\u25ef])|(?P<ticked>\[ *(?:[xXyY*\u2713\u2714]|[yY]es) *\]|\( *[xX] *\)|"
+    r"[\u2611\u2612\u2713\u2714\u2705\u25a0\u25c9])|(?P<crossed>[\u2717\u2718\u274c]|\[ *[nN]o? *\]|\( *- *\)|(?<![\w-])-ve(?!\w)(?! for)|"
     r"(?<=\w )-(?=\s*(?:$|[,;.)\n])))|"
     r"(?P<plus>\( *\+ *\)|(?<![\w+])\+ve(?!\w)|(?<=\s)\+{1,3}(?=\s*(?:$|[,;.)\n])))"
 )
 _SAYS: dict[str, Polarity | None] = {"empty": None, "ticked": "present", "crossed": "absent", "plus": "present"}
 _LABEL_END = re.compile(
     r"(?:\s*\([^()]*\))?(?:\s+(?:present|seen|identified|evident|noted|visible|status|detected))?\s*"
-    r"(?:(?P<sign>[:=|\t][\s:=|-]*|\?\s*[:=]?\s*)|(?P<dash>-(?=\s)\s*)|(?=\s(?:no|yes)\s*(?:$|[.,;|\t\n)])))\s*",
+    r"(?:(?P<sign>[:=|\t][\s:=|>-]*|\?\s*[:=]?\s*|\.{3,}\s*|_{2,}\s*)|(?P<dash>-(?=\s)\s*|\((?=[\w+-]+(?: \w+)?\)))|(?=\s(?:no|yes)\s*(?:$|[.,;|\t\n)])))\s*",
     re.IGNORECASE,
 )
 _WORD_ENDS = re.compile(r"(?: (?:seen|identified|present|noted|evident|visible))?\s*(?:$|[.,;|\t\n)])", re.IGNORECASE)
@@ -69,7 +69,7 @@ def form(rules: Rules, text: str, span: Span, named: Sequence[Mention]) -> Form:
             rooms[each] = room
             if said in ("absent", "present", "uncertain", "likely"):
                 answers[each] = said  # type: ignore[assignment]
-            if not text[start:stop].strip(" .-") or not inside.isdisjoint(named[each].findings):
+            if said == "void" or not text[start:stop].strip(" .-") or not inside.isdisjoint(named[each].findings):
                 answers[each] = None
         ends.append(Span(stop, stop))
     return Form(answers, rooms, tuple(ends), tuple(bare))

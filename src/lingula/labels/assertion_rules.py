@@ -15,7 +15,7 @@ from lingula.labels.lexer import Lexer
 Polarity = Literal["present", "likely", "uncertain", "absent"]
 Effect = Literal["absent", "likely", "uncertain", "past", "now", "void"]
 Scope = Literal["after", "onward", "phrase", "before", "back", "beside", "near", "clause", "answer"]
-ANSWERS = ("open", "absent", "uncertain", "likely", "present")
+ANSWERS = ("void", "open", "absent", "uncertain", "likely", "present")
 
 
 @dataclass(frozen=True, slots=True)

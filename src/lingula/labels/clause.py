@@ -126,22 +126,35 @@ class Clause:
         return found.lastgroup if found else None
 
     def _next(self, position: int, *stops: Sequence[Span]) -> int:
-        return min((each.start for group in stops for each in group if each.start >= position), default=self.span.end)
+        ahead = (each.start for each in self._outside(position, stops) if each.start >= position)
+        return min(ahead, default=self.span.end)
 
     def _previous(self, position: int, *stops: Sequence[Span]) -> int:
-        return max((each.end for group in stops for each in group if each.end <= position), default=self.span.start)
+        behind = (each.end for each in self._outside(position, stops) if each.end <= position)
+        return max(behind, default=self.span.start)
+
+    def _outside(self, position: int, stops: Sequence[Sequence[Span]]) -> Iterator[Span]:
+        """The stops that count at a position: none inside a parenthesis that does not hold it."""
+        aside = [inner for inner in self.parentheses if not inner.start < position < inner.end]
+        for group in stops:
+            for each in group:
+                if not any(inner.start < each.start < inner.end for inner in aside):
+                    yield each
 
 
 _COMMA = re.compile(",")
 _PARENTHESIS = re.compile(r"\([^()]*\)?")
 _ASIDE = re.compile(r"(?:^|(?<=[\s(,;:]))\?+(?=\s?\w)")  # "?pneumonia"
-_ASKED = re.compile(r"(?<=[\w)])\s?\?+")  # "pneumonia?"
+_ASKED = re.compile(r"(?<=[\w)])\s?\?+|\(\s*\?+\s*\)")  # "pneumonia?"
 _CLOSE = re.compile(
     r"\s*(?:$|[,;:.)(\]\"|!]|(?:in|on|at|given|by|as|because|due|from|within|but|and|or|which|with|this|today|now|"
     r"currently|based|though|although|while|over|than)\b)",
     re.IGNORECASE,
 )
-_DASH = re.compile(r"\s-{1,2}\s")
+_DASH = re.compile(
+    r"\s-{1,2}>?\s|\s&\s(?=(?:an? )?(?:small|tiny|trace|large|left|right|bilateral|moderate|mild|stable|new|old)\b)",
+    re.IGNORECASE,
+)
 _SITED = re.compile(  # "no left midlung and left basilar opacity": the finding is still to come
     r"(?:left|right|upper|lower|mid\w*|lobe|zone|lung|apical|bas\w+|hil\w+|mediastinal|pleural)\s+$", re.IGNORECASE
 )

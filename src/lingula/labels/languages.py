@@ -41,7 +41,7 @@ def other_language(text: str) -> OtherLanguage | None:
     A text is told by two words that stand for themselves, or one and a word that English reports may hold, too; and by
     half of its letters being of another script.
     """
-    return _language(text, least=2)
+    return _language(text, least=2, share=0.5)
 
 
 def foreign_words(text: str) -> OtherLanguage | None:
@@ -57,10 +57,10 @@ def foreign_words(text: str) -> OtherLanguage | None:
 
 def is_foreign(sentence: str) -> bool:
     """Whether a sentence is of another language: it holds a word of one, and no more English function words."""
-    return _language(sentence, least=1) is not None
+    return _language(sentence, least=1, share=0.05) is not None
 
 
-def _language(text: str, least: int) -> OtherLanguage | None:
+def _language(text: str, least: int, share: float) -> OtherLanguage | None:
     lexicon = _lexicon()
     if not _any_foreign(text, lexicon):
         return None
@@ -69,7 +69,7 @@ def _language(text: str, least: int) -> OtherLanguage | None:
     also = [word for word in words if word in lexicon.shared]
     if own and len(own) + len(also) >= least and len(own) + len(also) > sum(w in lexicon.english for w in words):
         return _most(own, [*own, *also], lexicon)
-    return _script(text, lexicon, share=0.5)
+    return _script(text, lexicon, share)
 
 
 def _words(text: str) -> list[str]:

@@ -34,7 +34,9 @@ _PLAIN = str.maketrans(
         **dict.fromkeys("\u2502\u2503\u00a6\uff5c", "|"),
     }
 )  # fmt: skip
-_MARKUP = re.compile(r"</?[a-z][^<>\n]{0,200}>|\\\.(?:br|sp)\d*\\|&(?:nbsp|#160|#xa0);", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"</?[a-z][^<>\n]{0,200}>|\\\.(?:br|sp)\d*\\|\\n(?=(?-i:[A-Z])|\s|$)|&(?:nbsp|#160|#xa0);", re.IGNORECASE
+)
 _INLINE = re.compile(r"</?(?:b|i|u|em|strong|span|font|a|sub|sup)\b|&", re.IGNORECASE)
 
 
@@ -96,12 +98,12 @@ def split(text: str, start: int, end: int) -> Iterator[Span]:
 _LOWER = re.compile("[a-z]")
 _CANDIDATE = re.compile(
     r"""(?P<stop>[.?!]+["')\]]*(?=\s|$))      # a full stop, perhaps in quotes
-    | (?P<glued>(?:(?<=[A-Za-z]{3})|(?<=[)"']))[.?!](?=[A-Za-z]{2}|A\s|\d+\s?[cm]m\b))
-    | (?P<semicolon>;)
+    | (?P<glued>(?:(?:(?<=[A-Za-z]{3})|(?<=[)"']))[.?!]|(?<=\s)\.)[)"']*(?=[A-Za-z]{2}|A\s|\d+\s?[cm]m\b))
+    | (?P<semicolon>;|(?<=\s)//(?=\s)|~)
     | (?P<line>\n\s*)
     | (?P<cell>[|\t][ |\t]*)
-    | (?P<number>(?<=\s)(?=\(?(?:\d{1,2}[)/]|[a-h]\))\s))   # "1) … 2) …"
-    | (?P<bullet>(?<=\s)(?=[\u2022\u25aa\u25cf\u25e6\u2023\u00b7]\s))""",
+    | (?P<number>(?<=\s)(?=(?:\#\d{1,2}[.)]?|\(?(?:\d{1,2}[)/]|[a-h]\))|(?:i{1,3}|iv|vi{0,3}|ix)\))\s))   # "1) … 2) …"
+    | (?P<bullet>(?<=\s)(?=[*\u2022\u25aa\u25cf\u25e6\u2023\u00b7]\s))""",
     re.VERBOSE,
 )
 _WORD_BEFORE = re.compile(r"[\w./+-]+$")
@@ -117,6 +119,8 @@ def _is_end(text: str, start: int, stop: re.Match[str], rules: Rules, layout: _L
     end = layout.part.end
     match stop.lastgroup:
         case "stop":
+            if stop.end() - stop.start() > 2 and rules.answer_line.match(text, stop.end(), end):
+                return False  # "Effusion .... No"
             if text[stop.start()] == "?":
                 if stop.start() == start or text[stop.start() - 1] in " \t\n(":
                     return False  # "? effusion"

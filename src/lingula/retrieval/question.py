@@ -253,6 +253,8 @@ def _translated(text: str) -> str | None:
     for entry in language_data()["languages"].values():
         english, count = text, 0
         for words, name in ((entry["not"], "no"), (entry["without"], "without")):
+            if not words:
+                continue
             english, found = re.subn(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", f" {name} ", english, flags=re.IGNORECASE)
             count += found
         for name, words in entry["terms"].items():
