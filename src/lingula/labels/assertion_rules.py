@@ -122,7 +122,7 @@ def load_rules() -> Rules:
         continuing=_spaced(rf"(?:{'|'.join(data['continuing'])})(?!\w)"),
         breaks=_compile(data["breaks"]),
         turns=_compile(data["turns"]),
-        links=_anchored([rf"\s*(?:{'|'.join(data['links'])})(?: [\w-]+){{0,3}}\s*"]),
+        links=_spaced(rf"(?<![\w-])(?:{'|'.join(data['links'])})(?: [\w-]+){{0,3}}\s*$"),
         verbs=_compile(data["verbs"]),
         sides=_compile_named(data["sides"]),
         places=_compile_named({place: entry["patterns"] for place, entry in data["places"].items()}),

@@ -154,6 +154,7 @@ def _found(rules: Rules, sentence: Clause, scopes: list[Span], filled: Form, at:
         return None
     else:
         settled = settle(effects)
-    side, place = (sentence.beside(mention, words, filled.rooms.get(at)) for words in (rules.sides, rules.places))
+    sites = (sentence.sides, sentence.places)
+    side, place = (sentence.beside(mention, each, filled.rooms.get(at)) for each in sites)
     past = "past" in effects and ("absent" in effects or "now" not in effects)
     return Found(mention, settled, past, side, place)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 from lingula.labels.assertion_rules import Effect, Polarity, Rules, Scope
@@ -33,6 +32,13 @@ class Modifying(NamedTuple):
         return not self.effects.isdisjoint(("absent", "likely", "uncertain", "void"))
 
 
+class Site(NamedTuple):
+    """Words that name a side or a place, and its code."""
+
+    name: str
+    span: Span
+
+
 class Found(NamedTuple):
     """What a sentence says of a mention; ``side`` and ``place`` are None where none is named."""
 
@@ -56,6 +62,8 @@ class Clause:
     verbs: Sequence[Span]
     commas: Sequence[Span]
     parentheses: Sequence[Span]
+    sides: Sequence[Site]
+    places: Sequence[Site]
 
     def governed(self, modifier: Modifying) -> Span:
         """The characters a modifier governs; inside a parenthesis none outside it."""
@@ -108,22 +116,51 @@ class Clause:
         either = [each for each in over if each.scope == "beside" or not each.polar]
         return frozenset().union(*(each.effects for each in (*ahead[-1:], *behind[:1], *either)))
 
-    def beside(self, mention: Mention, words: re.Pattern[str], answer: Span | None) -> str | None:
+    def beside(self, mention: Mention, sites: Sequence[Site], answer: Span | None) -> str | None:
         """A side or place in the mention's own words, else the last one ahead of it, else the first one behind it.
 
-        Sought up to the neighbouring mentions, commas and breaks, and in the answer to the mention.
+        Sought up to the neighbouring mentions, denials, commas and breaks, not beyond an "and" that opens another
+        phrase; then in the answer to the mention, and behind the next comma ("nodule, right upper lobe").
+
+        Args:
+            sites: ``sides`` or ``places``.
+            answer: where the answer of a form stands.
         """
         start, end = mention.span
         others = [other.span for other in self.mentions if other is not mention]
-        room = (
-            self._previous(start, self.breaks, self.turns, self.commas, others),
-            self._next(end, self.breaks, self.turns, self.commas, others),
+        denials = [each.span for each in self.modifiers if each.scope == "after" and "absent" in each.effects]
+        stops = (self.breaks, self.turns, self.commas, others, denials)
+        first, last = self._previous(start, *stops), self._next(end, *stops)
+        own = [site for site in sites if start <= site.span.start and site.span.end <= end]
+        ahead = [s for s in sites if first <= s.span.start < start and not self._parted(s.span.end, start)]
+        behind = [site for site in sites if end <= site.span.start and site.span.end <= last]
+        if (
+            behind
+            and any(other.start == last for other in others)
+            and _AND.search(self.text, end, behind[0].span.start)
+        ):
+            behind = []
+        if not (own or ahead or behind) and answer:
+            behind = [site for site in sites if answer.start <= site.span.start and site.span.end <= answer.end]
+        if not (own or ahead or behind) and self.text[last : last + 1] == ",":
+            behind = self._apposed(sites, Span(last + 1, self._next(last + 1, self.commas)))
+        return own[-1].name if own else ahead[-1].name if ahead else behind[0].name if behind else None
+
+    def _parted(self, start: int, end: int) -> bool:
+        """Whether an "and" parts a site from what follows: not the one in "right mid and upper zone nodule"."""
+        joint = _AND.search(self.text, start, end)
+        return joint is not None and not any(
+            joint.end() <= site.span.start and site.span.end <= end for site in (*self.sides, *self.places)
         )
-        own, ahead = list(words.finditer(self.text, start, end)), list(words.finditer(self.text, room[0], start))
-        found = own[-1] if own else ahead[-1] if ahead else words.search(self.text, end, room[1])
-        if not found and answer:
-            found = words.search(self.text, *answer)
-        return found.lastgroup if found else None
+
+    def _apposed(self, sites: Sequence[Site], room: Span) -> list[Site]:
+        """Sites at the beginning of words behind a comma that name nothing else."""
+        if any(room.start < each.span.end and each.span.start < room.end for each in (*self.mentions, *self.modifiers)):
+            return []
+        if any(room.start <= verb.start < room.end for verb in self.verbs):
+            return []
+        inside = [site for site in sites if room.start <= site.span.start and site.span.end <= room.end]
+        return [site for site in inside if len(self.text[room.start : site.span.start].split()) < 4]
 
     def _next(self, position: int, *stops: Sequence[Span]) -> int:
         ahead = (each.start for each in self._outside(position, stops) if each.start >= position)
@@ -143,6 +180,7 @@ class Clause:
 
 
 _COMMA = re.compile(",")
+_AND = re.compile(r"\b(?:and|or|plus)\b", re.IGNORECASE)
 _PARENTHESIS = re.compile(r"\([^()]*\)?")
 _ASIDE = re.compile(r"(?:^|(?<=[\s(,;:]))\?+(?=\s?\w)")  # "?pneumonia"
 _ASKED = re.compile(r"(?<=[\w)])\s?\?+|\(\s*\?+\s*\)")  # "pneumonia?"
@@ -250,7 +288,13 @@ def clause(
         [Span(*match.span()) for match in rules.verbs.finditer(text, *span)],
         [Span(*match.span()) for match in _COMMA.finditer(text, *span)],
         [Span(*match.span()) for match in _PARENTHESIS.finditer(text, *span)],
+        _sites(rules.sides, text, span),
+        _sites(rules.places, text, span),
     )
+
+
+def _sites(words: re.Pattern[str], text: str, span: Span) -> list[Site]:
+    return [Site(str(match.lastgroup), Span(*match.span())) for match in words.finditer(text, *span)]
 
 
 def _turns(rules: Rules, text: str, span: Span) -> list[Span]:
@@ -268,16 +312,20 @@ def settle(effects: frozenset[Effect]) -> Polarity:
 
 def linked(rules: Rules, text: str, found: Sequence[Found]) -> Iterator[Found]:
     """Findings that name the same thing share its side and place ("left lower lobe opacity consistent with
-    pneumonia")."""
-    if not found:
-        return
-    yield found[0]
-    last = found[0]
-    for before, each in pairwise(found):
-        between = before.mention.span.end, each.mention.span.start
-        if before.mention.span == last.mention.span:
-            before = last
-        if each.side is None and each.place is None and rules.links.fullmatch(text, *between):
+    pneumonia"), and so do those that follow ("or atelectasis")."""
+    last: Found | None = None
+    before, shares = last, False
+    for each in found:
+        if last and each.mention.span != last.mention.span:
+            before, between = last, Span(last.mention.span.end, each.mention.span.start)
+            link = rules.links.search(text, *between)
+            joined = shares and _OTHERWISE.fullmatch(text, *between)
+            shares = bool(joined or (link and _PLACED.fullmatch(text, between.start, link.start())))
+        if before and shares and each.side is None and each.place is None:
             each = each._replace(side=before.side, place=before.place)
         last = each
         yield each
+
+
+_OTHERWISE = re.compile(r"\s*,?\s*(?:or|versus|vs\.?|and/or|/|and)\s*(?:[\w-]+\s+){0,3}", re.IGNORECASE)
+_PLACED = re.compile(r"[\w\s(),-]{0,60}")

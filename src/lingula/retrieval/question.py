@@ -170,7 +170,8 @@ def codes() -> dict[str, str]:
         if (label := label_meaning(code)) and label != code:
             found |= {name: code for name, known in found.items() if known == label and name != label}
         found |= {code: code, finding.name.lower(): code}
-    return {ANY: "", **found}
+    several = {f"{name}s": code for name, code in found.items() if name.isalpha() and f"{name}s" not in found}
+    return {ANY: "", **several, **found}
 
 
 @cache
@@ -186,9 +187,14 @@ def printed_names() -> dict[str, str]:
 _NORMAL = re.compile(
     r"\b(?:no|without|nil)(?: evidence of)? (?:(?:acute|active|significant|cardiopulmonary|focal|chest|lung|visible|pulmonary|"
     r"radiographic|other) )*(?:diseases?|abnormalit(?:y|ies)|findings?|process|patholog(?:y|ies)|changes?)\b|"
-    r"\b(?:unremarkable|healthy|nothing abnormal|within normal limits|normal)\b",
+    r"\b(?:unremarkable|healthy|nothing (?:abnormal|wrong)|within normal limits|(?:ab)?normal)\b",
     re.IGNORECASE,
 )  # fmt: skip
+_ABNORMAL = re.compile(
+    r"(?:\b(?:not|no|non|isn't|aren't|without|excluding)\b[\s-]*(?:an? |the )?(?:unremarkable|healthy|(?:within )?normal)|"
+    r"(?<!nothing )\babnormal)$",
+    re.IGNORECASE,
+)
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
 _NOT_THERE = re.compile(
     r"(?:\b(?:but|and)\s+)?\b(?:not|without|no|never)(?:\s+(?:on|in|at|of))?(?:\s+the)?\s+(?P<where>[\w-]+(?:\s+[\w-]+){0,3}?)"
@@ -217,7 +223,8 @@ def _natural(asked: Asked, text: str) -> None:
             group.append(asked.last)
     words = list(unread_words(report.text[offset:]))
     if not said and (normal := _NORMAL.search(text)):
-        asked.present.append(("normal", None, None))
+        group = asked.absent if _ABNORMAL.search(text, 0, normal.end()) else asked.present
+        group.append(("normal", None, None))
         words = list(unread_words(text[: normal.start()] + " " + text[normal.end() :]))
     sides = [match.lastgroup for match in rules.sides.finditer(text)]
     places = [
@@ -227,8 +234,12 @@ def _natural(asked: Asked, text: str) -> None:
     ]
     side = next((side for side in sides if side not in {each.side for each in said}), None)
     place = next((place for place in places if place not in {each.place for each in said}), None)
-    if (side or place) and not elsewhere:  # named beside no finding: any finding there
-        asked.present.append(("", side, place))  # type: ignore[arg-type]
+    if (side or place) and not elsewhere:
+        known = {each[0] for each in asked.either}
+        if len(known) == 1 and _OR.search(text):  # "nodule in the right upper or left lower lobe"
+            asked.either.append((*known, side, place))  # type: ignore[arg-type]
+        else:  # named beside no finding: any finding there
+            asked.present.append(("", side, place))  # type: ignore[arg-type]
     if elsewhere:
         finding = asked.last[0] if asked.last else ""
         asked.absent.append((finding, *elsewhere))
