@@ -31,6 +31,7 @@ INPUT_CODES = frozenset(
         "missing_uid",
         "invalid_uid",
         "uid_conflict",
+        "several_studies",
         "xml_malformed",
         "xml_encoding",
         "xml_forbidden_dtd",
@@ -74,6 +75,16 @@ WARNING_CODES = frozenset(
         "text_cut",
         "judged_by_prediction",
         "no_texts",
+        "orientation_corrected",
+        "bad_orientation",
+        "bad_header",
+        "range_adjusted",
+        "encoding_repaired",
+        "uid_replaced",
+        "modality_assumed",
+        "body_part_conflict",
+        "colour_ignored",
+        "first_picture_only",
     ]
 )
 

@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from lingula.errors import Notice
-from lingula.reading.dicom.header import ImageHeader, text
+from lingula.reading.dicom.elements import text
+from lingula.reading.dicom.header import ImageHeader
 from lingula.reading.dicom.pixels import BAD_WINDOW, Floats, Lut, Rendering, Window, WindowFunction
 
 _BAD_RESCALE = Notice("bad_rescale", "The Modality LUT in the header is unusable; stored values are shown as they are.")
