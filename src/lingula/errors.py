@@ -28,8 +28,6 @@ INPUT_CODES = frozenset(
         "pixel_mismatch",
         "decode_failed",
         "decode_timeout",
-        "missing_uid",
-        "invalid_uid",
         "uid_conflict",
         "several_studies",
         "xml_malformed",
@@ -80,11 +78,13 @@ WARNING_CODES = frozenset(
         "bad_header",
         "range_adjusted",
         "encoding_repaired",
-        "uid_replaced",
+        "missing_uid",
+        "invalid_uid",
         "modality_assumed",
         "body_part_conflict",
         "colour_ignored",
         "first_picture_only",
+        "one_study_assumed",
     ]
 )
 

@@ -36,6 +36,9 @@ SearchedAt = Annotated[
         help="Path or URL of the library; by default library.sqlite, else what ships with the model.",
     ),
 ]  # fmt: skip
+SameStudy = Annotated[
+    bool, typer.Option("--same-study", help="The films are of one study, although they may not say so themselves.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a self-contained page here.")]
 K = Annotated[int, typer.Option("--k", help="How many similar studies, 1 to 100.")]
@@ -55,6 +58,7 @@ def predict(
     files: Files = None,
     report: ReportFile = None,
     text: Text = None,
+    same_study: SameStudy = False,
     model: Model = "compact",
     fast: Fast = False,
     json: Json = False,
@@ -63,7 +67,7 @@ def predict(
 
     Example: [bold]lingula predict chest.dcm[/]
     """
-    analysis, _ = _answer(read(files, report, text), load_model(model, fast), None, methods=())
+    analysis, _ = _answer(read(files, report, text, same_study), load_model(model, fast), None, methods=())
     if json:
         return output.write_json(_without(analysis, "neighbours", "explanations", "library"))
     output.banner()
@@ -84,6 +88,7 @@ def search(
     ] = None,
     report: ReportFile = None,
     text: Text = None,
+    same_study: SameStudy = False,
     also: Annotated[str, typer.Option("--with", help='What answers must show besides: "right base".')] = "",
     without: Annotated[str, typer.Option("--without", help="What they must not show.")] = "",
     more: Annotated[list[str] | None, typer.Option("--more", help="A study to move toward; repeatable.")] = None,
@@ -165,7 +170,7 @@ def search(
         k=k,
         fold=not every,
     )
-    study = read(files, report, text) if files or report or text else None
+    study = read(files, report, text, same_study) if files or report or text else None
     if study is None:
         query.require_something()  # before seconds are spent on loading the model
     checkpoint = load_model(model, fast)
@@ -237,6 +242,7 @@ def explain(
     files: Files = None,
     report: ReportFile = None,
     text: Text = None,
+    same_study: SameStudy = False,
     label: Label = None,
     model: Model = "compact",
     fast: Fast = False,
@@ -256,7 +262,7 @@ def explain(
     """
     from lingula.explanation import METHODS, shown_methods
 
-    study, checkpoint = read(files, report, text), load_model(model, fast)
+    study, checkpoint = read(files, report, text, same_study), load_model(model, fast)
     methods = method or shown_methods(checkpoint.fingerprint, METHODS)
     analysis, names = _answer(study, checkpoint, None, label=label, methods=methods)
     if npz:
@@ -280,6 +286,7 @@ def analyze(
     files: Files = None,
     report: ReportFile = None,
     text: Text = None,
+    same_study: SameStudy = False,
     library: SearchedAt = None,
     label: Label = None,
     method: Methods = None,
@@ -294,7 +301,7 @@ def analyze(
 
     Example: [bold]lingula analyze chest.dcm --report chest.xml --html chest.html[/]
     """
-    study, checkpoint = read(files, report, text), load_model(model, fast)
+    study, checkpoint = read(files, report, text, same_study), load_model(model, fast)
     with opened(library, checkpoint) as known:
         analysis, names = _answer(study, checkpoint, known, label=label, methods=method, k=k)
         if html:
@@ -310,12 +317,12 @@ def analyze(
         output.out.print(f"Page: {html}")
 
 
-def read(files: list[Path] | None, report: Path | None, text: str | None) -> Study:
+def read(files: list[Path] | None, report: Path | None, text: str | None, same_study: bool = False) -> Study:
     from lingula.reading.sandbox import Sandbox
     from lingula.reading.study_reader import read_study
 
     with Sandbox() as sandbox:
-        return read_study(files or [], report=report, text=text, sandbox=sandbox)
+        return read_study(files or [], report=report, text=text, sandbox=sandbox, same_study=same_study)
 
 
 def load_model(model: str, fast: bool) -> Checkpoint:

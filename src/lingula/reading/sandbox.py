@@ -251,7 +251,7 @@ def _receive(pipe: IO[bytes], limits: Limits) -> DicomFile:
         birth_date=str(header["birth_date"]),
         study_date=str(header["study_date"]),
     )
-    return DicomFile(radiograph, str(header["study_uid"]))
+    return DicomFile(radiograph, str(header["study_uid"]), str(header["patient"]))
 
 
 def shrink(pixels: npt.NDArray[np.float32], longest: int | None) -> npt.NDArray[np.float32]:
@@ -286,6 +286,7 @@ def _answer(path: Path, limits: Limits, longest: int | None) -> tuple[dict[str, 
         "birth_date": image.birth_date,
         "study_date": image.study_date,
         "study_uid": read.study_uid,
+        "patient": read.patient,
     }
     return header, np.ascontiguousarray(image.pixels).data.cast("B")
 

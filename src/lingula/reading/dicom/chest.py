@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 from lingula.errors import InputError, Notice
 from lingula.reading.dicom.elements import element, shown, text
 
-MODALITIES = frozenset({"CR", "DX"})
-_RELATED = frozenset({"", "RG", "DR", "XR", "RF", "OT", "SC", "XC", "HC", "FS", "DF"})
+MODALITIES = frozenset({"CR", "DX", "RG"})
+_RELATED = frozenset({"", "DR", "XR", "RF", "OT", "SC", "XC", "HC", "FS", "DF"})
 """Names of projection radiography that are retired or no defined terms, and those that digitised films go by."""
 _OTHER_MODALITIES = frozenset(
     "CT MR US PT NM MG IO PX XA BMD BI DG EC EM ES GM IVUS IVOCT LS OCT OP OPT PR RTIMAGE RTDOSE RTPLAN RTSTRUCT SEG SM "
@@ -65,7 +65,7 @@ def names_chest(value: str) -> bool:
 def other_modality(dataset: Dataset, sop_class: str) -> str | None:
     """Why the modality is none that is read; None where it is.
 
-    CR and DX are read. So are other or missing names where the SOP class is that of CR or DX, or the header names the
+    CR, DX and RG are read. So are other or missing names where the SOP class is that of CR or DX, or the header names the
     chest: digitised and captured films go by SC and OT.
 
     Args:
@@ -81,8 +81,8 @@ def other_modality(dataset: Dataset, sop_class: str) -> str | None:
         if modality in _RELATED and (kind.startswith(_CAPTURE) or not kind or modality) and _chest_is_named(dataset):
             return None
     if not modality:
-        return "the header does not name a modality; only CR and DX are read"
-    return f"modality {shown(modality)}; only CR and DX are read"
+        return "the header does not name a modality; only CR, DX and RG are read"
+    return f"modality {shown(modality)}; only CR, DX and RG are read"
 
 
 def modality_notices(dataset: Dataset) -> tuple[Notice, ...]:

@@ -42,24 +42,27 @@ def study_id(*digests: str) -> str:
 
 
 def identify(dataset: Dataset, media_sop_instance: str, digest: str) -> Identity:
-    """Identifiers of a film; with *uid_replaced* where one had to be made up.
+    """Identifiers of a film; with *missing_uid* or *invalid_uid* where one had to be made up.
 
     Args:
         media_sop_instance: (0002,0003), the same UID as SOP Instance UID (PS3.10 table 7.1-1).
         digest: SHA-256 of the file, hex.
     """
     sop, study = text(dataset, "SOPInstanceUID") or media_sop_instance, text(dataset, "StudyInstanceUID")
-    lacking = []
+    notices = (*_uid_notices(sop, "SOP Instance UID"), *_uid_notices(study, "Study Instance UID"))
     if not is_uid(sop):
-        lacking.append("SOP Instance UID")
         sop = film_id(digest)
     if not is_uid(study):
-        lacking.append("Study Instance UID")
         study = f"study-{_digest(study)}" if study else ""
     patient = "\\".join(text(dataset, keyword) for keyword in ("PatientID", "IssuerOfPatientID"))
-    message = f"The header has no valid {' and no valid '.join(lacking)}; a name made from the content stands for it."
-    notices = (Notice("uid_replaced", message),) if lacking else ()
     return Identity(sop, study, _digest(patient) if patient.strip("\\") else "", notices)
+
+
+def _uid_notices(uid: str, name: str) -> tuple[Notice, ...]:
+    stands = "a name made from the content stands for it."
+    if not uid:
+        return (Notice("missing_uid", f"The header has no {name}; {stands}"),)
+    return () if is_uid(uid) else (Notice("invalid_uid", f"What the header gives as {name} is none; {stands}"),)
 
 
 def is_uid(value: str) -> bool:
