@@ -15,11 +15,19 @@ PLAIN = Preprocessing(size=SIZE, tail=0.0, mean=0.0, std=1.0)
 @pytest.mark.parametrize(
     ("rows", "columns", "box"),
     [
-        (300, 200, Letterbox(top=0, left=37, height=224, width=149)),  # 200 * 224/300 = 149.33; 75 over: 37 and 38
-        (200, 300, Letterbox(top=37, left=0, height=149, width=224)),
-        (300, 201, Letterbox(top=0, left=37, height=224, width=150)),  # 150.08; 74 over: 37 and 37
-        (500, 500, Letterbox(top=0, left=0, height=224, width=224)),
-        (1, 1000, Letterbox(top=111, left=0, height=1, width=224)),  # 0.22 rows are one row
+        (
+            300,
+            200,
+            Letterbox(top=0, left=37, height=224, width=149, rows=300, columns=200),
+        ),  # 200 * 224/300 = 149.33; 75 over: 37 and 38
+        (200, 300, Letterbox(top=37, left=0, height=149, width=224, rows=200, columns=300)),
+        (
+            300,
+            201,
+            Letterbox(top=0, left=37, height=224, width=150, rows=300, columns=201),
+        ),  # 150.08; 74 over: 37 and 37
+        (500, 500, Letterbox(top=0, left=0, height=224, width=224, rows=500, columns=500)),
+        (1, 1000, Letterbox(top=111, left=0, height=1, width=224, rows=1, columns=1000)),  # 0.22 rows are one row
     ],
 )
 def test_letterbox(rows: int, columns: int, box: Letterbox) -> None:
@@ -78,7 +86,7 @@ def test_a_place_comes_back(rows: int, columns: int) -> None:
     y, x = np.mgrid[0:rows, 0:columns]
     radius = max(rows, columns) / 40
     blob = np.exp(-((y - at[0]) ** 2 + (x - at[1]) ** 2) / radius**2).astype(np.float32)
-    carried = to_radiograph(to_input(Radiograph("x", blob), PLAIN), rows, columns, SIZE)
+    carried = to_radiograph(to_input(Radiograph("x", blob), PLAIN), blob, SIZE)
     assert carried.shape == (rows, columns)
     weight = np.where(carried > 0.1, carried, 0)
     found = np.array([(weight * y).sum(), (weight * x).sum()]) / weight.sum()
@@ -90,7 +98,8 @@ def test_a_coarse_grid_lands_where_its_patches_are() -> None:
     """A 7 x 7 map of a tall film: columns 0 and 6 are mostly padding, one patch is 300 / 7 film rows high."""
     grid = np.zeros((7, 7), np.float32)
     grid[5, 2] = 1
-    carried = to_radiograph(grid, 300, 200, SIZE)
+    film = np.linspace(0, 1, 60_000, dtype=np.float32).reshape(300, 200)
+    carried = to_radiograph(grid, film, SIZE)
     row, column = np.unravel_index(carried.argmax(), carried.shape)
     assert row == pytest.approx(5.5 * 300 / 7, abs=1)
     assert column == pytest.approx((2.5 * 32 - 37) * 200 / 149, abs=1)

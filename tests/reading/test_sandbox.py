@@ -108,7 +108,7 @@ def test_a_lost_child_is_replaced(
 
 
 HONEST = {"refused": None, "shape": [1, 2], "image_id": "a", "decoder": "b", "attributes": [], "notices": [],
-          "digest": "", "birth_date": "", "study_date": "", "study_uid": ""}  # fmt: skip
+          "digest": "", "birth_date": "", "study_date": "", "study_uid": "", "patient": ""}  # fmt: skip
 
 
 @pytest.mark.parametrize(

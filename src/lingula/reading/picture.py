@@ -16,6 +16,7 @@ import numpy.typing as npt
 import PIL
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from lingula.errors import InputError, Notice
 from lingula.reading.bounded_io import read_file
@@ -29,6 +30,7 @@ from lingula.study import Radiograph
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # bytes of the information header that follows the file header
+_PHOTOMETRIC = 262  # the TIFF tag; 0 says that white is zero
 MINIMUM_SIDE = 32
 _PNG_END = b"IEND\xaeB`\x82"
 _SECOND = Notice("first_picture_only", "The file holds a second picture (of a phone's camera); the first was read.")
@@ -168,22 +170,25 @@ def _decode(data: bytes, kind: str) -> tuple[Floats, int, tuple[Notice, ...]]:
             raise InputError("multiframe", "an animated picture, or one of several pages")
         with JpegImageFile(io.BytesIO(data)) if notices else image as first:
             first.load()
-            upright = ImageOps.exif_transpose(first)
             if is_jpeg:
                 _require_whole(data, np.asarray(first))
-            is_negative = kind == "TIFF" and upright.mode.startswith("I") and first.tag_v2.get(262) == 0  # type: ignore[attr-defined]
-    if upright.mode == "L":  # of one sample that Pillow has brought to eight bits
-        pixels, bits, odd = _in_range(np.asarray(upright), 8)
-    elif upright.mode.startswith(("I", "F")):
-        wide = np.asarray(upright)
-        pixels, bits, odd = _grey_of_array(wide if wide.dtype != np.int32 or wide.min() < 0 else wide.astype(np.uint32))
-        pixels = 1 - pixels if is_negative else pixels
-    elif upright.mode == "1":
-        pixels, bits, odd = np.asarray(upright.convert("L")).astype(np.float32) / np.float32(255), 8, ()
-    else:
-        grey, odd = _one_channel(upright)
-        pixels, bits = grey.astype(np.float32) / np.float32(255), 8
+            ImageOps.exif_transpose(first, in_place=True)
+            pixels, bits, odd = _grey_of_image(first)
     return pixels, bits, notices + odd
+
+
+def _grey_of_image(image: Image.Image) -> tuple[Floats, int, tuple[Notice, ...]]:
+    if image.mode == "L":
+        return _in_range(np.asarray(image), 8)
+    if image.mode.startswith(("I", "F")):
+        wide = np.asarray(image)
+        pixels, bits, odd = _grey_of_array(wide)
+        is_negative = isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0  # Pillow leaves it so
+        return 1 - pixels if is_negative else pixels, bits, odd
+    if image.mode == "1":
+        return _scaled(np.asarray(image.convert("L")), 255), 8, ()
+    grey, odd = _one_channel(image)
+    return _scaled(grey, 255), 8, odd
 
 
 def _decoder(kind: str) -> str:
@@ -227,9 +232,15 @@ def _in_range(values: npt.NDArray[Any], bits: int) -> tuple[Floats, int, tuple[N
     """Unsigned samples over the largest value of the bits that they use, where at least two are left unused."""
     needed = int(values.max()).bit_length()
     if needed == 0 or needed > bits - 2:
-        return values.astype(np.float32) / np.float32((1 << bits) - 1), bits, ()
+        return _scaled(values, (1 << bits) - 1), bits, ()
     message = f"The picture has {bits} bits, its pixels use {needed}; it is shown in that range."
-    return values.astype(np.float32) / np.float32((1 << needed) - 1), needed, (Notice("range_adjusted", message),)
+    return _scaled(values, (1 << needed) - 1), needed, (Notice("range_adjusted", message),)
+
+
+def _scaled(values: npt.NDArray[Any], most: float) -> Floats:
+    scaled = values.astype(np.float32)
+    scaled /= np.float32(most)
+    return scaled
 
 
 def _require_whole(data: bytes, decoded: npt.NDArray[Any]) -> None:
@@ -247,5 +258,5 @@ def _one_channel(image: Image.Image) -> tuple[npt.NDArray[np.integer[Any]], tupl
         return grey_of(np.asarray(image.convert("RGB")))
     rgba = np.asarray(image.convert("RGBA"))
     grey, notices = grey_of(rgba[..., :3])
-    shown = (grey.astype(np.int32) * rgba[..., 3] // 255).astype(np.uint8)
+    shown = (grey.astype(np.uint16) * rgba[..., 3] // 255).astype(np.uint8)
     return shown, () if image.mode == "LA" else notices
