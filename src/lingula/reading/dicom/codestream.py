@@ -130,7 +130,7 @@ def _follow_tile_parts(frame: bytes, tiles: int) -> int | None:
             at += max(length, 12)
     ends = frame[at : at + 2] == _EOI
     whole = len(met) == tiles and all(count >= of for count, of in parts.values())
-    if not whole or not (ends or len(frame) - 1 <= at <= len(frame)):
+    if not whole or not (ends or frame[at:] in (b"", b"\0", b"\xff", b"\xff\0") and at <= len(frame)):
         raise InputError("decode_failed", "the JPEG 2000 codestream does not reach its end; the image is cut")
     return at + 2 if ends else None
 
@@ -165,8 +165,8 @@ def read_jpegxl(frame: bytes) -> Codestream:
 
 
 def closed(frame: bytes) -> bytes:
-    """A frame with the end marker that it lacks (JPEG, JPEG-LS and JPEG 2000 share it)."""
-    return frame + _EOI
+    """A frame with the end marker that it lacks (JPEG, JPEG-LS and JPEG 2000 share it), of which half may be there."""
+    return frame.removesuffix(b"\0").removesuffix(b"\xff") + _EOI
 
 
 def require_whole(
@@ -184,7 +184,7 @@ def require_whole(
         InputError: decode_failed.
     """
     try:
-        again = decode(closed(frame[: len(frame) if end is None else end - 2] + bytes(range(1, 129))))
+        again = decode(frame[: len(frame) if end is None else end - 2] + bytes(range(1, 129)) + _EOI)
     except Exception as error:
         raise InputError("decode_failed", "the JPEG scan ends early; the image is cut") from error
     if not np.array_equal(decoded, again):
