@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from lingula.errors import InputError, Notice
 from lingula.reading.dicom.elements import element, shown, text
@@ -78,7 +79,8 @@ def other_modality(dataset: Dataset, sop_class: str) -> str | None:
     if modality not in _OTHER_MODALITIES:
         if kind in _PROJECTION_CLASSES:
             return None
-        if modality in _RELATED and (kind.startswith(_CAPTURE) or not kind or modality) and _chest_is_named(dataset):
+        is_vague = kind.startswith(_CAPTURE) or UID(kind).name == kind  # the latter: unknown to the Standard, or none
+        if modality in _RELATED and (is_vague or modality) and _chest_is_named(dataset):
             return None
     if not modality:
         return "the header does not name a modality; only CR, DX and RG are read"
