@@ -20,7 +20,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from lingula.errors import InputError, Notice
 from lingula.reading.bounded_io import read_file
-from lingula.reading.dicom.codestream import JXL, JXL_BOX, read_jpeg, read_jpegxl, require_whole
+from lingula.reading.dicom.codestream import JXL, JXL_BOX, closed, read_jpeg, read_jpegxl, require_whole
 from lingula.reading.dicom.colour import grey_of
 from lingula.reading.dicom.frame import repaired
 from lingula.reading.dicom.identity import film_id
@@ -164,14 +164,16 @@ def _decode(data: bytes, kind: str) -> tuple[Floats, int, tuple[Notice, ...]]:
     if kind == "JXL":
         return _grey_of_array(_decode_jxl(data))
     is_jpeg = kind == "JPEG"
-    with Image.open(io.BytesIO(data), formats=[kind]) as image:
+    end = read_jpeg(data).end if is_jpeg else None
+    whole = closed(data) if is_jpeg and end is None else data
+    with Image.open(io.BytesIO(whole), formats=[kind]) as image:
         notices: tuple[Notice, ...] = (_SECOND,) if is_jpeg and image.format == "MPO" else ()
         if not is_jpeg and getattr(image, "n_frames", 1) > 1:
             raise InputError("multiframe", "an animated picture, or one of several pages")
-        with JpegImageFile(io.BytesIO(data)) if notices else image as first:
+        with JpegImageFile(io.BytesIO(whole)) if notices else image as first:
             first.load()
             if is_jpeg:
-                _require_whole(data, np.asarray(first))
+                _require_whole(data, end, np.asarray(first))
             ImageOps.exif_transpose(first, in_place=True)
             pixels, bits, odd = _grey_of_image(first)
     return pixels, bits, notices + odd
@@ -243,8 +245,8 @@ def _scaled(values: npt.NDArray[Any], most: float) -> Floats:
     return scaled
 
 
-def _require_whole(data: bytes, decoded: npt.NDArray[Any]) -> None:
-    tail, end = decoded[-1, -8:], read_jpeg(data).end
+def _require_whole(data: bytes, end: int | None, decoded: npt.NDArray[Any]) -> None:
+    tail = decoded[-1, -8:]
     if end is None or (tail == tail[-1]).all():  # what is missing would have been filled with one value
         try:
             require_whole(data, end, lambda frame: np.asarray(JpegImageFile(io.BytesIO(frame))), decoded)
