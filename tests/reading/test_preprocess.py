@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lingula.reading.preprocess import Letterbox, Preprocessing, stretch, to_input, to_radiograph
+from lingula.reading.preprocess import Letterbox, Preprocessing, content_box, stretch, to_input, to_radiograph
 from lingula.study import Radiograph
 
 SIZE = 224
@@ -104,3 +104,48 @@ def test_a_coarse_grid_lands_where_its_patches_are() -> None:
     row, column = np.unravel_index(carried.argmax(), carried.shape)
     assert row == pytest.approx(5.5 * 300 / 7, abs=1)
     assert column == pytest.approx((2.5 * 32 - 37) * 200 / 149, abs=1)
+
+
+def textured(rows: int, columns: int) -> np.ndarray:
+    rng = np.random.default_rng(rows * columns)
+    return (0.2 + 0.6 * rng.random((rows, columns))).astype(np.float32)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("border", [(60, 60, 60, 60), (200, 150, 0, 0), (0, 0, 90, 0), (7, 120, 3, 80)])
+def test_wide_flat_borders_change_nothing(border: tuple[int, int, int, int], level: float) -> None:
+    """Neither the input nor where a map lies: 0 in the border, and inside as without it."""
+    film = textured(300, 240)
+    above, below, before, behind = border
+    framed = np.pad(film, ((above, below), (before, behind)), constant_values=level)
+    assert content_box(framed) == (above, before, above + 300, before + 240)
+    np.testing.assert_array_equal(to_input(Radiograph("x", framed), PLAIN), to_input(Radiograph("x", film), PLAIN))
+    grid = np.random.default_rng(0).random((7, 7)).astype(np.float32)
+    carried = to_radiograph(grid, framed, SIZE)
+    inside = carried[above : above + 300, before : before + 240]
+    np.testing.assert_array_equal(inside, to_radiograph(grid, film, SIZE))
+    assert carried.sum() == pytest.approx(inside.sum())
+
+
+def test_bars_of_several_values_one_inside_the_other() -> None:
+    film = textured(300, 240)
+    framed = np.pad(film, ((0, 0), (50, 50)))
+    framed = np.pad(framed, ((40, 70), (0, 0)), constant_values=1)
+    framed = np.pad(framed, 25, constant_values=0.4)
+    framed += np.random.default_rng(0).uniform(-1 / 255, 1 / 255, framed.shape).astype(np.float32)  # compressed
+    assert content_box(framed) == (65, 75, 365, 315)
+
+
+@pytest.mark.parametrize("film", [textured(300, 240), np.pad(textured(300, 240), 3), np.zeros((300, 240), np.float32),
+                                  np.pad(textured(8, 8), 40)])  # fmt: skip
+def test_what_is_no_border_stays(film: np.ndarray) -> None:
+    """No border, a narrow one as films that were learnt from have it, a blank film, and hardly any film inside."""
+    assert content_box(film) == (0, 0, *film.shape)
+
+
+@pytest.mark.parametrize("at", [(10.0, 20.0), (150.5, 33.0)])
+def test_places_go_there_and_back(at: tuple[float, float]) -> None:
+    box = Letterbox.of(np.pad(textured(300, 240), ((50, 80), (20, 90))), SIZE)
+    np.testing.assert_allclose(box.to_film(*box.to_input(*at)), at, atol=1e-9)
+    assert box.to_input(50, 20) == (box.top, box.left)
+    assert box.to_input(350, 260) == (box.top + box.height, box.left + box.width)

@@ -223,7 +223,7 @@ def _grey_of_array(values: npt.NDArray[Any]) -> tuple[Floats, int, tuple[Notice,
     plain = np.nan_to_num(values.astype(np.float64), posinf=0, neginf=0)
     low, high = float(plain.min()), float(plain.max())
     most = 1.0 if values.dtype.kind == "f" else 65535.0
-    if 0 <= low and most / 4 <= high <= most:
+    if low >= 0 and most / 4 <= high <= most:
         return (plain / most).astype(np.float32), 8 * values.itemsize, odd
     message = "The samples do not say their range; the picture's own range is shown."
     scaled = (plain - low) / (high - low) if high > low else np.zeros_like(plain)

@@ -117,20 +117,20 @@ def read_jpeg2000(frame: bytes) -> Codestream:
 
 def _follow_tile_parts(frame: bytes, tiles: int) -> int | None:
     """Where the end marker ends; None where the codestream ends behind its last tile-part, without a marker."""
-    at, met, parts = 2, set(), {}
+    at = 2
+    parts: dict[int, tuple[int, int]] = {}  # tile: its parts met, and how many it has, 0 where it does not say
     while at + 4 <= len(frame) and frame[at : at + 2] != _SOT:  # main header
         at += 2 + max(struct.unpack_from(">H", frame, at + 2)[0], 2)
     while frame[at : at + 2] == _SOT and at + 12 <= len(frame):
         tile, length, _, of = struct.unpack_from(">HIBB", frame, at + 4)
-        met.add(tile)
         parts[tile] = (parts[tile][0] + 1 if tile in parts else 1, of or parts.get(tile, (0, 0))[1])
         if length == 0:  # the last tile-part reaches to the end marker
             at = max(frame.rfind(_EOI), 0)
         else:
             at += max(length, 12)
     ends = frame[at : at + 2] == _EOI
-    whole = len(met) == tiles and all(count >= of for count, of in parts.values())
-    if not whole or not (ends or frame[at:] in (b"", b"\0", b"\xff", b"\xff\0") and at <= len(frame)):
+    whole = len(parts) == tiles and all(count >= of for count, of in parts.values())
+    if not whole or not (ends or (frame[at:] in (b"", b"\0", b"\xff", b"\xff\0") and at <= len(frame))):
         raise InputError("decode_failed", "the JPEG 2000 codestream does not reach its end; the image is cut")
     return at + 2 if ends else None
 
