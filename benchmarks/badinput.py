@@ -35,7 +35,7 @@ _BY_CONTENT = "read with a notice, its name made from the content: pixels and he
 EXPLAINED = {  # path: the answer that is given instead, and why
     "dicom/charset/chrJapMultiExplicitIR6.dcm": (
         "reject not_an_image",
-        "says Modality CR, body part CHEST, and has no Pixel Data, so it is refused as no image and not for its modality",
+        "says Modality CR, body part CHEST, and has no Pixel Data: refused as no image, not for its modality",
     ),
     "dicom/malformed/missing_Modality.dcm": ("accept", "read with a notice: the SOP class is that of DX"),
     "dicom/malformed/missing_SOPInstanceUID.dcm": ("accept", "the meta header holds the same UID"),

@@ -1,4 +1,4 @@
-"""Do these films belong to one study? By their identifiers; where they have none, by what one study is likely to have."""
+"""Do these films belong to one study? By their identifiers; without any, by what one study is likely to have."""
 
 from __future__ import annotations
 

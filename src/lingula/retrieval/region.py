@@ -276,7 +276,7 @@ def _matched(
 
 
 def shares(place: Place, film: npt.NDArray[np.float32], size: int, grid: int) -> npt.NDArray[np.float32]:
-    """(grid, grid): the share of a box of a film (rows, columns) that lies in each patch of the input; they sum to 1."""
+    """(grid, grid): the share of a box of a film (rows, columns) in each patch of the input; they sum to 1."""
     y0, x0, y1, x1 = _on_input(place, Letterbox.of(film, size))
     edges = np.arange(grid + 1) * size / grid
     across, down = (
@@ -291,7 +291,7 @@ def _on_input(place: Place, box: Letterbox) -> npt.NDArray[np.float64]:
     """Edges (top, left, bottom, right) of a box of the film on the square input; of what lies in a border, its edge."""
     start, end = (box.to_input(place.y + i * place.height, place.x + i * place.width) for i in (0, 1))
     first = np.array([box.top, box.left], np.float64)
-    last = first + (box.height, box.width)
+    last = first + np.array([box.height, box.width])
     return np.concatenate([np.clip(start, first, last - 1), np.clip(end, first + 1, last)])
 
 

@@ -98,9 +98,9 @@ def codes(path: Path) -> list[str]:
     return [notice.code for notice in read_dicom(path).notices]
 
 
-CHESTS = (
+CHESTS = (  # noqa: SIM905
     "CHEST THORAX TORAX TÓRAX T?RAX THX CHST PECHO POITRINE BRUST BRUSTKORB LUNGE POUMON Cœur-poumon TORACE PEITO "
-    "TORACICA KLATKA_PIERSIOWA BORSTKAS BRYST GÖĞÜS MELLKAS HRUDNÍK ГРУДНАЯ_КЛЕТКА 胸部 흉부 צילום_חזה الصدر CXR C-XR "  # noqa: RUF001
+    "TORACICA KLATKA_PIERSIOWA BORSTKAS BRYST GÖĞÜS MELLKAS HRUDNÍK ГРУДНАЯ_КЛЕТКА 胸部 흉부 צילום_חזה الصدر CXR C-XR "
     "PORT_CHEST 2-_TORAX CHESTABDOMEN LUNGS RIBS"
 ).split()
 

@@ -1,7 +1,8 @@
-"""Is it a radiograph, and of a human chest? What Modality, SOP class, body part and descriptions say, in any language."""
+"""Is it a radiograph of a human chest? What Modality, SOP class, body part and descriptions say, in any language."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 
@@ -82,10 +83,8 @@ _ANIMAL = re.compile(r"\b(CANINE|FELINE|EQUINE|BOVINE|OVINE|PORCINE|AVIAN|VETERI
 
 def folded(value: str) -> str:
     """Upper case without accents; UTF-8 that was read as Latin-1 is mended first."""
-    try:
+    with contextlib.suppress(UnicodeEncodeError, UnicodeDecodeError):
         value = value.encode("latin-1").decode("utf-8")
-    except (UnicodeEncodeError, UnicodeDecodeError):
-        pass
     plain = "".join(char for char in unicodedata.normalize("NFKD", value.upper()) if not unicodedata.combining(char))
     return unicodedata.normalize("NFC", plain).replace("Œ", "OE").replace("_", " ").strip()
 
@@ -94,9 +93,8 @@ def names_chest(value: str) -> bool:
     """Whether folded text names the chest, also where letters were lost and stand as question marks."""
     if _CHEST.search(value):
         return not _SPINE.search(value) or "CHEST" in value
-    lossy = [
-        re.sub(r"(\\\?|\ufffd)+", ".{1,2}", re.escape(word)) for word in value.split() if re.search("[?\ufffd]", word)
-    ]
+    lost = re.compile(r"[?\ufffd]+")
+    lossy = [".{1,2}".join(map(re.escape, lost.split(word))) for word in value.split() if lost.search(word)]
     return any(re.fullmatch(pattern, word) for pattern in lossy for word in _CHEST_WORDS)
 
 
