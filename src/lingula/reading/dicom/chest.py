@@ -101,8 +101,8 @@ def names_chest(value: str) -> bool:
 def other_modality(dataset: Dataset, sop_class: str) -> str | None:
     """Why the modality is none that is read; None where it is.
 
-    CR, DX and RG are read. So are other or missing names where the SOP class is that of CR or DX, or the header names the
-    chest: digitised and captured films go by SC and OT.
+    CR, DX and RG are read. So are other or missing names where the SOP class is that of CR or DX, or the header names
+    the chest: digitised and captured films go by SC and OT.
 
     Args:
         sop_class: Media Storage SOP Class UID, for a data set that lost its own.
