@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lingula.reading.preprocess import Letterbox, Preprocessing, stretch, to_input, to_radiograph
+from lingula.reading.preprocess import Letterbox, Preprocessing, content_box, stretch, to_input, to_radiograph
 from lingula.study import Radiograph
 
 SIZE = 224
@@ -15,11 +15,19 @@ PLAIN = Preprocessing(size=SIZE, tail=0.0, mean=0.0, std=1.0)
 @pytest.mark.parametrize(
     ("rows", "columns", "box"),
     [
-        (300, 200, Letterbox(top=0, left=37, height=224, width=149)),  # 200 * 224/300 = 149.33; 75 over: 37 and 38
-        (200, 300, Letterbox(top=37, left=0, height=149, width=224)),
-        (300, 201, Letterbox(top=0, left=37, height=224, width=150)),  # 150.08; 74 over: 37 and 37
-        (500, 500, Letterbox(top=0, left=0, height=224, width=224)),
-        (1, 1000, Letterbox(top=111, left=0, height=1, width=224)),  # 0.22 rows are one row
+        (
+            300,
+            200,
+            Letterbox(top=0, left=37, height=224, width=149, rows=300, columns=200),
+        ),  # 200 * 224/300 = 149.33; 75 over: 37 and 38
+        (200, 300, Letterbox(top=37, left=0, height=149, width=224, rows=200, columns=300)),
+        (
+            300,
+            201,
+            Letterbox(top=0, left=37, height=224, width=150, rows=300, columns=201),
+        ),  # 150.08; 74 over: 37 and 37
+        (500, 500, Letterbox(top=0, left=0, height=224, width=224, rows=500, columns=500)),
+        (1, 1000, Letterbox(top=111, left=0, height=1, width=224, rows=1, columns=1000)),  # 0.22 rows are one row
     ],
 )
 def test_letterbox(rows: int, columns: int, box: Letterbox) -> None:
@@ -43,6 +51,7 @@ def test_input_holds_the_film_and_black_padding() -> None:
 def test_aspect_is_kept() -> None:
     rows, columns = np.mgrid[0:600, 0:360]
     disc = ((rows - 300) ** 2 + (columns - 180) ** 2 < 120**2).astype(np.float32)
+    disc += 0.1 * columns / 360  # no flat border, which would be left out
     shown = to_input(Radiograph("x", disc), PLAIN) > 0.5
     height, width = shown.any(1).sum(), shown.any(0).sum()
     assert height == pytest.approx(240 * SIZE / 600, abs=1)
@@ -78,7 +87,7 @@ def test_a_place_comes_back(rows: int, columns: int) -> None:
     y, x = np.mgrid[0:rows, 0:columns]
     radius = max(rows, columns) / 40
     blob = np.exp(-((y - at[0]) ** 2 + (x - at[1]) ** 2) / radius**2).astype(np.float32)
-    carried = to_radiograph(to_input(Radiograph("x", blob), PLAIN), rows, columns, SIZE)
+    carried = to_radiograph(to_input(Radiograph("x", blob), PLAIN), blob, SIZE)
     assert carried.shape == (rows, columns)
     weight = np.where(carried > 0.1, carried, 0)
     found = np.array([(weight * y).sum(), (weight * x).sum()]) / weight.sum()
@@ -90,7 +99,53 @@ def test_a_coarse_grid_lands_where_its_patches_are() -> None:
     """A 7 x 7 map of a tall film: columns 0 and 6 are mostly padding, one patch is 300 / 7 film rows high."""
     grid = np.zeros((7, 7), np.float32)
     grid[5, 2] = 1
-    carried = to_radiograph(grid, 300, 200, SIZE)
+    film = np.linspace(0, 1, 60_000, dtype=np.float32).reshape(300, 200)
+    carried = to_radiograph(grid, film, SIZE)
     row, column = np.unravel_index(carried.argmax(), carried.shape)
     assert row == pytest.approx(5.5 * 300 / 7, abs=1)
     assert column == pytest.approx((2.5 * 32 - 37) * 200 / 149, abs=1)
+
+
+def textured(rows: int, columns: int) -> np.ndarray:
+    rng = np.random.default_rng(rows * columns)
+    return (0.2 + 0.6 * rng.random((rows, columns))).astype(np.float32)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("border", [(60, 60, 60, 60), (200, 150, 0, 0), (0, 0, 90, 0), (7, 120, 3, 80)])
+def test_wide_flat_borders_change_nothing(border: tuple[int, int, int, int], level: float) -> None:
+    """Neither the input nor where a map lies: 0 in the border, and inside as without it."""
+    film = textured(300, 240)
+    above, below, before, behind = border
+    framed = np.pad(film, ((above, below), (before, behind)), constant_values=level)
+    assert content_box(framed) == (above, before, above + 300, before + 240)
+    np.testing.assert_array_equal(to_input(Radiograph("x", framed), PLAIN), to_input(Radiograph("x", film), PLAIN))
+    grid = np.random.default_rng(0).random((7, 7)).astype(np.float32)
+    carried = to_radiograph(grid, framed, SIZE)
+    inside = carried[above : above + 300, before : before + 240]
+    np.testing.assert_array_equal(inside, to_radiograph(grid, film, SIZE))
+    assert carried.sum() == pytest.approx(inside.sum())
+
+
+def test_bars_of_several_values_one_inside_the_other() -> None:
+    film = textured(300, 240)
+    framed = np.pad(film, ((0, 0), (50, 50)))
+    framed = np.pad(framed, ((40, 70), (0, 0)), constant_values=1)
+    framed = np.pad(framed, 25, constant_values=0.4)
+    framed += np.random.default_rng(0).uniform(-1 / 255, 1 / 255, framed.shape).astype(np.float32)  # compressed
+    assert content_box(framed) == (65, 75, 365, 315)
+
+
+@pytest.mark.parametrize("film", [textured(300, 240), np.pad(textured(300, 240), 3), np.zeros((300, 240), np.float32),
+                                  np.pad(textured(8, 8), 40)])  # fmt: skip
+def test_what_is_no_border_stays(film: np.ndarray) -> None:
+    """No border, a narrow one as films that were learnt from have it, a blank film, and hardly any film inside."""
+    assert content_box(film) == (0, 0, *film.shape)
+
+
+@pytest.mark.parametrize("at", [(10.0, 20.0), (150.5, 33.0)])
+def test_places_go_there_and_back(at: tuple[float, float]) -> None:
+    box = Letterbox.of(np.pad(textured(300, 240), ((50, 80), (20, 90))), SIZE)
+    np.testing.assert_allclose(box.to_film(*box.to_input(*at)), at, atol=1e-9)
+    assert box.to_input(50, 20) == (box.top, box.left)
+    assert box.to_input(350, 260) == (box.top + box.height, box.left + box.width)

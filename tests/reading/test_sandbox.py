@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,7 +110,7 @@ def test_a_lost_child_is_replaced(
 
 
 HONEST = {"refused": None, "shape": [1, 2], "image_id": "a", "decoder": "b", "attributes": [], "notices": [],
-          "digest": "", "birth_date": "", "study_date": "", "study_uid": ""}  # fmt: skip
+          "digest": "", "birth_date": "", "study_date": "", "study_uid": "", "patient": ""}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -185,3 +187,28 @@ def test_child_imports_no_model_library() -> None:
     program = loaded + "; print({'torch', 'transformers'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_child_is_as_small_after_big_files_as_before(tmp_path: Path, films: list[Path]) -> None:
+    """Refused ones (colour, cut) and accepted ones of 16 megapixels; the same child reads good files in between."""
+    grain = np.random.default_rng(0).integers(0, 255, (250, 250, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+    colour, grey, cut = (tmp_path / f"{name}.png" for name in ("colour", "grey", "cut"))
+    Image.fromarray(grain).save(colour, compress_level=1)
+    Image.fromarray(grain[..., 0]).save(grey, compress_level=1)
+    cut.write_bytes(grey.read_bytes()[: grey.stat().st_size // 2])
+    with Sandbox(limits=Limits(memory_bytes=512 << 20)) as reader:
+        (worker,) = reader._workers
+        reader.read(films[0])
+        child, before = worker._process, _megabytes(worker)
+        for _ in range(3):
+            assert code_of(reader, colour) == "unsupported_photometric"
+            assert code_of(reader, cut) == "image_decode_failed"
+            assert _megabytes(worker) < before + 70
+            assert reader.read(grey).pixels.shape == (4000, 4000)
+            assert reader.read(films[0]).pixels.shape == (40, 50)
+        assert worker._process is child
+
+
+def _megabytes(worker: Any) -> float:
+    return int(Path(f"/proc/{worker._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,15 @@ import pytest
 from PIL import Image
 
 from lingula.errors import InputError
+from lingula.reading.dicom.identity import study_id as made_study_id
+from lingula.reading.dicom.reader import DicomFile
+from lingula.reading.grouping import one_study
 from lingula.reading.limits import Limits
 from lingula.reading.report_text import decode_text, parse_report
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.study_reader import read_study
+from lingula.study import Radiograph
+from lingula_phantom.case import draw_frontal, draw_lateral, sample_case
 
 XML = """<?xml version="1.0" encoding="utf-8"?>
 <eCitation><uId id="CXR7"/><MedlineCitation><Article><Abstract>
@@ -36,7 +42,7 @@ def refusal(*args: object, **how: object) -> str:
 
 def test_picture_and_text(film: Path) -> None:
     study = read_study([film], text="FINDINGS: A ruler.\nIMPRESSION: None.")
-    assert study.study_id == "film"
+    assert study.study_id == made_study_id(study.radiographs[0].digest)
     assert len(study.radiographs) == 1
     assert study.report is not None
     assert study.report.section("findings") == "A ruler."
@@ -62,7 +68,9 @@ def test_text_file(tmp_path: Path) -> None:
     path = tmp_path / "dictated.txt"
     path.write_bytes("The heart is a circle, 3 m² wide.".encode("cp1252"))
     study = read_study([path])
-    assert study.study_id == "dictated"
+    assert study.study_id.startswith("report-")
+    assert study.study_id == read_study([path.rename(tmp_path / "other.txt")]).study_id
+    path = tmp_path / "other.txt"
     assert [notice.code for notice in study.all_notices] == ["bad_charset"]
     assert study.report is not None
     assert study.report.section("findings") == "The heart is a circle, 3 m² wide."
@@ -116,6 +124,70 @@ def test_text_encodings() -> None:
     assert decode_text("ảnh".encode("utf-16"))[0] == "ảnh"
     with pytest.raises(InputError):
         decode_text(b"a\0b")
+
+
+def seen(view: str, *, uid: str = "", patient: str = "", born: str = "") -> DicomFile:
+    """A film of a drawn chest that says so much of itself."""
+    number = next(NUMBERS)
+    radiograph = Radiograph(f"1.2.{number}", drawn(view, number), digest=f"{number:064}", birth_date=born)
+    return DicomFile(radiograph, uid, patient)
+
+
+def drawn(view: str, number: int) -> np.ndarray:
+    """(256, ...) float32 pixels of a chest."""
+    rng = np.random.default_rng(number)
+    case = sample_case(number, rng, None)
+    return (draw_frontal if view == F else draw_lateral)(case, rng, 256).astype(np.float32)
+
+
+F, L = "frontal", "lateral"
+NUMBERS = count(1)
+
+
+@pytest.mark.parametrize(
+    ("views", "how", "answer"),
+    [
+        ([F, L], {}, "one_study_assumed"),
+        ([L, F], {}, "one_study_assumed"),
+        ([F], {}, ""),
+        ([F, F], {}, "several_studies"),
+        ([L, L], {}, "several_studies"),
+        ([F, F, L], {}, "several_studies"),
+        ([F, F], {"uid": "1"}, ""),
+        ([F, F, L, L], {"uid": "1"}, ""),
+        ([F, F, F], {"uid": "1"}, "several_studies"),
+    ],
+)
+def test_films_of_one_study(views: list[str], how: dict[str, str], answer: str) -> None:
+    films = [seen(view, **how) for view in views]
+    if answer == "several_studies":
+        with pytest.raises(InputError) as refused:
+            one_study(films)
+        assert refused.value.code == answer
+        assert "--same-study" in refused.value.hint
+    else:
+        assert "".join(notice.code for notice in one_study(films)[1]) == answer
+    assert one_study(films, same_study=True) == (how.get("uid", ""), ())
+
+
+@pytest.mark.parametrize("who", ["patient", "born"])
+def test_films_of_two_patients_are_never_one_study(who: str) -> None:
+    films = [seen(F, uid="1", **{who: "1"}), seen(L, uid="1", **{who: "2"})]
+    for vouched in (False, True):
+        with pytest.raises(InputError) as refused:
+            one_study(films, same_study=vouched)
+        assert refused.value.code == "several_studies"
+    one_study([films[0], seen(L, uid="1")])
+
+
+def test_two_pictures_of_two_patients_are_asked_about(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{n}.png" for n in range(2)]
+    for number, path in enumerate(paths):
+        Image.fromarray((drawn(F, 90 + number) * 255).astype(np.uint8)).save(path)
+    assert refusal(paths) == "several_studies"
+    study = read_study(paths, same_study=True)
+    assert len(study.radiographs) == 2
+    assert study.study_id == read_study(paths[::-1], same_study=True).study_id
 
 
 def test_real_dicom_files(shared_data: Path) -> None:

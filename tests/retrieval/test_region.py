@@ -174,10 +174,14 @@ def test_another_model_makes_its_own_and_new_films_are_added(checkpoint: Checkpo
 
 def test_shares_of_a_box_by_hand() -> None:
     """A square film on a 4 x 4 grid over 8 x 8 input pixels: patches of two; the box spans columns 1-5, rows 2-4."""
-    found = shares(Place(0, 1, 2, 4, 2), (8, 8), 8, 4)
+
+    def ramp(rows: int, columns: int) -> np.ndarray:
+        return np.linspace(0, 1, rows * columns, dtype=np.float32).reshape(rows, columns)
+
+    found = shares(Place(0, 1, 2, 4, 2), ramp(8, 8), 8, 4)
     np.testing.assert_allclose(found[1], [0.25, 0.5, 0.25, 0])
     assert found.sum() == pytest.approx(1)
-    wide = shares(Place(0, 0, 0, 8, 4), (4, 8), 8, 4)  # letterboxed: two rows of padding above and below
+    wide = shares(Place(0, 0, 0, 8, 4), ramp(4, 8), 8, 4)  # letterboxed: two rows of padding above and below
     np.testing.assert_allclose(wide.sum(1), [0, 0.5, 0.5, 0])
 
 

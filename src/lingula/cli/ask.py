@@ -19,6 +19,7 @@ from lingula.cli.options import (
     Methods,
     Model,
     ReportFile,
+    SameStudy,
     SearchedAt,
     Text,
     load_model,
@@ -45,6 +46,7 @@ def predict(
     files: Files = None,
     report: ReportFile = None,
     text: Text = None,
+    same_study: SameStudy = False,
     model: Model = "compact",
     fast: Fast = False,
     json: Json = False,
@@ -53,7 +55,7 @@ def predict(
 
     Example: [bold]lingula predict chest.dcm[/]
     """
-    analysis, _ = _answer(read(files, report, text), load_model(model, fast), None, methods=())
+    analysis, _ = _answer(read(files, report, text, same_study), load_model(model, fast), None, methods=())
     if json:
         return output.write_json(_without(analysis, "neighbours", "explanations", "library"))
     output.banner()
@@ -74,6 +76,7 @@ def search(
     ] = None,
     report: ReportFile = None,
     text: Text = None,
+    same_study: SameStudy = False,
     also: Annotated[str, typer.Option("--with", help='What answers must show besides: "right base".')] = "",
     without: Annotated[str, typer.Option("--without", help="What they must not show.")] = "",
     more: Annotated[list[str] | None, typer.Option("--more", help="A study to move toward; repeatable.")] = None,
@@ -155,7 +158,7 @@ def search(
         k=k,
         fold=not every,
     )
-    study = read(files, report, text) if files or report or text else None
+    study = read(files, report, text, same_study) if files or report or text else None
     if study is None:
         query.require_something()  # before seconds are spent on loading the model
     checkpoint = load_model(model, fast)
@@ -239,6 +242,7 @@ def explain(
     files: Files = None,
     report: ReportFile = None,
     text: Text = None,
+    same_study: SameStudy = False,
     label: Label = None,
     model: Model = "compact",
     fast: Fast = False,
@@ -258,7 +262,7 @@ def explain(
     """
     from lingula.explanation import METHODS, shown_methods
 
-    study, checkpoint = read(files, report, text), load_model(model, fast)
+    study, checkpoint = read(files, report, text, same_study), load_model(model, fast)
     methods = method or shown_methods(checkpoint.fingerprint, METHODS)
     analysis, names = _answer(study, checkpoint, None, label=label, methods=methods)
     if npz:
@@ -282,6 +286,7 @@ def analyze(
     files: Files = None,
     report: ReportFile = None,
     text: Text = None,
+    same_study: SameStudy = False,
     library: SearchedAt = None,
     label: Label = None,
     method: Methods = None,
@@ -296,7 +301,7 @@ def analyze(
 
     Example: [bold]lingula analyze chest.dcm --report chest.xml --html chest.html[/]
     """
-    study, checkpoint = read(files, report, text), load_model(model, fast)
+    study, checkpoint = read(files, report, text, same_study), load_model(model, fast)
     with opened(library, checkpoint) as known:
         analysis, names = _answer(study, checkpoint, known, label=label, methods=method, k=k)
         if html:

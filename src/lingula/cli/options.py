@@ -49,6 +49,9 @@ SearchedAt = Annotated[
 ]  # fmt: skip
 
 
+SameStudy = Annotated[
+    bool, typer.Option("--same-study", help="The films are of one study, although they may not say so themselves.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
@@ -67,12 +70,12 @@ Methods = Annotated[list[str] | None, typer.Option("--method", help="Evidence by
 DEFAULT_LIBRARY = "library.sqlite"
 
 
-def read(files: list[Path] | None, report: Path | None, text: str | None) -> Study:
+def read(files: list[Path] | None, report: Path | None, text: str | None, same_study: bool = False) -> Study:
     from lingula.reading.sandbox import Sandbox
     from lingula.reading.study_reader import read_study
 
     with Sandbox() as sandbox:
-        return read_study(files or [], report=report, text=text, sandbox=sandbox)
+        return read_study(files or [], report=report, text=text, sandbox=sandbox, same_study=same_study)
 
 
 def load_model(model: str, fast: bool) -> Checkpoint:

@@ -18,7 +18,7 @@ from lingula.explanation.target import Question
 from lingula.explanation.trust import shown_methods, trust_of
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.study_model import study_mode
-from lingula.reading.preprocess import to_radiograph
+from lingula.reading.preprocess import Letterbox, to_radiograph
 from lingula.study import Explanation, Mode, Study, TokenScore
 
 QUICK = ("contribution", "attention", "gradcam")
@@ -108,9 +108,10 @@ def _maps(question: Question, maps: Tensor, *, share: bool = False) -> tuple[npt
     """
     size = question.checkpoint.model.architecture.preprocessing.size
     films = question.study.radiographs if len(maps) else ()
-    scale = [maps.shape[-1] / max(film.pixels.shape) if share else 1.0 for film in films]
+    inside = [Letterbox.of(film.pixels, size) for film in films]
+    scale = [maps.shape[-1] / max(box.rows, box.columns) if share else 1.0 for box in inside]
     return tuple(
-        to_radiograph(m.numpy(), film.pixels.shape[0], film.pixels.shape[1], size) * np.float32(factor**2)
+        to_radiograph(m.numpy(), film.pixels, size) * np.float32(factor**2)
         for m, film, factor in zip(maps, films, scale, strict=True)
     )
 

@@ -150,7 +150,7 @@ def _side(question: Question, shares: Tensor) -> Side:
     grid, size = model.architecture.grid, model.architecture.preprocessing.size
     patches = shares[: films * model.patches].view(films, grid, grid)
     maps = tuple(
-        to_radiograph(patch.numpy(), film.pixels.shape[0], film.pixels.shape[1], size)
+        to_radiograph(patch.numpy(), film.pixels, size)
         for patch, film in zip(patches, radiographs if films else (), strict=True)
     )
     words = shares[films * model.patches :]
@@ -205,10 +205,11 @@ def _place(question: Question, patch: int) -> tuple[int, int, int, int, int]:
     a = question.checkpoint.model.architecture
     film, inside = divmod(patch, a.grid**2)
     row, column = divmod(inside, a.grid)
-    rows, columns = question.study.radiographs[film].pixels.shape
-    box, side = Letterbox.fit(rows, columns, a.preprocessing.size), a.preprocessing.size / a.grid
-    x = [min(max((edge * side - box.left) / box.width, 0), 1) * columns for edge in (column, column + 1)]
-    y = [min(max((edge * side - box.top) / box.height, 0), 1) * rows for edge in (row, row + 1)]
+    pixels, side = question.study.radiographs[film].pixels, a.preprocessing.size / a.grid
+    box, (rows, columns) = Letterbox.of(pixels, a.preprocessing.size), pixels.shape
+    (top, left), (bottom, right) = (box.to_film((row + i) * side, (column + i) * side) for i in (0, 1))
+    x = [min(max(edge, 0.0), columns) for edge in (left, right)]
+    y = [min(max(edge, 0.0), rows) for edge in (top, bottom)]
     return film, round(x[0]), round(y[0]), round(x[1] - x[0]), round(y[1] - y[0])
 
 
@@ -341,10 +342,10 @@ def _embedding(question: Question, kind: str, gone: Sequence[tuple[int, ...]]) -
     pixels, empty = question.pixels.clone(), blurred(question.pixels)
     size = pixels.shape[-1]
     for film, x, y, w, h in gone:
-        rows, columns = question.study.radiographs[film].pixels.shape
-        box = Letterbox.fit(rows, columns, size)
-        top, bottom = (box.top + round(edge * box.height / rows) for edge in (y, y + h))
-        left, right = (box.left + round(edge * box.width / columns) for edge in (x, x + w))
+        box = Letterbox.of(question.study.radiographs[film].pixels, size)
+        (top, left), (bottom, right) = (
+            (round(down), round(across)) for down, across in (box.to_input(y, x), box.to_input(y + h, x + w))
+        )
         here = (0, film, 0, slice(top, bottom), slice(left, right))
         pixels[here] = empty[here]
     return question.forward(pixels, question.words).embedding[0].numpy()

@@ -118,7 +118,7 @@ def import_files(
     def studies() -> Iterator[Study]:
         for paths in groups.values():
             try:
-                yield read_study(paths, sandbox=sandbox)
+                yield read_study(paths, sandbox=sandbox, same_study=True)
             except InputError as error:
                 refused.extend(Refused.because(path, error) for path in paths)
 

@@ -10,10 +10,10 @@ from lingula.reading.bounded_io import read_head
 from lingula.reading.dicom.part10 import looks_like_dicom
 from lingula.reading.dicom.reader import DicomFile, read_dicom_file
 from lingula.reading.limits import Limits
-from lingula.reading.picture import JPEG, PNG, read_picture
+from lingula.reading.picture import picture_kind, read_picture
 
 Kind = Literal["dicom", "picture", "xml", "text", "other"]
-_OTHER_PICTURES = (b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\xff\x0a", b"\0\0\0\x0cJXL ", b"\0\0\0\x0cjP  ")
+_OTHER_PICTURES = (b"GIF8", b"\0\0\0\x0cjP  ")
 _HEIF = (b"ftypheic", b"ftypavif", b"ftypmif1")
 _PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf")
 _XML_STARTS = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<\0", b"\xfe\xff\0<", b"<\0", b"\0<")
@@ -31,7 +31,7 @@ def sniff(head: bytes, name: str) -> Kind:
         return "xml"
     if head[128:132] == b"DICM":
         return "dicom"
-    if head.startswith((PNG, JPEG)):
+    if picture_kind(head):
         return "picture"
     if head.lstrip().startswith(_XML_STARTS):
         return "xml"
@@ -52,15 +52,15 @@ def read_image(path: Path, limits: Limits | None = None) -> DicomFile:
     if kind == "picture":
         return DicomFile(read_picture(path, limits), study_uid="")
     if kind != "dicom" and is_other_picture(head):
-        raise InputError("unsupported_format", "a picture, but neither PNG nor JPEG", "Save it as PNG.")
+        raise InputError("unsupported_format", "a picture of a kind that is not read", "Save it as PNG.")
     if kind != "dicom" and head.startswith(_PACKED):
-        raise InputError("not_dicom", "a packed file", "Unpack it first, or import it as an archive.")
+        raise InputError("not_dicom", "a packed file", "Unpack it first.")
     return read_dicom_file(path, limits)
 
 
 def is_other_picture(head: bytes) -> bool:
-    """WebP, GIF, BMP, TIFF, HEIF/AVIF, JPEG XL or JPEG 2000."""
-    return head.startswith(_OTHER_PICTURES) or head[8:12] == b"WEBP" or head[4:12] in _HEIF
+    """GIF, HEIF/AVIF or a JPEG 2000 file."""
+    return head.startswith(_OTHER_PICTURES) or head[4:12] in _HEIF
 
 
 def _is_text(head: bytes) -> bool:

@@ -8,6 +8,8 @@ well under a second and then reads file after file; after any trouble it is kill
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import json
 import os
 import queue
@@ -35,6 +37,7 @@ from lingula.types import FilePath
 _COMMAND = (sys.executable, "-P", "-m", "lingula.reading.sandbox")
 _READY = b"lingula\n"
 _PIPE = 1 << 20  # bytes in flight, where the system lets a pipe hold so many: pixels come in a few large parts
+_LARGE = 64 << 20  # bytes of pixels, or kept after a refusal, from which a child gives memory back
 _LENGTHS = struct.Struct(">II")  # bytes of JSON, bytes of pixels
 _MOST_JSON = 1 << 16
 _START_SECONDS = 60.0
@@ -252,7 +255,7 @@ def _receive(pipe: IO[bytes], limits: Limits) -> DicomFile:
         birth_date=str(header["birth_date"]),
         study_date=str(header["study_date"]),
     )
-    return DicomFile(radiograph, str(header["study_uid"]))
+    return DicomFile(radiograph, str(header["study_uid"]), str(header["patient"]))
 
 
 def shrink(pixels: npt.NDArray[np.float32], longest: int | None) -> npt.NDArray[np.float32]:
@@ -287,8 +290,15 @@ def _answer(path: Path, limits: Limits, longest: int | None) -> tuple[dict[str, 
         "birth_date": image.birth_date,
         "study_date": image.study_date,
         "study_uid": read.study_uid,
+        "patient": read.patient,
     }
     return header, np.ascontiguousarray(image.pixels).data.cast("B")
+
+
+def _resident() -> int:
+    """Bytes of this process in memory; 0 where the system does not say."""
+    status = Path("/proc/self/statm")
+    return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if status.exists() else 0
 
 
 def _confine(memory_bytes: int) -> None:
@@ -312,14 +322,29 @@ def serve(options: str) -> None:
     import lingula.reading.image_file  # noqa: F401  # before the memory is limited
 
     _confine(limits.memory_bytes)
+    small = _resident()
     answers.write(_READY)
     answers.flush()
     for line in sys.stdin.buffer:
         header, pixels = _answer(Path(json.loads(line)), limits, longest)
+        if header["refused"] is not None and _resident() > small + _LARGE:
+            _return_memory()
         text = json.dumps(header).encode()
         answers.write(_LENGTHS.pack(len(text), len(pixels)) + text)
         answers.write(pixels)
         answers.flush()
+        is_large = len(pixels) > _LARGE
+        del header, pixels, text  # or they would lie beside the next file
+        if is_large:
+            _return_memory()
+
+
+def _return_memory() -> None:
+    """Give what the last file needed back to the system, so that the next finds the child as small as the first did."""
+    gc.collect()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another libc than glibc
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 if __name__ == "__main__":

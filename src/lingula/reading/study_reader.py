@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from lingula.errors import InputError, Notice
 from lingula.reading.bounded_io import read_file, read_head
+from lingula.reading.dicom.identity import study_id as made_study_id
 from lingula.reading.dicom.reader import DicomFile
+from lingula.reading.grouping import one_study
 from lingula.reading.image_file import HEAD, read_image, sniff
 from lingula.reading.limits import Limits
 from lingula.reading.report_text import decode_text, parse_report
@@ -26,6 +29,7 @@ def read_study(
     sandbox: Sandbox | None = None,
     limits: Limits | None = None,
     study_id: str | None = None,
+    same_study: bool = False,
 ) -> Study:
     """Read one study from image files and at most one report.
 
@@ -35,14 +39,16 @@ def read_study(
         report: report file, Open-i XML or plain text.
         sandbox: reads the images in a child process; None reads them in this one, for files that are trusted.
         limits: what is accepted; defaults to the sandbox's.
-        study_id: name of the study; else the report's, the Study Instance UID, or the first file's name.
+        study_id: name of the study; else the report's, the Study Instance UID, or one made from the content.
+        same_study: the caller vouches that the images are of one study, although nothing in them may say so.
 
     Returns:
         The study: films upright with dense tissue bright and their views named, the report, and what was noticed.
 
     Raises:
         InputError: the first file's refusal; bad_request without anything to read or with two reports; uid_conflict
-            when the images belong to different studies or one SOP Instance UID names different files.
+            when the images belong to different studies or one SOP Instance UID names different files; several_studies
+            when they name different patients, or (without ``same_study``) are more than one study is likely to have.
     """
     limits = limits or (sandbox.limits if sandbox else Limits())
     images: list[Path] = []
@@ -57,16 +63,23 @@ def read_study(
         raise InputError("bad_request", "neither an image nor a report")
     read = [sandbox.read_file(path) if sandbox else read_image(path, limits) for path in images]
     study = _read_report(reports[0], limits) if reports else _from_text(text, limits) if text is not None else Study("")
-    study_uid = _one_study(read)
-    first = (images or reports or [Path("query")])[0]
+    study_uid, doubts = one_study(read, same_study=same_study)
+    notices = tuple(notice for notice in study.notices if not (read and notice.code == "no_images"))
     read_as = Study(
-        study_id=study_id or study.study_id or study_uid or _printable(first.stem) or "query",
+        study_id=study_id or study.study_id or study_uid or _content_id(read, study.report),
         radiographs=tuple({image.radiograph.digest: image.radiograph for image in read}.values()),
         report=study.report,
         terms=study.terms,
-        notices=tuple(notice for notice in study.notices if not (read and notice.code == "no_images")),
+        notices=notices + doubts,
     )
     return with_views(read_as)
+
+
+def _content_id(images: Sequence[DicomFile], report: Report | None) -> str:
+    """A name for what has none: of one content always the same, and nothing of a file's name."""
+    if images:
+        return made_study_id(*(image.radiograph.digest for image in images))
+    return f"report-{hashlib.sha256(report.text.encode()).hexdigest()[:12]}" if report else "query"
 
 
 def _read_report(path: Path, limits: Limits) -> Study:
@@ -84,20 +97,3 @@ def _read_report(path: Path, limits: Limits) -> Study:
 def _from_text(text: str, limits: Limits) -> Study:
     found: tuple[Report, tuple[Notice, ...]] = parse_report(text, limits)
     return Study("", (), found[0], None, found[1])
-
-
-def _one_study(images: Sequence[DicomFile]) -> str:
-    """The Study Instance UID that all images share, "" when none has one."""
-    studies = {image.study_uid for image in images if image.study_uid}
-    if len(studies) > 1:
-        raise InputError("uid_conflict", f"the images belong to {len(studies)} studies", "Give the studies one by one.")
-    digests: dict[str, str] = {}
-    for image in images:
-        radiograph = image.radiograph
-        if image.study_uid and digests.setdefault(radiograph.image_id, radiograph.digest) != radiograph.digest:
-            raise InputError("uid_conflict", "two different files have the same SOP Instance UID")
-    return next(iter(studies), "")
-
-
-def _printable(name: str) -> str:
-    return "".join(char for char in name if char.isprintable())[:64]

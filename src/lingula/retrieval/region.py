@@ -166,7 +166,8 @@ def search_region(
         record, row = with_pictures.get(study_id), patches.keys[rows[at]].row
         shape = record.radiographs[row].rows, record.radiographs[row].columns
         one, where = asked[way]
-        box = _moved(where, one.pixels.shape, tried[way][1][at] * size / grid, shape, size)
+        moved = _on_input(where, Letterbox.of(one.pixels, size)) + np.tile(tried[way][1][at] * size / grid, 2)
+        box = _on_film(moved, record.radiographs[row].radiograph().pixels, shape, size)
         neighbour = _neighbour(with_pictures, record, rank, score)
         found.append(RegionFound(neighbour, Place(row, *box), *shape, way == 1))
     return RegionAnswer(
@@ -268,12 +269,12 @@ def _matched(
     a = checkpoint.model.architecture
     view = np.array([VIEWS.index(film.view)])
     query = patches.basis.reduced(features(checkpoint, [film]), view)[0]
-    return patches.match(query, shares(place, film.pixels.shape, a.preprocessing.size, a.grid), rows)
+    return patches.match(query, shares(place, film.pixels, a.preprocessing.size, a.grid), rows)
 
 
-def shares(place: Place, shape: tuple[int, ...], size: int, grid: int) -> npt.NDArray[np.float32]:
-    """(grid, grid): the share of a box that lies in each patch of the input; they sum to 1."""
-    x0, y0, x1, y1 = _on_input(place, shape, size)
+def shares(place: Place, film: npt.NDArray[np.float32], size: int, grid: int) -> npt.NDArray[np.float32]:
+    """(grid, grid): the share of a box of a film (rows, columns) in each patch of the input; they sum to 1."""
+    y0, x0, y1, x1 = _on_input(place, Letterbox.of(film, size))
     edges = np.arange(grid + 1) * size / grid
     across, down = (
         np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0, None)
@@ -283,26 +284,27 @@ def shares(place: Place, shape: tuple[int, ...], size: int, grid: int) -> npt.ND
     return np.asarray(table / table.sum(), np.float32)
 
 
-def _on_input(place: Place, shape: tuple[int, ...], size: int) -> tuple[float, float, float, float]:
-    """Edges (left, top, right, bottom) of a box of the film on the square input."""
-    rows, columns = shape
-    box = Letterbox.fit(rows, columns, size)
-    x = [box.left + edge * box.width / columns for edge in (place.x, place.x + place.width)]
-    y = [box.top + edge * box.height / rows for edge in (place.y, place.y + place.height)]
-    return x[0], y[0], x[1], y[1]
+def _on_input(place: Place, box: Letterbox) -> npt.NDArray[np.float64]:
+    """Edges (top, left, bottom, right) of a box of the film on the square input; of what lies in a border, its edge."""
+    start, end = (box.to_input(place.y + i * place.height, place.x + i * place.width) for i in (0, 1))
+    first = np.array([box.top, box.left], np.float64)
+    last = first + np.array([box.height, box.width])
+    return np.concatenate([np.clip(start, first, last - 1), np.clip(end, first + 1, last)])
 
 
-def _moved(
-    place: Place, shape: tuple[int, ...], move: npt.NDArray[np.float64], other: tuple[int, int], size: int
+def _on_film(
+    edges: npt.NDArray[np.float64], pixels: npt.NDArray[np.float32], shape: tuple[int, int], size: int
 ) -> tuple[int, int, int, int]:
-    """x, y, width, height on the other film of a box moved (down, right) on the input; at least a pixel of it."""
-    x0, y0, x1, y1 = _on_input(place, shape, size)
-    rows, columns = other
-    box = Letterbox.fit(rows, columns, size)
-    x = [round((edge + move[1] - box.left) * columns / box.width) for edge in (x0, x1)]
-    y = [round((edge + move[0] - box.top) * rows / box.height) for edge in (y0, y1)]
-    left, top = min(max(x[0], 0), columns - 1), min(max(y[0], 0), rows - 1)
-    return left, top, max(min(x[1], columns) - left, 1), max(min(y[1], rows) - top, 1)
+    """x, y, width, height of edges (top, left, bottom, right) of the input on a film (rows, columns); a pixel at least.
+
+    Args:
+        pixels: of the film, at any resolution. shape: of the film in full.
+    """
+    box, scale = Letterbox.of(pixels, size), np.divide(shape, pixels.shape)
+    start, end = (np.rint(box.to_film(*edges[i : i + 2]) * scale).astype(int) for i in (0, 2))
+    start = np.clip(start, 0, np.subtract(shape, 1))
+    height, width = np.maximum(np.minimum(end, shape) - start, 1)
+    return int(start[1]), int(start[0]), int(width), int(height)
 
 
 def check_place(study: Study, place: Place) -> None:

@@ -154,7 +154,7 @@ class Desk:
 
     # -- studies brought in
 
-    def read(self, files: Sequence[tuple[str, bytes]], text: str | None) -> Study:
+    def read(self, files: Sequence[tuple[str, bytes]], text: str | None, *, same_study: bool = False) -> Study:
         """One study from (name, bytes) of its files, decoded in a child process. Of a name only its ending is used.
 
         Raises:
@@ -168,7 +168,9 @@ class Desk:
                 ending = Path(name).suffix.lower()
                 paths.append(Path(folder) / f"film {number}{ending if ending in ENDINGS else '.file'}")
                 paths[-1].write_bytes(data)
-            return read_study(paths, text=text or None, sandbox=self.sandbox, limits=self.settings.limits)
+            return read_study(
+                paths, text=text or None, sandbox=self.sandbox, limits=self.settings.limits, same_study=same_study
+            )
 
     def answer(self, study: Study, k: int = 5) -> Case:
         """Findings and neighbours of a study, kept as a case."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian
@@ -64,16 +66,28 @@ def chest(stored: np.ndarray) -> Dataset:
 
 def as_bytes(dataset: Dataset, transfer_syntax: str = ExplicitVRLittleEndian) -> bytes:
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = transfer_syntax
+    is_known = transfer_syntax in UID_dictionary
+    dataset.file_meta.TransferSyntaxUID = transfer_syntax if is_known else ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", "1.2")
     dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
     dataset["PixelData"].VR = "OB" if dataset.BitsAllocated == 8 else "OW"
-    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+    if dataset.PixelData.startswith(b"\xfe\xff\0\xe0"):
         dataset["PixelData"].VR = "OB"
         dataset["PixelData"].is_undefined_length = True
     buffer = BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
-    return buffer.getvalue()
+    return buffer.getvalue() if is_known else with_syntax(buffer.getvalue(), transfer_syntax)
+
+
+def with_syntax(data: bytes, uid: str) -> bytes:
+    """The file with another Transfer Syntax UID, none if empty."""
+    at = data.index(b"\2\0\x10\0UI")
+    end = at + 8 + struct.unpack_from("<H", data, at + 6)[0]
+    padded = uid.encode() + b"\0" * (len(uid) % 2)
+    element = b"\2\0\x10\0UI" + struct.pack("<H", len(padded)) + padded if uid else b""
+    group = data.index(b"\2\0\0\0UL\4\0") + 8
+    length = struct.unpack_from("<I", data, group)[0] + len(element) - (end - at)
+    return data[:group] + struct.pack("<I", length) + data[group + 4 : at] + element + data[end:]
 
 
 @pytest.fixture

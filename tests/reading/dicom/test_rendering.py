@@ -70,6 +70,48 @@ def test_notices(write_dicom, ramp: np.ndarray, elements: dict, expected: list[s
     assert radiograph.pixels.std() > 0.2
 
 
+def chestlike(bits: int) -> np.ndarray:
+    """(96, 80): bright middle and edges, dark lungs, over all of so many bits."""
+    y, x = np.mgrid[-1:1:96j, -1:1:80j]
+    lungs = np.exp(-((np.abs(x) - 0.5) ** 2 / 0.05 + y**2 / 0.4))
+    return ((1 - 0.9 * lungs) * ((1 << bits) - 1)).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("bits", "elements"),
+    [
+        (12, {"WindowCenter": 32768, "WindowWidth": 65536}),
+        (16, {"WindowCenter": 2048, "WindowWidth": 4096}),
+        (12, {"WindowCenter": -5000, "WindowWidth": 4096}),
+        (14, {"WindowCenter": 128, "WindowWidth": 256}),
+        (16, {"VOILUTSequence": Sequence([lut_item([4096, 0, 12], np.arange(4096, dtype="<u2").tobytes())])}),
+        (12, {"VOILUTSequence": Sequence([lut_item([0, 0, 16], np.arange(65536, dtype="<u2").tobytes())])}),
+    ],
+)
+def test_a_range_that_is_not_the_pixels(write_dicom, bits: int, elements: dict) -> None:
+    stored = chestlike(bits)
+    radiograph = read_dicom(write_dicom(stored, **elements))
+    assert codes(radiograph) == ["bad_window"]
+    assert 0.2 < radiograph.pixels.mean() < 0.9
+    assert radiograph.pixels.std() > 0.15
+
+
+def test_entries_of_a_lut_that_declares_more_bits(write_dicom) -> None:
+    stored = chestlike(12)
+    item = lut_item([4096, 0, 16], np.arange(4096, dtype="<u2").tobytes())
+    radiograph = read_dicom(write_dicom(stored, VOILUTSequence=Sequence([item])))
+    np.testing.assert_allclose(radiograph.pixels, stored / 4095, atol=1e-6)
+
+
+def test_a_dark_film_in_a_fitting_window_stays_dark(write_dicom) -> None:
+    """Two thirds of collimator and air, which the window rightly shows black."""
+    stored = np.zeros((96, 80), np.uint16)
+    stored[32:64, 10:70] = chestlike(12)[32:64, 10:70]
+    radiograph = read_dicom(write_dicom(stored, **FULL))
+    assert codes(radiograph) == []
+    np.testing.assert_allclose(radiograph.pixels, stored / 4095, atol=1e-6)
+
+
 def test_negative_slope_is_honoured(write_dicom, ramp: np.ndarray) -> None:
     radiograph = read_dicom(write_dicom(ramp, RescaleSlope=-1, RescaleIntercept=4095, **FULL))
     np.testing.assert_allclose(radiograph.pixels, 1 - ramp / 4095, atol=1e-6)

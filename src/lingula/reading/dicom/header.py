@@ -3,55 +3,50 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from pydicom.charset import python_encoding
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from lingula.errors import InputError, Notice
-from lingula.reading.dicom.decode import TRANSFER_SYNTAXES
+from lingula.reading.dicom.chest import MODALITIES, body_part_notices, judge_body_part, modality_notices, other_modality
+from lingula.reading.dicom.decode import TRANSFER_SYNTAXES, is_encapsulated
+from lingula.reading.dicom.elements import shown, text
 from lingula.reading.dicom.image_module import ImageHeader
+from lingula.reading.dicom.part10 import LONG_VRS, Envelope
 from lingula.reading.limits import Limits
 
-MODALITIES = frozenset({"CR", "DX"})
 MINIMUM_SIDE = 32
 _MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
-_CHEST = re.compile(r"CHEST|THORA[XC]|TORAX|TORACE|LUNG|PULM|CXR|\bRIBS?\b|STERNUM|HEART|MEDIASTIN")
-_NOT_A_PART = frozenset({"", "UNKNOWN", "UNDEFINED", "UNSPECIFIED", "OTHER", "NONE", "NA", "N/A", "BODY", "WHOLEBODY",
-                         "TRUNK"})  # fmt: skip
-_OTHER_PART = re.compile(
-    r"\b(TEETH|TOOTH|DENTAL|JAW|MANDIBLE|SKULL|SINUS(ES)?|KNEES?|HIPS?|PELVIS|FOOT|FEET|ANKLES?|HANDS?|WRISTS?|ELBOWS?"
-    r"|FEMUR|TIBIA|HUMERUS|SHOULDERS?|FINGERS?|TOES?|ABDOMEN|BREASTS?|MAMMO\w*|[CL]-?SPINE)\b"
-)
-_ANIMAL = re.compile(r"\b(CANINE|FELINE|EQUINE|BOVINE|OVINE|PORCINE|AVIAN|VETERINA\w*)\b")
 _REQUIRED = ("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored",
              "PixelRepresentation")  # fmt: skip
-_DESCRIPTIONS = ("StudyDescription", "SeriesDescription", "ProtocolName")
 
 
-def judge(dataset: Dataset, transfer_syntax: str, problem: InputError | None, limits: Limits) -> ImageHeader:
+def judge(dataset: Dataset, envelope: Envelope, limits: Limits) -> ImageHeader:
     """Refuse what is not one readable radiograph of a human chest.
 
     Args:
-        dataset: the parsed elements, possibly only those before ``problem``.
-        problem: what stopped the walk over the file; outranked only by a wrong kind of object.
+        dataset: the parsed elements, possibly only those before ``envelope.problem``, which is outranked only by a
+            wrong kind of object.
 
     Raises:
-        InputError: not_an_image, unsupported_modality, wrong_body_part, missing_uid, invalid_uid,
-            unsupported_transfer_syntax, unsupported_photometric, bad_header, pixel_mismatch, multiframe, image_bomb,
-            image_too_small, or ``problem``.
+        InputError: not_an_image, unsupported_modality, wrong_body_part, unsupported_transfer_syntax,
+            unsupported_photometric, bad_header, pixel_mismatch, multiframe, image_bomb, image_too_small, or
+            ``envelope.problem``.
     """
-    _judge_kind(dataset, problem)
-    _judge_uids(dataset)
-    if transfer_syntax not in TRANSFER_SYNTAXES:
-        raise InputError("unsupported_transfer_syntax", f"transfer syntax {shown(UID(transfer_syntax).name)}")
+    _judge_kind(dataset, envelope)
+    if envelope.transfer_syntax not in TRANSFER_SYNTAXES:
+        name = shown(UID(envelope.transfer_syntax).name)
+        raise InputError("unsupported_transfer_syntax", f"transfer syntax {name}", "Transcode it to a common one.")
     header, frames = _read_image_header(dataset)
-    encapsulated = UID(transfer_syntax).is_encapsulated
     promised = header.rows * header.columns * header.samples * frames
-    if not encapsulated:
-        _judge_length(dataset, promised * header.bits_allocated // 8, header, limits)
+    held = len(pixel_element(dataset).value or b"")
+    if envelope.problem and (is_encapsulated(envelope.transfer_syntax) or held < promised * header.bits_allocated // 8):
+        raise envelope.problem
+    if not is_encapsulated(envelope.transfer_syntax):
+        _judge_length(pixel_element(dataset).value, promised * header.bits_allocated // 8, header, limits)
     elif promised > 3 * limits.pixels or header.rows * header.columns > limits.pixels:
         raise InputError("image_bomb", f"{header.rows} x {header.columns} pixels exceed {limits.pixels}")
     _judge_layout(header)
@@ -59,15 +54,13 @@ def judge(dataset: Dataset, transfer_syntax: str, problem: InputError | None, li
         raise InputError("multiframe", f"{frames} frames; one radiograph is one frame")
     if min(header.rows, header.columns) < MINIMUM_SIDE:
         raise InputError("image_too_small", f"{header.rows} x {header.columns} pixels; a side needs {MINIMUM_SIDE}")
-    _judge_body_part(dataset)
+    judge_body_part(dataset)
     return header
 
 
 def header_notices(dataset: Dataset) -> tuple[Notice, ...]:
-    """body_part_absent, burned_in_annotation, bad_charset."""
-    notices = []
-    if _named_part(dataset) in _NOT_A_PART:
-        notices.append(Notice("body_part_absent", "The header does not name the body part; a chest is assumed."))
+    """modality_assumed, body_part_absent, body_part_conflict, burned_in_annotation, bad_charset."""
+    notices = [*modality_notices(dataset), *body_part_notices(dataset)]
     if text(dataset, "BurnedInAnnotation").upper() == "YES":
         notices.append(Notice("burned_in_annotation", "The header says that text is burned into the picture."))
     charsets = [part for part in text(dataset, "SpecificCharacterSet").split("\\") if part]
@@ -76,72 +69,35 @@ def header_notices(dataset: Dataset) -> tuple[Notice, ...]:
     return tuple(notices)
 
 
-def text(dataset: Dataset, keyword: str) -> str:
-    """An element's value as text, values joined by a backslash as in the file; empty when absent or unreadable."""
-    value = _value(dataset, keyword, default="")
-    values = value if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue" else [value]
-    return "\\".join("" if part is None else str(part) for part in values).strip()
+def pixel_element(dataset: Dataset) -> RawDataElement | DataElement:
+    """Pixel Data as in the file, not converted.
+
+    Raises:
+        InputError: bad_header under a value representation that cannot hold them (PS3.5 section 7.1.2).
+    """
+    found = dataset.get_item("PixelData", keep_deferred=True)
+    if found is None or found.VR not in (None, *LONG_VRS):
+        raise InputError("bad_header", f"Pixel Data under the value representation {shown(str(found and found.VR))}")
+    if not isinstance(found.value, (bytes, type(None))):
+        raise InputError("bad_header", "Pixel Data are not bytes")
+    return found
 
 
-def shown(value: str, longest: int = 64) -> str:
-    """Text from a file made safe to show: printable characters only, capped."""
-    return "".join(char if char.isprintable() else "?" for char in value)[:longest]
-
-
-def _value(dataset: Dataset, keyword: str, default: Any = None) -> Any:
-    try:
-        value = dataset.get(keyword, default)
-    except Exception:  # pydicom converts on access and raises whatever the damaged value makes it raise
-        return default
-    return default if value is None else value
-
-
-def _judge_kind(dataset: Dataset, problem: InputError | None) -> None:
-    modality = text(dataset, "Modality").upper()
+def _judge_kind(dataset: Dataset, envelope: Envelope) -> None:
+    problem, modality = envelope.problem, text(dataset, "Modality").upper()
     if problem is None and modality not in MODALITIES and "PixelData" not in dataset and "Rows" not in dataset:
         raise InputError("not_an_image", f"no image in the file (modality {shown(modality) or 'not named'})")
-    if modality and modality not in MODALITIES:
-        raise InputError("unsupported_modality", f"modality {shown(modality)}; only CR and DX are read")
-    if problem is not None:
+    refused = other_modality(dataset, envelope.sop_class)
+    if modality and refused:
+        raise InputError("unsupported_modality", refused)
+    if problem is not None and not envelope.pixels_cut:
         raise problem
     if "PixelData" not in dataset:
         if any(keyword not in dataset for keyword in _REQUIRED):
             raise InputError("truncated", "the file ends before its image is described")
         raise InputError("not_an_image", "the file has no Pixel Data")
-    if not modality:
-        raise InputError("unsupported_modality", "the header does not name a modality; only CR and DX are read")
-
-
-def _judge_uids(dataset: Dataset) -> None:
-    """PS3.5 section 9.1, but leading zeros in a component are let pass: archives hold many of them."""
-    if not text(dataset, "SOPInstanceUID"):
-        raise InputError("missing_uid", "the header has no SOP Instance UID")
-    for keyword in ("SOPInstanceUID", "StudyInstanceUID"):
-        uid = text(dataset, keyword)
-        if uid and (len(uid) > 64 or not re.fullmatch(r"\d+(\.\d+)*", uid, re.ASCII)):
-            raise InputError("invalid_uid", f"{keyword} {shown(uid, 80)!r} is not a UID")
-
-
-def _named_part(dataset: Dataset) -> str:
-    part = text(dataset, "BodyPartExamined").upper()
-    if part in _NOT_A_PART:
-        region = _value(dataset, "AnatomicRegionSequence")
-        part = text(region[0], "CodeMeaning").upper() if region else ""
-    return part
-
-
-def _judge_body_part(dataset: Dataset) -> None:
-    part = _named_part(dataset)
-    if part not in _NOT_A_PART and (not _CHEST.search(part) or ("SPINE" in part and "CHEST" not in part)):
-        raise InputError("wrong_body_part", f"body part {shown(part)}; only the chest is read")
-    described = " ".join(text(dataset, keyword) for keyword in _DESCRIPTIONS).upper()
-    if part in _NOT_A_PART and not _CHEST.search(described) and (other := _OTHER_PART.search(described)):
-        raise InputError("wrong_body_part", f"described as {shown(other[0])}; only the chest is read")
-    species = text(dataset, "PatientSpeciesDescription").upper()
-    animal = _ANIMAL.search(f"{described} {text(dataset, 'AcquisitionDeviceProcessingDescription')}".upper())
-    if animal or species not in ("", "HUMAN", "HOMO SAPIENS"):
-        named = shown(animal[0] if animal else species)
-        raise InputError("wrong_body_part", f"an animal ({named}); only the human chest is read")
+    if refused:
+        raise InputError("unsupported_modality", refused)
 
 
 def _whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
@@ -173,12 +129,16 @@ def _read_image_header(dataset: Dataset) -> tuple[ImageHeader, int]:
     return header, max(_whole(dataset, "NumberOfFrames", default=1), 1)
 
 
-def _judge_length(dataset: Dataset, promised: int, header: ImageHeader, limits: Limits) -> None:
-    """Uncompressed Pixel Data must hold what the header promises, and no further rows (PS3.5 section 8.1.1)."""
-    value = dataset.get_item("PixelData").value
-    held, row = len(value or b""), max(header.columns * header.bits_allocated // 8, 2)
+def _judge_length(value: bytes | None, promised: int, header: ImageHeader, limits: Limits) -> None:
+    """Uncompressed Pixel Data must hold what the header promises, and nothing else but padding (PS3.5 8.1.1)."""
+    value = value or b""
+    held, row = len(value), max(header.columns * header.bits_allocated // 8, 2)
     header_itself_is_sound = header.samples in (1, 3) and header.bits_allocated in (8, 16, 32)
-    if promised > 6 * limits.pixels or (header_itself_is_sound and not promised <= held < promised + row):
+    if promised > 6 * limits.pixels:
+        raise InputError("pixel_mismatch", f"the header promises {promised} bytes of pixels, the file holds {held}")
+    excess = value[promised:]
+    is_padding = len(excess) < row or excess.count(excess[:1]) == len(excess)
+    if header_itself_is_sound and (held < promised or not is_padding):
         raise InputError("pixel_mismatch", f"the header promises {promised} bytes of pixels, the file holds {held}")
 
 

@@ -11,15 +11,18 @@ import zlib
 from dataclasses import dataclass
 
 from lingula.errors import InputError, Notice
+from lingula.reading.dicom.frame import repaired
 from lingula.reading.limits import Limits
 
 EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 _UNDEFINED = 0xFFFFFFFF
-_LONG_VRS = frozenset(
+LONG_VRS = frozenset(
     ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV")
 )  # PS3.5 table 7.1-1
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_ITEM_BYTES, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
+_MEDIA_SOP_CLASS, _MEDIA_SOP_INSTANCE, _TRANSFER_SYNTAX = 0x00020002, 0x00020003, 0x00020010
 _PIXEL_DATA = 0x7FE00010
 _MAX_ELEMENTS = 200_000
 _PREAMBLE_MAGICS = (b"MZ", b"\x7fELF", b"II*\0", b"MM\0*", b"%PDF", b"PK\x03\x04", b"GIF8", b"\x89PNG", b"\xff\xd8\xff",
@@ -31,18 +34,24 @@ class Envelope:
     """A file opened but not parsed.
 
     Attributes:
-        transfer_syntax: TransferSyntaxUID, or the guessed one where the file names none.
+        transfer_syntax: TransferSyntaxUID, or the guessed one where the file names none (``named`` is False then).
+        sop_class, sop_instance: (0002,0002) and (0002,0003), empty where missing.
         dataset: bytes of the data set (inflated), up to the end of the last complete element or of Pixel Data.
         implicit, little: how those bytes are encoded.
         problem: why the walk stopped early, if it did; raised once the kind of the object has been judged.
-        notices: no_part10_header, polyglot_preamble.
+        pixels_cut: Pixel Data claim more bytes than there are; ``dataset`` holds what is left of them.
+        notices: no_part10_header, polyglot_preamble, encoding_repaired.
     """
 
     transfer_syntax: str
+    named: bool
+    sop_class: str
+    sop_instance: str
     dataset: memoryview
     implicit: bool
     little: bool
     problem: InputError | None
+    pixels_cut: bool
     notices: tuple[Notice, ...]
 
 
@@ -73,16 +82,50 @@ def open_part10(data: bytes, limits: Limits) -> Envelope:
         raise InputError(
             "not_dicom", "no DICOM file: neither preamble nor data set", "Unpack it first if it is packed."
         )
-    transfer_syntax, start = _read_meta(data, start)
+    meta, start = _read_meta(data, start)
+    named = transfer_syntax = meta.get(_TRANSFER_SYNTAX, "")
     body = memoryview(data)[start:]
     if transfer_syntax == DEFLATED:
-        body = memoryview(_inflate(body, limits.inflated_bytes))
+        inflated, wrapped = _inflate(body, limits.inflated_bytes)
+        body = memoryview(inflated)
+        if wrapped:
+            notices.append(repaired("the deflated data set has a zlib header"))
     little = transfer_syntax != EXPLICIT_BIG_ENDIAN
     implicit = not _is_vr(bytes(body[4:6]))  # some writers name one encoding and use the other
     if not transfer_syntax:
         transfer_syntax = "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1"
     end, problem = walk(body, implicit, little, limits.sequence_depth)
-    return Envelope(transfer_syntax, body[:end], implicit, little, problem, tuple(notices))
+    body, cut = _mended(body, end, problem, implicit, little)
+    if cut is False:
+        problem = None
+        notices.append(repaired("the Pixel Data have no end"))
+    sop = meta.get(_MEDIA_SOP_CLASS, ""), meta.get(_MEDIA_SOP_INSTANCE, "")
+    return Envelope(transfer_syntax, bool(named), *sop, body, implicit, little, problem, bool(cut), tuple(notices))
+
+
+def _mended(
+    body: memoryview, end: int, problem: InputError | None, implicit: bool, little: bool
+) -> tuple[memoryview, bool | None]:
+    """The data set up to ``end``, with Pixel Data that stop short of their length or lack their delimiter.
+
+    Returns:
+        The bytes; and False where nothing but the delimiter was missing, True where a length was cut to what is there
+        (whether that suffices is judged with the header), None where nothing was mended.
+    """
+    if problem is None or problem.code != "truncated" or len(body) - end < 12:
+        return body[:end], None
+    tag, length, content = _element(body, end, implicit, little)
+    if tag != _PIXEL_DATA or content >= len(body):
+        return body[:end], None
+    if length != _UNDEFINED:
+        field = struct.pack(("<" if little else ">") + "I", len(body) - content)
+        return memoryview(bytes(body[: content - 4]) + field + bytes(body[content:])), True
+    at = content
+    while body[at : at + 4] == _ITEM_BYTES and at + 8 <= len(body):
+        at += 8 + int(struct.unpack_from("<I", body, at + 4)[0])
+    if at > len(body) or not _DELIMITER.startswith(bytes(body[at:])):
+        return body[:end], None
+    return memoryview(bytes(body[:at]) + _DELIMITER), False
 
 
 def _is_vr(two: bytes) -> bool:
@@ -98,9 +141,9 @@ def _opens_dataset(head: bytes) -> bool:
     return group in (2, 8) and element <= 0x0100 and (_is_vr(head[4:6]) or length <= 0xFFFF)
 
 
-def _read_meta(data: bytes, start: int) -> tuple[str, int]:
-    """TransferSyntaxUID of the File Meta Information (always explicit little endian) and where the data set begins."""
-    transfer_syntax = ""
+def _read_meta(data: bytes, start: int) -> tuple[dict[int, str], int]:
+    """UIDs of the File Meta Information (always explicit little endian), and where the data set begins."""
+    found: dict[int, str] = {}
     if start + 8 > len(data):
         raise InputError("truncated", "the file ends before its File Meta Information")
     while data[start : start + 2] == b"\2\0":
@@ -110,23 +153,30 @@ def _read_meta(data: bytes, start: int) -> tuple[str, int]:
         value = data[content : content + length]
         if element == 0x00020000 and length == 4 and struct.unpack("<I", value)[0] > len(data):
             raise InputError("bad_header", "File Meta Information Group Length exceeds the file")
-        if element == 0x00020010:
-            transfer_syntax = value.decode("latin-1").strip("\0 ")
+        if element in (_MEDIA_SOP_CLASS, _MEDIA_SOP_INSTANCE, _TRANSFER_SYNTAX):
+            found[element] = value.decode("latin-1").strip("\0 ")
         start = content + length
-    return transfer_syntax, start
+    return found, start
 
 
-def _inflate(body: memoryview, limit: int) -> bytes:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # raw deflate, PS3.5 annex A.5
-    try:
-        inflated = inflater.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise InputError("bad_header", f"the deflated data set cannot be inflated: {error}") from error
+def _inflate(body: memoryview, limit: int) -> tuple[bytes, bool]:
+    """The data set, raw deflate (PS3.5 annex A.5) or, as some writers have it, inside zlib's header and checksum."""
+    wrapped = len(body) > 2 and body[0] & 0x0F == 8 and int.from_bytes(body[:2]) % 31 == 0
+    for bits in (-zlib.MAX_WBITS, zlib.MAX_WBITS) if wrapped else (-zlib.MAX_WBITS,):
+        inflater, problem = zlib.decompressobj(bits), None
+        try:
+            inflated = inflater.decompress(body, limit + 1)
+        except zlib.error as error:
+            problem = error
+            continue
+        break
+    if problem is not None:
+        raise InputError("bad_header", f"the deflated data set cannot be inflated: {problem}") from problem
     if len(inflated) > limit:
         raise InputError("decompression_bomb", f"the deflated data set exceeds {limit} bytes")
     if not inflater.eof:
         raise InputError("truncated", "the deflated data set ends early")
-    return inflated
+    return inflated, bits > 0
 
 
 def _element(data: memoryview, at: int, implicit: bool, little: bool) -> tuple[int, int, int]:
@@ -137,7 +187,7 @@ def _element(data: memoryview, at: int, implicit: bool, little: bool) -> tuple[i
         vr = bytes(data[at + 4 : at + 6])
         if implicit or group == 0xFFFE or not b"AA" <= vr <= b"ZZ":
             return group << 16 | element, struct.unpack_from(order + "I", data, at + 4)[0], at + 8
-        if vr.decode("latin-1") in _LONG_VRS:
+        if vr.decode("latin-1") in LONG_VRS:
             return group << 16 | element, struct.unpack_from(order + "I", data, at + 8)[0], at + 12
         return group << 16 | element, struct.unpack_from(order + "H", data, at + 6)[0], at + 8
     except struct.error as error:

@@ -18,6 +18,9 @@ Floats = npt.NDArray[np.float64]
 WindowFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 BAD_WINDOW = Notice("bad_window", "The window in the header is of no use here; the picture's own range is shown.")
 CUT = 0.005  # share of pixels beyond either end of a percentile window
+_LEAST_CONTRAST = 0.3  # of the display range, between the ends of a percentile window
+_MOST_LOST = 0.9  # share of pixels that a window may show as black, or as white
+BAD_MODALITY = Notice("bad_rescale", "The Modality LUT in the header is unusable; stored values are shown as they are.")
 _CHUNK = 1 << 20
 
 
@@ -108,7 +111,12 @@ def display(
         if counts[~padded].sum() == 0:
             padded[:] = False
     values = rendering.modality.apply(levels) if rendering.modality else levels * rendering.slope + rendering.intercept
-    table, notices = _values_of_interest(values, np.where(padded, 0, counts), rendering)
+    seen = np.where(padded, 0, counts)
+    odd: tuple[Notice, ...] = ()
+    if rendering.modality and _is_flat(values, seen) and not _is_flat(levels, seen):
+        values, odd = levels, (BAD_MODALITY,)
+    table, notices = _values_of_interest(values, seen, rendering)
+    notices = odd + notices
     if rendering.inverted:
         table = 1 - table
     if any(notice.code == "blank_image" for notice in notices):
@@ -131,10 +139,32 @@ def _values_of_interest(
         table = rendering.window.apply(values)
     else:
         return by_percentile, ()
-    nearest = [int(np.argmin(np.abs(values - value))) for value in (dark, bright)]
-    if abs(table[nearest[1]] - table[nearest[0]]) < 1 / 255:
-        return by_percentile, (BAD_WINDOW,)
-    return table, ()
+    return (
+        (by_percentile, (BAD_WINDOW,)) if _hides(table, by_percentile, values, (dark, bright), counts) else (table, ())
+    )
+
+
+def _hides(
+    table: Floats, by_percentile: Floats, values: Floats, ends: tuple[float, float], counts: npt.NDArray[np.int64]
+) -> bool:
+    """Whether a window or VOI LUT leaves too little contrast, or nearly all pixels black or white.
+
+    So it is with a window of 16 bits over values of 12, or the other way round. A film most of which is black or white
+    in its own range is not meant.
+    """
+    low, high = (table[int(np.argmin(np.abs(values - end)))] for end in ends)
+    if abs(high - low) < _LEAST_CONTRAST:
+        return True
+    total = counts.sum()
+    for lost, own in ((table < 1 / 255, by_percentile < 1 / 8), (table > 254 / 255, by_percentile > 7 / 8)):
+        if counts[lost].sum() > _MOST_LOST * total and counts[own].sum() < _MOST_LOST / 2 * total:
+            return True
+    return False
+
+
+def _is_flat(values: Floats, counts: npt.NDArray[np.int64]) -> bool:
+    met = values[counts > 0]
+    return not len(met) or bool(met.min() == met.max())
 
 
 def _levels(

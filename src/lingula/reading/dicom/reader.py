@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -16,9 +16,14 @@ from pydicom.uid import UID
 
 from lingula.errors import InputError, Notice
 from lingula.reading.bounded_io import read_file
+from lingula.reading.dicom.colour import CONVERTED, TOLERANCE, YBR_TO_RGB, grey_of
 from lingula.reading.dicom.decode import Stored, decode
-from lingula.reading.dicom.header import header_notices, judge, shown, text
+from lingula.reading.dicom.elements import shown, text
+from lingula.reading.dicom.frame import guessed_syntax, repaired
+from lingula.reading.dicom.header import header_notices, judge, pixel_element
+from lingula.reading.dicom.identity import identify
 from lingula.reading.dicom.image_module import ImageHeader
+from lingula.reading.dicom.orientation import read_turn
 from lingula.reading.dicom.part10 import Envelope, open_part10
 from lingula.reading.dicom.pixels import display, square
 from lingula.reading.dicom.rendering import read_rendering
@@ -27,15 +32,20 @@ from lingula.study import Radiograph, unique_notices
 
 SHOWN = ("Modality", "PhotometricInterpretation", "BitsStored", "Rows", "Columns", "ViewPosition", "BodyPartExamined",
          "Manufacturer")  # fmt: skip
-_EQUAL_CHANNELS = 2  # of 255: what a JPEG's colour transform leaves between the channels of a grey picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DicomFile:
-    """A radiograph and the Study Instance UID it was filed under ("" when the header has none)."""
+    """A radiograph, and what its file says of study and patient.
+
+    Attributes:
+        study_uid: Study Instance UID, "" when the header has none.
+        patient: digest of PatientID, "" when the header has none; to tell patients apart while reading, never stored.
+    """
 
     radiograph: Radiograph
     study_uid: str
+    patient: str = ""
 
 
 def read_dicom(path: Path, limits: Limits | None = None) -> Radiograph:
@@ -55,42 +65,64 @@ def read_dicom_file(path: Path, limits: Limits | None = None) -> DicomFile:
     data = read_file(path, limits.file_bytes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of every odd value; what matters is judged here
-        return _read(data, limits)
+        try:
+            return _read(data, limits)
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # pydicom converts on access and raises whatever a damaged value makes it raise
+            raise InputError("bad_header", f"unreadable header ({type(error).__name__})") from error
 
 
 def _read(data: bytes, limits: Limits) -> DicomFile:
     envelope = open_part10(data, limits)
     dataset = _parse(envelope)
-    header = judge(dataset, envelope.transfer_syntax, envelope.problem, limits)
+    envelope = _with_syntax(envelope, dataset)
+    header = judge(dataset, envelope, limits)
     notices = [*envelope.notices, *header_notices(dataset)]
 
-    element = dataset.get_item("PixelData")  # as in the file: a wrong VR does not matter
-    value = b"" if element.value is None else element.value
-    if not isinstance(value, bytes):
-        raise InputError("bad_header", "Pixel Data are not bytes")
-    stored, decoder = decode(
-        value,
+    element = pixel_element(dataset)
+    decoded = decode(
+        element.value or b"",
         envelope.transfer_syntax,
         header,
         little=envelope.little,
         swapped_bytes=not envelope.little and element.VR == "OW",
     )
+    stored = decoded.stored
+    if envelope.pixels_cut:
+        notices.append(repaired("the Pixel Data claim more bytes than there are"))
     if header.samples == 3:
-        stored = _one_channel(stored, header)
-        notices.append(Notice("rgb_converted", "A colour picture with equal channels was read as grey."))
+        stored, colour_notices = _one_channel(stored, header)
+        notices += colour_notices
     rendering, found = read_rendering(dataset, header)
     pixels, shown_notices = display(stored, rendering)
+    turn, turn_notices = read_turn(text(dataset, "PatientOrientation"))
+    digest = hashlib.sha256(data).hexdigest()
+    identity = identify(dataset, envelope.sop_instance, digest)
+    every = (*notices, *identity.notices, *decoded.notices, *found, *shown_notices, *turn_notices)
     radiograph = Radiograph(
-        image_id=text(dataset, "SOPInstanceUID"),
-        pixels=square(pixels, rendering.aspect, limits.pixels),
-        decoder=decoder,
+        image_id=identity.image_id,
+        pixels=turn.apply(square(pixels, rendering.aspect, limits.pixels)),
+        decoder=decoded.decoder,
         attributes=_attributes(dataset, envelope.transfer_syntax),
-        notices=unique_notices([*notices, *found, *shown_notices]),
-        digest=hashlib.sha256(data).hexdigest(),
+        notices=unique_notices(every),
+        digest=digest,
         birth_date=_date(text(dataset, "PatientBirthDate")),
         study_date=_date(text(dataset, "StudyDate")),
     )
-    return DicomFile(radiograph, text(dataset, "StudyInstanceUID"))
+    return DicomFile(radiograph, identity.study_uid, identity.patient)
+
+
+def _with_syntax(envelope: Envelope, dataset: Dataset) -> Envelope:
+    """The envelope with the transfer syntax that encapsulated pixels show, where the file names none."""
+    if (
+        envelope.named
+        or "PixelData" not in dataset
+        or not (guessed := guessed_syntax(pixel_element(dataset).value or b""))
+    ):
+        return envelope
+    said = repaired("no transfer syntax is named; it was told by the pixels")
+    return replace(envelope, transfer_syntax=guessed, notices=(*envelope.notices, said))
 
 
 def _parse(envelope: Envelope) -> Dataset:
@@ -104,16 +136,14 @@ def _parse(envelope: Envelope) -> Dataset:
         raise envelope.problem or InputError("bad_header", f"unreadable header ({type(error).__name__})") from error
 
 
-def _one_channel(stored: Stored, header: ImageHeader) -> Stored:
-    """Grey of a picture whose channels are equal; *unsupported_photometric* for true colour."""
-    tolerance = _EQUAL_CHANNELS << (header.bits_stored - 8) if header.bits_stored > 8 else _EQUAL_CHANNELS
+def _one_channel(stored: Stored, header: ImageHeader) -> tuple[Stored, tuple[Notice, ...]]:
+    """Grey of a picture in three channels; *unsupported_photometric* for true colour."""
     if header.photometric.startswith("YBR_FULL") and header.bits_stored == 8 and not _is_rgb(stored):
-        away = np.abs(stored[..., 1:].astype(np.int32) - 128).max()
-    else:
-        away = np.abs(stored.astype(np.int32) - stored[..., :1].astype(np.int32)).max()
-    if away > tolerance:
-        raise InputError("unsupported_photometric", "a colour picture; radiographs are grey")
-    return np.ascontiguousarray(stored[..., 0])
+        if np.abs(stored[..., 1:].astype(np.int32) - 128).max() <= TOLERANCE:
+            return np.ascontiguousarray(stored[..., 0]), (CONVERTED,)
+        red = YBR_TO_RGB @ (stored.astype(np.float32) - (0, 128, 128)).reshape(-1, 3).T
+        stored = red.T.reshape(stored.shape).round().clip(0, 255).astype(np.uint8)
+    return grey_of(stored, header.bits_stored)
 
 
 def _is_rgb(stored: Stored) -> bool:

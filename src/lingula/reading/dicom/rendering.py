@@ -10,11 +10,9 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from lingula.errors import Notice
-from lingula.reading.dicom.header import text
+from lingula.reading.dicom.elements import text
 from lingula.reading.dicom.image_module import ImageHeader
-from lingula.reading.dicom.pixels import BAD_WINDOW, Floats, Lut, Rendering, Window, WindowFunction
-
-_BAD_RESCALE = Notice("bad_rescale", "The Modality LUT in the header is unusable; stored values are shown as they are.")
+from lingula.reading.dicom.pixels import BAD_MODALITY, BAD_WINDOW, Floats, Lut, Rendering, Window, WindowFunction
 
 
 def read_rendering(dataset: Dataset, header: ImageHeader) -> tuple[Rendering, tuple[Notice, ...]]:
@@ -27,7 +25,7 @@ def read_rendering(dataset: Dataset, header: ImageHeader) -> tuple[Rendering, tu
     else:
         slope, intercept, bad = _read_rescale(dataset)
     if bad:
-        notices.append(_BAD_RESCALE)
+        notices.append(BAD_MODALITY)
 
     item = _first_item(dataset, "VOILUTSequence")
     voi = _read_lut(item, signed=header.signed or intercept < 0 or slope < 0) if item else None
@@ -113,7 +111,8 @@ def _read_lut(item: Dataset, signed: bool) -> Lut | None:
     if len(entries) != count or entries.min() == entries.max():
         return None
     needed = int(entries.max()).bit_length()
-    return Lut(first, entries, bits if needed <= bits <= 16 else max(needed, 8))
+    is_told = needed <= bits <= min(needed + 1, 16)  # entries that use a quarter of the range belong to another range
+    return Lut(first, entries, bits if is_told else max(needed, 8))
 
 
 def _lut_words(descriptor: object) -> tuple[int, int, int]:

@@ -105,8 +105,9 @@ async def operating(request: Request, mode: Mode) -> Response:
 @router.post("/cases", response_model=schema.Case, status_code=201, tags=["cases"])
 async def bring(
     request: Request,
-    files: Annotated[list[UploadFile] | None, File(description="DICOM, PNG, JPEG, and/or one report.")] = None,
+    files: Annotated[list[UploadFile] | None, File(description="DICOM files or pictures, and/or one report.")] = None,
     text: Annotated[str, Form(description="Report as text.", max_length=100_000)] = "",
+    same_study: Annotated[bool, Form(description="The films are of one study, although they may not say so.")] = False,
 ) -> Response:
     """Bring in one study: its films and/or report. Kept in memory only."""
     desk = desk_of(request)
@@ -119,7 +120,7 @@ async def bring(
         brought.append((file.filename or "", data))
     if not brought and not text.strip():
         raise InputError("bad_request", "nothing to read.", "Give a film, a report, or both.")
-    study = await desk.look_up(lambda: desk.read(brought, text.strip() or None))
+    study = await desk.look_up(lambda: desk.read(brought, text.strip() or None, same_study=same_study))
     return await _answer(desk, study)
 
 

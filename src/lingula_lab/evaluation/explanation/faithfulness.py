@@ -104,9 +104,11 @@ def probabilities(question: Question, pixels: Tensor, batch: int = 6) -> npt.NDA
 def _on_input(question: Question, film: int, cells: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """A raster over the film, value by value, on the square input; -1 in the padding."""
     size, side = question.checkpoint.model.architecture.preprocessing.size, len(cells)
-    rows, columns = question.study.radiographs[film].pixels.shape
-    box = Letterbox.fit(rows, columns, size)
-    down, across = (np.arange(n) * side // n for n in (box.height, box.width))
+    pixels = question.study.radiographs[film].pixels
+    box = Letterbox.of(pixels, size)
+    rows, columns = pixels.shape
+    down = (box.first_row + np.arange(box.height) * box.rows // box.height) * side // rows
+    across = (box.first_column + np.arange(box.width) * box.columns // box.width) * side // columns
     square = np.full((size, size), -1.0)
     square[box.top : box.top + box.height, box.left : box.left + box.width] = cells[np.ix_(down, across)]
     return square
