@@ -134,7 +134,7 @@ def _with_something(studies: Iterable[Study], refused: list[Refused]) -> Iterato
         if study.radiographs or (study.report and not study.report.is_empty):
             yield study
         else:
-            refused.append(Refused(Path(study.study_id), "not_a_report", "Neither a readable image nor report text."))
+            refused.append(Refused.because(Path(study.study_id), nothing_read(study)))
 
 
 def _store(

@@ -138,10 +138,13 @@ def study_mode(study: Study, asked: Mode | None = None) -> Mode:
     alone does not (it is why the film was taken), and joint mode would take its silence for absence.
 
     Raises:
-        InputError: ``bad_request`` when it has neither film nor text, or lacks what the mode reads.
+        InputError: ``report_empty`` when it has no film and nothing in its report was read; ``bad_request`` when it has
+            neither film nor report, or lacks what the mode reads.
     """
     text = study.report is not None and not study.report.is_empty
     if not study.radiographs and not text:
+        if study.report is not None or any(notice.code == "report_empty" for notice in study.notices):
+            raise nothing_read(study)
         raise InputError("bad_request", f"Study {study.study_id} has neither a radiograph nor report text.")
     most: Mode = "joint" if study.radiographs and text else "image" if study.radiographs else "text"
     told = study.report is not None and not study.report.only("findings", "impression").is_empty
@@ -152,6 +155,13 @@ def study_mode(study: Study, asked: Mode | None = None) -> Mode:
             "bad_request", f"Study {study.study_id} cannot be read in {asked} mode.", f"It has {most} only."
         )
     return asked or most
+
+
+def nothing_read(study: Study) -> InputError:
+    """The refusal of a study without a film, from whose report nothing was learnt; with the reason first noticed."""
+    told = (notice.message for notice in study.notices if notice.code in ("report_language", "report_empty"))
+    reason = next(told, f"Nothing in the report of study {study.study_id} was read.")
+    return InputError("report_empty", reason, "Give a report in English that says what is seen, or a film.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from lingula.reading.image_file import HEAD, read_image, sniff
 from lingula.reading.limits import Limits
 from lingula.reading.report_text import decode_text, parse_report
 from lingula.reading.sandbox import Sandbox
+from lingula.report_formats import refuse_document
 from lingula.study import Report, Study, unique_notices
 
 
@@ -19,7 +20,7 @@ def read_study(
     paths: Sequence[Path],
     *,
     text: str | None = None,
-    report: Path | None = None,
+    report: Path | bytes | None = None,
     sandbox: Sandbox | None = None,
     limits: Limits | None = None,
     study_id: str | None = None,
@@ -28,8 +29,8 @@ def read_study(
 
     Args:
         paths: DICOM files, PNG or JPEG pictures, and reports, each recognised by its content.
-        text: report as plain text.
-        report: report file, Open-i XML or plain text.
+        text: report as text: plain, or RTF, HTML, HL7 version 2 or FHIR pasted as it is.
+        report: report file, or its bytes: Open-i XML, or text as above.
         sandbox: reads the images in a child process; None reads them in this one, for files that are trusted.
         limits: what is accepted; defaults to the sandbox's.
         study_id: name of the study; else the report's, the Study Instance UID, or the first file's name.
@@ -40,7 +41,7 @@ def read_study(
     """
     limits = limits or (sandbox.limits if sandbox else Limits())
     images: list[Path] = []
-    reports = [report] if report is not None else []
+    reports: list[Path | bytes] = [report] if report is not None else []
     for path in paths:
         is_report = sniff(read_head(path, HEAD), path.name) in ("xml", "text")
         (reports if is_report else images).append(path)
@@ -51,7 +52,7 @@ def read_study(
     read = [sandbox.read_file(path) if sandbox else read_image(path, limits) for path in images]
     study = _read_report(reports[0], limits) if reports else _from_text(text, limits) if text is not None else Study("")
     study_uid = _one_study(read)
-    first = (images or reports or [Path("query")])[0]
+    first = next((path for path in (*images, *reports) if isinstance(path, Path)), Path("query"))
     return Study(
         study_id=study_id or study.study_id or study_uid or _printable(first.stem) or "query",
         radiographs=tuple({image.radiograph.digest: image.radiograph for image in read}.values()),
@@ -61,14 +62,22 @@ def read_study(
     )
 
 
-def _read_report(path: Path, limits: Limits) -> Study:
-    """A study with nothing but what a report file says."""
-    if sniff(read_head(path, HEAD), path.name) == "xml":
+def _read_report(source: Path | bytes, limits: Limits) -> Study:
+    """A study with nothing but what a report says."""
+    head = read_head(source, HEAD) if isinstance(source, Path) else source[:HEAD]
+    name = source.name if isinstance(source, Path) else ""
+    if sniff(head, name) == "xml":
         from lingula.reading.report_openi import read_report  # pulls in the XML parser, which images do without
 
-        found = read_report(path, limits=limits)
+        found = read_report(source, limits=limits)
         return Study(found.study_id, (), found.report, found.terms or None, found.notices)
-    decoded, notices = decode_text(read_file(path, limits.xml_bytes))
+    refuse_document(head, name)
+    data = read_file(source, limits.xml_bytes) if isinstance(source, Path) else source
+    if len(data) > limits.xml_bytes:
+        raise InputError("too_large", f"The report has more than {limits.xml_bytes} bytes.")
+    if not data:
+        raise InputError("empty_file", "The report has no bytes.")
+    decoded, notices = decode_text(data)
     study = _from_text(decoded, limits)
     return Study("", (), study.report, None, unique_notices([*notices, *study.notices]))
 
