@@ -16,7 +16,7 @@ from lingula.errors import InputError, ModelError, Notice
 from lingula.explanation import QUICK, explain, shown_methods
 from lingula.library import Library
 from lingula.model.checkpoint import MODES, Checkpoint
-from lingula.model.study_model import batch_studies, study_mode
+from lingula.model.study_model import batch_studies, legible, study_mode
 from lingula.reading.view_classifier import with_views
 from lingula.retrieval import Answer, Asked, Judge, Query, Searched, ask, gallery
 from lingula.study import Analysis, Mode, Neighbour, Prediction, Report, Study, unique_notices
@@ -30,7 +30,7 @@ def embed(
     checkpoint: Checkpoint, studies: Iterable[Study], batch: int = 8
 ) -> Iterator[tuple[Study, dict[Mode, Vector]]]:
     """Each study with its embeddings, (D,) float32 of unit norm, in every mode it has the parts for."""
-    remaining = iter(studies)
+    remaining = (legible(study, checkpoint.tokenizer) for study in studies)
     while group := list(islice(remaining, batch)):
         tensors = batch_studies(group, checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
         with torch.inference_mode():
@@ -47,7 +47,13 @@ def available_modes(study: Study) -> tuple[Mode, ...]:
 
 def predict(checkpoint: Checkpoint, study: Study, mode: Mode | None = None) -> tuple[Prediction, ...]:
     """Calibrated probabilities and decisions for every label, in the vocabulary's order."""
-    return _ask(checkpoint, with_views(study), study_mode(study, mode))[0]
+    study = _ready(study, checkpoint)
+    return _ask(checkpoint, study, study_mode(study, mode))[0]
+
+
+def _ready(study: Study, checkpoint: Checkpoint) -> Study:
+    """The study with its views named, and without a report of which the model knows nothing."""
+    return legible(with_views(study), checkpoint.tokenizer)
 
 
 def _ask(checkpoint: Checkpoint, study: Study, mode: Mode) -> tuple[tuple[Prediction, ...], Vector]:
@@ -99,7 +105,7 @@ def search(
     asked: Asked | None = None
     notices: tuple[Notice, ...] = ()
     if study is not None:
-        study = with_views(study)
+        study = _ready(study, checkpoint)
         mode = study_mode(study, query.source)
         asked, notices = Asked(_ask(checkpoint, study, mode)[1], mode), study.all_notices
         exclude = {study.study_id, *exclude}
@@ -235,7 +241,7 @@ def analyze(
         k: how many similar cases, at most 100; the study itself is never one of them.
     """
     started = time.perf_counter()
-    study = with_views(study)
+    study = _ready(study, checkpoint)
     mode = study_mode(study, mode)
     predictions, embedding = _ask(checkpoint, study, mode)
     neighbours: tuple[Neighbour, ...] = ()

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lingula.errors import InputError
+from lingula.errors import InputError, Notice
 from lingula.model.fusion import Fused, Fusion
 from lingula.model.image_encoder import ImageEncoder
 from lingula.model.text_encoder import ReportTokenizer, TextEncoder, Tokens
 from lingula.reading.preprocess import Preprocessing, to_input
-from lingula.study import Mode, SectionName, Study, View
+from lingula.study import Mode, SectionName, Study, View, unique_notices
 
 VIEWS: tuple[View, ...] = ("frontal", "lateral", "unknown")
 
@@ -131,6 +131,15 @@ def batch_studies(studies: Sequence[Study], preprocessing: Preprocessing, tokeni
     films = [[(to_input(image, preprocessing), image.view) for image in study.radiographs] for study in studies]
     tokens = [tokenizer(study.report) if study.report and not study.report.is_empty else None for study in studies]
     return collate(films, tokens, size=preprocessing.size, pad=tokenizer.pad)
+
+
+def legible(study: Study, tokenizer: ReportTokenizer) -> Study:
+    """The study; without the sections of a report of which the tokenizer knows no word, and with notice
+    report_empty."""
+    if study.report is None or study.report.is_empty or tokenizer.knows(study.report):
+        return study
+    notice = Notice("report_empty", "The model knows no word of the report: it is not read.")
+    return replace(study, report=study.report.only(), notices=unique_notices((*study.notices, notice)))
 
 
 def study_mode(study: Study, asked: Mode | None = None) -> Mode:

@@ -54,6 +54,7 @@ class ReportTokenizer:
         self._tokenizer, self.sections, self.length = tokenizer, sections, length
         self._cls, self._sep = self._special(CLS, "<s>"), self._special(SEP, "</s>")
         self.pad, self.mask = self._special(PAD, "<pad>"), self._special(MASK, "<mask>")
+        self._unknown = tokenizer.token_to_id(UNKNOWN)
         self._marked = any(tokenizer.token_to_id(marker) is not None for marker in _markers())
 
     @classmethod
@@ -114,6 +115,11 @@ class ReportTokenizer:
     @property
     def vocabulary_size(self) -> int:
         return int(self._tokenizer.get_vocab_size())
+
+    def knows(self, report: Report) -> bool:
+        """Whether it knows any word of the sections it reads."""
+        tokens = self(report)
+        return any(word and number != self._unknown for number, word in zip(tokens.ids, tokens.is_word, strict=True))
 
     def __call__(self, report: Report) -> Tokens:
         ids, spans = [self._cls], [(0, 0)]
