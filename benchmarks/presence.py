@@ -86,7 +86,7 @@ def measured(true: Flags, found: Flags) -> dict[str, Any]:
     row["findings"] = {
         code: {"precision": _round(precision[0, at]), "recall": _round(recall[0, at]), "coded": int(true[:, at].sum()),
                "found": int(found[:, at].sum()), "both": int((true & found)[:, at].sum())}
-        for at, code in enumerate(search_findings())
+        for at, code in enumerate(KEYWORDS)
     }  # fmt: skip
     return row
 
@@ -111,12 +111,12 @@ def main() -> None:
         rows.append([
             (bool(findings[code].headings & headings), keyword(report.text, code), naive(report.text, code),
              polarity(said, code) in FOUND)
-            for code in findings
+            for code in KEYWORDS
         ])  # fmt: skip
         disagreements += [
             {"finding": code, "study": files.study_id, "coded": coded, "said": polarity(said, code),
              "headings": sorted(headings), "coding_at_fault": REVIEWED.get(code, {}).get(files.study_id)}
-            for code, (coded, _, _, found) in zip(findings, rows[-1], strict=True) if coded != found
+            for code, (coded, _, _, found) in zip(KEYWORDS, rows[-1], strict=True) if coded != found
         ]  # fmt: skip
     flags = np.array(rows)  # (N, 12, 4)
     ways = {

@@ -210,14 +210,26 @@ def _search_region(
         output.out.print(f"Page: {html}")
 
 
+_SUFFIXES = (".dcm", ".png", ".jpg", ".jpeg", ".xml", ".txt")
+_ROOTS = tuple(start + os.sep for start in ("", ".", "..", "~"))
+
+
+def _in_a_folder(path: Path) -> bool:
+    return path.parent != Path() and path.parent.is_dir()
+
+
 def _sorted_out(arguments: list[str]) -> tuple[list[Path], list[str]]:
-    """Files that are there, and words; a word that looks like the name of a file that is not there is refused."""
+    """Files that are there, and words; a word that looks like the name of a file that is not there is refused.
+
+    A slash alone makes no name of a file ("w/o effusion", "atelectasis/pneumonia"): it does where the folder is there
+    or the path is given from the root, this folder or the home folder.
+    """
     files, words = [], []
     for argument in arguments:
         path = Path(argument)
         if path.is_file():
             files.append(path)
-        elif path.suffix.lower() in (".dcm", ".png", ".jpg", ".jpeg", ".xml", ".txt") or os.sep in argument:
+        elif path.suffix.lower() in _SUFFIXES or argument.startswith(_ROOTS) or _in_a_folder(path):
             raise InputError("bad_request", f"there is no file {argument}.", "Check its name.")
         else:
             words.append(argument)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from lingula.study import DISCLAIMER, Analysis, Evidence, Explanation, Neighbour, Prediction
 
@@ -73,11 +74,23 @@ def show_predictions(predictions: tuple[Prediction, ...]) -> None:
     out.print(table)
 
 
+LONG = 24
+"""Characters from which a study's id has a line of its own: it must stay whole, as other commands ask for it."""
+
+
 def show_neighbours(neighbours: tuple[Neighbour, ...], names: dict[str, str]) -> None:
+    rows = [
+        (str(n.rank), escape(n.study_id), f"{n.score:.3f}", ", ".join(names.get(code, code) for code in n.labels), _telling(n))
+        for n in neighbours
+    ]  # fmt: skip
+    if any(len(n.study_id) >= LONG for n in neighbours):
+        for rank, study, *rest in rows:
+            out.print(f"{rank} {study}", highlight=False, soft_wrap=True)
+            out.print(Padding("  ".join(filter(None, rest)), (0, 0, 0, 2)))
+        return
     table = Table("rank", "study", "score", "findings", "report", box=None, header_style="dim")
-    for n in neighbours:
-        labels = ", ".join(names.get(code, code) for code in n.labels)
-        table.add_row(str(n.rank), escape(n.study_id), f"{n.score:.3f}", labels, _telling(n))
+    for row in rows:
+        table.add_row(*row)
     out.print(table)
 
 
@@ -110,7 +123,17 @@ def show_region(answer: RegionAnswer, names: dict[str, str]) -> None:
     for notice in answer.notices:
         out.print(f"[yellow]![/] {escape(notice.message)} [dim]\\[{notice.code}][/]")
     out.print(f"[dim]{answer.films} films of the same view searched; x,y,width,height in the pixels of each film.[/]")
-    table = Table("rank", "study", "score", "film", "region", "findings", "report", box=None, header_style="dim")
+    table = Table(
+        "rank",
+        Column("study", overflow="fold"),
+        "score",
+        "film",
+        "region",
+        "findings",
+        "report",
+        box=None,
+        header_style="dim",
+    )
     for each in answer.found:
         n, at = each.neighbour, each.place
         box = f"{at.x},{at.y},{at.width},{at.height}" + (" mirrored" if each.mirrored else "")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, cast
 
 from sqlalchemy import Row
 
 from lingula.errors import ModelError, Notice
+from lingula.labels.assertion_rules import rules_version
 from lingula.labels.assertions import Assertion, read_assertions
 from lingula.library import preview
 from lingula.library.record import (
@@ -98,13 +97,9 @@ def to_assertion(row: Row[Any]) -> Assertion:
     )
 
 
-def reader_digest() -> str:
-    """16 hex digits of the SHA-256 over the code and the rules that read assertions."""
-    digest = hashlib.sha256()
-    for file in sorted(files("lingula.labels").iterdir(), key=lambda file: file.name):
-        if file.name.endswith((".py", ".json")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+def reader_version() -> str:
+    """Names the rules that read assertions; other rules read another text into other assertions."""
+    return f"rules {rules_version()}"
 
 
 def _from_radiograph(study_id: str, position: int, image: Radiograph) -> Values:

@@ -47,7 +47,7 @@ class Store:
         self._engine = database.connect()
         self.about = About("", "", (), 0)
         self._secret = b""
-        self._reader = rows.reader_digest()
+        self._reader = rows.reader_version()
 
     @classmethod
     def create(cls, database: Database, about: About) -> Store:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from lingula.errors import Notice
@@ -34,6 +34,7 @@ class Answer:
             "disclaimer": DISCLAIMER,
             "query": self.query.to_json(),
             "understood": list(self.query.explain()),
+            "not_understood": [asdict(unknown) for unknown in self.query.not_understood],
             "matching": self.matching,
             "searched": self.searched,
             "neighbours": [neighbour.to_json() for neighbour in self.neighbours],

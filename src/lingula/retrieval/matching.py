@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lingula.labels import FOUND, Assertion
 from lingula.labels.assertion_rules import Polarity, load_rules
-from lingula.labels.assertions import STRENGTH
+from lingula.labels.assertions import STRENGTH, denies
 from lingula.labels.findings import label_meaning, label_of
 from lingula.library.conditions import Aged, AnyOf, Asserts, Coded, Condition, Labelled, Not, Reported, Says, Shows
 from lingula.library.record import About, StudyRecord, Summary
@@ -108,7 +108,7 @@ def standing(library: Searched, query: Query, judge: Judge | None) -> Standing:
         return Standing(library.matching(*filters) if filters else None, {}, words, {})
     reported = library.matching(*filters, *_findings(query))
     nobody = library.matching(*filters, Not(Reported()), Not(Coded()))
-    predicted = judge.of(library, nobody) if judge and _can_be_predicted(query) else {}
+    predicted = judge.of(library, nobody) if judge and _can_be_predicted(query, judge) else {}
     judged = {study: mark for study, said in predicted.items() if (mark := _foreseen(query, said)) is not None}
     allowed = (reported - nobody) | judged.keys()
     marks: list[Mapping[str, float]] = []
@@ -182,16 +182,23 @@ def _present(library: Searched, wanted: Wanted) -> dict[str, float]:
 
 
 def _words(library: Searched, words: tuple[str, ...]) -> dict[str, float]:
+    """By study the share of the words that its report holds and does not deny."""
     counts: dict[str, float] = {}
     for word in words:
-        for study in library.matching(Says(word)):
+        found = library.matching(Says(word))
+        reports = {study: summary.report for study, summary in library.summaries(found).items()} if found else {}
+        for study in found:
+            if (report := reports.get(study)) and denies(report, word):
+                continue
             counts[study] = counts.get(study, 0) + 1 / len(words)
     return counts
 
 
-def _can_be_predicted(query: Query) -> bool:
-    """A prediction knows neither side nor place and leaves nothing open."""
-    return not query.uncertain and not any(w.side or w.place or not w.finding for w in query.wanted)
+def _can_be_predicted(query: Query, judge: Judge) -> bool:
+    """A prediction knows neither side nor place, no finding without a label, and leaves nothing open."""
+    return not query.uncertain and not any(
+        w.side or w.place or label_of(w.finding) not in judge.labels for w in query.wanted
+    )
 
 
 def _foreseen(query: Query, said: Mapping[str, tuple[float, bool]]) -> float | None:

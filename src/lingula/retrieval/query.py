@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from typing import Any, Self, TypeVar, get_args
 
 from lingula.errors import InputError
-from lingula.labels import Vocabulary, read_assertions, search_findings
+from lingula.labels import Vocabulary, search_findings
 from lingula.labels.assertion_rules import load_rules
-from lingula.labels.assertions import unread_words
-from lingula.labels.findings import narrowest
 from lingula.labels.laterality import Side
-from lingula.study import Mode, Report, View
+from lingula.labels.spelling import proposal
+from lingula.retrieval.question import question, understand
+from lingula.study import Mode, View
 
 LONGEST = 2000
 """Characters of a question."""
@@ -42,6 +41,14 @@ class Wanted:
         name = _names().get(self.finding, self.finding).lower() if self.finding else "any finding"
         where = ", ".join(filter(None, (self.side, self.place)))
         return f"{name} ({where})" if where else name
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A word that is not understood, and the word that may have been meant; None where none is near."""
+
+    word: str
+    proposal: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,20 @@ class Query:
         """The same question with other attributes."""
         return replace(self, **options)
 
+    def question(self) -> str:
+        """Its findings and words in words that ``read`` understands as the same: "effusion (right); no nodule"."""
+        groups = (self.present, self.either, self.absent, self.uncertain)
+        wheres = ([(each.finding, each.side, each.place) for each in group] for group in groups)
+        return question(*wheres, words=self.words)
+
+    @property
+    def not_understood(self) -> tuple[Unknown, ...]:
+        """The words that name no finding, side or place.
+
+        Nothing is taken for a proposal unasked: the words are sought in reports as they are.
+        """
+        return tuple(Unknown(word, proposal(word)) for word in self.words)
+
     def explain(self) -> tuple[str, ...]:
         """How it is understood, a sentence a part."""
         said = [
@@ -155,6 +176,8 @@ class Query:
         ]
         if self.words:
             said.append("ranks higher with the words: " + ", ".join(self.words))
+        near = [unknown for unknown in self.not_understood if unknown.proposal]
+        said += [f"does not know {unknown.word}: did you mean {unknown.proposal}?" for unknown in near]
         if self.like:
             said.append(f"like study {self.like}")
         said += [f"{word} like {', '.join(ids)}" for word, ids in (("more", self.more), ("less", self.less)) if ids]
@@ -260,36 +283,13 @@ def _labels() -> dict[str, str]:
 
 
 def _understand(text: str) -> Query:
-    """A question read as a report is: each mention with its polarity, side and place; then the words left over."""
-    if not text.strip():
-        return Query()
-    report = Report.from_sections(findings=text)
-    said = read_assertions(report)
-    groups: dict[str, list[Wanted]] = {name: [] for name in _WANTED}
-    for span in dict.fromkeys((each.start, each.end) for each in said):
-        here = [each for each in said if (each.start, each.end) == span]
-        for code in narrowest(each.finding for each in here):
-            each = next(each for each in here if each.finding == code)
-            kind = "present" if each.polarity == "present" else "absent" if each.polarity == "absent" else "uncertain"
-            if each.polarity == "likely" and _OR.search(text):
-                kind = "either"
-            groups[kind].append(Wanted(code, each.side, each.place))
-    words = unread_words(text)
-    if not said and "normal" in words:
-        groups["present"].append(Wanted("normal"))
-        words = tuple(word for word in words if word != "normal")
-    rules = load_rules()
-    sides = [match.lastgroup for match in rules.sides.finditer(text)]
-    places = [match.lastgroup for match in rules.places.finditer(text)]
-    side = next((side for side in sides if side not in {each.side for each in said}), None)
-    place = next((place for place in places if place not in {each.place for each in said}), None)
-    if side or place:  # named beside no finding: any finding there
-        groups["present"].append(Wanted("", side, place))  # type: ignore[arg-type]
-    return Query(**{name: _each_once(found) for name, found in groups.items()}, words=_each_once(words))  # type: ignore[arg-type]
+    """A question as a query (``understand``), each thing asked for once."""
+    asked = understand(text)
+    groups = {name: _each_once([Wanted(*each) for each in getattr(asked, name)]) for name in _WANTED}
+    return Query(**groups, words=_each_once(asked.words))  # type: ignore[arg-type]
 
 
 T = TypeVar("T")
-_OR = re.compile(r"\bor\b", re.IGNORECASE)
 
 
 def _each_once(*groups: Sequence[T]) -> tuple[T, ...]:

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from lingula.errors import InputError, LibraryError, Notice
 from lingula.labels import FOUND, Assertion
-from lingula.labels.assertions import STRENGTH, sentences
+from lingula.labels.assertions import STRENGTH
 from lingula.labels.findings import label_meaning, label_of
+from lingula.labels.sentences import sentences
 from lingula.library.record import StudyRecord, Summary
 from lingula.openi.collection import published
 from lingula.retrieval.feedback import moved
@@ -113,6 +114,8 @@ def ask(
         message = f"The studies that ship with the model have no texts: {', '.join(query.words)} changes no rank."
         notices.append(Notice("no_texts", message))
     matching = len(library) if stands.allowed is None else len(stands.allowed)
+    if query.words and not query.wanted and library.has_texts:
+        matching = len(stands.words.keys() if stands.allowed is None else stands.allowed & stands.words.keys())
     return _shown(library, query, kept, summaries, stands, birth_key), matching, tuple(notices)
 
 

@@ -111,23 +111,17 @@ def chips(query: Query, case_id: str = "") -> list[Chip]:
             rest = query.with_options(**{group: tuple(each for each in getattr(query, group) if each != wanted)})
             turned = rest.with_options(**{turns_to: (*getattr(rest, turns_to), wanted)})
             made.append(Chip(str(wanted), group, address(turned, case_id), turns_to, address(rest, case_id)))
-    for word in query.words:
+    for unknown in query.not_understood:
+        word, meant = unknown.word, unknown.proposal
         rest = query.with_options(words=tuple(each for each in query.words if each != word))
-        made.append(Chip(f"“{word}”", "word", "", "", address(rest, case_id)))
+        said = f"“{word}”, not understood: {meant}?" if meant else f"“{word}”"
+        made.append(Chip(said, "word", "", "", address(rest, case_id)))
     return made
 
 
 def question(query: Query) -> str:
     """The findings and words in words that are read back as the same."""
-    return ", ".join(
-        [
-            *(str(each) for each in query.present),
-            *([" or ".join(map(str, query.either))] if query.either else []),
-            *(f"no {each}" for each in query.absent),
-            *(f"possible {each}" for each in query.uncertain),
-            *query.words,
-        ]
-    )
+    return query.question()
 
 
 def _code(wanted: Wanted) -> str:

@@ -269,10 +269,18 @@ class Query(_Body):
     fold: bool = True
 
 
+class NotUnderstood(BaseModel):
+    """A word of a question that names no finding, side or place, and the one that may have been meant."""
+
+    word: str
+    proposal: str | None
+
+
 class Answer(BaseModel):
     disclaimer: str
     query: Query
     understood: list[str]
+    not_understood: list[NotUnderstood]
     matching: int
     searched: int
     neighbours: list[Neighbour]
@@ -297,6 +305,7 @@ class Understood(BaseModel):
     disclaimer: str
     query: Query
     understood: list[str]
+    not_understood: list[NotUnderstood]
     address: str
     left_out: list[str]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
@@ -230,6 +231,7 @@ async def understand(request: Request, body: schema.Question) -> Response:
             "disclaimer": DISCLAIMER,
             "query": query.to_json(),
             "understood": list(query.explain()),
+            "not_understood": [asdict(unknown) for unknown in query.not_understood],
             "address": address(query.with_options(words=kept), case_id),
             "left_out": list(left),
         }

@@ -1,0 +1,134 @@
+"""Forms: answers that stand behind a finding ("Effusion: No"), ticked boxes, plus and minus signs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lingula.labels.assertion_rules import Polarity, Rules
+from lingula.labels.clause import Mention
+from lingula.labels.sentences import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the form of a sentence says of its mentions, by their place in the list.
+
+    Attributes:
+        answers: polarity by mention; ``None`` for one that asserts nothing (an empty box, a heading).
+        rooms: the words of the answer.
+        ends: where an answer ends and no scope reaches beyond.
+        bare: answers that stand alone ("No"), which change nothing else.
+    """
+
+    answers: Mapping[int, Polarity | None] = field(default_factory=dict)
+    rooms: Mapping[int, Span] = field(default_factory=dict)
+    ends: tuple[Span, ...] = ()
+    bare: tuple[Span, ...] = ()
+
+
+_BOX = re.compile(
+    r"(?P<empty>\[[ _]*\]|\( *\)|[\u2610\u25a1\u2b1c\u25ef])|(?P<ticked>\[ *(?:[xXyY*\u2713\u2714]|[yY]es) *\]|\( *[xX] *\)|"
+    r"[\u2611\u2612\u2713\u2714\u2705\u25a0\u25c9])|(?P<crossed>[\u2717\u2718\u274c]|\[ *[nN]o? *\]|\( *- *\)|(?<![\w-])-ve(?!\w)(?! for)|"
+    r"(?<=\w )-(?=\s*(?:$|[,;.)\n])))|"
+    r"(?P<plus>\( *\+ *\)|(?<![\w+])\+ve(?!\w)|(?<=\s)\+{1,3}(?=\s*(?:$|[,;.)\n])))"
+)
+_SAYS: dict[str, Polarity | None] = {"empty": None, "ticked": "present", "crossed": "absent", "plus": "present"}
+_LABEL_END = re.compile(
+    r"(?:\s*\([^()]*\))?(?:\s+(?:present|seen|identified|evident|noted|visible|status|detected))?\s*"
+    r"(?:(?P<sign>[:=|\t][\s:=|>-]*|\?\s*[:=]?\s*|\.{3,}\s*|_{2,}\s*)|(?P<dash>-(?=\s)\s*|\((?=[\w+-]+(?: \w+)?\)))|(?=\s(?:no|yes)\s*(?:$|[.,;|\t\n)])))\s*",
+    re.IGNORECASE,
+)
+_WORD_ENDS = re.compile(r"(?: (?:seen|identified|present|noted|evident|visible))?\s*(?:$|[.,;|\t\n)])", re.IGNORECASE)
+_CHAIN = re.compile(r"\s*(?:[/,&]|and/or|and|or)\s*(?:[\w-]+\s)?", re.IGNORECASE)
+
+
+def form(rules: Rules, text: str, span: Span, named: Sequence[Mention]) -> Form:
+    """The form of a sentence; an empty one for prose."""
+    if boxes := list(_BOX.finditer(text, *span)):
+        return _ticked(rules, text, span, named, boxes)
+    labels = [(at, end) for at, mention in enumerate(named) if (end := _label_end(rules, text, span, mention))]
+    if not labels:
+        return Form()
+    answers: dict[int, Polarity | None] = {}
+    rooms: dict[int, Span] = {}
+    ends, bare = [], []
+    for number, (at, start) in enumerate(labels):
+        following = labels[number + 1][0] if number + 1 < len(labels) else len(named)
+        first = _first_of_chain(text, named, following) if following < len(named) else following
+        stop = named[first].span.start if following < len(named) else span.end
+        room = Span(start, stop)
+        group = range(_first_of_chain(text, named, at), at + 1)
+        word = rules.answers.match(text, *room)
+        said = word.lastgroup if word else None
+        if word and _WORD_ENDS.match(text, word.end(), span.end):
+            bare.append(Span(*word.span()))
+        inside = {finding for mention in named[at + 1 : first] for finding in mention.findings}
+        for each in group:
+            rooms[each] = room
+            if said in ("absent", "present", "uncertain", "likely"):
+                answers[each] = said  # type: ignore[assignment]
+            if said == "void" or not text[start:stop].strip(" .-") or not inside.isdisjoint(named[each].findings):
+                answers[each] = None
+        ends.append(Span(stop, stop))
+    return Form(answers, rooms, tuple(ends), tuple(bare))
+
+
+def _label_end(rules: Rules, text: str, span: Span, mention: Mention) -> int | None:
+    """Where the answer to a mention begins; None where the mention is no label of a form."""
+    if mention.says is not None:
+        return None
+    found = _LABEL_END.match(text, mention.span.end, span.end)
+    if not found or found.end() == mention.span.end:
+        return None
+    if found["sign"] and found["sign"][0] in ":=":
+        return found.end()
+    if found.end() == span.end:
+        return None
+    if found["sign"] and found["sign"][0] in "|\t":
+        return found.end()
+    answer = rules.answers.match(text, found.end(), span.end)
+    return found.end() if answer and _WORD_ENDS.match(text, answer.end(), span.end) else None
+
+
+def _first_of_chain(text: str, named: Sequence[Mention], at: int) -> int:
+    """The first of mentions that share a label: "Effusion or pneumothorax: No"."""
+    while at and (
+        named[at - 1].span.end >= named[at].span.start
+        or _CHAIN.fullmatch(text, named[at - 1].span.end, named[at].span.start)
+    ):
+        at -= 1
+    return at
+
+
+def _ticked(rules: Rules, text: str, span: Span, named: Sequence[Mention], boxes: Sequence[re.Match[str]]) -> Form:
+    """Boxes ahead of what they tick, behind it, or ahead of its answers ("Effusion: [ ] Yes [x] No")."""
+    answers: dict[int, Polarity | None] = {}
+    behind = bool(named) and named[0].span.start < boxes[0].start()
+    label: list[int] = [at for at, mention in enumerate(named) if mention.span.end <= boxes[0].start()]
+    for number, box in enumerate(boxes):
+        last = number + 1 == len(boxes)
+        room = Span(box.end(), span.end if last else boxes[number + 1].start())
+        here = [at for at, m in enumerate(named) if room.start <= m.span.start and m.span.end <= room.end]
+        said = _SAYS[str(box.lastgroup)]
+        word = rules.answers.match(text, room.start + len(_blank(text, room)), room.end)
+        if word and word.lastgroup in ("absent", "present", "uncertain", "likely") and label and box.lastgroup in (
+            "ticked", "empty",
+        ):  # fmt: skip
+            for at in label:
+                answers.setdefault(at, None)
+                if box.lastgroup == "ticked":
+                    answers[at] = word.lastgroup  # type: ignore[assignment]
+            label = here or label
+        elif behind:
+            answers |= dict.fromkeys(label, said)
+            label = here
+        elif said != "present" or box.lastgroup == "plus":
+            answers |= dict.fromkeys(here, said)
+    return Form(answers, {}, tuple(Span(box.start(), box.start()) for box in boxes))
+
+
+def _blank(text: str, room: Span) -> str:
+    part = text[room.start : room.end]
+    return part[: len(part) - len(part.lstrip())]
