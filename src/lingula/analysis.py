@@ -255,7 +255,7 @@ def analyze(
     explanations = explain(checkpoint, study, label, methods=methods, mode=mode)
     notices = list(study.all_notices)
     if study.report and not study.report.is_empty and checkpoint.tokenizer(study.report).cut:
-        notices.append(Notice("text_cut", f"The report is longer than the {checkpoint.tokenizer.length} tokens read."))
+        notices.append(Notice("text_cut", "The report is longer than the model reads; its end is left out."))
     return Analysis(
         study=study,
         mode=mode,

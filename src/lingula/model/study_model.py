@@ -221,7 +221,7 @@ class StudyModel(nn.Module):
         super().__init__()
         a = self.architecture = architecture
         self.image_encoder = ImageEncoder(a.image, a.width, grid=a.grid, levels=a.levels, fold=a.fold, trunks=a.trunks)
-        self.text_encoder = TextEncoder(a.text, a.width, a.text_levels)
+        self.text_encoder = TextEncoder(a.text, a.width, a.text_levels, a.tokens)
         self.view_embedding = nn.Embedding(len(VIEWS), a.width)
         self.fusion = Fusion(
             a.width,
