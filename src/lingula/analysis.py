@@ -14,7 +14,7 @@ from lingula.explanation import QUICK, explain, shown_methods
 from lingula.library import shipped_gallery as gallery
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import predict, predict_and_embed
-from lingula.model.study_model import study_mode
+from lingula.model.study_model import legible, study_mode
 from lingula.retrieval import Answer, Asked, Query, Searched, ask
 from lingula.retrieval.judge import judge, require_model
 from lingula.study import Analysis, Mode, Neighbour, Prediction, Report, Study, unique_notices
@@ -56,6 +56,7 @@ def search(
     asked: Asked | None = None
     notices: tuple[Notice, ...] = ()
     if study is not None:
+        study = legible(study, model.tokenizer)
         mode = study_mode(study, query.source)
         asked, notices = Asked(predict_and_embed(study, model, mode)[1], mode), study.all_notices
         exclude = {study.study_id, *exclude}
@@ -139,6 +140,7 @@ def analyze(
         ModelError: ``model_mismatch`` when another model filled the library. LibraryError: ``library_empty``.
     """
     started = time.perf_counter()
+    study = legible(study, model.tokenizer)
     mode = study_mode(study, mode)
     predictions, embedding = predict_and_embed(study, model, mode)
     neighbours: tuple[Neighbour, ...] = ()
@@ -152,7 +154,7 @@ def analyze(
     explanations = explain(study, model, label, methods=methods, mode=mode)
     notices = list(study.all_notices)
     if study.report and not study.report.is_empty and model.tokenizer(study.report).cut:
-        notices.append(Notice("text_cut", f"The report is longer than the {model.tokenizer.length} tokens read."))
+        notices.append(Notice("text_cut", "The report is longer than the model reads; its end is left out."))
     return Analysis(
         study=study,
         mode=mode,

@@ -45,6 +45,7 @@ INPUT_CODES = frozenset(
         "archive_bad",
         "not_found",
         "bad_request",
+        "report_empty",  # a warning beside a film, a refusal without one
     ]
 )
 MODEL_CODES = frozenset(["model_checksum_mismatch", "model_bad_file", "model_unsafe_format", "model_mismatch"])
@@ -66,6 +67,7 @@ WARNING_CODES = frozenset(
         "polarity_suspect",
         "out_of_distribution",
         "report_empty",
+        "report_language",
         "no_images",
         "bad_image_ref",
         "body_part_absent",

@@ -51,7 +51,7 @@ class Encoder:
     def encode(self, files: Sequence[StudyFiles]) -> tuple[list[StudyRows], list[Refused]]:
         """The rows of these studies, and what could not be read of them."""
         refused: list[Refused] = []
-        entries = encoded(self._checkpoint, readable(files, self._sandbox, refused))
+        entries = encoded(self._checkpoint, readable(files, self._sandbox, refused), refused)
         laid_out = [from_entry(one, study_digest(one.study), self._about, self._secret) for one in entries]
         return laid_out, refused
 

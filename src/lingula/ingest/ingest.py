@@ -11,6 +11,7 @@ from lingula.errors import InputError
 from lingula.library import Entry, Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import embed
+from lingula.model.study_model import legible, nothing_read
 from lingula.openi import load_many, scan
 from lingula.openi.collection import Refused, StudyFiles
 from lingula.reading.bounded_io import read_head
@@ -133,7 +134,13 @@ def _with_something(studies: Iterable[Study], refused: list[Refused]) -> Iterato
         if study.radiographs or (study.report and not study.report.is_empty):
             yield study
         else:
-            refused.append(Refused(Path(study.study_id), "not_a_report", "Neither a readable image nor report text."))
+            refused.append(Refused.because(Path(study.study_id), _nothing(study)))
+
+
+def _nothing(study: Study) -> InputError:
+    if study.report is not None or any(notice.code == "report_empty" for notice in study.notices):
+        return nothing_read(study)
+    return InputError("not_a_report", "Neither a readable image nor report text.")
 
 
 def _store(
@@ -147,7 +154,7 @@ def _store(
 ) -> tuple[int, int]:
     """Embed and store; (studies added, images of these)."""
     added = images = 0
-    remaining = encoded(checkpoint, studies)
+    remaining = encoded(checkpoint, studies, refused)
     while entries := list(islice(remaining, BATCH)):
         for outcome, entry in zip(library.add_many(entries), entries, strict=True):
             if outcome.state == "added":
@@ -159,10 +166,12 @@ def _store(
     return added, images
 
 
-def encoded(checkpoint: Checkpoint, studies: Iterable[Study]) -> Iterator[Entry]:
-    """Studies as a library takes them: views named, embedded ``BATCH`` at a time, coded where somebody coded them."""
+def encoded(checkpoint: Checkpoint, studies: Iterable[Study], refused: list[Refused] | None = None) -> Iterator[Entry]:
+    """Studies as a library takes them: views named, embedded ``BATCH`` at a time, coded where somebody coded them. A
+    study without a film and without a report that the model can read is left out, and added to ``refused``."""
     vocabulary = checkpoint.vocabulary
-    for study, vectors in embed(studies, checkpoint, BATCH):
+    known = (legible(study, checkpoint.tokenizer) for study in studies)
+    for study, vectors in embed(_with_something(known, [] if refused is None else refused), checkpoint, BATCH):
         yield Entry(study, vectors, vocabulary.present(study.terms) if study.terms is not None else None)
 
 

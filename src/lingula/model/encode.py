@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import batch_studies, study_mode
+from lingula.model.study_model import batch_studies, legible, study_mode
 from lingula.study import MODES, Mode, Prediction, Study
 
 Vector = npt.NDArray[np.float32]
@@ -32,7 +32,7 @@ def embed(
     Raises:
         InputError: ``bad_request`` for a study with neither.
     """
-    remaining = iter(studies)
+    remaining = (legible(study, checkpoint.tokenizer) for study in studies)
     while group := list(islice(remaining, batch)):
         tensors = batch_studies(group, checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
         with torch.inference_mode():
@@ -60,6 +60,7 @@ def predict(study: Study, model: Checkpoint, mode: Mode | None = None) -> tuple[
     Raises:
         InputError: ``bad_request`` when the study lacks what the mode reads.
     """
+    study = legible(study, model.tokenizer)
     return predict_and_embed(study, model, study_mode(study, mode))[0]
 
 

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lingula.errors import InputError
+from lingula.errors import InputError, Notice
 from lingula.model.fusion import Fused, Fusion
 from lingula.model.image_encoder import ImageEncoder
 from lingula.model.text_encoder import ReportTokenizer, TextEncoder, Tokens
 from lingula.reading.preprocess import Preprocessing, to_input
-from lingula.study import VIEWS, Mode, SectionName, Study, View
+from lingula.study import VIEWS, Mode, SectionName, Study, View, unique_notices
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +131,27 @@ def batch_studies(studies: Sequence[Study], preprocessing: Preprocessing, tokeni
     return collate(films, tokens, size=preprocessing.size, pad=tokenizer.pad)
 
 
+def legible(study: Study, tokenizer: ReportTokenizer) -> Study:
+    """The study; without the sections of a report of which the tokenizer knows no word, and with notice
+    report_empty."""
+    if study.report is None or study.report.is_empty or tokenizer.knows(study.report):
+        return study
+    notice = Notice("report_empty", "The model knows no word of the report: it is not read.")
+    return replace(study, report=study.report.only(), notices=unique_notices((*study.notices, notice)))
+
+
 def study_mode(study: Study, asked: Mode | None = None) -> Mode:
     """The mode asked for, by default the one that reads all that tells what a study shows: beside a film, an indication
     alone does not (it is why the film was taken), and joint mode would take its silence for absence.
 
     Raises:
-        InputError: ``bad_request`` when it has neither film nor text, or lacks what the mode reads.
+        InputError: ``report_empty`` when it has no film and nothing in its report was read; ``bad_request`` when it has
+            neither film nor report, or lacks what the mode reads.
     """
     text = study.report is not None and not study.report.is_empty
     if not study.radiographs and not text:
+        if study.report is not None or any(notice.code == "report_empty" for notice in study.notices):
+            raise nothing_read(study)
         raise InputError("bad_request", f"Study {study.study_id} has neither a radiograph nor report text.")
     most: Mode = "joint" if study.radiographs and text else "image" if study.radiographs else "text"
     told = study.report is not None and not study.report.only("findings", "impression").is_empty
@@ -150,6 +162,13 @@ def study_mode(study: Study, asked: Mode | None = None) -> Mode:
             "bad_request", f"Study {study.study_id} cannot be read in {asked} mode.", f"It has {most} only."
         )
     return asked or most
+
+
+def nothing_read(study: Study) -> InputError:
+    """The refusal of a study without a film, from whose report nothing was learnt; with the reason first noticed."""
+    told = (notice.message for notice in study.notices if notice.code in ("report_language", "report_empty"))
+    reason = next(told, f"Nothing in the report of study {study.study_id} was read.")
+    return InputError("report_empty", reason, "Give a report in English that says what is seen, or a film.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +219,7 @@ class StudyModel(nn.Module):
         super().__init__()
         a = self.architecture = architecture
         self.image_encoder = ImageEncoder(a.image, a.width, grid=a.grid, levels=a.levels, fold=a.fold, trunks=a.trunks)
-        self.text_encoder = TextEncoder(a.text, a.width, a.text_levels)
+        self.text_encoder = TextEncoder(a.text, a.width, a.text_levels, a.tokens)
         self.view_embedding = nn.Embedding(len(VIEWS), a.width)
         self.fusion = Fusion(
             a.width,

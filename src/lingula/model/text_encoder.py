@@ -12,9 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from lingula.labels.assertions import STRENGTH, Assertion, asserted_findings, read_assertions
+from lingula.labels.sentences import sentences
+from lingula.model.canonical import canonical
 from lingula.study import Report, Section, SectionName
 
 PAD, UNKNOWN, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+MOST_WINDOWS = 4
+"""Windows of tokens in which one report is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Tokens:
         ids: token ids, ``[CLS] section [SEP] section [SEP]``, markers among the words (``ReportTokenizer``).
         spans: for each id its (start, end) in ``report.text``; of a marker, those of the words that name the finding;
             (0, 0) for special tokens.
-        cut: whether the report was longer than the model reads.
+        cut: whether something that the report asserts, other than absence, was left out.
     """
 
     ids: tuple[int, ...]
@@ -46,14 +50,15 @@ class ReportTokenizer:
 
     Args:
         tokenizer: a ``tokenizers.Tokenizer`` (``tokenizer.json`` of a checkpoint or of any fast tokenizer).
-        sections: which sections are read, most important first: a report that is too long loses its end.
-        length: most tokens read, special ones included.
+        sections: which sections are read, in this order.
+        length: tokens that one window holds, special ones included.
     """
 
     def __init__(self, tokenizer: Any, sections: tuple[SectionName, ...], length: int) -> None:
         self._tokenizer, self.sections, self.length = tokenizer, sections, length
         self._cls, self._sep = self._special(CLS, "<s>"), self._special(SEP, "</s>")
         self.pad, self.mask = self._special(PAD, "<pad>"), self._special(MASK, "<mask>")
+        self._unknown = tokenizer.token_to_id(UNKNOWN)
         self._marked = any(tokenizer.token_to_id(marker) is not None for marker in _markers())
 
     @classmethod
@@ -115,42 +120,123 @@ class ReportTokenizer:
     def vocabulary_size(self) -> int:
         return int(self._tokenizer.get_vocab_size())
 
+    def knows(self, report: Report) -> bool:
+        """Whether it knows any word of the sections it reads."""
+        tokens = self(report)
+        return any(word and number != self._unknown for number, word in zip(tokens.ids, tokens.is_word, strict=True))
+
     def __call__(self, report: Report) -> Tokens:
-        ids, spans = [self._cls], [(0, 0)]
-        markers = self._markers_of(report)
-        for name in self.sections:
-            for part in report.sections:
-                if part.name != name:
-                    continue
-                for number, span in self._words(report, part, markers):
-                    ids.append(number)
-                    spans.append(span)
-                ids.append(self._sep)
-                spans.append((0, 0))
-        cut = len(ids) > self.length
-        if cut:
-            ids, spans = [*ids[: self.length - 1], self._sep], [*spans[: self.length - 1], (0, 0)]
+        """The report's tokens, no more than ``length`` where it needs no more.
+
+        Of a longer report the impression is read, and those sentences of the findings that name something present or
+        possible, in windows of ``length`` tokens where they need more than one; what is denied, or names nothing, is
+        left out, as it is in a short report. Where nothing is present, what fits is read.
+        """
+        said = read_assertions(report)
+        ids, spans = self._laid_out([(part, part) for part in report.sections], report, said)
+        if len(ids) <= self.length:
+            return Tokens(tuple(ids), tuple(spans), False)
+        chosen, cut = self._chosen(report, said)
+        ids, spans = self._laid_out(chosen, report, said)
+        most = self.length * MOST_WINDOWS
+        if len(ids) > most:
+            ids, spans, cut = [*ids[: most - 1], self._sep], [*spans[: most - 1], (0, 0)], True
         return Tokens(tuple(ids), tuple(spans), cut)
 
-    def _markers_of(self, report: Report) -> list[tuple[int, tuple[int, int]]]:
+    def _laid_out(
+        self, pieces: Sequence[tuple[Section, Section]], report: Report, said: Sequence[Assertion]
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """``[CLS] section [SEP] section [SEP]`` of pieces, each with the section it is of, in this reader's order."""
+        ids, spans = [self._cls], [(0, 0)]
+        markers = self._markers_of(said)
+        for name in self.sections:
+            last = None
+            for whole, piece in pieces:
+                if piece.name != name:
+                    continue
+                if last is not None and last is not whole:
+                    ids.append(self._sep)
+                    spans.append((0, 0))
+                last = whole
+                for number, span in self._words(report, piece, said, markers):
+                    ids.append(number)
+                    spans.append(span)
+            if last is not None:
+                ids.append(self._sep)
+                spans.append((0, 0))
+        return ids, spans
+
+    def _chosen(self, report: Report, said: Sequence[Assertion]) -> tuple[list[tuple[Section, Section]], bool]:
+        """The sentences that are read of a long report, with their sections; and whether what asserts is left out."""
+        pieces = [
+            (part, Section(part.name, start, end))
+            for part in report.sections
+            if part.name in self.sections
+            for start, end in sentences(report.text, part.start, part.end)
+        ]
+        told = [each for each in said if each.polarity != "absent" and not each.past and each.finding != "normal"]
+        positive = [any(p.start <= each.start and each.end <= p.end for each in told) for _, p in pieces]
+        first = [
+            piece.name == "impression" or (piece.name == "findings" and stands)
+            for (_, piece), stands in zip(pieces, positive, strict=True)
+        ]
+        if any(positive):
+            return [piece for piece, wanted in zip(pieces, first, strict=True) if wanted], False
+        return self._filled(report, pieces, first, said)
+
+    def _filled(
+        self,
+        report: Report,
+        pieces: Sequence[tuple[Section, Section]],
+        first: Sequence[bool],
+        said: Sequence[Assertion],
+    ) -> tuple[list[tuple[Section, Section]], bool]:
+        """The pieces that come first and, of the others, as many as one window holds."""
+        sizes = [len(self._laid_out([piece], report, said)[0]) - 2 for piece in pieces]
+        room = (
+            self.length
+            - 1
+            - len(self.sections)
+            - sum(size for size, wanted in zip(sizes, first, strict=True) if wanted)
+        )
+        kept, cut = list(first), False
+        for at, (_, piece) in enumerate(pieces):
+            if kept[at]:
+                continue
+            kept[at] = sizes[at] <= room
+            room -= sizes[at] * kept[at]
+            cut |= not kept[at] and piece.name == "findings"
+        asserts = any(
+            each.polarity != "absent" for each in said if each.section == "findings" and each.finding != "normal"
+        )
+        return [piece for piece, wanted in zip(pieces, kept, strict=True) if wanted], cut and asserts
+
+    def _markers_of(self, said: Sequence[Assertion]) -> list[tuple[int, tuple[int, int]]]:
         """The report's markers, (id, span), in the order in which their words end; of an unmarked vocabulary none."""
         if not self._marked:
             return []
-        said = sorted(read_assertions(report), key=lambda each: each.end)
-        found = [(self._tokenizer.token_to_id(_marker(each)), (each.start, each.end)) for each in said]
+        ordered = sorted(said, key=lambda each: each.end)
+        found = [(self._tokenizer.token_to_id(_marker(each)), (each.start, each.end)) for each in ordered]
         return [(number, span) for number, span in found if number is not None]
 
     def _words(
-        self, report: Report, part: Section, markers: Sequence[tuple[int, tuple[int, int]]]
+        self,
+        report: Report,
+        part: Section,
+        said: Sequence[Assertion],
+        markers: Sequence[tuple[int, tuple[int, int]]],
     ) -> Iterator[tuple[int, tuple[int, int]]]:
         """A section's tokens, (id, span), each marker after the last of its words."""
-        encoding = self._tokenizer.encode(report.text[part.start : part.end], add_special_tokens=False)
-        waiting = [marker for marker in markers if part.start <= marker[1][0] and marker[1][1] <= part.end]
+        plain = canonical(report.text, part.start, part.end, said)
+        encoding = self._tokenizer.encode(plain.text, add_special_tokens=False)
+        inside = [marker for marker in markers if part.start <= marker[1][0] and marker[1][1] <= part.end]
+        waiting = sorted(((plain.after(*span), number, span) for number, span in inside), key=lambda each: each[0])
         for number, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
-            while waiting and waiting[0][1][1] <= part.start + start:
-                yield waiting.pop(0)
-            yield number, (part.start + start, part.start + end)
-        yield from waiting
+            while waiting and waiting[0][0] <= start:
+                yield waiting.pop(0)[1:]
+            yield number, plain.span(start, end)
+        for _, number, span in waiting:
+            yield number, span
 
 
 def _marker(assertion: Assertion) -> str:
@@ -178,6 +264,7 @@ class TextEncoder(nn.Module):
         backbone: a ``transformers`` configuration as plain data (``model_type`` and its fields).
         width: of the fusion.
         levels: hidden states whose mean is a token, as indices into ``hidden_states``; empty for the last one alone.
+        window: tokens read together; longer reports are read in windows of so many. None for no bound.
 
     Attributes:
         compiled: a faster ``hidden`` for when no gradient is asked for (``models.fast``).
@@ -185,9 +272,11 @@ class TextEncoder(nn.Module):
 
     compiled: Callable[[Tensor, Tensor], Tensor] | None = None
 
-    def __init__(self, backbone: dict[str, Any], width: int, levels: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, backbone: dict[str, Any], width: int, levels: tuple[int, ...] = (), window: int | None = None
+    ) -> None:
         super().__init__()
-        self.levels = levels
+        self.levels, self.window = levels, window
         self.backbone: Any = build_backbone(backbone)
         self.to_width = nn.Linear(self.backbone.config.hidden_size, width)
 
@@ -208,7 +297,12 @@ class TextEncoder(nn.Module):
 
     def forward(self, words: Tensor, mask: Tensor) -> Tensor:
         """Word embeddings (B, T, hidden) and mask (B, T) bool (padding False) to tokens (B, T, width)."""
-        tokens: Tensor = self.to_width(self.hidden(words, mask.long()))
+        size = self.window or words.shape[1]
+        parts = [
+            self.hidden(some, (seen | ~seen.any(1, keepdim=True)).long())  # a row that has ended is read, and ignored
+            for some, seen in zip(words.split(size, 1), mask.split(size, 1), strict=True)
+        ]
+        tokens: Tensor = self.to_width(torch.cat(parts, 1) if len(parts) > 1 else parts[0])
         return tokens
 
 

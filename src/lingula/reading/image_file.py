@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +12,15 @@ from lingula.reading.dicom.part10 import looks_like_dicom
 from lingula.reading.dicom.reader import DicomFile, read_dicom_file
 from lingula.reading.limits import Limits
 from lingula.reading.picture import picture_kind, read_picture
+from lingula.reading.report_formats import is_html
 
 Kind = Literal["dicom", "picture", "xml", "text", "other"]
 _OTHER_PICTURES = (b"GIF8", b"\0\0\0\x0cjP  ")
 _HEIF = (b"ftypheic", b"ftypavif", b"ftypmif1")
 _PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf")
+_DOCUMENTS = (b"%PDF", b"%!PS", b"\xd0\xcf\x11\xe0")
+_OFFICE = (".docx", ".odt", ".xlsx", ".ods", ".pages", ".epub")
+_IMAGES = (".dcm", ".dicom", ".ima", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jxl", ".jp2")
 _XML_STARTS = (b"<", b"\xef\xbb\xbf<", b"\xff\xfe<\0", b"\xfe\xff\0<", b"<\0", b"\0<")
 HEAD = 132
 
@@ -23,8 +28,9 @@ HEAD = 132
 def sniff(head: bytes, name: str) -> Kind:
     """The kind of a file from its first ``HEAD`` bytes.
 
-    The name decides two things only: a name ending ``.xml`` claims a report, whatever is inside, and plain text is
-    taken for a report only under ``.txt`` or no suffix at all.
+    Text is a report of any format (``report_formats``), and so is a document that is refused by name. The name decides
+    three things only: one ending ``.xml`` claims an XML report, one of an image is not text, and an office document is
+    told from another packed file.
     """
     suffix = Path(name).suffix.lower()
     if suffix == ".xml":
@@ -33,11 +39,13 @@ def sniff(head: bytes, name: str) -> Kind:
         return "dicom"
     if picture_kind(head):
         return "picture"
+    if head.startswith(_DOCUMENTS) or (head.startswith(_PACKED) and suffix in _OFFICE):
+        return "text"
     if head.lstrip().startswith(_XML_STARTS):
-        return "xml"
+        return "text" if suffix not in _IMAGES and is_html(head.decode("latin-1")) else "xml"
     if looks_like_dicom(head):
         return "dicom"
-    return "text" if suffix in (".txt", "") and _is_text(head) else "other"
+    return "text" if suffix not in _IMAGES and _is_text(head) else "other"
 
 
 def read_image(path: Path, limits: Limits | None = None) -> DicomFile:
@@ -54,7 +62,7 @@ def read_image(path: Path, limits: Limits | None = None) -> DicomFile:
     if kind != "dicom" and is_other_picture(head):
         raise InputError("unsupported_format", "a picture of a kind that is not read", "Save it as PNG.")
     if kind != "dicom" and head.startswith(_PACKED):
-        raise InputError("not_dicom", "a packed file", "Unpack it first.")
+        raise InputError("not_dicom", "a packed file", "Unpack it first, and give the files or folder inside.")
     return read_dicom_file(path, limits)
 
 
@@ -64,4 +72,8 @@ def is_other_picture(head: bytes) -> bool:
 
 
 def _is_text(head: bytes) -> bool:
-    return bool(head) and all(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
+    """No control characters but those of text; or UTF-16, by its mark or by every second byte being zero."""
+    if head.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return True
+    wide = len(head) > 3 and (not any(head[1::2]) and all(head[0::2]) or not any(head[0::2]) and all(head[1::2]))
+    return bool(head) and all(byte >= 32 or byte in b"\t\n\v\f\r" or (wide and not byte) for byte in head)

@@ -21,7 +21,9 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from lingula.errors import InputError, Notice
 from lingula.reading.bounded_io import read_file
+from lingula.reading.language import in_english
 from lingula.reading.limits import Limits
+from lingula.reading.typography import plain_text
 from lingula.study import SECTIONS, Report
 
 _LIMITS = Limits()
@@ -39,7 +41,7 @@ class OpeniReport:
         report: comparison, indication, findings, impression; text as in the file, inline markup dropped.
         terms: ``<MeSH><major>``, the human coding, ``Heading/qualifier/...`` in the file's order; empty when uncoded.
         image_ids: as in the file, each once: ``CXR1000_IM-0003-1001``.
-        notices: report_empty, no_images, bad_image_ref, text_cut.
+        notices: report_empty, report_language, no_images, bad_image_ref, text_cut.
         digest: SHA-256 of the file's bytes, hex.
     """
 
@@ -123,7 +125,7 @@ def _parse(data: bytes, depth: int) -> Element:
 
 def _report(root: Element, limit: int) -> tuple[Report, tuple[Notice, ...]]:
     """Sections by label, those of one label joined by a line break. Text under another label is kept but not marked;
-    text without a label counts as findings."""
+    text without a label counts as findings. What is not English is kept and not marked either."""
     parts: dict[str, list[str]] = defaultdict(list)
     for part in root.iter("AbstractText"):
         if text := _text(part):
@@ -138,9 +140,8 @@ def _report(root: Element, limit: int) -> tuple[Report, tuple[Notice, ...]]:
         notices.append(Notice("text_cut", f"Of {len(report.text)} characters those after {limit} are cut."))
         kept = (replace(part, end=min(part.end, limit)) for part in report.sections if part.start < limit)
         report = Report(report.text[:limit], tuple(kept))
-    if report.is_empty:
-        notices.append(Notice("report_empty", "The report has no text: the study is used by its images alone."))
-    return report, tuple(notices)
+    report, read = in_english(report)
+    return report, (*notices, *read)
 
 
 def _image_ids(root: Element) -> tuple[tuple[str, ...], tuple[Notice, ...]]:
@@ -161,4 +162,4 @@ def _attribute(element: Element | None) -> str:
 
 
 def _text(element: Element) -> str:
-    return "".join(element.itertext()).strip()
+    return plain_text("".join(element.itertext())).strip()

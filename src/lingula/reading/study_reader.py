@@ -14,6 +14,7 @@ from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.grouping import one_study
 from lingula.reading.image_file import HEAD, read_image, sniff
 from lingula.reading.limits import Limits
+from lingula.reading.report_formats import refuse_document
 from lingula.reading.report_text import decode_text, parse_report
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.view_classifier import with_views
@@ -25,7 +26,7 @@ def read_study(
     paths: FilePath | Sequence[FilePath],
     *,
     text: str | None = None,
-    report: FilePath | None = None,
+    report: FilePath | bytes | None = None,
     sandbox: Sandbox | None = None,
     limits: Limits | None = None,
     study_id: str | None = None,
@@ -35,8 +36,8 @@ def read_study(
 
     Args:
         paths: one file or several: DICOM files, pictures, and reports, each recognised by its content.
-        text: report as plain text.
-        report: report file, Open-i XML or plain text.
+        text: report as text: plain, or RTF, HTML, HL7 version 2 or FHIR pasted as it is.
+        report: report file, or its bytes: Open-i XML, or text as above.
         sandbox: reads the images in a child process; None reads them in this one, for files that are trusted.
         limits: what is accepted; defaults to the sandbox's.
         study_id: name of the study; else the report's, the Study Instance UID, or one made from the content.
@@ -52,7 +53,9 @@ def read_study(
     """
     limits = limits or (sandbox.limits if sandbox else Limits())
     images: list[Path] = []
-    reports = [Path(report)] if report is not None else []
+    reports: list[Path | bytes] = []
+    if report is not None:
+        reports.append(report if isinstance(report, bytes) else Path(report))
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     for path in map(Path, given):
         is_report = sniff(read_head(path, HEAD), path.name) in ("xml", "text")
@@ -82,14 +85,22 @@ def _content_id(images: Sequence[DicomFile], report: Report | None) -> str:
     return f"report-{hashlib.sha256(report.text.encode()).hexdigest()[:12]}" if report else "query"
 
 
-def _read_report(path: Path, limits: Limits) -> Study:
-    """A study with nothing but what a report file says."""
-    if sniff(read_head(path, HEAD), path.name) == "xml":
+def _read_report(source: Path | bytes, limits: Limits) -> Study:
+    """A study with nothing but what a report says."""
+    head = read_head(source, HEAD) if isinstance(source, Path) else source[:HEAD]
+    name = source.name if isinstance(source, Path) else ""
+    if sniff(head, name) == "xml":
         from lingula.reading.report_openi import read_report  # pulls in the XML parser, which images do without
 
-        found = read_report(path, limits=limits)
+        found = read_report(source, limits=limits)
         return Study(found.study_id, (), found.report, found.terms or None, found.notices)
-    decoded, notices = decode_text(read_file(path, limits.xml_bytes))
+    refuse_document(head, name)
+    data = read_file(source, limits.xml_bytes) if isinstance(source, Path) else source
+    if len(data) > limits.xml_bytes:
+        raise InputError("too_large", f"The report has more than {limits.xml_bytes} bytes.")
+    if not data:
+        raise InputError("empty_file", "The report has no bytes.")
+    decoded, notices = decode_text(data)
     study = _from_text(decoded, limits)
     return Study("", (), study.report, None, unique_notices([*notices, *study.notices]))
 
