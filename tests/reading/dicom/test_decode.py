@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders import JPEGLSLosslessEncoder, RLELosslessEncoder
-from tests.dicom.conftest import with_syntax
+from tests.reading.dicom.conftest import with_syntax
 
 from lingula.errors import InputError
 from lingula.reading.dicom import read_dicom
