@@ -1,4 +1,5 @@
-# make demo: the main job on a made-up collection. make serve: its page. make test: the tests. make docs: the documentation as a site. All install into .venv first.
+# make demo: the main job on a made-up collection. make serve: its page. make test: the tests. make docs: the documentation
+# as a site. All install into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -26,8 +27,8 @@ check: .venv/installed
 
 docs: .venv/installed
 	$(BIN)/python docs/reference_pages.py
-	$(BIN)/mkdocs build --strict --quiet
-	@echo "Open build/site/index.html"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open build/site/index.html. With its search: python3 -m http.server --directory build/site"
 
 clean:
 	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache
