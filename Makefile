@@ -1,8 +1,9 @@
-# make demo: the main job on a made-up collection. make serve: its page. make test: the tests. All install into .venv first.
+# make demo: the main job on a made-up collection. make serve: its page. make test: the tests. make docs: the documentation
+# as a site. All install into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve test check clean
+.PHONY: demo serve test check docs clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -23,6 +24,11 @@ check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: .venv/installed
+	$(BIN)/python docs/reference_pages.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open build/site/index.html. With its search: python3 -m http.server --directory build/site"
 
 clean:
 	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache

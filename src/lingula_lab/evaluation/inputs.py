@@ -21,6 +21,7 @@ from lingula_lab.evaluation.searches import NAMES, READS_REPORT
 from lingula_lab.evaluation.tables.classification import System
 from lingula_lab.evaluation.tables.retrieval import Coded, Flags, Protocol, Search
 from lingula_lab.measures.bootstrap import RESAMPLES, SEED, Resamples
+from lingula_lab.measures.classification import LEAST, supported
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -74,6 +75,9 @@ class Inputs:
             raise InputError("bad_request", message, "Prepare the studies with the model's vocabulary.")
         self.digest = digest(self.data)
         self.parts = coded_parts(self.data, request.split)
+        if not supported(self.parts.test_targets).any():
+            message = f"No label has {LEAST} positives among the {len(self.parts.test)} coded test studies."
+            raise InputError("bad_request", message, "Measure on a larger collection.")
         self.rows: dict[SplitName, Rows] = {
             "train": self.parts.train,
             "validation": self.parts.validation,

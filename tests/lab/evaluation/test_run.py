@@ -159,6 +159,14 @@ def test_studies_that_nobody_coded_are_left_out(data: StudySet, split: Split) ->
         coded_parts(replace(data, labels=labels), split)
 
 
+def test_too_few_positives_are_refused_before_anything_is_encoded(request_: Request, tmp_path: Path) -> None:
+    labels = request_.data.labels.copy()
+    labels[request_.data.rows(request_.split.test)] = 0
+    with pytest.raises(InputError, match="10 positives among the 35 coded"):
+        Inputs(replace(request_, data=replace(request_.data, labels=labels)), tmp_path, lambda what, done, of: None)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_checkpoint_does_not_differ_from_itself(found: Evaluation, folder: Path) -> None:
     assert compare(found, folder, Resamples.draw(35, resamples=100)).rows == ()
 
