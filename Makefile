@@ -1,19 +1,26 @@
 # make demo: the main job on a made-up collection. make serve: its page. make test: the tests. make docs: the documentation
-# as a site. All install into .venv first.
+# as a site. All install into .venv first: the demo and the page the base, the others what development needs.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: demo serve test check docs clean
 
-.venv/installed: pyproject.toml
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+
+.venv/base: pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(PIP) .
 	touch $@
 
-demo: .venv/installed
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(PIP) ".[dev]"
+	touch .venv/base $@
+
+demo: .venv/base
 	$(BIN)/lingula demo demo
 
-serve: .venv/installed
+serve: .venv/base
 	test -f demo/library.sqlite || $(BIN)/lingula demo demo
 	$(BIN)/lingula serve --library demo/library.sqlite
 

@@ -40,7 +40,7 @@ from lingula.reading.sandbox import Sandbox
 from lingula.study import MODES, Study
 from lingula_lab.audit import Audit, audit
 from lingula_lab.audit.checkpoint import checkpoint_collisions, report_logits
-from lingula_lab.audit.films import CORRELATION, DISTANCE, SIDE, Film, read_films, signs, thumbnail
+from lingula_lab.audit.films import CORRELATION, DISTANCE, SIDE, FilmRecord, read_films, signs, thumbnail
 from lingula_lab.audit.library import library_collisions, model_collisions
 from lingula_lab.audit.run import edited_label_file
 from lingula_lab.data.label_file import LabelFile
@@ -186,7 +186,7 @@ def edited_file(split: Split) -> bool:
     return [collision.kind for collision in edited_label_file(split, edited)] == ["labels_edited"]
 
 
-def hash_figures(films: Sequence[Film], collection: Collection) -> dict[str, Any]:
+def hash_figures(films: Sequence[FilmRecord], collection: Collection) -> dict[str, Any]:
     """How far films of different studies are from each other, and copies from their films."""
     thumbnails = np.stack([film.thumbnail for film in films])
     mirrored = thumbnails.reshape(-1, SIDE, SIDE)[:, :, ::-1].reshape(thumbnails.shape)

@@ -38,7 +38,7 @@ from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
 from lingula.model.encode import embed
 from lingula.openi.splits import Split
-from lingula.retrieval import Asked, Query, Wanted, ask
+from lingula.retrieval import Query, QueryEmbedding, Wanted, ask
 from lingula.study import Mode, Report, Study
 from machine import write_result
 
@@ -157,8 +157,10 @@ def like_without(library: Library, truth: Truth, test: set[str]) -> dict[str, An
             if vector is None:
                 continue
             base = Query(k=K, target=mode, fold=False)
-            free, _, _ = ask(library, base, Asked(vector, mode), exclude=(study,))
-            bound, _, _ = ask(library, replace(base, absent=(Wanted(code),)), Asked(vector, mode), exclude=(study,))
+            free, _, _ = ask(library, base, QueryEmbedding(vector, mode), exclude=(study,))
+            bound, _, _ = ask(
+                library, replace(base, absent=(Wanted(code),)), QueryEmbedding(vector, mode), exclude=(study,)
+            )
             kept.append(sum(not truth.coded(n.study_id, code) for n in bound) / len(bound))
             cosines = [np.mean([n.parts[0].value for n in found]) for found in (bound, free)]
             similar.append(float(cosines[0] / cosines[1]))

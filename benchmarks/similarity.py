@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from lingula.explanation.similarity import similarity
-from lingula.explanation.target import Question
+from lingula.explanation.target import Target
 from lingula.library import Library
 from lingula.model.checkpoint import load_checkpoint
 from lingula.openi.splits import Split
@@ -44,7 +44,7 @@ def main() -> None:
     with Library.open(asked.library, model=checkpoint.fingerprint) as library:
         train = frozenset(split.train)
         for study in studies:
-            question = Question.ask(checkpoint, study, checkpoint.vocabulary.codes[0], "image")
+            question = Target.ask(checkpoint, study, checkpoint.vocabulary.codes[0], "image")
             with torch.no_grad():
                 vector = question.forward(question.pixels, question.words).embedding[0].numpy()
             exclude = {study_id for study_id in library.ids() if study_id not in train}

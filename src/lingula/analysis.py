@@ -15,7 +15,7 @@ from lingula.library import shipped_gallery as gallery
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import predict, predict_and_embed
 from lingula.model.study_model import legible, study_mode
-from lingula.retrieval import Answer, Asked, Query, Searched, ask
+from lingula.retrieval import Answer, Query, QueryEmbedding, Searched, ask
 from lingula.retrieval.judge import judge, require_model
 from lingula.study import Analysis, Mode, Neighbour, Prediction, Report, Study, unique_notices
 
@@ -53,16 +53,16 @@ def search(
     if study is None:
         query.require_something()
     require_model(library, model)
-    asked: Asked | None = None
+    asked: QueryEmbedding | None = None
     notices: tuple[Notice, ...] = ()
     if study is not None:
         study = legible(study, model.tokenizer)
         mode = study_mode(study, query.source)
-        asked, notices = Asked(predict_and_embed(study, model, mode)[1], mode), study.all_notices
+        asked, notices = QueryEmbedding(predict_and_embed(study, model, mode)[1], mode), study.all_notices
         exclude = {study.study_id, *exclude}
     elif not query.like and (sentence := query.sentence()):
         said = Study("question", report=Report.from_sections(findings=sentence))
-        asked = Asked(predict_and_embed(said, model, "text")[1], "text")
+        asked = QueryEmbedding(predict_and_embed(said, model, "text")[1], "text")
     with library.held():
         if query.like and study is None:
             asked = _stored(library, query)
@@ -90,12 +90,12 @@ def _born(library: Searched, study: Study | None, like: str = "") -> str:
     return library.birth_key(next((image.birth_date for image in study.radiographs if image.birth_date), ""))
 
 
-def _stored(library: Searched, query: Query) -> Asked:
+def _stored(library: Searched, query: Query) -> QueryEmbedding:
     """The stored embedding of the study that the query names, in the mode asked for or the one that has read most."""
     modes: tuple[Mode, ...] = (query.source,) if query.source else ("joint", "image", "text")
     for mode in modes:
         for vector in library.vectors([query.like], mode).values():
-            return Asked(vector, mode)
+            return QueryEmbedding(vector, mode)
     library.get(query.like)  # an unknown study is refused by name
     raise InputError("bad_request", f"study {query.like} has no {' or '.join(modes)} embedding.")
 
@@ -147,7 +147,7 @@ def analyze(
     if library is not None:
         require_model(library, model)
         with library.held():
-            born, asked = _born(library, study), Asked(embedding, mode)
+            born, asked = _born(library, study), QueryEmbedding(embedding, mode)
             neighbours, _, _ = ask(library, Query(k=k), asked, exclude=(study.study_id,), birth_key=born)
     label = label or leading_label(predictions, model.vocabulary.normal)
     methods = shown_methods(model.fingerprint, QUICK) if methods is None else methods

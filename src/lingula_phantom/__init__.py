@@ -4,7 +4,16 @@ The pictures are line integrals through a made-up chest; the reports say what wa
 """
 
 from lingula_phantom.case import PhantomCase, draw_frontal, draw_lateral, sample_case
-from lingula_phantom.findings import KINDS, Finding
+from lingula_phantom.findings import KINDS, PhantomFinding
 from lingula_phantom.write import generate, make_case
 
-__all__ = ["KINDS", "Finding", "PhantomCase", "draw_frontal", "draw_lateral", "generate", "make_case", "sample_case"]
+__all__ = [
+    "KINDS",
+    "PhantomFinding",
+    "PhantomCase",
+    "draw_frontal",
+    "draw_lateral",
+    "generate",
+    "make_case",
+    "sample_case",
+]

@@ -11,7 +11,7 @@ import numpy as np
 from lingula_phantom import film, findings, lesions
 from lingula_phantom.anatomy import Patient
 from lingula_phantom.film import Array, Grid
-from lingula_phantom.findings import KINDS, Finding
+from lingula_phantom.findings import KINDS, PhantomFinding
 from lingula_phantom.frontal import frontal
 from lingula_phantom.lateral import lateral
 
@@ -34,7 +34,7 @@ class PhantomCase:
 
     number: int
     patient: Patient
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[PhantomFinding, ...] = ()
 
     @property
     def shaped(self) -> Patient:
@@ -45,7 +45,7 @@ class PhantomCase:
         """MeSH coding, ``("normal",)`` where there is nothing to find."""
         return tuple(dict.fromkeys(term for finding in self.findings for term in finding.terms())) or ("normal",)
 
-    def boxes(self, finding: Finding, long_side: int = 512) -> tuple[Box, ...]:
+    def boxes(self, finding: PhantomFinding, long_side: int = 512) -> tuple[Box, ...]:
         """Bounding boxes (x, y, width, height) of a finding in the pixels of ``draw_frontal``.
 
         One a side; none for findings that are nowhere in particular (inflation, spine, aorta).

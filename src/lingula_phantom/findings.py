@@ -23,7 +23,7 @@ DEPTHS = {"middle lobe": 4.0, "lingula": 5.0, "lower lobe": -4.0, "base": -2.0} 
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PhantomFinding:
     """One thing to see.
 
     Attributes:
@@ -106,15 +106,15 @@ KINDS = {
 }  # fmt: skip
 
 
-def sample(kind: str, rng: np.random.Generator) -> Finding:
+def sample(kind: str, rng: np.random.Generator) -> PhantomFinding:
     rules = KINDS[kind]
     side, zone = rules.sides[rng.integers(len(rules.sides))], rules.zones[rng.integers(len(rules.zones))]
     if zone == "middle lobe" and side == "left":
         zone = "lingula"
-    return Finding(kind, side, zone, int(rng.choice(3, p=(0.4, 0.4, 0.2))), int(rng.integers(2**31)))
+    return PhantomFinding(kind, side, zone, int(rng.choice(3, p=(0.4, 0.4, 0.2))), int(rng.integers(2**31)))
 
 
-def reshape(patient: Patient, finding: Finding) -> Patient:
+def reshape(patient: Patient, finding: PhantomFinding) -> Patient:
     """The patient with what the finding changes of heart, aorta, lungs, diaphragm, spine and ribs."""
     s = finding.severity
     match finding.kind:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lingula_phantom.anatomy import Patient, ribs, smooth
 from lingula_phantom.film import Array, Grid, Points, clouds, step
-from lingula_phantom.findings import Finding
+from lingula_phantom.findings import PhantomFinding
 from lingula_phantom.frontal import Chest, ellipse
 from lingula_phantom.lateral import floor
 
@@ -17,7 +17,7 @@ View = Literal["frontal", "lateral"]
 Extent = tuple[float, float, float, float]  # left, top, right, bottom, cm
 
 
-def draw(finding: Finding, patient: Patient, grid: Grid, chest: Chest, view: View) -> None:
+def draw(finding: PhantomFinding, patient: Patient, grid: Grid, chest: Chest, view: View) -> None:
     """Change ``chest`` in place.
 
     Args:
@@ -42,7 +42,7 @@ def draw(finding: Finding, patient: Patient, grid: Grid, chest: Chest, view: Vie
                 chest.solid[:] += grid.deposit(*bars)
 
 
-def extents(finding: Finding, patient: Patient) -> Iterator[Extent]:
+def extents(finding: PhantomFinding, patient: Patient) -> Iterator[Extent]:
     """Frontal extents, one a side; none for findings that are nowhere in particular."""
     if finding.kind == "cardiomegaly":
         size = patient.width / 13.6 * patient.heart
@@ -78,13 +78,13 @@ def extents(finding: Finding, patient: Patient) -> Iterator[Extent]:
                 pass
 
 
-def _patch_size(finding: Finding) -> tuple[float, float]:
+def _patch_size(finding: PhantomFinding) -> tuple[float, float]:
     rng = np.random.default_rng(finding.seed)
     size = 2.2 + 0.75 * finding.severity
     return size * rng.uniform(0.9, 1.25), size * rng.uniform(0.75, 1.05)
 
 
-def _patch(finding: Finding, grid: Grid, chest: Chest, at: tuple[float, float], strength: float) -> None:
+def _patch(finding: PhantomFinding, grid: Grid, chest: Chest, at: tuple[float, float], strength: float) -> None:
     """Fluffy filling of the airspaces, or a fainter haze for an opacity."""
     rng = np.random.default_rng(finding.seed)
     rx, ry = _patch_size(finding)
@@ -98,14 +98,14 @@ def _patch(finding: Finding, grid: Grid, chest: Chest, at: tuple[float, float], 
     chest.air[here] *= 1 - np.clip(share * shape, 0, 0.9)
 
 
-def _radius(finding: Finding) -> float:
+def _radius(finding: PhantomFinding) -> float:
     low, high = ((0.65, 0.8), (0.85, 1.1), (1.15, 1.5))[finding.severity]
     if finding.kind == "granuloma":
         low, high = 0.26 + 0.05 * finding.severity, 0.34 + 0.05 * finding.severity
     return float(np.random.default_rng(finding.seed).uniform(low, high))
 
 
-def _ball(finding: Finding, grid: Grid, chest: Chest, at: tuple[float, float]) -> None:
+def _ball(finding: PhantomFinding, grid: Grid, chest: Chest, at: tuple[float, float]) -> None:
     """A round nodule of soft tissue, or a small one of calcium."""
     radius = _radius(finding)
     here = grid.around(*at, radius)
@@ -113,7 +113,7 @@ def _ball(finding: Finding, grid: Grid, chest: Chest, at: tuple[float, float]) -
     chest.solid[here] += depth * (5.0 if finding.kind == "granuloma" else 1.5)
 
 
-def _bands(finding: Finding, grid: Grid, chest: Chest, at: tuple[float, float]) -> None:
+def _bands(finding: PhantomFinding, grid: Grid, chest: Chest, at: tuple[float, float]) -> None:
     """Subsegmental atelectasis: two to four thin plates near the base, seen edge on."""
     rng = np.random.default_rng(finding.seed)
     here = grid.around(*at, 4)
@@ -135,12 +135,12 @@ def _angle(patient: Patient, sign: int) -> float:
     return float(patient.dome(np.asarray(0.98 * sign * patient.width)))
 
 
-def _height(finding: Finding) -> float:
+def _height(finding: PhantomFinding) -> float:
     """How far an effusion reaches above the angle at the side wall, cm."""
     return (4.5, 7.5, 11.5)[finding.severity]
 
 
-def _fluid(finding: Finding, patient: Patient, grid: Grid, chest: Chest, view: View, sign: int) -> None:
+def _fluid(finding: PhantomFinding, patient: Patient, grid: Grid, chest: Chest, view: View, sign: int) -> None:
     """A free effusion with its meniscus, rising to the side wall (frontal) or to the back (lateral)."""
     if view == "frontal":
         out, floor_y, share = sign * grid.x / patient.width, _angle(patient, sign), step(sign * grid.x - 0.8, 1.6)
@@ -152,7 +152,7 @@ def _fluid(finding: Finding, patient: Patient, grid: Grid, chest: Chest, view: V
     chest.air[:] *= 1 - 0.97 * share * step(grid.y - (floor_y - _height(finding) * climb), 1.1)
 
 
-def _free_air(finding: Finding, patient: Patient, grid: Grid, chest: Chest, sign: int) -> None:
+def _free_air(finding: PhantomFinding, patient: Patient, grid: Grid, chest: Chest, sign: int) -> None:
     """Air round the collapsed lung: no vessels, darker, and the thin line of the visceral pleura."""
     gap = (1.6, 2.6, 4.0)[finding.severity]
     x, y = sign * grid.x, grid.y
@@ -168,7 +168,7 @@ def _free_air(finding: Finding, patient: Patient, grid: Grid, chest: Chest, sign
 Line = tuple[Array, float, float]  # knots (n, 3), radius in cm, weight in cm of water per cm
 
 
-def _device(finding: Finding, patient: Patient, sign: int) -> list[Line]:
+def _device(finding: PhantomFinding, patient: Patient, sign: int) -> list[Line]:
     """A pacemaker with two leads, or a central venous catheter with its port; the housing comes first."""
     low, h = patient.dome_left - 22.3, patient.heart
     if finding.kind == "catheter":

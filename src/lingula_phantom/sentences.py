@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lingula_phantom.case import PhantomCase
-from lingula_phantom.findings import DEGREES, SIZES, Finding
+from lingula_phantom.findings import DEGREES, SIZES, PhantomFinding
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _KEPT = frozenset(("without", "there", "neither", "right", "left", "both", "with", "small", "large"))
@@ -73,7 +73,7 @@ class Writer:
         )
 
     def _say(
-        self, choices: list[str], rng: np.random.Generator, finding: Finding | None = None, **words: object
+        self, choices: list[str], rng: np.random.Generator, finding: PhantomFinding | None = None, **words: object
     ) -> str:
         text = choices[rng.integers(len(choices))]
         while found := _CHOICE.search(text):

@@ -7,7 +7,7 @@ import torch
 from tests import made_up
 
 from lingula.explanation.attention import attention
-from lingula.explanation.target import Question
+from lingula.explanation.target import Target
 from lingula.model.checkpoint import Checkpoint
 from lingula.study import Mode, Study
 
@@ -17,7 +17,7 @@ LABEL = "cardiomegaly"
 
 @pytest.mark.parametrize("mode", ["image", "text", "joint"])
 def test_sums_and_zeros(checkpoint: Checkpoint, mode: Mode) -> None:
-    question = Question.ask(checkpoint, TWO_FILMS, LABEL, mode)
+    question = Target.ask(checkpoint, TWO_FILMS, LABEL, mode)
     patches, words = attention(question)
     assert patches.shape == (0 if mode == "text" else 2, 64)
     assert words.shape == (0 if mode == "image" else len(question.spans),)
@@ -35,7 +35,7 @@ def test_sums_and_zeros(checkpoint: Checkpoint, mode: Mode) -> None:
 def test_readers_who_speak_for_the_label_are_heard(checkpoint: Checkpoint, label: str) -> None:
     """A naive twin: each reader's row of attention, weighed by the positive part of what it adds to the label's logit;
     all alike where no reader adds anything."""
-    question = Question.ask(checkpoint, TWO_FILMS, label, "joint")
+    question = Target.ask(checkpoint, TWO_FILMS, label, "joint")
     model = checkpoint.model
     with torch.no_grad():
         fused = question.forward(question.pixels, question.words).fused
@@ -52,9 +52,9 @@ def test_readers_who_speak_for_the_label_are_heard(checkpoint: Checkpoint, label
 
 
 def test_without_a_report_the_films_are_still_read(checkpoint: Checkpoint) -> None:
-    patches, words = attention(Question.ask(checkpoint, TWO_FILMS.image_only(), LABEL, "image"))
+    patches, words = attention(Target.ask(checkpoint, TWO_FILMS.image_only(), LABEL, "image"))
     assert words.shape == (0,)
     assert patches.sum().item() == pytest.approx(1, abs=1e-5)
-    patches, words = attention(Question.ask(checkpoint, Study("t", (), TWO_FILMS.report), LABEL, "text"))
+    patches, words = attention(Target.ask(checkpoint, Study("t", (), TWO_FILMS.report), LABEL, "text"))
     assert patches.shape == (0, 64)
     assert words.sum().item() == pytest.approx(1, abs=1e-5)

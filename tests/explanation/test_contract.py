@@ -12,12 +12,12 @@ from torch import Tensor
 
 from lingula.explanation.contribution import contribution
 from lingula.explanation.methods import METHODS, raw
-from lingula.explanation.target import Question
+from lingula.explanation.target import Target
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.study_model import Batch
 from lingula.study import Report, Study
 
-Explainer = Callable[[Question], tuple[Tensor, Tensor | None]]
+Explainer = Callable[[Target], tuple[Tensor, Tensor | None]]
 LABEL = "pleural_effusion"
 REPORT = Report.from_sections(findings="Fluid blunts the left angle.", impression="Worn spine.")
 
@@ -31,17 +31,17 @@ def _grid(patches: Tensor) -> Tensor:
     return patches.view(-1, side, side)
 
 
-def wrong_axis(question: Question) -> tuple[Tensor, Tensor | None]:
+def wrong_axis(question: Target) -> tuple[Tensor, Tensor | None]:
     patches, words, _ = contribution(question)
     return _grid(patches).transpose(1, 2), words
 
 
-def item_zero(question: Question) -> tuple[Tensor, Tensor | None]:
+def item_zero(question: Target) -> tuple[Tensor, Tensor | None]:
     patches, words, _ = contribution(question)
     return _grid(patches)[:1].expand(len(patches), -1, -1), words
 
 
-def reads_padding(question: Question) -> tuple[Tensor, Tensor | None]:
+def reads_padding(question: Target) -> tuple[Tensor, Tensor | None]:
     patches, words, _ = contribution(question)
     return _grid(patches), words + words.abs().mean()
 
@@ -74,14 +74,14 @@ def check(checkpoint: Checkpoint, explainer: Explainer) -> None:
         assert bool((words[is_word] != 0).any())
 
 
-def _ask(checkpoint: Checkpoint, films: list, report: Report | None = None, padding: int = 0) -> Question:  # type: ignore[type-arg]
-    question = Question.ask(checkpoint, Study("S", tuple(films), report), LABEL, "joint" if report else "image")
+def _ask(checkpoint: Checkpoint, films: list, report: Report | None = None, padding: int = 0) -> Target:  # type: ignore[type-arg]
+    question = Target.ask(checkpoint, Study("S", tuple(films), report), LABEL, "joint" if report else "image")
     if padding:
         b, blank = question.batch, torch.zeros(1, padding, dtype=torch.bool)
         ids = torch.cat([b.ids, torch.full((1, padding), checkpoint.tokenizer.pad)], 1)
         masks = (torch.cat([mask, blank], 1) for mask in (b.token_mask, b.word_mask))
         batch = Batch(b.pixels, b.place, b.views, b.slots, ids, *masks)
-        question = Question(question.checkpoint, question.study, batch, question.label, question.mode)
+        question = Target(question.checkpoint, question.study, batch, question.label, question.mode)
     return question
 
 

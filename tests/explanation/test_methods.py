@@ -19,7 +19,7 @@ from lingula.explanation.contribution import contribution
 from lingula.explanation.gradcam import gradcam
 from lingula.explanation.integrated_gradients import GOOD, PIECES, _Path, integrated_gradients
 from lingula.explanation.occlusion import SQUARES, occlusion
-from lingula.explanation.target import Question, blurred
+from lingula.explanation.target import Target, blurred
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.study_model import collate
 from lingula.study import MODES, VIEWS, Explanation, Mode, Report, Study, View
@@ -69,7 +69,7 @@ def test_every_method_answers_in_the_asker_s_coordinates(checkpoint: Checkpoint)
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_question_is_the_deployed_forward(checkpoint: Checkpoint, mode: Mode) -> None:
-    question = Question.ask(checkpoint, STUDY, LABEL, mode)
+    question = Target.ask(checkpoint, STUDY, LABEL, mode)
     with torch.no_grad():
         expected = checkpoint.model(question.batch, (mode,))[mode].logits[:, question.label]
         variants = question.logit(question.pixels.expand(3, -1, -1, -1, -1), question.words.expand(3, -1, -1))
@@ -125,7 +125,7 @@ def test_each_film_has_its_own_map(checkpoint: Checkpoint) -> None:
 
 def test_gradcam_against_its_definition(checkpoint: Checkpoint) -> None:
     """Selvaraju et al. 2017, eq. 1 and 2, by hand on the patch grid."""
-    question = Question.ask(checkpoint, STUDY, LABEL, "joint")
+    question = Target.ask(checkpoint, STUDY, LABEL, "joint")
     model = checkpoint.model
     kept: list[torch.Tensor] = []
     handle = model.image_encoder.patches.register_forward_hook(lambda _, __, output: kept.append(output))
@@ -141,7 +141,7 @@ def test_gradcam_against_its_definition(checkpoint: Checkpoint) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_contributions_are_the_logit_itself(checkpoint: Checkpoint, mode: Mode) -> None:
     """Without a usual film they and the bias sum to the logit; with one, to what lies beyond it."""
-    question = Question.ask(checkpoint, STUDY, LABEL, mode)
+    question = Target.ask(checkpoint, STUDY, LABEL, mode)
     patches, words, error = contribution(question)
     with torch.no_grad():
         logit = float(question.logit(question.pixels, question.words))
@@ -174,14 +174,14 @@ def test_usual_shares_are_means_over_films_of_a_view(checkpoint: Checkpoint) -> 
         for film in (film for film, seen in zip(films, views, strict=True) if seen == view):
             pixels = (film.astype(np.float32) / 255 - preprocessing.mean) / preprocessing.std
             batch = collate([[(pixels, view)]], [None], size=64, pad=0)
-            question = replace(Question.ask(checkpoint, STUDY.image_only(), LABEL, "image"), batch=batch)
+            question = replace(Target.ask(checkpoint, STUDY.image_only(), LABEL, "image"), batch=batch)
             alone.append(contribution(question)[0][0].numpy())
         np.testing.assert_allclose(found[row, question.label], np.mean(alone, 0), atol=1e-4)
 
 
 def test_occlusion_against_its_definition(checkpoint: Checkpoint) -> None:
     """A place inside lies under four squares; its value is the mean of what they are worth, gone and alone."""
-    question = Question.ask(checkpoint, STUDY.image_only(), LABEL, "image")
+    question = Target.ask(checkpoint, STUDY.image_only(), LABEL, "image")
     film, empty, size = question.pixels, blurred(question.pixels), question.pixels.shape[-1]
     side, step = size // SQUARES, size // SQUARES // 2
     worth = []
@@ -200,7 +200,7 @@ def test_occlusion_against_its_definition(checkpoint: Checkpoint) -> None:
 
 @pytest.mark.parametrize("mode", ["image", "text", "joint"])
 def test_integrated_gradients_are_complete(checkpoint: Checkpoint, mode: Mode) -> None:
-    question = Question.ask(checkpoint, STUDY, LABEL, mode)
+    question = Target.ask(checkpoint, STUDY, LABEL, mode)
     pixels, words, error = integrated_gradients(question)
     assert pixels.shape == (2, 64, 64)
     special = torch.tensor([end == start for start, end in question.spans])
@@ -230,7 +230,7 @@ def test_the_piece_with_the_kink_is_halved_first() -> None:
 
 
 def test_without_halving_they_are_captums_own(checkpoint: Checkpoint) -> None:
-    question = Question.ask(checkpoint, STUDY, LABEL, "image")
+    question = Target.ask(checkpoint, STUDY, LABEL, "image")
     pixels, _, _ = integrated_gradients(question, good=math.inf)
     captums = IntegratedGradients(lambda x: question.logit(x, question.words.expand(len(x), -1, -1))).attribute(
         question.pixels,
@@ -245,7 +245,7 @@ def test_without_halving_they_are_captums_own(checkpoint: Checkpoint) -> None:
 
 def test_integrated_gradients_halve_what_misses_most(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients at 400 places, one by one, say the same; without halving the error is that of the first pieces."""
-    question = Question.ask(checkpoint, STUDY, LABEL, "image")
+    question = Target.ask(checkpoint, STUDY, LABEL, "image")
     start, end = blurred(question.pixels), question.pixels
     dense = torch.zeros_like(end)
     for step in range(400):
@@ -265,7 +265,7 @@ def test_integrated_gradients_halve_what_misses_most(checkpoint: Checkpoint, mon
 def test_integrated_gradients_keep_their_sum_in_film_pixels(checkpoint: Checkpoint) -> None:
     """The shares of a film are thinned when it is enlarged: map and words together still add up to the change."""
     big = Study("big", (made_up.film(1, (300, 210)),), REPORT)
-    question = Question.ask(checkpoint, big, LABEL, "joint")
+    question = Target.ask(checkpoint, big, LABEL, "joint")
     pixels, words, _ = integrated_gradients(question)
     answer = _by_method(explain(big, checkpoint, LABEL))["integrated_gradients"]
     assert answer.maps[0].sum() == pytest.approx(pixels.sum().item(), abs=0.03 * pixels.abs().sum().item())

@@ -10,7 +10,7 @@ import torch
 from tests import made_up
 
 from lingula.explanation.similarity import REGIONS, _matches, _parts, sentences_of, similarity, what_would_change
-from lingula.explanation.target import Question, blurred, without
+from lingula.explanation.target import Target, blurred, without
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.study_model import batch_studies
 from lingula.reading.preprocess import Letterbox
@@ -52,7 +52,7 @@ def test_shares_sum_to_the_cosine_from_both_sides(checkpoint: Checkpoint, mode: 
 
 def test_regions_match_by_findings_alone(checkpoint: Checkpoint) -> None:
     """What the head does not read, however loud at one place of both films, names no region."""
-    questions = [Question.ask(checkpoint, study, checkpoint.vocabulary.codes[0], "image") for study in (ONE, OTHER)]
+    questions = [Target.ask(checkpoint, study, checkpoint.vocabulary.codes[0], "image") for study in (ONE, OTHER)]
     with torch.no_grad():
         parts = [_parts(question)[0] for question in questions]
         found = _matches(questions, parts, 1.0)
@@ -77,7 +77,7 @@ def test_what_every_film_has_at_a_place_is_no_reason(checkpoint: Checkpoint, mod
     """Were each of its films the average one of its view, the head would read the same in all patches of a film, and
     the state were still their sum."""
     label = checkpoint.vocabulary.codes[0]
-    question = Question.ask(checkpoint, ONE, label, mode)
+    question = Target.ask(checkpoint, ONE, label, mode)
     films, model = len(ONE.radiographs), checkpoint.model
     assert sorted(question.batch.views.tolist()) == [0, 1]
     bare, state = _parts(question)
@@ -128,7 +128,7 @@ def test_what_would_change_holds_and_nothing_in_it_is_idle(checkpoint: Checkpoin
         if kind == "words":
             assert ONE.report is not None
             return float(_embedding(checkpoint, replace(ONE, report=without(ONE.report, units)), mode) @ toward)  # type: ignore[arg-type]
-        question = Question.ask(checkpoint, ONE, "normal", mode)
+        question = Target.ask(checkpoint, ONE, "normal", mode)
         pixels, empty = question.pixels.clone(), blurred(question.pixels)
         for film, x, y, w, h in units:
             rows, columns = ONE.radiographs[film].pixels.shape

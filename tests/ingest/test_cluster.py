@@ -12,7 +12,7 @@ import pytest
 
 from lingula.errors import InputError, ModelError
 from lingula.ingest import cluster
-from lingula.library.record import About
+from lingula.library.record import LibraryDescription
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +34,7 @@ def test_a_killed_worker_and_a_stopped_run_lose_nothing() -> None:
 
 def test_a_worker_with_another_model_refuses() -> None:
     with pytest.raises(ModelError, match="another") as refused:
-        cluster.Encoder("compact", About("another", "v", (), 256), b"")
+        cluster.Encoder("compact", LibraryDescription("another", "v", (), 256), b"")
     assert refused.value.code == "model_mismatch"
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lingula.errors import ModelError
-from lingula.model.image_encoder import ImageEncoder, Patches, fold_batch_norm
+from lingula.model.image_encoder import ImageEncoder, PatchExtractor, fold_batch_norm
 from lingula.model.text_encoder import build_backbone
 from lingula_lab.training.mobilenet import load_trunk
 
@@ -58,7 +58,7 @@ def test_two_trunks_share_out_each_level(backbone: dict[str, Any], levels: tuple
     expected = torch.cat([grids for level in zip(*parts, strict=True) for grids in level], 1)
     with torch.no_grad():
         torch.testing.assert_close(both.features(pixels), expected)
-        torch.testing.assert_close(Patches(both)(pixels), both(pixels))
+        torch.testing.assert_close(PatchExtractor(both)(pixels), both(pixels))
     assert not torch.allclose(parts[0][0], parts[1][0])
 
 

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingula.page.report_runs import LEVELS, Run, runs, strongest, token_levels
+from lingula.page.report_runs import LEVELS, ReportRun, runs, strongest, token_levels
 from lingula.study import Report, TokenScore
 
 tokens = st.builds(TokenScore, st.integers(-5, 60), st.integers(-5, 60), st.floats())
@@ -22,7 +22,7 @@ def test_runs_put_together_are_the_text(text, scored):
 
 def test_where_tokens_overlap_the_stronger_is_drawn():
     found = runs(Report("abcdef", ()), [TokenScore(0, 4, 1.0), TokenScore(2, 5, -0.5), TokenScore(3, 9, 0.06)])
-    assert found == (Run("abcd", 5, 1.0), Run("e", -2, -0.5), Run("f"))
+    assert found == (ReportRun("abcd", 5, 1.0), ReportRun("e", -2, -0.5), ReportRun("f"))
 
 
 def test_neighbouring_tokens_of_one_level_stay_apart():

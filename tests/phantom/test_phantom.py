@@ -14,7 +14,7 @@ import pydicom
 import pytest
 
 from lingula.labels.vocabulary import Vocabulary
-from lingula_phantom import KINDS, Finding, PhantomCase, draw_frontal, draw_lateral, generate, make_case
+from lingula_phantom import KINDS, PhantomCase, PhantomFinding, draw_frontal, draw_lateral, generate, make_case
 from lingula_phantom.anatomy import Patient
 from lingula_phantom.findings import sample
 from lingula_phantom.sentences import Writer
@@ -91,7 +91,7 @@ def test_every_finding_is_coded_with_its_label_and_nothing_else() -> None:
 def test_a_local_finding_shows_in_its_box_on_its_side(kind: str, side: str) -> None:
     patient = replace(Patient.sample(np.random.default_rng(5)), tilt=1.5)
     zone = "base" if kind == "atelectasis" else "lower lobe" if "upper lobe" in KINDS[kind].zones else ""
-    case = PhantomCase(1, patient, (Finding(kind, side, zone, severity=1, seed=7),))  # type: ignore[arg-type]
+    case = PhantomCase(1, patient, (PhantomFinding(kind, side, zone, severity=1, seed=7),))  # type: ignore[arg-type]
     healthy = PhantomCase(1, patient)
     change = draw_frontal(case, np.random.default_rng(9), 384) - draw_frontal(healthy, np.random.default_rng(9), 384)
     ((x, y, width, height),) = case.boxes(case.findings[0], 384)
@@ -107,22 +107,22 @@ def test_a_local_finding_shows_in_its_box_on_its_side(kind: str, side: str) -> N
 def test_cardiomegaly_widens_the_heart_and_inflation_moves_the_diaphragm() -> None:
     patient = Patient(60, False)
 
-    def film(*findings: Finding) -> np.ndarray:
+    def film(*findings: PhantomFinding) -> np.ndarray:
         return draw_frontal(PhantomCase(1, patient, findings), np.random.default_rng(0), 256)
 
     normal = film()
     rows, columns = normal.shape
     left_border = (slice(int(0.66 * rows), int(0.72 * rows)), slice(int(0.7 * columns), int(0.8 * columns)))
-    assert film(Finding("cardiomegaly", severity=2))[left_border].mean() > normal[left_border].mean() + 0.05
+    assert film(PhantomFinding("cardiomegaly", severity=2))[left_border].mean() > normal[left_border].mean() + 0.05
 
     def dome(image: np.ndarray) -> int:  # row of the steepest step from dark to bright on the right side
         profile = image[rows // 2 : -rows // 12, columns // 4 - 6 : columns // 4 + 6].mean(axis=1)
         return int(np.argmax(profile[6:] - profile[:-6]))
 
     assert (
-        dome(film(Finding("hypoinflation", severity=2)))
+        dome(film(PhantomFinding("hypoinflation", severity=2)))
         < dome(normal)
-        < dome(film(Finding("hyperinflation", severity=2)))
+        < dome(film(PhantomFinding("hyperinflation", severity=2)))
     )
 
 

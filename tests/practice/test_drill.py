@@ -17,8 +17,8 @@ from tests import made_up
 
 from lingula.errors import InputError
 from lingula.practice.drill import (
-    Card,
-    Progress,
+    DrillCard,
+    DrillProgress,
     duel,
     look_alikes,
     mine,
@@ -82,7 +82,7 @@ def test_the_questions_page_tells_nothing(tmp_path: Path) -> None:
     studies = {name: Study(name, (made_up.film(i),)) for i, name in enumerate(("SECRET1", "SECRET2"))}
     pages = []
     for film in ("A", "B"):
-        card = Card(1, "effusion", "SECRET1", "SECRET2", film, 0.91)  # type: ignore[arg-type]
+        card = DrillCard(1, "effusion", "SECRET1", "SECRET2", film, 0.91)  # type: ignore[arg-type]
         films = [(shown_film(studies[card.a]), shown_film(studies[card.b]))]
         write_questions(tmp_path / f"{film}.html", [card], films, NAMES)
         pages.append((tmp_path / f"{film}.html").read_text())
@@ -97,11 +97,11 @@ def test_the_questions_page_tells_nothing(tmp_path: Path) -> None:
 
 
 def test_progress_is_kept_and_exported(tmp_path: Path) -> None:
-    cards = (Card(1, "effusion", "S1", "S2", "A", 0.9), Card(2, "nodule", "S3", "S4", "B", 0.8))
+    cards = (DrillCard(1, "effusion", "S1", "S2", "A", 0.9), DrillCard(2, "nodule", "S3", "S4", "B", 0.8))
     write_key(tmp_path, cards)
     assert read_key(tmp_path) == cards
-    Progress.load(tmp_path).with_answer(1, "B").with_answer(1, "A").with_answer(2, "A").save(tmp_path)
-    progress = Progress.load(tmp_path)
+    DrillProgress.load(tmp_path).with_answer(1, "B").with_answer(1, "A").with_answer(2, "A").save(tmp_path)
+    progress = DrillProgress.load(tmp_path)
     assert progress.answers == {1: ("B", "A"), 2: ("A",)}
     assert progress.right(cards) == 1
     rows = list(csv.DictReader(io.StringIO(to_csv(cards, progress, NAMES))))

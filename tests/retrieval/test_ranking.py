@@ -18,7 +18,7 @@ from lingula.library import Entry, Library, ReadyGallery
 from lingula.library.shipped_gallery import FOLDER, export, typical_norm
 from lingula.model.checkpoint import fingerprint_of
 from lingula.openi.splits import Split
-from lingula.retrieval import Asked, Judge, Query, ask
+from lingula.retrieval import Judge, Query, QueryEmbedding, ask
 from lingula.retrieval.feedback import BETA, GAMMA, moved
 from lingula.retrieval.hubness import NEAREST, nearness
 from lingula.retrieval.ranking import SPARE, met
@@ -68,7 +68,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
 
 def asked(library: Library, text: str, judge: Judge | None = None, **options: object) -> tuple[Neighbour, ...]:
     query = Query.read(text).with_options(**options)
-    return ask(library, query, Asked(direction(0), "text"), judge=judge)[0]
+    return ask(library, query, QueryEmbedding(direction(0), "text"), judge=judge)[0]
 
 
 def ids(neighbours: tuple[Neighbour, ...]) -> list[str]:
@@ -124,7 +124,7 @@ def test_duplicates_are_folded_and_patients_flagged(library: Library) -> None:
     flagged = {neighbour.study_id: neighbour.same_patient for neighbour in asked(library, "")}
     assert {study: other for study, other in flagged.items() if other} == {"A": ("D",), "D": ("A",)}
     born = library.birth_key("19600101")
-    (lateral,) = ask(library, Query(view="lateral"), Asked(direction(0), "text"), birth_key=born)[0]
+    (lateral,) = ask(library, Query(view="lateral"), QueryEmbedding(direction(0), "text"), birth_key=born)[0]
     assert (lateral.study_id, lateral.same_patient) == ("B", ("the asked study",))
     assert library.birth_key("") == ""
 
@@ -135,7 +135,7 @@ def test_near_identical_films_are_folded(tmp_path: Path) -> None:
         pictures = {"A": film(1), "B": Radiograph("again", again, "frontal"), "C": film(2), "D": film(1)}
         for number, (study_id, picture) in enumerate(pictures.items()):
             library.add(Study(study_id, (picture,)), {"image": direction(number / 10)})
-        neighbours, _, _ = ask(library, Query(), Asked(direction(0), "image"))
+        neighbours, _, _ = ask(library, Query(), QueryEmbedding(direction(0), "image"))
         assert ids(neighbours) == ["A", "C"]  # C's embedding is as near, its picture is another
         assert [(each.study_id, each.why) for each in neighbours[0].duplicates] == [
             ("B", "near-identical film"),
@@ -150,10 +150,14 @@ def test_many_duplicates_leave_room_for_others(tmp_path: Path) -> None:
             Entry(Study(f"{n:03}", (), Report.from_sections(findings=text)), {"text": direction(n / 10)}, ())
             for n, text in enumerate(said)
         )
-        neighbours, _, _ = ask(library, Query(k=3), Asked(direction(0), "text"))
+        neighbours, _, _ = ask(library, Query(k=3), QueryEmbedding(direction(0), "text"))
         assert ids(neighbours) == ["000", "090", "091"]
         assert len(neighbours[0].duplicates) == 3 * SPARE - 1
-        assert ids(ask(library, Query(k=3, fold=False), Asked(direction(0), "text"))[0]) == ["000", "001", "002"]
+        assert ids(ask(library, Query(k=3, fold=False), QueryEmbedding(direction(0), "text"))[0]) == [
+            "000",
+            "001",
+            "002",
+        ]
 
 
 def test_snippets_mark_what_was_asked(library: Library) -> None:
@@ -189,7 +193,7 @@ def test_more_and_less(library: Library) -> None:
 
 
 def test_films_and_reports_find_each_other(library: Library) -> None:
-    by_film = ask(library, Query(target="image", k=2), Asked(direction(0), "text"))[0]
+    by_film = ask(library, Query(target="image", k=2), QueryEmbedding(direction(0), "text"))[0]
     assert [part.name for part in by_film[0].parts] == ["image"]
     assert by_film[0].parts[0].source == "text"
     assert by_film[0].study_id == "A"
@@ -199,7 +203,7 @@ def test_a_hub_is_no_answer_across_modes(library: Library) -> None:
     """Films ask, reports answer: A is nearer to the question than F, and to most others, too."""
     bank = np.stack([direction(degrees) for degrees in (*[5] * 45, *[60] * 5)])  # fifty questions, all are taken
     banks = {"image": bank, "text": bank}.get
-    query, film = Query(target="text", k=7, fold=False), Asked(direction(12), "image")
+    query, film = Query(target="text", k=7, fold=False), QueryEmbedding(direction(12), "image")
     found = ask(library, query, film, bank=banks)[0]
     for neighbour in found:
         degrees = REPORTS[neighbour.study_id][1]
@@ -211,7 +215,7 @@ def test_a_hub_is_no_answer_across_modes(library: Library) -> None:
     plain = ids(ask(library, query, film)[0])
     assert (plain[0], ids(found)[0]) == ("A", "F")
     assert sorted(found, key=lambda each: (-each.score, each.study_id)) == list(found)
-    within = Asked(direction(12), "text")
+    within = QueryEmbedding(direction(12), "text")
     assert ids(ask(library, query, within, bank=banks)[0]) == plain
     assert all(len(neighbour.parts) == 1 for neighbour in ask(library, query, within, bank=banks)[0])
 
@@ -237,13 +241,17 @@ def test_studies_nobody_reported_are_judged_by_prediction(library: Library, tmp_
     with Library.create(tmp_path / "x", **about) as unread:  # type: ignore[arg-type]
         for number, degrees in enumerate((30, 50, 80)):
             unread.add(Study(f"X{number}", (film(number),)), {"image": direction(degrees)})
-        answer, matching, notices = ask(unread, Query.read("effusion"), Asked(direction(0), "text"), judge=judge)
+        answer, matching, notices = ask(
+            unread, Query.read("effusion"), QueryEmbedding(direction(0), "text"), judge=judge
+        )
         assert (ids(answer), matching) == (["X0", "X1"], 2)
         assert [notice.code for notice in notices] == ["judged_by_prediction"]
         assert (answer[0].evidence[0].basis, answer[0].evidence[0].probability) == ("prediction", 0.866)
-        assert ids(ask(unread, Query.read("no effusion"), Asked(direction(0), "text"), judge=judge)[0]) == ["X2"]
-        assert ask(unread, Query.read("right effusion"), Asked(direction(0), "text"), judge=judge)[0] == ()
-        assert ask(unread, Query.read("effusion"), Asked(direction(0), "text"))[0] == ()  # without a judge
+        assert ids(ask(unread, Query.read("no effusion"), QueryEmbedding(direction(0), "text"), judge=judge)[0]) == [
+            "X2"
+        ]
+        assert ask(unread, Query.read("right effusion"), QueryEmbedding(direction(0), "text"), judge=judge)[0] == ()
+        assert ask(unread, Query.read("effusion"), QueryEmbedding(direction(0), "text"))[0] == ()  # without a judge
 
 
 def test_the_ready_gallery_answers_like_the_library_it_was_made_from(library: Library, tmp_path: Path) -> None:
@@ -257,14 +265,14 @@ def test_the_ready_gallery_answers_like_the_library_it_was_made_from(library: Li
     for question in ("effusion, no cardiomegaly", "right base", "possible effusion", "effusion or fracture"):
         known = {study for study, (_, _, labels, _) in REPORTS.items() if labels}
         full = [n for n in asked(library, question, fold=False) if n.study_id in known]
-        bare = ask(gallery, Query.read(question).with_options(fold=False), Asked(direction(0), "text"))[0]
+        bare = ask(gallery, Query.read(question).with_options(fold=False), QueryEmbedding(direction(0), "text"))[0]
         assert ids(bare) == ids(tuple(full))
         assert [n.score for n in bare] == pytest.approx([n.score for n in full], abs=1e-3)  # half precision
         assert all(n.report is None and n.snippet is None for n in bare)
-    _, _, told = ask(gallery, Query.read("effusion, enlarging"), Asked(direction(0), "text"))
+    _, _, told = ask(gallery, Query.read("effusion, enlarging"), QueryEmbedding(direction(0), "text"))
     assert [(notice.code, "enlarging" in notice.message) for notice in told] == [("no_texts", True)]
     with pytest.raises(InputError, match="have no ages"):
-        ask(gallery, Query.read("effusion").with_options(age=(40, 60)), Asked(direction(0), "text"))
+        ask(gallery, Query.read("effusion").with_options(age=(40, 60)), QueryEmbedding(direction(0), "text"))
     assert ReadyGallery.of("another", tmp_path) is None
     middle = len(content) - 40
     path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])

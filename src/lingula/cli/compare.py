@@ -125,7 +125,7 @@ def teach(
         if answer or export:
             drills.read_key(folder)
         _make_drill(folder, library, count, seed, model, fast)
-    cards, progress = drills.read_key(folder), drills.Progress.load(folder)
+    cards, progress = drills.read_key(folder), drills.DrillProgress.load(folder)
     names = {label.code: label.name for label in Vocabulary.load("openi22").labels}
     told = []
     for given in answer or []:
@@ -188,7 +188,7 @@ def _exported(folder: Path, path: Path, names: dict[str, str]) -> str:
 
     cards = drills.read_key(folder)
     if path.suffix == ".csv":
-        return drills.to_csv(cards, drills.Progress.load(folder), names)
+        return drills.to_csv(cards, drills.DrillProgress.load(folder), names)
     if path.suffix != ".txt":
         raise InputError("bad_request", f"{path.name} is neither .csv nor .txt (Anki).")
     images = re.findall(r'<img src="(data:image/png;base64,[^"]+)" alt="Film', (folder / "questions.html").read_text())

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lingula.explanation.target import Question
+from lingula.explanation.target import Target
 
 
 @torch.no_grad()
-def attention(question: Question) -> tuple[Tensor, Tensor]:
+def attention(question: Target) -> tuple[Tensor, Tensor]:
     """Attention of the last fusion layer, mean over heads, weighted by what each reader says for the label.
 
     A reader's weight is the positive part of its contribution to the label's logit, so that two labels need not share a

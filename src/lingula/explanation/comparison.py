@@ -11,7 +11,7 @@ import torch
 
 from lingula.errors import InputError
 from lingula.explanation.similarity import Change, Side, Similarity, similarity, what_would_change
-from lingula.explanation.target import Question
+from lingula.explanation.target import Target
 from lingula.labels import polarity, read_assertions
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
@@ -127,7 +127,7 @@ def why(
     mode = _common(study, stored, mode)
     ranking = _Ranking.of(library, mode, study.study_id, other)
     found = similarity(study, stored, model, mode, ranking.target)
-    question = Question.ask(model, study, model.vocabulary.codes[0], mode)
+    question = Target.ask(model, study, model.vocabulary.codes[0], mode)
     with torch.no_grad():
         asked = question.forward(question.pixels, question.words).embedding[0].numpy()
     pairs = _findings(model, study, stored, record.labels)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lingula.explanation.target import Question
+from lingula.explanation.target import Target
 
 
 @torch.no_grad()
-def contribution(question: Question) -> tuple[Tensor, Tensor, float]:
+def contribution(question: Target) -> tuple[Tensor, Tensor, float]:
     """Signed shares of a label's logit by patch and word, beyond what the average film has at the same place.
 
     The logit is the head's bias plus the sum over all tokens of ``head · contribution``. From the patches' part the
@@ -32,7 +32,7 @@ def contribution(question: Question) -> tuple[Tensor, Tensor, float]:
     return patches, words, error / max(abs(distance), 1e-6)
 
 
-def usual_shares_of(question: Question, films: int) -> Tensor:
+def usual_shares_of(question: Target, films: int) -> Tensor:
     """(films, L, P): what the checkpoint's average film of each view adds to each logit, shared among films and
     modalities as the state is; 0 for a checkpoint that keeps none."""
     checkpoint = question.checkpoint

@@ -5,10 +5,10 @@ from __future__ import annotations
 from captum.attr import LayerGradCam
 from torch import Tensor
 
-from lingula.explanation.target import Question
+from lingula.explanation.target import Target
 
 
-def gradcam(question: Question) -> Tensor:
+def gradcam(question: Target) -> Tensor:
     """(N, grid, grid), non-negative: positive part of the channels weighted by their mean gradient, for each film."""
     words = question.words
     method = LayerGradCam(lambda pixels: question.logit(pixels, words), question.checkpoint.model.image_encoder.patches)

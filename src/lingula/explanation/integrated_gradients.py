@@ -10,7 +10,7 @@ import torch
 from captum.attr import Saliency
 from torch import Tensor
 
-from lingula.explanation.target import Question, blurred
+from lingula.explanation.target import Target, blurred
 
 PIECES = 15
 """Equal pieces of the path at first."""
@@ -24,7 +24,7 @@ TOGETHER = 8
 Tensors = tuple[Tensor, ...]
 
 
-def integrated_gradients(question: Question, *, good: float = GOOD, most: int = MOST) -> tuple[Tensor, Tensor, float]:
+def integrated_gradients(question: Target, *, good: float = GOOD, most: int = MOST) -> tuple[Tensor, Tensor, float]:
     """Signed attributions of the label's logit from the blurred films and a report of padding to the study as it is.
 
     The path is integrated by the trapezoid rule, piece by piece: on each the attributions must add up to the change of

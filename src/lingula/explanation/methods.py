@@ -14,7 +14,7 @@ from lingula.explanation.contribution import contribution
 from lingula.explanation.gradcam import gradcam
 from lingula.explanation.integrated_gradients import integrated_gradients
 from lingula.explanation.occlusion import occlusion
-from lingula.explanation.target import Question
+from lingula.explanation.target import Target
 from lingula.explanation.trust import shown_methods, trust_of
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.study_model import study_mode
@@ -59,14 +59,14 @@ def explain(
         raise InputError("bad_request", f"No method {unknown[0]!r}.", f"Methods: {', '.join(METHODS)}.")
     if not methods:
         return ()
-    question = Question.ask(model, study, label, study_mode(study, mode))
+    question = Target.ask(model, study, label, study_mode(study, mode))
     asked = [name for name in METHODS if name in methods]
     if not study.radiographs or question.mode == "text":
         asked = [name for name in asked if name not in FILM_ONLY]
     return tuple(_answer(question, name) for name in asked)
 
 
-def _answer(question: Question, name: str) -> Explanation:
+def _answer(question: Target, name: str) -> Explanation:
     label, fingerprint = question.checkpoint.vocabulary.codes[question.label], question.checkpoint.fingerprint
     maps, words, error = raw(question, name)
     return Explanation(
@@ -80,7 +80,7 @@ def _answer(question: Question, name: str) -> Explanation:
     )
 
 
-def raw(question: Question, name: str) -> tuple[Tensor, Tensor | None, float | None]:
+def raw(question: Target, name: str) -> tuple[Tensor, Tensor | None, float | None]:
     """A method's answer on the model's own raster.
 
     Returns:
@@ -101,7 +101,7 @@ def raw(question: Question, name: str) -> tuple[Tensor, Tensor | None, float | N
     return patches.view(-1, grid, grid), words, error
 
 
-def _maps(question: Question, maps: Tensor, *, share: bool = False) -> tuple[npt.NDArray[np.float32], ...]:
+def _maps(question: Target, maps: Tensor, *, share: bool = False) -> tuple[npt.NDArray[np.float32], ...]:
     """One map (H, W) over the square input per film, in that film's own pixels.
 
     With ``share`` the values are shares of a total and are thinned or thickened so that their sum stays what it was.
@@ -116,7 +116,7 @@ def _maps(question: Question, maps: Tensor, *, share: bool = False) -> tuple[npt
     )
 
 
-def _tokens(question: Question, scores: Tensor) -> tuple[TokenScore, ...]:
+def _tokens(question: Target, scores: Tensor) -> tuple[TokenScore, ...]:
     if question.mode == "image":
         return ()
     return tuple(

@@ -8,14 +8,14 @@ import torch
 from captum.attr import Occlusion
 from torch import Tensor
 
-from lingula.explanation.target import Question, blurred
+from lingula.explanation.target import Target, blurred
 
 SQUARES = 5
 """Squares side by side across the input."""
 
 
 @torch.no_grad()
-def occlusion(question: Question) -> Tensor:
+def occlusion(question: Target) -> Tensor:
     """(N, S, S), signed: what the squares that cover a pixel are worth to the label's logit, on average.
 
     A square is worth the mean of how far the logit falls when it alone is blurred and how far it rises when it alone is

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lingula.explanation.contribution import usual_shares_of
-from lingula.explanation.target import Question, blurred, without
+from lingula.explanation.target import Target, blurred, without
 from lingula.model.checkpoint import Checkpoint
 from lingula.reading.preprocess import Letterbox, to_radiograph
 from lingula.study import Mode, Report, Study, TokenScore
@@ -107,7 +107,7 @@ def similarity(
         stored: (D,) the other's embedding as a library keeps it; by default that of ``other`` as given.
     """
     label = checkpoint.vocabulary.codes[0]
-    questions = [Question.ask(checkpoint, study, label, mode) for study in (one, other)]
+    questions = [Target.ask(checkpoint, study, label, mode) for study in (one, other)]
     parts, states = zip(*(_parts(question) for question in questions), strict=True)
     units = [state / state.norm().clamp(min=1e-12) for state in states]
     shown = float(units[0].double() @ units[1].double())
@@ -125,7 +125,7 @@ def similarity(
     return Similarity(mode, score, sides[0], sides[1], matches, sentences, remainder, error)
 
 
-def _parts(question: Question) -> tuple[Tensor, Tensor]:
+def _parts(question: Target) -> tuple[Tensor, Tensor]:
     """Contributions (N * P + T, D) of a study's own patches and words, and the state they sum to.
 
     What the average film has at a place (a black border, the heart on the left) is no reason why two films are
@@ -143,7 +143,7 @@ def _parts(question: Question) -> tuple[Tensor, Tensor]:
     return torch.cat([found[1 : 1 + films * model.patches] - placed, found[len(found) - tokens :]]), output.state[0]
 
 
-def _side(question: Question, shares: Tensor) -> Side:
+def _side(question: Target, shares: Tensor) -> Side:
     """Shares as maps (per patch, each film pixel shows its patch's share) and words."""
     model, radiographs = question.checkpoint.model, question.study.radiographs
     films = len(question.batch.pixels) if question.mode != "text" else 0
@@ -163,7 +163,7 @@ def _side(question: Question, shares: Tensor) -> Side:
     return Side(question.study, maps, tokens, float(patches.double().sum()), float(words.double().sum()))
 
 
-def _matches(questions: Sequence[Question], parts: Sequence[Tensor], norm: float) -> tuple[Match, ...]:
+def _matches(questions: Sequence[Target], parts: Sequence[Tensor], norm: float) -> tuple[Match, ...]:
     """The pairs of patches that add most; no patch twice, nor one beside it, so that they are different places.
 
     Like is compared with like: patches of films of one view, where the studies share one. And only what the head reads
@@ -191,7 +191,7 @@ def _matches(questions: Sequence[Question], parts: Sequence[Tensor], norm: float
     return tuple(found)
 
 
-def _around(question: Question, patch: int) -> list[int]:
+def _around(question: Target, patch: int) -> list[int]:
     """A patch and those that touch it on the same film."""
     grid = question.checkpoint.model.architecture.grid
     film, inside = divmod(patch, grid**2)
@@ -200,7 +200,7 @@ def _around(question: Question, patch: int) -> list[int]:
     return [film * grid**2 + y * grid + x for y in down for x in across]
 
 
-def _place(question: Question, patch: int) -> tuple[int, int, int, int, int]:
+def _place(question: Target, patch: int) -> tuple[int, int, int, int, int]:
     """(film, x, y, width, height) of a patch in the film's pixels, cut at the film's edges."""
     a = question.checkpoint.model.architecture
     film, inside = divmod(patch, a.grid**2)
@@ -236,7 +236,7 @@ def _sentences(checkpoint: Checkpoint, one: Study, other: Study) -> tuple[Aligne
     tables, spans, norm = [], [], 1.0
     for study in (one, other):
         assert study.report is not None
-        question = Question.ask(checkpoint, study.text_only(), checkpoint.vocabulary.codes[0], "text")
+        question = Target.ask(checkpoint, study.text_only(), checkpoint.vocabulary.codes[0], "text")
         parts, state = _parts(question)
         own = sentences_of(study.report)
         inside = torch.tensor(
@@ -266,12 +266,12 @@ def what_would_change(
     Args:
         toward: (D,) the neighbour's embedding. rank: of the neighbour for an embedding (D,), from 1.
     """
-    question = Question.ask(checkpoint, study, checkpoint.vocabulary.codes[0], mode)
+    question = Target.ask(checkpoint, study, checkpoint.vocabulary.codes[0], mode)
     kinds = [kind for kind, where in (("regions", "text"), ("words", "image")) if mode != where]
     return tuple(_change(question, toward, rank, k, kind) for kind in kinds)
 
 
-def _change(question: Question, toward: Floats, rank: Callable[[Floats], int], k: int, kind: str) -> Change:
+def _change(question: Target, toward: Floats, rank: Callable[[Floats], int], k: int, kind: str) -> Change:
     units = _regions(question) if kind == "regions" else _words(question)
     before = rank(_embedding(question, kind, ()))
     gains = _gains(question, torch.from_numpy(toward), kind, units)
@@ -295,7 +295,7 @@ def _change(question: Question, toward: Floats, rank: Callable[[Floats], int], k
     return Change(kind, places, words, before, after, True)
 
 
-def _regions(question: Question) -> list[tuple[int, ...]]:
+def _regions(question: Target) -> list[tuple[int, ...]]:
     """(film, x, y, width, height): ``REGIONS`` by ``REGIONS`` of every film, in its pixels."""
     found: list[tuple[int, ...]] = []
     for film, radiograph in enumerate(question.study.radiographs):
@@ -309,7 +309,7 @@ def _regions(question: Question) -> list[tuple[int, ...]]:
     return found
 
 
-def _words(question: Question) -> list[tuple[int, ...]]:
+def _words(question: Target) -> list[tuple[int, ...]]:
     """Spans of whole words that the model reads."""
     assert question.study.report is not None
     read = [(start, end) for start, end in question.spans if end > start]
@@ -317,7 +317,7 @@ def _words(question: Question) -> list[tuple[int, ...]]:
     return [span for span in words if any(start < span[1] and end > span[0] for start, end in read)]
 
 
-def _gains(question: Question, toward: Tensor, kind: str, units: Sequence[tuple[int, ...]]) -> npt.NDArray[np.float64]:
+def _gains(question: Target, toward: Tensor, kind: str, units: Sequence[tuple[int, ...]]) -> npt.NDArray[np.float64]:
     """What each unit's patches or tokens add to the cosine."""
     with torch.no_grad():
         parts, state = _parts(question)
@@ -328,7 +328,7 @@ def _gains(question: Question, toward: Tensor, kind: str, units: Sequence[tuple[
 
 
 @torch.no_grad()
-def _embedding(question: Question, kind: str, gone: Sequence[tuple[int, ...]]) -> Floats:
+def _embedding(question: Target, kind: str, gone: Sequence[tuple[int, ...]]) -> Floats:
     """The deployed embedding of the study without these regions (blurred) or words (blanked)."""
     if kind == "words":
         assert question.study.report is not None
@@ -337,7 +337,7 @@ def _embedding(question: Question, kind: str, gone: Sequence[tuple[int, ...]]) -
             return np.zeros(question.checkpoint.model.architecture.dimension, np.float32)
         study = replace(question.study, report=report)
         label = question.checkpoint.vocabulary.codes[question.label]
-        question = Question.ask(question.checkpoint, study, label, question.mode)
+        question = Target.ask(question.checkpoint, study, label, question.mode)
         return question.forward(question.pixels, question.words).embedding[0].numpy()
     pixels, empty = question.pixels.clone(), blurred(question.pixels)
     size = pixels.shape[-1]

@@ -15,7 +15,7 @@ from lingula.study import Mode, Report, Study
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class Target:
     """What is to be explained.
 
     Attributes:
@@ -29,7 +29,7 @@ class Question:
     mode: Mode
 
     @classmethod
-    def ask(cls, checkpoint: Checkpoint, study: Study, label: str, mode: Mode) -> Question:
+    def ask(cls, checkpoint: Checkpoint, study: Study, label: str, mode: Mode) -> Target:
         batch = batch_studies([study], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
         return cls(checkpoint, study, batch, checkpoint.vocabulary.codes.index(label), mode)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from lingula.errors import InputError, ModelError
 from lingula.ingest.ingest import BATCH, Imported, Progress, encoded, readable
 from lingula.library import Library
-from lingula.library.record import About, study_digest
+from lingula.library.record import LibraryDescription, study_digest
 from lingula.library.rows import StudyRows, from_entry
 from lingula.openi import scan
 from lingula.openi.collection import Refused, StudyFiles
@@ -35,7 +35,7 @@ class Encoder:
         ModelError: ``model_mismatch`` when the worker's machine has another model under this name.
     """
 
-    def __init__(self, model: str, about: About, secret: bytes) -> None:
+    def __init__(self, model: str, about: LibraryDescription, secret: bytes) -> None:
         import torch
 
         from lingula.model.checkpoint import load_checkpoint

@@ -15,7 +15,7 @@ KEPT = 20_000
 
 
 @dataclass(slots=True, eq=False)
-class Known:
+class RecordCache:
     """Threads may share it: whatever is put in was read at its revision or later, and at a later one nobody asks it."""
 
     revision: int

@@ -22,8 +22,18 @@ from lingula.library.conditions import Condition
 from lingula.library.database_url import database_at
 from lingula.library.engines import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
 from lingula.library.ivf import Cells
-from lingula.library.known import Known, remembered
-from lingula.library.record import About, Entry, LibraryStatus, Outcome, Refusal, StudyRecord, Summary, birth_key, unit
+from lingula.library.known import RecordCache, remembered
+from lingula.library.record import (
+    Entry,
+    LibraryDescription,
+    LibraryStatus,
+    Outcome,
+    Refusal,
+    StudyRecord,
+    Summary,
+    birth_key,
+    unit,
+)
 from lingula.library.rows import StudyRows
 from lingula.library.sqlite import sync_folder
 from lingula.library.store import Progress, Store
@@ -53,7 +63,7 @@ class Library:
         self._refreshing = threading.Lock()
         self._fingerprint: tuple[tuple[int, ...], str] = ((), "")
         self._matching = lru_cache(maxsize=64)(lambda revision, conditions: store.matching(conditions))
-        self._known = Known(-1)
+        self._known = RecordCache(-1)
         self._held = threading.local()
 
     @classmethod
@@ -80,7 +90,7 @@ class Library:
         Raises:
             InputError: ``bad_request`` when there is a library already.
         """
-        about = About(model, vocabulary, labels, dimension)
+        about = LibraryDescription(model, vocabulary, labels, dimension)
         return cls(Store.create(database_at(url_or_path), about), engine)
 
     @classmethod
@@ -127,7 +137,7 @@ class Library:
         self.close()
 
     @property
-    def about(self) -> About:
+    def about(self) -> LibraryDescription:
         """What the library was made for: model, vocabulary, labels, dimension."""
         return self._store.about
 
@@ -265,9 +275,9 @@ class Library:
             known.count = self._store.count()
         return known.count
 
-    def _now(self) -> Known:
+    def _now(self) -> RecordCache:
         if (known := self._known).revision != (revision := self.revision):
-            self._known = known = Known(revision)
+            self._known = known = RecordCache(revision)
         return known
 
     def ids(self) -> tuple[str, ...]:

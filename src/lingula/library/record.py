@@ -53,7 +53,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class LibraryDescription:
     """What a library is made for; written once, when it is created.
 
     Attributes:
@@ -165,7 +165,7 @@ class LibraryStatus:
     """
 
     location: str
-    about: About
+    about: LibraryDescription
     studies: int
     radiographs: int
     uncoded: int

@@ -13,8 +13,8 @@ from lingula.labels.assertion_rules import rules_version
 from lingula.labels.assertions import Assertion, read_assertions
 from lingula.library import preview
 from lingula.library.record import (
-    About,
     Entry,
+    LibraryDescription,
     ShownImage,
     StoredRadiograph,
     StudyRecord,
@@ -40,7 +40,7 @@ class StudyRows:
     labels: list[Values]
 
 
-def from_entry(entry: Entry, digest: str, about: About, secret: bytes) -> StudyRows:
+def from_entry(entry: Entry, digest: str, about: LibraryDescription, secret: bytes) -> StudyRows:
     """Draw the previews, check the vectors, and lay the study out in rows.
 
     Raises:

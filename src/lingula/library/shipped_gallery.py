@@ -38,7 +38,7 @@ from lingula.library.conditions import (
 )
 from lingula.library.engines import FaissFlat
 from lingula.library.library import Library
-from lingula.library.record import About, ShownImage, StudyRecord, Summary
+from lingula.library.record import LibraryDescription, ShownImage, StudyRecord, Summary
 from lingula.library.vectors import Gallery
 from lingula.study import MODES, Mode, View
 
@@ -47,7 +47,7 @@ Vector = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class GalleryStudy:
     """A study of the gallery: codes only."""
 
     study_id: str
@@ -66,10 +66,10 @@ class ReadyGallery:
         norm: mean length of an image state before its norm is taken, which turns an embedding back into logits.
     """
 
-    about: About
+    about: LibraryDescription
     fingerprint: str
     norm: float
-    _known: Mapping[str, Known] = field(repr=False)
+    _known: Mapping[str, GalleryStudy] = field(repr=False)
     _vectors: Mapping[Mode, tuple[tuple[str, ...], Vector]] = field(repr=False)
     has_texts = False
 
@@ -93,7 +93,7 @@ class ReadyGallery:
             digest = _digest(tensors, body)
             if digest != body["sha256"]:
                 raise ValueError(f"its SHA-256 is {digest[:12]}…")
-            about = About(body["model"], body["vocabulary"], tuple(body["labels"]), body["dimension"])
+            about = LibraryDescription(body["model"], body["vocabulary"], tuple(body["labels"]), body["dimension"])
             known, vectors = _unpacked(tensors, body)
         except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
             raise LibraryError("index_corrupt", f"{path} is damaged: {error}.", "Install lingula again.") from error
@@ -268,7 +268,7 @@ def _digest(tensors: Mapping[str, npt.NDArray[Any]], body: Mapping[str, Any]) ->
 
 def _unpacked(
     tensors: Mapping[str, npt.NDArray[Any]], body: Mapping[str, Any]
-) -> tuple[dict[str, Known], dict[Mode, tuple[tuple[str, ...], Vector]]]:
+) -> tuple[dict[str, GalleryStudy], dict[Mode, tuple[tuple[str, ...], Vector]]]:
     ids = tuple(map(str, body["ids"]))
     said: list[list[Assertion]] = [[] for _ in ids]
     made: dict[bytes, Assertion] = {}
@@ -284,7 +284,7 @@ def _unpacked(
         said[row[0]].append(made[key])
     labels = body["labels"]
     known = {
-        study: Known(
+        study: GalleryStudy(
             study,
             tuple(label for label, present in zip(labels, flags, strict=True) if present),
             tuple(ShownImage(image_id, cast(View, view), "") for image_id, view in images),

@@ -21,7 +21,16 @@ from lingula.labels.assertions import Assertion
 from lingula.library import migrations, rows
 from lingula.library.conditions import Condition, clause
 from lingula.library.database import Candidates, Database, damaged
-from lingula.library.record import About, Entry, LibraryStatus, Outcome, Refusal, StudyRecord, Summary, study_digest
+from lingula.library.record import (
+    Entry,
+    LibraryDescription,
+    LibraryStatus,
+    Outcome,
+    Refusal,
+    StudyRecord,
+    Summary,
+    study_digest,
+)
 from lingula.library.schema import EmbeddingRow, FindingRow, LabelRow, LibraryRow, RadiographRow, RefusedRow, StudyRow
 from lingula.study import MODES, Mode
 
@@ -36,12 +45,12 @@ class Store:
         self.database = database
         self.place = database.place
         self._engine = database.connect()
-        self.about = About("", "", (), 0)
+        self.about = LibraryDescription("", "", (), 0)
         self._secret = b""
         self._reader = rows.reader_version()
 
     @classmethod
-    def create(cls, database: Database, about: About) -> Store:
+    def create(cls, database: Database, about: LibraryDescription) -> Store:
         """Make the tables, all or none.
 
         Raises:
@@ -82,7 +91,7 @@ class Store:
                 row = connection.execute(select(LibraryRow.__table__)).one_or_none()
             if row is None:
                 raise damaged(store.place, "it lacks its description")
-            store.about = About(row.model, row.vocabulary, tuple(row.labels), row.dimension)
+            store.about = LibraryDescription(row.model, row.vocabulary, tuple(row.labels), row.dimension)
             store._secret = row.secret
             if not row.reader:
                 store.reread()

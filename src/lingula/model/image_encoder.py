@@ -125,7 +125,7 @@ class ImageEncoder(nn.Module):
         return patches
 
 
-class Patches(nn.Module):
+class PatchExtractor(nn.Module):
     """An image encoder's forward with less to do, to be compiled: what is coarser than the grid is mapped to the
     fusion's width before it is interpolated, which gives the same. The grid of features is never there to be seen."""
 

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from lingula.errors import InputError, ModelError
 from lingula.model.calibration import Calibration
 from lingula.model.golden import golden_study
-from lingula.model.image_encoder import Patches
+from lingula.model.image_encoder import PatchExtractor
 from lingula.model.study_model import StudyModel, batch_studies
 from lingula.model.text_encoder import ReportTokenizer, TextEncoder
 from lingula.study import MODES, Mode, Radiograph, Study
@@ -119,7 +119,7 @@ def export_onnx(model: StudyModel, folder: Path) -> None:
     words = torch.zeros(2, 5, model.text_encoder.backbone.config.hidden_size)
     mask = torch.ones(2, 5, dtype=torch.long)
     parts: list[tuple[str, nn.Module, tuple[Tensor, ...], Any]] = [
-        ("image", Patches(model.image_encoder), (torch.zeros(2, 1, size, size),), ({0: "films"},)),
+        ("image", PatchExtractor(model.image_encoder), (torch.zeros(2, 1, size, size),), ({0: "films"},)),
         ("text", _Bert(model.text_encoder), (words, mask), ({0: "studies", 1: "words"},) * 2),
     ]
     for name, part, example, axes in parts:

@@ -17,19 +17,19 @@ from lingula.reading.view_classifier import with_views
 from lingula.study import Radiograph, Study
 
 
-class Reader(Protocol):
+class ImageReader(Protocol):
     """What is asked of a sandbox: each path answered once, in any order, with a radiograph or the reason for none."""
 
     def read_many(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Radiograph | InputError]]: ...
 
 
-def load(files: StudyFiles, sandbox: Reader) -> Study:
+def load(files: StudyFiles, sandbox: ImageReader) -> Study:
     """Read one study. An image that is missing or refused is left out with a ``bad_image_ref`` notice."""
     return next(load_many([files], sandbox))
 
 
 def load_many(
-    studies: Iterable[StudyFiles], sandbox: Reader, *, on_refused: Callable[[Refused], None] | None = None
+    studies: Iterable[StudyFiles], sandbox: ImageReader, *, on_refused: Callable[[Refused], None] | None = None
 ) -> Iterator[Study]:
     """Read studies, one after another in their order, while the sandbox reads ahead.
 

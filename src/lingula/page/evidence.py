@@ -15,7 +15,7 @@ import numpy as np
 from lingula.page.contour import outline
 from lingula.page.methods import Method, in_order, method
 from lingula.page.picture import OVERLAY_SIDES, Map, data_uri, display_scale, fit, overlay_png, shrink
-from lingula.page.report_runs import Run, runs, strongest
+from lingula.page.report_runs import ReportRun, runs, strongest
 from lingula.study import Explanation, Report
 
 LABEL_SLOTS, METHOD_SLOTS = 8, 5
@@ -85,7 +85,7 @@ class Marked:
     label_name: str
     about: Method
     signed: bool
-    runs: tuple[Run, ...]
+    runs: tuple[ReportRun, ...]
     top: float | None
     strongest: tuple[tuple[str, float], ...]
 

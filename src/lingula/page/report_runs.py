@@ -18,7 +18,7 @@ LEVELS = 5  # steps of background strength; a word below half a step is left unm
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ReportRun:
     """A stretch of text drawn alike.
 
     Attributes:
@@ -26,7 +26,7 @@ class Run:
         level: -LEVELS..LEVELS, strength and sign of the background; 0 is unmarked.
         score: the token's score, shown on pointing; None for unmarked text.
         heading: True for a section's heading.
-        mention: row of the ``Mention`` it belongs to; None where no finding is named.
+        mention: row of the ``ReportMention`` it belongs to; None where no finding is named.
     """
 
     text: str
@@ -37,7 +37,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Mention:
+class ReportMention:
     """``report.text[start:end]`` names what this label means, as present, likely, uncertain or absent."""
 
     start: int
@@ -46,16 +46,18 @@ class Mention:
     polarity: Polarity
 
 
-def mentions(report: Report, labels: Collection[str]) -> tuple[Mention, ...]:
+def mentions(report: Report, labels: Collection[str]) -> tuple[ReportMention, ...]:
     """Where a report names one of these labels; words that name several go to the first read."""
-    found: dict[tuple[int, int], Mention] = {}
+    found: dict[tuple[int, int], ReportMention] = {}
     for said in read_assertions(report):
         if (label := label_of(said.finding)) in labels:
-            found.setdefault((said.start, said.end), Mention(said.start, said.end, label, said.polarity))
+            found.setdefault((said.start, said.end), ReportMention(said.start, said.end, label, said.polarity))
     return tuple(found.values())
 
 
-def runs(report: Report, tokens: Sequence[TokenScore] = (), named: Sequence[Mention] = ()) -> tuple[Run, ...]:
+def runs(
+    report: Report, tokens: Sequence[TokenScore] = (), named: Sequence[ReportMention] = ()
+) -> tuple[ReportRun, ...]:
     """``report.text`` in runs. Where tokens overlap the stronger one is drawn; spans outside the text are cut."""
     length = len(report.text)
     owner = np.full(length, -1)  # (characters,) row of the token drawn there
@@ -73,7 +75,9 @@ def runs(report: Report, tokens: Sequence[TokenScore] = (), named: Sequence[Ment
     for start, end in pairwise(cuts):
         row, text = int(owner[start]), report.text[start:end]
         level, score = (levels[row], tokens[row].score) if row >= 0 else (0, None)
-        found.append(Run(text, level, score, bool(heading[start]), int(said[start]) if said[start] >= 0 else None))
+        found.append(
+            ReportRun(text, level, score, bool(heading[start]), int(said[start]) if said[start] >= 0 else None)
+        )
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from lingula.openi.collection import published
 from lingula.page.evidence import Layer, Legend, Marked, Slots, drawable, layers, legends, marked, name_of, slots_of
 from lingula.page.methods import Method, in_order, method
 from lingula.page.picture import CASE_SIDES, FILM_SIDES, data_uri, film_png, fit, legend_png
-from lingula.page.report_runs import Run, pieces, runs
+from lingula.page.report_runs import ReportRun, pieces, runs
 from lingula.study import Analysis, Explanation, Neighbour, Prediction, Radiograph, Report, Study, unique_notices
 
 CASES = 5  # similar cases shown
@@ -23,7 +23,7 @@ _UNITS = 1000  # a film's long side in drawing units
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class FilmView:
     """A radiograph to look at; width and height in drawing units, rows and columns in its own pixels."""
 
     number: int
@@ -50,7 +50,7 @@ _VIEW_NAMES = {"frontal": "Frontal", "lateral": "Lateral", "unknown": "View unkn
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FindingView:
     """A row of the findings table; ``slot`` is the label's place in the chooser, 0 where it was not explained."""
 
     prediction: Prediction
@@ -62,16 +62,16 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class CaseView:
     """A similar case: its film and report where known, and its labels against the findings present in the query."""
 
     neighbour: Neighbour
-    film: Film | None
+    film: FilmView | None
     film_count: int
     shared: tuple[str, ...]
     only_here: tuple[str, ...]
     missing: tuple[str, ...]
-    report: tuple[Run, ...]
+    report: tuple[ReportRun, ...]
     marked: tuple[Marked, ...]
     link: str
     snippet: tuple[tuple[str, str], ...]
@@ -91,17 +91,17 @@ class View:
     """The whole page."""
 
     analysis: Analysis
-    films: tuple[Film, ...]
+    films: tuple[FilmView, ...]
     slots: Slots
     legends: tuple[Legend, ...]
     strips: Mapping[bool, str]
-    report: tuple[Run, ...]
+    report: tuple[ReportRun, ...]
     marked: tuple[Marked, ...]
-    present: tuple[Finding, ...]
-    unsure: tuple[Finding, ...]
-    absent: tuple[Finding, ...]
+    present: tuple[FindingView, ...]
+    unsure: tuple[FindingView, ...]
+    absent: tuple[FindingView, ...]
     warnings: tuple[str, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[CaseView, ...]
     methods: tuple[Method, ...]
     notes: tuple[Note, ...]
 
@@ -146,12 +146,12 @@ def view_of(
     )
 
 
-def _findings(predictions: Sequence[Prediction], slots: Slots) -> list[Finding]:
+def _findings(predictions: Sequence[Prediction], slots: Slots) -> list[FindingView]:
     ranked = sorted(predictions, key=lambda p: (-p.probability, p.label))
-    return [Finding(p, slots.labels.index(p.label) + 1 if p.label in slots.labels else 0) for p in ranked]
+    return [FindingView(p, slots.labels.index(p.label) + 1 if p.label in slots.labels else 0) for p in ranked]
 
 
-def _films(study: Study, explanations: Sequence[Explanation], slots: Slots, link: Link | None) -> tuple[Film, ...]:
+def _films(study: Study, explanations: Sequence[Explanation], slots: Slots, link: Link | None) -> tuple[FilmView, ...]:
     count = max(len(study.radiographs), 1)
     wash = _WASH_BYTES / max(count * len(slots.labels) * len(slots.maps), 1)
     return tuple(
@@ -169,13 +169,13 @@ def _film(
     budget: float,
     wash: float,
     link: Link | None,
-) -> Film:
+) -> FilmView:
     radiograph = study.radiographs[row]
     rows, columns = radiograph.pixels.shape
     unit = _UNITS / max(rows, columns)
     width, height = max(1, round(columns * unit)), max(1, round(rows * unit))
     uri = link(study.study_id, row) if link else data_uri(fit(partial(film_png, radiograph.pixels), sides, budget))
-    return Film(row + 1, radiograph, uri, width, height, layers(explanations, row, (width, height), slots, wash))
+    return FilmView(row + 1, radiograph, uri, width, height, layers(explanations, row, (width, height), slots, wash))
 
 
 def _case(
@@ -186,13 +186,13 @@ def _case(
     present: Sequence[str],
     slots: Slots,
     link: Link | None,
-) -> Case:
+) -> CaseView:
     names = partial(name_of, names=slots.names)
     explanations = drawable(explanations)
     report = neighbour.report or (study.report if study else None) or Report("", ())
     scored = any(e.tokens for e in explanations)
     film = _case_film(study, explanations, slots, link) if study and study.radiographs else None
-    return Case(
+    return CaseView(
         neighbour=neighbour,
         film=film,
         film_count=len(study.radiographs) if study else len(neighbour.image_ids),
@@ -206,7 +206,7 @@ def _case(
     )
 
 
-def _case_film(study: Study, explanations: Sequence[Explanation], slots: Slots, link: Link | None) -> Film:
+def _case_film(study: Study, explanations: Sequence[Explanation], slots: Slots, link: Link | None) -> FilmView:
     """The study's first film that is not a lateral, else its first."""
     row = next((row for row, r in enumerate(study.radiographs) if r.view != "lateral"), 0)
     wash = _CASE_WASH_BYTES / max(CASES * len(slots.labels) * len(slots.maps), 1)

@@ -28,7 +28,7 @@ KEY, PROGRESS = "key.json", "progress.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class DrillCard:
     """One question: which of two films shows the finding.
 
     Attributes:
@@ -52,7 +52,7 @@ def mine(
     normal: str | None,
     count: int,
     seed: int = 0,
-) -> tuple[Card, ...]:
+) -> tuple[DrillCard, ...]:
     """Look-alikes with different findings, most alike first chosen, then in an order and on sides drawn by chance.
 
     Args:
@@ -81,7 +81,9 @@ def mine(
         chosen.append((finding, one, other, score))
     sides = rng.permutation([i % 2 == 0 for i in range(len(chosen))])
     return tuple(
-        Card(number, finding, one, other, "A", score) if first else Card(number, finding, other, one, "B", score)
+        DrillCard(number, finding, one, other, "A", score)
+        if first
+        else DrillCard(number, finding, other, one, "B", score)
         for number, (i, first) in enumerate(zip(rng.permutation(len(chosen)).tolist(), sides, strict=True), 1)
         for finding, one, other, score in [chosen[i]]
     )
@@ -94,7 +96,7 @@ def look_alikes(
     return [(other, score) for other, score in near if other in labels and not labels[study_id] & labels[other]]
 
 
-def mine_library(library: Library, *, normal: str | None, count: int, seed: int = 0) -> tuple[Card, ...]:
+def mine_library(library: Library, *, normal: str | None, count: int, seed: int = 0) -> tuple[DrillCard, ...]:
     """``mine`` over the coded studies of a library that have films.
 
     Raises:
@@ -115,46 +117,46 @@ def shown_film(study: Study) -> Radiograph:
     return Radiograph("film", film.pixels, film.view)
 
 
-def write_key(folder: Path, cards: Sequence[Card]) -> None:
+def write_key(folder: Path, cards: Sequence[DrillCard]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / KEY, json.dumps([asdict(card) for card in cards], indent=1).encode())
 
 
-def read_key(folder: Path) -> tuple[Card, ...]:
+def read_key(folder: Path) -> tuple[DrillCard, ...]:
     """Raises InputError: ``not_found`` when the folder holds no drill, ``bad_request`` when its key is damaged."""
     if not (folder / KEY).is_file():
         raise InputError("not_found", f"{folder} holds no drill.", "Make one: lingula teach DIR --library LIBRARY.")
     try:
-        return tuple(Card(**row) for row in json.loads((folder / KEY).read_text("utf-8")))
+        return tuple(DrillCard(**row) for row in json.loads((folder / KEY).read_text("utf-8")))
     except (TypeError, ValueError) as error:
         raise InputError("bad_request", f"{folder / KEY} is damaged: {error}.", "Make the drill anew.") from error
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class DrillProgress:
     """Answers given, by card: every attempt in order."""
 
     answers: Mapping[int, tuple[Film, ...]]
 
     @classmethod
-    def load(cls, folder: Path) -> Progress:
+    def load(cls, folder: Path) -> DrillProgress:
         path = folder / PROGRESS
         body = json.loads(path.read_text("utf-8")) if path.is_file() else {}
         return cls({int(number): tuple(given) for number, given in body.items()})
 
-    def with_answer(self, number: int, film: Film) -> Progress:
+    def with_answer(self, number: int, film: Film) -> DrillProgress:
         return replace(self, answers={**self.answers, number: (*self.answers.get(number, ()), film)})
 
     def save(self, folder: Path) -> None:
         body = {str(number): list(given) for number, given in sorted(self.answers.items())}
         _write(folder / PROGRESS, json.dumps(body).encode())
 
-    def right(self, cards: Sequence[Card]) -> int:
+    def right(self, cards: Sequence[DrillCard]) -> int:
         """Cards whose last answer is right."""
         return sum(self.answers.get(card.number, ("",))[-1] == card.film for card in cards)
 
 
-def to_csv(cards: Sequence[Card], progress: Progress, names: Mapping[str, str]) -> str:
+def to_csv(cards: Sequence[DrillCard], progress: DrillProgress, names: Mapping[str, str]) -> str:
     """One line a card: what was asked, answered, and right."""
     stream = io.StringIO()
     writer = csv.writer(stream)
@@ -174,7 +176,7 @@ def to_anki(cards: Iterable[tuple[str, str]]) -> str:
     return "\n".join(["#separator:tab", "#html:true", "#tags:lingula", *lines]) + "\n"
 
 
-def duel(card: Card, films: tuple[str, str], names: Mapping[str, str]) -> tuple[str, str]:
+def duel(card: DrillCard, films: tuple[str, str], names: Mapping[str, str]) -> tuple[str, str]:
     """Front and back of a drill's card for Anki; ``films`` are data URIs."""
     front = f'A <img src="{films[0]}"> B <img src="{films[1]}">'
     asked = f"Which film shows {names.get(card.finding, card.finding).lower()}?<br>{front}"

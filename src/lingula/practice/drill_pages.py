@@ -8,7 +8,7 @@ from pathlib import Path
 from lingula.page.evidence import name_of
 from lingula.page.picture import data_uri, display_scale, film_png, legend_png, overlay_png, shrink
 from lingula.page.render import environment
-from lingula.practice.drill import Card
+from lingula.practice.drill import DrillCard
 from lingula.study import Explanation, Radiograph, Study
 
 _SIDE = 512
@@ -20,7 +20,7 @@ def film_uri(film: Radiograph) -> str:
 
 
 def write_questions(
-    path: Path, cards: Sequence[Card], films: Sequence[tuple[Radiograph, Radiograph]], names: Mapping[str, str]
+    path: Path, cards: Sequence[DrillCard], films: Sequence[tuple[Radiograph, Radiograph]], names: Mapping[str, str]
 ) -> None:
     """Each card's two films, and the finding asked for."""
     shown = [
@@ -32,7 +32,7 @@ def write_questions(
 
 def write_answers(
     path: Path,
-    cards: Sequence[Card],
+    cards: Sequence[DrillCard],
     films: Sequence[tuple[Radiograph, Radiograph]],
     studies: Sequence[tuple[Study, Study]],
     evidence: Sequence[tuple[Explanation, Explanation]],

@@ -45,7 +45,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class PracticeCard:
     """A question that is open: never sent, but for its name, its number of films and its choices."""
 
     card_id: str
@@ -57,10 +57,10 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class PracticeVerdict:
     """What comes with an answer."""
 
-    card: Card
+    card: PracticeCard
     is_right: bool
     missed: tuple[str, ...]
     wrong: tuple[str, ...]
@@ -78,7 +78,7 @@ class Practice:
     def __init__(self, library: Library, normal: str | None, path: Path | None = None, seed: int | None = None) -> None:
         self._library, self._normal, self._path = library, normal, path
         self._random = random.Random(seed)
-        self._open: OrderedDict[str, Card] = OrderedDict()
+        self._open: OrderedDict[str, PracticeCard] = OrderedDict()
         self._lock = threading.Lock()
         self._stock: tuple[int, dict[str, Summary]] = (-1, {})
         self._progress = _Progress()
@@ -90,7 +90,7 @@ class Practice:
                 raise InputError("bad_request", f"{path} holds no progress.", "Name another file.") from error
             self._progress = _Progress(**told)
 
-    def next(self, finding: str = "", difficulty: Difficulty = "easy") -> Card:
+    def next(self, finding: str = "", difficulty: Difficulty = "easy") -> PracticeCard:
         """The next card: what is due first, then what was never seen.
 
         With a finding, half of the cards show it and half do not, so that asking for it gives nothing away.
@@ -112,13 +112,13 @@ class Practice:
             answer = frozenset(label for label in known.labels if label != self._normal)
             choices = self._choices(study_id, known, answer, finding, difficulty, stock)
             rows = tuple(row for row, image in enumerate(known.images) if image.view != "lateral") or (0,)
-            card = Card(secrets.token_urlsafe(12), study_id, rows, choices, answer & set(choices), difficulty)
+            card = PracticeCard(secrets.token_urlsafe(12), study_id, rows, choices, answer & set(choices), difficulty)
             self._open[card.card_id] = card
             while len(self._open) > OPEN_CARDS:
                 self._open.popitem(last=False)
         return card
 
-    def card(self, card_id: str) -> Card:
+    def card(self, card_id: str) -> PracticeCard:
         """An open card.
 
         Raises:
@@ -128,7 +128,7 @@ class Practice:
             raise ServerError("case_unknown", "That card is no longer open.", "Take the next one.")
         return card
 
-    def answer(self, card_id: str, chosen: Sequence[str]) -> Verdict:
+    def answer(self, card_id: str, chosen: Sequence[str]) -> PracticeVerdict:
         """Judge an answer, once; nothing chosen says "none of these"."""
         with self._lock:
             card = self.card(card_id)
@@ -142,7 +142,7 @@ class Practice:
             for label in {*card.answer, *wrong}:
                 _note(self._progress.findings.setdefault(label, Seen()), label not in {*missed, *wrong}, now)
             self._keep()
-        return Verdict(card, right, tuple(missed), tuple(wrong))
+        return PracticeVerdict(card, right, tuple(missed), tuple(wrong))
 
     @property
     def findings(self) -> dict[str, Seen]:

@@ -6,6 +6,6 @@ Needs no model and no torch: whoever reads a question or study passes its embedd
 from lingula.retrieval.answer import Answer
 from lingula.retrieval.matching import Judge, Searched
 from lingula.retrieval.query import Query, Wanted
-from lingula.retrieval.ranking import Asked, ask
+from lingula.retrieval.ranking import QueryEmbedding, ask
 
-__all__ = ["Answer", "Asked", "Judge", "Query", "Searched", "Wanted", "ask"]
+__all__ = ["Answer", "QueryEmbedding", "Judge", "Query", "Searched", "Wanted", "ask"]

@@ -15,7 +15,7 @@ from lingula.labels.assertion_rules import Polarity, load_rules
 from lingula.labels.assertions import STRENGTH, denies
 from lingula.labels.findings import label_meaning, label_of
 from lingula.library.conditions import Aged, AnyOf, Asserts, Coded, Condition, Labelled, Not, Reported, Says, Shows
-from lingula.library.record import About, StudyRecord, Summary
+from lingula.library.record import LibraryDescription, StudyRecord, Summary
 from lingula.retrieval.query import Query, Wanted
 from lingula.study import Mode
 
@@ -32,7 +32,7 @@ class Searched(Protocol):
     """What can be asked: a ``Library``, or the gallery that ships with a checkpoint."""
 
     @property
-    def about(self) -> About: ...
+    def about(self) -> LibraryDescription: ...
     @property
     def fingerprint(self) -> str: ...
     @property

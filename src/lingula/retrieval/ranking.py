@@ -41,7 +41,7 @@ SAME_FILM = 0.995
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QueryEmbedding:
     """The question as embedding: (D,) unit norm, and the mode in which it was read."""
 
     vector: Vector
@@ -60,7 +60,7 @@ class Candidate:
 def ask(
     library: Searched,
     query: Query,
-    asked: Asked | None,
+    asked: QueryEmbedding | None,
     *,
     judge: Judge | None = None,
     exclude: Collection[str] = (),
@@ -96,7 +96,7 @@ def ask(
     more, less = (library.vectors(ids, target) if ids else {} for ids in (query.more, query.less))
     vector = moved(start, more, less)
     stands = standing(library, query, judge)
-    asked = Asked(vector, asked.source if asked else target)
+    asked = QueryEmbedding(vector, asked.source if asked else target)
     questions = bank(asked.source) if query.target and across(asked.source, target) else None
     spare = SPARE if query.fold else 0
     while True:
@@ -156,7 +156,7 @@ def met(library: Searched, query: Query, study_id: str, judge: Judge | None = No
 def _candidates(
     library: Searched,
     query: Query,
-    asked: Asked,
+    asked: QueryEmbedding,
     target: Mode,
     stands: Standing,
     exclude: Collection[str],
@@ -218,7 +218,7 @@ def _parts(query: Query, labels: float, words: float) -> tuple[Part, ...]:
 
 def _nearest(
     library: Searched,
-    asked: Asked,
+    asked: QueryEmbedding,
     target: Mode,
     k: int,
     members: list[str] | None,

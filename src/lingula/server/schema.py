@@ -13,7 +13,7 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Error(BaseModel):
+class ErrorBody(BaseModel):
     """Why a request was refused: a stable code, words, a remedy."""
 
     code: str
@@ -23,12 +23,12 @@ class Error(BaseModel):
     disclaimer: str
 
 
-class Notice(BaseModel):
+class NoticeBody(BaseModel):
     code: str
     message: str
 
 
-class Film(BaseModel):
+class FilmBody(BaseModel):
     """A radiograph that was read; its picture is at ``picture``."""
 
     image_id: str
@@ -40,7 +40,7 @@ class Film(BaseModel):
     picture: str
 
 
-class Prediction(BaseModel):
+class PredictionBody(BaseModel):
     label: str
     name: str
     probability: float
@@ -49,7 +49,7 @@ class Prediction(BaseModel):
     decision: Decision
 
 
-class Part(BaseModel):
+class PartBody(BaseModel):
     """What one comparison adds to a score."""
 
     name: str
@@ -59,14 +59,14 @@ class Part(BaseModel):
     source: Mode | None
 
 
-class Mark(BaseModel):
+class MarkBody(BaseModel):
     start: int
     end: int
     finding: str
     polarity: str
 
 
-class Evidence(BaseModel):
+class EvidenceBody(BaseModel):
     """Why a study meets what was asked of a finding."""
 
     finding: str
@@ -76,12 +76,12 @@ class Evidence(BaseModel):
     probability: float | None
 
 
-class Duplicate(BaseModel):
+class DuplicateBody(BaseModel):
     study_id: str
     why: str
 
 
-class Neighbour(BaseModel):
+class NeighbourBody(BaseModel):
     rank: int
     study_id: str
     score: float
@@ -89,14 +89,14 @@ class Neighbour(BaseModel):
     image_ids: list[str]
     same_patient: list[str]
     link: str
-    parts: list[Part]
+    parts: list[PartBody]
     snippet: str | None
-    marks: list[Mark]
-    evidence: list[Evidence]
-    duplicates: list[Duplicate]
+    marks: list[MarkBody]
+    evidence: list[EvidenceBody]
+    duplicates: list[DuplicateBody]
 
 
-class Case(BaseModel):
+class CaseBody(BaseModel):
     """A study that was brought in, and its answer."""
 
     disclaimer: str
@@ -106,25 +106,25 @@ class Case(BaseModel):
     model: str
     library: str
     seconds: float
-    films: list[Film]
+    films: list[FilmBody]
     report: str | None
-    warnings: list[Notice]
-    predictions: list[Prediction]
-    neighbours: list[Neighbour]
+    warnings: list[NoticeBody]
+    predictions: list[PredictionBody]
+    neighbours: list[NeighbourBody]
 
 
-class Study(BaseModel):
+class StudyBody(BaseModel):
     """A study of the library; ``labels`` is null where nobody coded it."""
 
     disclaimer: str
     study_id: str
-    films: list[Film]
+    films: list[FilmBody]
     report: str | None
     labels: list[str] | None
     age: int | None
 
 
-class Run(BaseModel):
+class RunBody(BaseModel):
     """A stretch of report text; ``level`` from -5 (against) to 5 (for); ``mention`` is a place in ``mentions``."""
 
     text: str
@@ -134,7 +134,7 @@ class Run(BaseModel):
     mention: int | None
 
 
-class Mention(BaseModel):
+class MentionBody(BaseModel):
     """Words of the report that name a finding."""
 
     label: str
@@ -142,7 +142,7 @@ class Mention(BaseModel):
     said: str
 
 
-class Map(BaseModel):
+class MapBody(BaseModel):
     """A map over one film: colours at ``picture``, outlines as SVG paths in ``width`` x ``height`` units."""
 
     picture: str
@@ -152,7 +152,7 @@ class Map(BaseModel):
     place: str
 
 
-class Explained(BaseModel):
+class ExplainedBody(BaseModel):
     """The evidence of one method for one finding."""
 
     disclaimer: str
@@ -166,34 +166,34 @@ class Explained(BaseModel):
     top: float | None
     completeness_error: float | None
     marks: list[str]
-    maps: list[Map]
-    runs: list[Run]
-    mentions: list[Mention]
+    maps: list[MapBody]
+    runs: list[RunBody]
+    mentions: list[MentionBody]
 
 
-class Operating(BaseModel):
+class OperatingBody(BaseModel):
     """Sensitivity and specificity on validation at each cut, by label; null where validation cannot tell."""
 
     disclaimer: str
     mode: Mode
     cuts: list[float]
-    labels: dict[str, OperatingLabel]
+    labels: dict[str, OperatingLabelBody]
 
 
-class OperatingLabel(BaseModel):
+class OperatingLabelBody(BaseModel):
     sensitivity: list[float | None]
     specificity: list[float | None]
-    own: OperatingPoint
+    own: OperatingPointBody
 
 
-class OperatingPoint(BaseModel):
+class OperatingPointBody(BaseModel):
     """At the label's own threshold, on a straight line between the nearest cuts."""
 
     sensitivity: float | None
     specificity: float | None
 
 
-class About(BaseModel):
+class AboutBody(BaseModel):
     disclaimer: str
     version: str
     model: str
@@ -203,17 +203,17 @@ class About(BaseModel):
     methods: dict[str, str]
 
 
-class Health(BaseModel):
+class HealthBody(BaseModel):
     disclaimer: str
     status: Literal["ready"]
     version: str
 
 
-class Token(_Body):
+class TokenBody(_Body):
     token: str = Field(max_length=1000)
 
 
-class LibraryStatus(BaseModel):
+class LibraryStatusBody(BaseModel):
     disclaimer: str
     model: str
     vocabulary: str
@@ -229,18 +229,18 @@ class LibraryStatus(BaseModel):
     outdated: bool
 
 
-class Refusal(BaseModel):
+class RefusalBody(BaseModel):
     name: str
     code: str
     message: str
 
 
-class Refusals(BaseModel):
+class RefusalsBody(BaseModel):
     disclaimer: str
-    refused: list[Refusal]
+    refused: list[RefusalBody]
 
 
-class Wanted(_Body):
+class WantedBody(_Body):
     """A finding asked for; empty for any finding at that side or place."""
 
     finding: str = ""
@@ -248,14 +248,14 @@ class Wanted(_Body):
     place: str | None = None
 
 
-class Query(_Body):
+class QueryBody(_Body):
     """One question: what answers must show, must not show, must leave open; studies to be like; filters."""
 
     text: str = Field("", max_length=2000)
-    present: list[Wanted] = Field([], max_length=100)
-    absent: list[Wanted] = Field([], max_length=100)
-    uncertain: list[Wanted] = Field([], max_length=100)
-    either: list[Wanted] = Field([], max_length=100)
+    present: list[WantedBody] = Field([], max_length=100)
+    absent: list[WantedBody] = Field([], max_length=100)
+    uncertain: list[WantedBody] = Field([], max_length=100)
+    either: list[WantedBody] = Field([], max_length=100)
     words: list[str] = Field([], max_length=100)
     like: str = ""
     more: list[str] = Field([], max_length=100)
@@ -269,28 +269,28 @@ class Query(_Body):
     fold: bool = True
 
 
-class NotUnderstood(BaseModel):
+class NotUnderstoodBody(BaseModel):
     """A word of a question that names no finding, side or place, and the one that may have been meant."""
 
     word: str
     proposal: str | None
 
 
-class Answer(BaseModel):
+class AnswerBody(BaseModel):
     disclaimer: str
-    query: Query
+    query: QueryBody
     understood: list[str]
-    not_understood: list[NotUnderstood]
+    not_understood: list[NotUnderstoodBody]
     matching: int
     searched: int
-    neighbours: list[Neighbour]
-    warnings: list[Notice]
+    neighbours: list[NeighbourBody]
+    warnings: list[NoticeBody]
     model: str
     library: str
     seconds: float
 
 
-class Question(_Body):
+class QuestionBody(_Body):
     """Words to understand; ``address`` is that of the search they are added to."""
 
     text: str = Field("", max_length=2000)
@@ -299,29 +299,29 @@ class Question(_Body):
     address: str = Field("", max_length=8000)
 
 
-class Understood(BaseModel):
+class UnderstoodBody(BaseModel):
     """A question as understood; ``left_out`` are words that no address may hold."""
 
     disclaimer: str
-    query: Query
+    query: QueryBody
     understood: list[str]
-    not_understood: list[NotUnderstood]
+    not_understood: list[NotUnderstoodBody]
     address: str
     left_out: list[str]
 
 
-class Folder(_Body):
+class FolderBody(_Body):
     """A folder of the server's own machine."""
 
     folder: str = Field(max_length=4096)
 
 
-class JobError(BaseModel):
+class JobErrorBody(BaseModel):
     code: str
     message: str
 
 
-class Job(BaseModel):
+class JobBody(BaseModel):
     """An import: how far it is, and what was refused."""
 
     disclaimer: str
@@ -331,26 +331,26 @@ class Job(BaseModel):
     total: int
     added: int
     present: int
-    refused: list[Refusal]
-    error: JobError | None
+    refused: list[RefusalBody]
+    error: JobErrorBody | None
 
 
-class Point(BaseModel):
+class PointBody(BaseModel):
     study_id: str
     x: float
     y: float
     labels: list[str]
 
 
-class LibraryMap(BaseModel):
+class LibraryMapBody(BaseModel):
     """The library's films in the two directions in which their embeddings differ most; ``share`` of all variance."""
 
     disclaimer: str
     share: float
-    points: list[Point]
+    points: list[PointBody]
 
 
-class Card(BaseModel):
+class CardBody(BaseModel):
     """A film to say something of. Tick what it shows; nothing ticked says: none of these."""
 
     disclaimer: str
@@ -361,11 +361,11 @@ class Card(BaseModel):
     due: int
 
 
-class Ticked(_Body):
+class TickedBody(_Body):
     chosen: list[str] = Field(max_length=50)
 
 
-class Verdict(BaseModel):
+class VerdictBody(BaseModel):
     disclaimer: str
     right: bool
     answer: list[str]
@@ -376,19 +376,19 @@ class Verdict(BaseModel):
     report: str | None
 
 
-class FindingProgress(BaseModel):
+class FindingProgressBody(BaseModel):
     name: str
     seen: int
     right: int
 
 
-class Progress(BaseModel):
+class ProgressBody(BaseModel):
     disclaimer: str
     due: int
-    findings: dict[str, FindingProgress]
+    findings: dict[str, FindingProgressBody]
 
 
-class Region(BaseModel):
+class RegionBody(BaseModel):
     """A part of a film, in shares of its width and height."""
 
     film: int
@@ -398,7 +398,7 @@ class Region(BaseModel):
     height: float
 
 
-class Box(_Body):
+class BoxBody(_Body):
     """A box on a film of a case, in the film's pixels; ``film`` is its row."""
 
     film: int = Field(0, ge=0, le=1000)
@@ -410,7 +410,7 @@ class Box(_Body):
     k: int = Field(5, ge=1, le=100)
 
 
-class BoxAsked(BaseModel):
+class BoxAskedBody(BaseModel):
     """The same, with its film's name and size."""
 
     film: int
@@ -423,7 +423,7 @@ class BoxAsked(BaseModel):
     columns: int
 
 
-class BoxFound(BaseModel):
+class BoxFoundBody(BaseModel):
     """A box on a stored film, in the pixels of the film as it was imported."""
 
     film: int
@@ -435,7 +435,7 @@ class BoxFound(BaseModel):
     columns: int
 
 
-class RegionNeighbour(BaseModel):
+class RegionNeighbourBody(BaseModel):
     """A study that shows what the box shows; ``picture`` is the preview of the film its ``region`` is on."""
 
     rank: int
@@ -445,34 +445,34 @@ class RegionNeighbour(BaseModel):
     image_ids: list[str]
     link: str
     snippet: str | None
-    marks: list[Mark]
-    region: BoxFound
+    marks: list[MarkBody]
+    region: BoxFoundBody
     mirrored: bool
     picture: str
 
 
-class RegionAnswer(BaseModel):
+class RegionAnswerBody(BaseModel):
     """The answer to a box."""
 
     disclaimer: str
     study_id: str
-    region: BoxAsked
+    region: BoxAskedBody
     mirrored_allowed: bool
     films_searched: int
-    neighbours: list[RegionNeighbour]
-    warnings: list[Notice]
+    neighbours: list[RegionNeighbourBody]
+    warnings: list[NoticeBody]
     model: str
     library: str
     seconds: float
 
 
-class Matched(BaseModel):
+class MatchedBody(BaseModel):
     score: float
-    query: Region
-    neighbour: Region
+    query: RegionBody
+    neighbour: RegionBody
 
 
-class Sentences(BaseModel):
+class SentencesBody(BaseModel):
     """Two sentences that say alike."""
 
     score: float
@@ -480,7 +480,7 @@ class Sentences(BaseModel):
     neighbour: str
 
 
-class FindingPair(BaseModel):
+class FindingPairBody(BaseModel):
     """What is said of a finding on either side; null where nothing is."""
 
     finding: str
@@ -489,25 +489,25 @@ class FindingPair(BaseModel):
     neighbour: str | None
 
 
-class Share(BaseModel):
+class ShareBody(BaseModel):
     """What a part of the query adds to the similarity."""
 
     name: str
     score: float
 
 
-class Change(BaseModel):
+class ChangeBody(BaseModel):
     """The smallest set of regions or words without which the neighbour is no longer among the first."""
 
     kind: str
     found: bool
     rank_before: int
     rank_after: int
-    regions: list[Region]
+    regions: list[RegionBody]
     words: list[str]
 
 
-class Why(BaseModel):
+class WhyBody(BaseModel):
     """Why a study of the library is like a case; ``shares`` add up to ``score``."""
 
     disclaimer: str
@@ -515,10 +515,10 @@ class Why(BaseModel):
     mode: Mode
     rank: int
     score: float
-    shares: list[Share]
-    matched: list[Matched]
-    sentences: list[Sentences]
-    shared: list[FindingPair]
-    differing: list[FindingPair]
-    changes: list[Change]
+    shares: list[ShareBody]
+    matched: list[MatchedBody]
+    sentences: list[SentencesBody]
+    shared: list[FindingPairBody]
+    differing: list[FindingPairBody]
+    changes: list[ChangeBody]
     maps: dict[str, list[str]]

@@ -17,7 +17,7 @@ from itertools import combinations
 import numpy as np
 
 from lingula.openi.collection import StudyFiles
-from lingula.openi.loading import Reader
+from lingula.openi.loading import ImageReader
 from lingula.openi.splits import SPLITS, SplitName
 from lingula.retrieval.film_fingerprint import CORRELATION, SIDE, Array, thumbnail
 from lingula.study import Radiograph
@@ -35,7 +35,7 @@ Among the 7,256 films of the shipped split the nearest from different studies di
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Film:
+class FilmRecord:
     """What is kept of a film.
 
     Attributes:
@@ -53,9 +53,9 @@ class Film:
 
 def read_films(
     studies: Sequence[StudyFiles],
-    sandbox: Reader,
+    sandbox: ImageReader,
     progress: Callable[[int, int], None] = lambda done, of: None,
-) -> tuple[tuple[Film, ...], tuple[str, ...]]:
+) -> tuple[tuple[FilmRecord, ...], tuple[str, ...]]:
     """The films of these studies, and the ids of images that could not be read."""
     images = [(files.study_id, image) for files in studies for image in files.images]
     films, unread = [], []
@@ -63,7 +63,7 @@ def read_films(
     for done, ((study_id, image), (_, read)) in enumerate(zip(images, answers, strict=True), 1):
         if isinstance(read, Radiograph):
             born = image.birth_date or read.birth_date
-            films.append(Film(study_id, image.image_id, read.digest, thumbnail(read.pixels), born))
+            films.append(FilmRecord(study_id, image.image_id, read.digest, thumbnail(read.pixels), born))
         else:
             unread.append(image.image_id)
         progress(done, len(images))
@@ -78,12 +78,12 @@ def signs(thumbnails: Array) -> Array:
     return np.where(coefficients.reshape(-1, FREQUENCIES**2)[:, 1:] > 0, np.float32(1), np.float32(-1))
 
 
-def film_collisions(films: Sequence[Film], parts: Parts) -> Iterator[Collision]:
+def film_collisions(films: Sequence[FilmRecord], parts: Parts) -> Iterator[Collision]:
     """One collision a file, and one a pair of films that are the same picture but not the same file."""
     for digest, ids in crossing(((film.study_id, film.digest) for film in films), parts):
         names = ", ".join(film.image_id for film in films if film.digest == digest)
         yield Collision("same_file", ids, f"The same file in {across(ids, parts)}: {names}.")
-    by_part: dict[SplitName, list[Film]] = {name: [] for name in SPLITS}
+    by_part: dict[SplitName, list[FilmRecord]] = {name: [] for name in SPLITS}
     for film in films:
         if film.thumbnail.any():
             by_part[parts[film.study_id]].append(film)
@@ -94,7 +94,9 @@ def film_collisions(films: Sequence[Film], parts: Parts) -> Iterator[Collision]:
                 yield Collision(kind, (a.study_id, b.study_id), detail)
 
 
-def _copies(some: Sequence[Film], others: Sequence[Film]) -> Iterator[tuple[Film, Film, Kind, float]]:
+def _copies(
+    some: Sequence[FilmRecord], others: Sequence[FilmRecord]
+) -> Iterator[tuple[FilmRecord, FilmRecord, Kind, float]]:
     """Pairs that are the same picture, in which form, and the correlation in that form."""
     if not some or not others:
         return

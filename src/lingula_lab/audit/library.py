@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from lingula.library import Library
 from lingula.openi.splits import SplitName
 from lingula_lab.audit.collision import Collision, Parts
-from lingula_lab.audit.films import Film
+from lingula_lab.audit.films import FilmRecord
 
 
 def library_collisions(
-    library: Library, claimed: SplitName, films: Sequence[Film], parts: Parts
+    library: Library, claimed: SplitName, films: Sequence[FilmRecord], parts: Parts
 ) -> Iterator[Collision]:
     """Studies of other parts by their id, and their films by the file's digest under any other id."""
     held = library.ids()

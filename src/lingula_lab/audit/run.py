@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from lingula.labels.vocabulary import Vocabulary
 from lingula.openi.collection import Collection
-from lingula.openi.loading import Reader
+from lingula.openi.loading import ImageReader
 from lingula.openi.splits import SPLITS, Split, SplitName
 from lingula_lab.audit.collision import Audit, Collision, Parts, across, crossing, parts_of
-from lingula_lab.audit.films import Film, film_collisions, read_films
+from lingula_lab.audit.films import FilmRecord, film_collisions, read_films
 from lingula_lab.audit.texts import text_collisions
 from lingula_lab.data.label_file import LabelFile
 from lingula_lab.data.make_split import SplitStudy, sealed, split_study
@@ -27,7 +27,7 @@ VOCABULARY = "openi22"
 def audit(
     split: Split,
     collection: Collection,
-    sandbox: Reader,
+    sandbox: ImageReader,
     *,
     library: Library | None = None,
     claimed: SplitName = "train",
@@ -81,7 +81,7 @@ def same_studies(split: Split) -> Iterator[Collision]:
         yield Collision("same_study", (study_id,), f"Listed in {' and in '.join(names)}.")
 
 
-def birth_dates(studies: Sequence[SplitStudy], films: Sequence[Film], parts: Parts) -> Iterator[Collision]:
+def birth_dates(studies: Sequence[SplitStudy], films: Sequence[FilmRecord], parts: Parts) -> Iterator[Collision]:
     """Studies whose tables or films give one date of birth: perhaps one patient."""
     given = chain(
         ((study.study_id, study.birth_date) for study in studies), ((film.study_id, film.birth_date) for film in films)
@@ -106,7 +106,7 @@ def edited_label_file(split: Split, labels: LabelFile) -> Iterator[Collision]:
 
 
 def _unchecked(
-    split: Split, absent: Sequence[str], unread: Sequence[str], films: Sequence[Film], labels: LabelFile | None
+    split: Split, absent: Sequence[str], unread: Sequence[str], films: Sequence[FilmRecord], labels: LabelFile | None
 ) -> Iterator[str]:
     if absent:
         some = ", ".join(absent[:3])

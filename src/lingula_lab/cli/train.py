@@ -143,14 +143,14 @@ def train(
     from lingula.openi.splits import Split
     from lingula_lab.data.study_set import StudySet
     from lingula_lab.graph.places import Places
-    from lingula_lab.training.fit import Preset, Progress, train_checkpoint
+    from lingula_lab.training.fit import Preset, TrainingProgress, train_checkpoint
 
     if threads:
         torch.set_num_threads(threads)
     speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one
     with output.progress_bar("Training") if speaks else nullcontext(lambda done, of: None) as progress:
 
-        def show(at: Progress) -> None:
+        def show(at: TrainingProgress) -> None:
             if not speaks:
                 return None
             if at.epoch_done is None:
@@ -165,7 +165,7 @@ def train(
 
         stages = Preset.load(preset).starting(image, text)
 
-        def _total(at: Progress) -> int:
+        def _total(at: TrainingProgress) -> int:
             return stages.stages[at.stage].epochs * at.steps
 
         checkpoint = train_checkpoint(

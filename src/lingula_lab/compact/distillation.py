@@ -26,7 +26,7 @@ from lingula.study import VIEWS
 from lingula_lab.compact.film_trainer import Array, FilmTrainer, Pace, blend, share_of_two
 from lingula_lab.compact.trunks import LITE, LiteTrunk, MobileTrunk, TrunkReader, pooled
 from lingula_lab.training.augment import augment, draws
-from lingula_lab.training.closed_form_image import Reader
+from lingula_lab.training.closed_form_image import FilmRegression
 from lingula_lab.training.loop import Epoch
 from lingula_lab.training.losses import contrastive, side_share_loss
 from lingula_lab.training.state import write_tensors
@@ -152,7 +152,7 @@ class Distiller(FilmTrainer[DistilRecipe]):
         trunk.fold_into(self.model.image_encoder, -1)
         return self.model
 
-    def reading(self) -> Reader:
+    def reading(self) -> FilmRegression:
         """All channels may be asked beside it: what a trunk learns from teachers, a regression may believe."""
         self.average.eval().cpu()
         return self._reading(self.average.to_width.in_features)

@@ -18,7 +18,7 @@ from lingula.errors import InputError
 from lingula.model.study_model import StudyModel
 from lingula.study import VIEWS
 from lingula_lab.data.study_set import StudySet, term_targets
-from lingula_lab.training.closed_form_image import Reader
+from lingula_lab.training.closed_form_image import FilmRegression
 from lingula_lab.training.loop import Epoch, macro_auroc
 from lingula_lab.training.losses import focal_bce
 from lingula_lab.training.mobilenet import is_folded_mobilenet
@@ -141,14 +141,14 @@ class FilmTrainer(ABC, Generic[R]):
     def finish(self) -> StudyModel: ...
 
     @abstractmethod
-    def reading(self) -> Reader:
+    def reading(self) -> FilmRegression:
         """How the averaged layers are read: linear, once the means over the film are taken."""
 
     @torch.no_grad()
-    def _reading(self, fresh: int) -> Reader:
+    def _reading(self, fresh: int) -> FilmRegression:
         weight, bias = self.average.read_by(self.average.head, slice(self.labels))
         state, state_bias = (part * self.spread for part in self.average.read_by(self.average.state))
-        return Reader(weight, bias, state, state_bias, fresh)
+        return FilmRegression(weight, bias, state, state_bias, fresh)
 
     def _train(
         self,

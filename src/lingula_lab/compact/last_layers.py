@@ -22,7 +22,7 @@ from lingula.model.study_model import StudyModel
 from lingula_lab.compact.film_trainer import MOMENTUM, Array, FilmReader, FilmTrainer, Pace, blend, share_of_two
 from lingula_lab.compact.trunks import NormalisedLayers
 from lingula_lab.training.augment import augment, draws
-from lingula_lab.training.closed_form_image import Reader
+from lingula_lab.training.closed_form_image import FilmRegression
 from lingula_lab.training.loop import Epoch
 
 _GROUP = 32
@@ -88,7 +88,7 @@ class UpperTrainer(FilmTrainer[UpperRecipe]):
         self.average.trunk.fold_into(self.model.image_encoder, self.recipe.first)
         return self.model
 
-    def reading(self) -> Reader:
+    def reading(self) -> FilmRegression:
         return self._reading(self.kept[0][1].shape[1])
 
     def _step(self, places: Array, generator: torch.Generator, taken: int) -> Tensor:

@@ -19,7 +19,7 @@ from lingula_lab.evaluation.baselines import INDICATION, REPORT, Parts, Scores, 
 from lingula_lab.evaluation.encode import EncodedPart, Progress, Reading, digest, encode_part, indication_of
 from lingula_lab.evaluation.searches import NAMES, READS_REPORT
 from lingula_lab.evaluation.tables.classification import System
-from lingula_lab.evaluation.tables.retrieval import Coded, Flags, Protocol, Search
+from lingula_lab.evaluation.tables.retrieval import CodedStudies, Flags, Protocol, Search
 from lingula_lab.measures.bootstrap import RESAMPLES, SEED, Resamples
 from lingula_lab.measures.classification import LEAST, supported
 
@@ -117,8 +117,8 @@ class Inputs:
             found[part] = {"frontal": read["frontal"], "both": np.concatenate([read["frontal"], read["lateral"]], 1)}
         return found
 
-    def coded(self, part: SplitName) -> Coded:
-        return Coded(self.encoded[part].ids, self.data.labels[self.rows[part]])
+    def coded(self, part: SplitName) -> CodedStudies:
+        return CodedStudies(self.encoded[part].ids, self.data.labels[self.rows[part]])
 
     def systems(self) -> list[System]:
         """Everything that scores labels; chance and what reads no report first."""

@@ -28,7 +28,7 @@ from lingula_lab.evaluation.tables.retrieval import (
     GALLERY,
     PROTOCOLS,
     RULE_TITLES,
-    Coded,
+    CodedStudies,
     Ground,
     Protocol,
     Ranking,
@@ -38,7 +38,7 @@ from lingula_lab.evaluation.trec import DEPTH, RANDOM, write_all_qrels, write_ru
 from lingula_lab.measures.classification import supported
 from lingula_lab.measures.relevance import any_label, rules
 from lingula_lab.measures.table import Bars, Plot, Table
-from lingula_lab.report.cases import Case, choose
+from lingula_lab.report.cases import RetrievalCase, choose
 from lingula_lab.report.plots import classification_plots, retrieval_plots
 
 Floats = npt.NDArray[np.float32]
@@ -67,7 +67,7 @@ class Evaluation:
     tables: tuple[Table, ...]
     plots: tuple[Plot | Bars, ...]
     arrays: dict[str, npt.NDArray[np.float64]]
-    cases: tuple[Case, ...] = ()
+    cases: tuple[RetrievalCase, ...] = ()
 
 
 def evaluate(request: Request, out: Path, told: Told = lambda what, done, of: None) -> Evaluation:
@@ -92,7 +92,7 @@ def evaluate(request: Request, out: Path, told: Told = lambda what, done, of: No
     arrays = {f"scores/{each.name}": each.scores.test for each in systems}
     arrays["targets"] = parts.test_targets.astype(np.float64)
     relevance = rules(inputs.vocabulary, parts.train_targets)
-    cases: tuple[Case, ...] = ()
+    cases: tuple[RetrievalCase, ...] = ()
     grounds: dict[Protocol, Ground] = {}
     for protocol in PROTOCOLS:
         ground = Ground.of(protocol, inputs.coded("test"), inputs.coded(GALLERY[protocol]), relevance)
@@ -145,10 +145,10 @@ def _classification(inputs: Inputs, judged: Sequence[Judged]) -> list[Table]:
 
 def _rank(
     inputs: Inputs, ground: Ground, searches: Iterator[Search], folder: Path
-) -> tuple[list[Ranking], tuple[Case, ...]]:
+) -> tuple[list[Ranking], tuple[RetrievalCase, ...]]:
     """Rank and judge every search, write the runs, and choose what to look at. Only the random run is in full."""
     rankings: list[Ranking] = []
-    cases: tuple[Case, ...] = ()
+    cases: tuple[RetrievalCase, ...] = ()
     for search, scores, order in retrieval.ranked(ground, searches):
         rankings.append(ground.judge(search, order))
         path = folder / f"run-{ground.protocol}-{_file_name(search.name)}.txt.gz"
@@ -159,10 +159,10 @@ def _rank(
     return rankings, cases
 
 
-def _chance(inputs: Inputs, grounds: dict[Protocol, Ground], others: Sequence[Labelled]) -> Table:
+def _chance(inputs: Inputs, grounds: dict[Protocol, Ground], others: Sequence[LabelledStudies]) -> Table:
     """Every relevance rule of the tables, and any shared label of each vocabulary."""
     judges = {RULE_TITLES[rule]: _under(grounds, rule) for rule in grounds["generalization"].grades}
-    own = Labelled(inputs.vocabulary, {part: inputs.coded(part) for part in ("test", "train")})
+    own = LabelledStudies(inputs.vocabulary, {part: inputs.coded(part) for part in ("test", "train")})
     for each in (own, *others):
         rule, parts = any_label(each.vocabulary), each.parts
         judges[f"any shared label of {each.vocabulary.name}"] = {
@@ -176,7 +176,7 @@ def _under(grounds: dict[Protocol, Ground], rule: str) -> dict[Protocol, Ground]
 
 
 def _published(
-    inputs: Inputs, systems: Sequence[System], searches: Sequence[Search], others: Sequence[Labelled]
+    inputs: Inputs, systems: Sequence[System], searches: Sequence[Search], others: Sequence[LabelledStudies]
 ) -> list[Table]:
     parts, draws, seed = inputs.parts, inputs.draws, inputs.request.seed
     shown = (
@@ -189,7 +189,7 @@ def _published(
     names = ("prevalence (chance)", NAMES["image"], "TF-IDF of the report", NAMES["image_report"])
     judged = [each for name in names for each in systems if each.name == name]
     card = [each for each in others if each.vocabulary.name == "card22"]
-    own = Labelled(inputs.vocabulary, {part: inputs.coded(part) for part in ("test", "train")})
+    own = LabelledStudies(inputs.vocabulary, {part: inputs.coded(part) for part in ("test", "train")})
     tables = []
     for each in (own, *card):
         test, train = (each.parts[part].targets for part in ("test", "train"))
@@ -199,14 +199,14 @@ def _published(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Labelled:
+class LabelledStudies:
     """The same studies in the labels of some vocabulary, test and train."""
 
     vocabulary: Vocabulary
-    parts: dict[SplitName, Coded]
+    parts: dict[SplitName, CodedStudies]
 
 
-def _other_labels(inputs: Inputs) -> list[Labelled]:
+def _other_labels(inputs: Inputs) -> list[LabelledStudies]:
     """The vocabularies for comparison; needs the collection's coding. What they leave unknown counts as absent."""
     if inputs.request.collection is None:
         return []
@@ -215,12 +215,12 @@ def _other_labels(inputs: Inputs) -> list[Labelled]:
     for name in SHIPPED:
         if name != inputs.vocabulary.name:
             vocabulary = Vocabulary.load(name)
-            parts: dict[SplitName, Coded] = {}
+            parts: dict[SplitName, CodedStudies] = {}
             for part in ("test", "train"):
                 ids = inputs.encoded[part].ids
                 encoded = np.stack([vocabulary.encode(terms.get(study_id)) for study_id in ids])
-                parts[part] = Coded(ids, np.nan_to_num(encoded))
-            found.append(Labelled(vocabulary, parts))
+                parts[part] = CodedStudies(ids, np.nan_to_num(encoded))
+            found.append(LabelledStudies(vocabulary, parts))
     return found
 
 

@@ -26,7 +26,7 @@ from lingula_lab.evaluation.tables.retrieval import (
     PROTOCOL_ABOUT,
     PROTOCOLS,
     RULE_TITLES,
-    Coded,
+    CodedStudies,
     Ground,
     Protocol,
 )
@@ -52,7 +52,7 @@ def grounds(split: Split, labels: LabelFile) -> dict[Protocol, Ground]:
         ids = np.array(sorted(split.ids(part)))
         targets = labels.targets(ids.tolist(), vocabulary)
         known = ~np.isnan(targets).any(1)
-        parts[part] = Coded(tuple(ids[known].tolist()), targets[known])
+        parts[part] = CodedStudies(tuple(ids[known].tolist()), targets[known])
     relevance = rules(vocabulary, parts["train"].targets)
     return {protocol: Ground.of(protocol, parts["test"], parts[GALLERY[protocol]], relevance) for protocol in PROTOCOLS}
 

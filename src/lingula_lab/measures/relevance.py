@@ -25,7 +25,7 @@ MILLE = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rule:
+class RelevanceRule:
     """A relevance rule.
 
     Attributes:
@@ -59,22 +59,22 @@ class Rule:
         return np.where(overlap > 1e-12, np.maximum(np.rint(overlap * MILLE), 1), 0).astype(np.int64)
 
 
-def rules(vocabulary: Vocabulary, train_targets: Floats) -> tuple[Rule, ...]:
+def rules(vocabulary: Vocabulary, train_targets: Floats) -> tuple[RelevanceRule, ...]:
     """The four tables' rules; inverse frequencies come from the training studies."""
     codes, size = vocabulary.codes, len(vocabulary)
     abnormal = np.array([code != vocabulary.normal for code in codes])
     frequency = (train_targets.sum(0) + 1) / (len(train_targets) + 1)
     plain, even = np.eye(size), np.ones(size)
     return (
-        Rule("jaccard", "Grade: Jaccard overlap of the abnormal labels.", abnormal, plain, even),
-        Rule(
+        RelevanceRule("jaccard", "Grade: Jaccard overlap of the abnormal labels.", abnormal, plain, even),
+        RelevanceRule(
             "idf",
             "Grade: Jaccard overlap of the abnormal labels, each weighted by ln(1 / share of training studies).",
             abnormal,
             plain,
             -np.log(frequency).astype(np.float64),
         ),
-        Rule(
+        RelevanceRule(
             "mesh",
             "Grade: overlap of the abnormal labels, where a label also counts for a relative: Wu-Palmer similarity in "
             "the MeSH 2015 tree. Relevant is a study with any label under a shared ancestor.",
@@ -82,14 +82,14 @@ def rules(vocabulary: Vocabulary, train_targets: Floats) -> tuple[Rule, ...]:
             tree_similarity(codes),
             even,
         ),
-        Rule("normal", "Normal studies asking for normal studies; relevant or not.", ~abnormal, plain, even),
+        RelevanceRule("normal", "Normal studies asking for normal studies; relevant or not.", ~abnormal, plain, even),
     )
 
 
-def any_label(vocabulary: Vocabulary) -> Rule:
+def any_label(vocabulary: Vocabulary) -> RelevanceRule:
     """The lax rule of published tables: any shared label, normal included."""
     size = len(vocabulary)
-    return Rule("any", "Relevant: any shared label.", np.ones(size, bool), np.eye(size), np.ones(size))
+    return RelevanceRule("any", "Relevant: any shared label.", np.ones(size, bool), np.eye(size), np.ones(size))
 
 
 def tree_similarity(codes: Sequence[str]) -> Doubles:

@@ -19,7 +19,7 @@ MEASURE, RULE = "nDCG@10", "jaccard"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CaseAnswer:
     """A neighbour: rank from 1, score, relevance in [0, 1], label codes, and which of them the query has, too."""
 
     study_id: str
@@ -31,7 +31,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class RetrievalCase:
     """A query of one of ``KINDS`` with its first answers; ``value`` is its nDCG@10, ``chance`` what chance gives."""
 
     kind: str
@@ -39,7 +39,7 @@ class Case:
     labels: tuple[str, ...]
     value: float
     chance: float
-    answers: tuple[Answer, ...]
+    answers: tuple[CaseAnswer, ...]
 
 
 def choose(
@@ -48,7 +48,7 @@ def choose(
     order: npt.NDArray[np.int64],
     scores: npt.NDArray[np.float64],
     vocabulary: Vocabulary,
-) -> tuple[Case, ...]:
+) -> tuple[RetrievalCase, ...]:
     """The queries with the highest, the most middling and the lowest nDCG@10, no label set twice in one kind.
 
     Args:
@@ -68,16 +68,18 @@ def choose(
     def codes(targets: npt.NDArray[np.float32]) -> tuple[str, ...]:
         return tuple(code for code, yes in zip(vocabulary.codes, targets, strict=True) if yes)
 
-    def case(kind: str, row: int) -> Case:
+    def case(kind: str, row: int) -> RetrievalCase:
         own = codes(ground.targets[row])
         answers = []
         for rank, column in enumerate(order[row, :ANSWERS].tolist(), 1):
             labels = codes(ground.gallery[column])
             shared = tuple(code for code in labels if code in own)
             relevance = int(ground.grades[RULE][row, column]) / MILLE
-            answers.append(Answer(ground.answers[column], rank, float(scores[row, column]), relevance, labels, shared))
+            answers.append(
+                CaseAnswer(ground.answers[column], rank, float(scores[row, column]), relevance, labels, shared)
+            )
         expected = float(ground.expected[RULE][row, MEASURES.index(MEASURE)])
-        return Case(kind, ground.queries[row], own, float(values[row]), expected, tuple(answers))
+        return RetrievalCase(kind, ground.queries[row], own, float(values[row]), expected, tuple(answers))
 
     chosen = []
     for kind in KINDS:

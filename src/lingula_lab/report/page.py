@@ -20,7 +20,7 @@ from lingula_lab.data.study_set import StudySet
 from lingula_lab.evaluation.run import Evaluation
 from lingula_lab.evaluation.tables.retrieval import EXPECTED
 from lingula_lab.measures.table import Bars, Cell, Figure, Plot, Table
-from lingula_lab.report.cases import KINDS, Case
+from lingula_lab.report.cases import KINDS, RetrievalCase
 from lingula_lab.report.svg import draw
 
 FAMILIES = {
@@ -74,7 +74,7 @@ def render(evaluation: Evaluation, tables: Sequence[Table], provenance: Sequence
     )  # fmt: skip
 
 
-def render_cases(cases: Sequence[Case], data: StudySet, vocabulary: Vocabulary, title: str) -> str:
+def render_cases(cases: Sequence[RetrievalCase], data: StudySet, vocabulary: Vocabulary, title: str) -> str:
     """Retrievals to look at, as one page with the films of the study set: not for passing on. No word of a report.
 
     Args:

@@ -15,7 +15,7 @@ _LOUD = 32.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reader:
+class FilmRegression:
     """What trained trunk layers were read with, linear in a film's mean features: logits, and the report's state.
 
     Attributes:
@@ -37,7 +37,7 @@ def solve_image_path(
     views: Tensor,
     states: Tensor,
     strength: float,
-    reader: Reader | None = None,
+    reader: FilmRegression | None = None,
     *,
     trust: float = 1.0,
     recall: float = 0.0,

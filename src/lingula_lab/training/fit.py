@@ -82,7 +82,7 @@ class Preset:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingProgress:
     """Where training stands: after a step (``epoch_done`` None) or after an epoch."""
 
     stage: int
@@ -106,7 +106,7 @@ def train_checkpoint(
     graph: Places | None = None,
     seed: int = 0,
     note: str = DATA_NOTE,
-    progress: Callable[[Progress], None] = lambda progress: None,
+    progress: Callable[[TrainingProgress], None] = lambda progress: None,
 ) -> Checkpoint:
     """Train a preset on the training split, calibrate on validation, save the checkpoint.
 
@@ -166,7 +166,7 @@ def train_checkpoint(
     for number, recipe in enumerate(preset.stages):
 
         def report_step(epoch: int, step: int, steps: int, number: int = number) -> None:
-            progress(Progress(number, len(preset.stages), epoch, step, steps))
+            progress(TrainingProgress(number, len(preset.stages), epoch, step, steps))
 
         folder = run / f"stage{number}"
         recipe = replace(recipe, seed=seed)
@@ -179,7 +179,7 @@ def train_checkpoint(
                 else Distiller(model, data, train, validation, states, recipe, *own)
             )
             for done in anew.fit():
-                progress(Progress(number, len(preset.stages), done.epoch, 0, 0, done))
+                progress(TrainingProgress(number, len(preset.stages), done.epoch, 0, 0, done))
                 best = {f"stage{number}": done.auroc["image"], **best}
             model, bank, reader = anew.finish(), None, anew.reading()
             continue
@@ -187,7 +187,7 @@ def train_checkpoint(
             model.train(), tokenizer, data, train, validation, recipe, folder, report_step, bank, prototypes, reader
         )
         for done in trainer.fit():
-            progress(Progress(number, len(preset.stages), done.epoch, 0, 0, done))
+            progress(TrainingProgress(number, len(preset.stages), done.epoch, 0, 0, done))
         if recipe.epochs:
             best = {f"stage{number}": trainer.best, **best}
         model, bank = trainer.best_model(), trainer.bank

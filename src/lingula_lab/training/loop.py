@@ -25,7 +25,7 @@ from lingula_lab.compact.feature_cache import FeatureBank, pooled_features
 from lingula_lab.data.study_set import StudySet, term_targets
 from lingula_lab.measures.classification import auroc, supported
 from lingula_lab.training.augment import augment, draws
-from lingula_lab.training.closed_form_image import Reader, solve_image_path
+from lingula_lab.training.closed_form_image import FilmRegression, solve_image_path
 from lingula_lab.training.closed_form_text import solve_voices, solve_wording
 from lingula_lab.training.losses import contrastive, focal_bce, graph_alignment, label_overlap, side_loss
 from lingula_lab.training.state import read_state, write_state, write_tensors
@@ -141,7 +141,7 @@ class Trainer:
         progress: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
         bank: FeatureBank | None = None,
         prototypes: np.ndarray[Any, np.dtype[np.float32]] | None = None,
-        reader: Reader | None = None,
+        reader: FilmRegression | None = None,
     ) -> None:
         if recipe.graph and prototypes is None:
             raise InputError(
@@ -253,7 +253,7 @@ class Trainer:
         model.load_state_dict(best | mixed)
         return model.eval()
 
-    def _solve(self, model: StudyModel, reader: Reader | None) -> None:
+    def _solve(self, model: StudyModel, reader: FilmRegression | None) -> None:
         """The image path in closed form, over all films of training studies with a report, in ``copies`` versions."""
         rows = np.array([row for row in self.train_rows if self.tokens[row]])
         states = predict_states(model.eval(), self.data, rows, self.tokens, self.tokenizer.pad)

@@ -16,7 +16,7 @@ from lingula.openi.splits import Split
 from lingula.reading.report_openi import OpeniReport
 from lingula.study import Radiograph
 from lingula_lab.audit.checkpoint import checkpoint_collisions, nearest_fit, report_logits
-from lingula_lab.audit.films import Film
+from lingula_lab.audit.films import FilmRecord
 from lingula_lab.audit.library import library_collisions, model_collisions
 from lingula_lab.data.make_split import label_seal, split_study
 from lingula_lab.training.calibration_fit import fit_calibration
@@ -65,8 +65,8 @@ def test_a_library_filled_by_another_model(library: Library) -> None:
         assert collision.kind == "other_model"
 
 
-def _film(study_id: str, digest: str) -> Film:
-    return Film(study_id, f"{study_id}_1", digest, np.zeros(4096, np.float32))
+def _film(study_id: str, digest: str) -> FilmRecord:
+    return FilmRecord(study_id, f"{study_id}_1", digest, np.zeros(4096, np.float32))
 
 
 # -- checkpoints

@@ -11,7 +11,7 @@ import torch
 from tests import made_up
 
 from lingula.explanation import METHODS
-from lingula.explanation.target import Question
+from lingula.explanation.target import Target
 from lingula.model.checkpoint import Checkpoint
 from lingula_lab.evaluation.explanation.boxes import Boxed, centre_inside, overlap, points_inside, read_boxes
 from lingula_lab.evaluation.explanation.faithfulness import CASCADE, CELLS, deletion_insertion, randomised, raster
@@ -67,7 +67,7 @@ def test_random_weights_are_random_in_both_trunks(checkpoint: Checkpoint) -> Non
 
 def test_deletion_and_insertion_against_a_naive_twin(checkpoint: Checkpoint) -> None:
     """With two steps: nothing gone, half gone, all gone; and the other way round."""
-    question = Question.ask(checkpoint, made_up.study(4).image_only(), "normal", "image")
+    question = Target.ask(checkpoint, made_up.study(4).image_only(), "normal", "image")
     values = np.zeros((CELLS, CELLS), np.float32)
     values[: CELLS // 2] = 1  # the upper half is strongest
 

@@ -12,7 +12,7 @@ from lingula.errors import InputError
 from lingula.labels.vocabulary import Vocabulary
 from lingula.openi.splits import Split
 from lingula_lab.data.label_file import LabelFile
-from lingula_lab.evaluation.tables.retrieval import Coded, Ground
+from lingula_lab.evaluation.tables.retrieval import CodedStudies, Ground
 from lingula_lab.evaluation.trec import (
     grounds,
     qrels_of,
@@ -25,7 +25,7 @@ from lingula_lab.evaluation.trec import (
     write_random_run,
     write_run,
 )
-from lingula_lab.measures.relevance import Rule
+from lingula_lab.measures.relevance import RelevanceRule
 from lingula_lab.measures.retrieval import MEASURES, measure, random_scores, rank
 
 IDS = tuple(sorted(f"CXR{number}" for number in range(60)))
@@ -43,8 +43,8 @@ def grades(rng: np.random.Generator) -> np.ndarray:
 @pytest.fixture
 def ground(grades: np.ndarray) -> Ground:
     """Sixty studies that ask each other, with these grades."""
-    rule = Rule("jaccard", "", np.ones(1, bool), np.eye(1), np.ones(1))
-    made = Ground.of("generalization", Coded(IDS, np.ones((60, 1))), Coded(IDS, np.ones((60, 1))), [rule])
+    rule = RelevanceRule("jaccard", "", np.ones(1, bool), np.eye(1), np.ones(1))
+    made = Ground.of("generalization", CodedStudies(IDS, np.ones((60, 1))), CodedStudies(IDS, np.ones((60, 1))), [rule])
     return replace(made, grades={"jaccard": grades})
 
 

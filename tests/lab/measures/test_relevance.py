@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests import made_up
 
-from lingula_lab.measures.relevance import Rule, rules, tree_similarity
+from lingula_lab.measures.relevance import RelevanceRule, rules, tree_similarity
 
 VOCABULARY = made_up.vocabulary()
 
@@ -16,12 +16,12 @@ def studies(*labels: set[str]) -> np.ndarray:
 
 
 @pytest.fixture
-def by_name(rng: np.random.Generator) -> dict[str, Rule]:
+def by_name(rng: np.random.Generator) -> dict[str, RelevanceRule]:
     train = (rng.random((200, len(VOCABULARY))) < 0.2).astype(np.float32)
     return {rule.name: rule for rule in rules(VOCABULARY, train)}
 
 
-def test_jaccard_by_hand(by_name: dict[str, Rule]) -> None:
+def test_jaccard_by_hand(by_name: dict[str, RelevanceRule]) -> None:
     asked = studies({"cardiomegaly", "pleural_effusion"}, {"normal"})
     gallery = studies({"cardiomegaly", "pleural_effusion"}, {"pleural_effusion", "fracture"}, {"normal"}, set())
     assert by_name["jaccard"].grades(asked, gallery).tolist() == [[1000, 333, 0, 0], [0, 0, 0, 0]]
@@ -30,7 +30,7 @@ def test_jaccard_by_hand(by_name: dict[str, Rule]) -> None:
     assert by_name["normal"].asks(asked).tolist() == [False, True]
 
 
-def test_jaccard_against_a_naive_twin(by_name: dict[str, Rule], rng: np.random.Generator) -> None:
+def test_jaccard_against_a_naive_twin(by_name: dict[str, RelevanceRule], rng: np.random.Generator) -> None:
     asked, gallery = ((rng.random((size, len(VOCABULARY))) < 0.15).astype(np.float32) for size in (20, 30))
     weights = by_name["idf"].weights
     for name, (row, column) in product(("jaccard", "idf"), product(range(20), range(30))):
@@ -51,7 +51,7 @@ def test_rare_labels_weigh_more() -> None:
     assert idf.weights[2] > idf.weights[1] > 0
 
 
-def test_relatives_count_in_the_tree_and_in_its_grade(by_name: dict[str, Rule]) -> None:
+def test_relatives_count_in_the_tree_and_in_its_grade(by_name: dict[str, RelevanceRule]) -> None:
     alike = tree_similarity(VOCABULARY.codes)
     effusion, pneumothorax, device = (VOCABULARY.codes.index(c) for c in ("pleural_effusion", "pneumothorax", "device"))
     assert alike[effusion, pneumothorax] == pytest.approx(2 * 2 / (3 + 3))  # C08.528.652 and C08.528.778
@@ -68,5 +68,5 @@ def test_no_grade_of_something_shared_is_rounded_to_nothing() -> None:
     everything = studies(set(VOCABULARY.codes))
     weights = np.full(len(VOCABULARY), 1.0)
     weights[1] = 1e-9
-    rule = Rule("x", "", np.ones(len(VOCABULARY), bool), np.eye(len(VOCABULARY)), weights)
+    rule = RelevanceRule("x", "", np.ones(len(VOCABULARY), bool), np.eye(len(VOCABULARY)), weights)
     assert rule.grades(studies({"cardiomegaly"}), everything)[0, 0] == 1

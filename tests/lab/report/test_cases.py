@@ -8,7 +8,7 @@ import numpy as np
 from tests import made_up
 
 from lingula_lab.data.study_set import StudySet
-from lingula_lab.evaluation.tables.retrieval import Coded, Ground, Search
+from lingula_lab.evaluation.tables.retrieval import CodedStudies, Ground, Search
 from lingula_lab.measures.relevance import rules
 from lingula_lab.measures.retrieval import MEASURES, rank
 from lingula_lab.report.cases import choose
@@ -22,7 +22,7 @@ def ground_and_scores(rng: np.random.Generator) -> tuple[Ground, np.ndarray]:
     targets[np.arange(30), 1 + np.arange(30) % 6] = 1
     targets[::5, 8] = 1
     ids = tuple(sorted(f"S{number}" for number in range(30)))
-    coded = Coded(ids, targets)
+    coded = CodedStudies(ids, targets)
     ground = Ground.of("generalization", coded, coded, rules(VOCABULARY, targets)[:1])
     return ground, targets @ targets.T * 0.1 + rng.random((30, 30))
 

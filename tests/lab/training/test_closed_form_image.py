@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from tests import made_up
 
 from lingula.model.study_model import Batch, StudyModel, batch_studies
-from lingula_lab.training.closed_form_image import Reader, solve_image_path
+from lingula_lab.training.closed_form_image import FilmRegression, solve_image_path
 from lingula_lab.training.closed_form_text import RAREST, bag_of_words, solve_voices, solve_wording
 
 STUDIES = [study for study in made_up.studies(24) if study.radiographs and study.report]
@@ -64,7 +64,7 @@ def test_a_reader_of_fresh_layers_is_added_and_their_channels_are_not_asked() ->
         features = model.image_encoder.features(batch.pixels).mean((2, 3))
         fresh = features.shape[1] // 2
         labels = len(model.head.bias)
-        reader = Reader(
+        reader = FilmRegression(
             torch.randn(labels, features.shape[1]),
             torch.randn(3, labels),
             torch.randn(model.architecture.width, features.shape[1]),

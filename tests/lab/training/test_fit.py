@@ -20,7 +20,7 @@ from lingula.model.checkpoint import Checkpoint, load_checkpoint
 from lingula.model.study_model import Architecture
 from lingula.openi.splits import Split
 from lingula_lab.data.study_set import StudySet
-from lingula_lab.training.fit import Preset, Progress, train_checkpoint
+from lingula_lab.training.fit import Preset, TrainingProgress, train_checkpoint
 from lingula_lab.training.loop import Recipe
 
 IDS = tuple(f"S{number}" for number in range(32))
@@ -67,11 +67,11 @@ class _Killed(Exception):
 
 
 def test_checkpoint_is_the_same_however_it_was_reached(data: StudySet, tmp_path: Path) -> None:
-    told: list[Progress] = []
+    told: list[TrainingProgress] = []
     whole = _train(data, tmp_path / "whole", progress=told.append)
     assert [(p.stage, p.epoch_done.epoch) for p in told if p.epoch_done] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
-    def kill(at: Progress) -> None:
+    def kill(at: TrainingProgress) -> None:
         if (at.stage, at.epoch, at.step) == (1, 1, 1):
             raise _Killed
 

@@ -25,7 +25,7 @@ from lingula.study import Study
 from lingula_lab.compact.distillation import DistilRecipe
 from lingula_lab.compact.last_layers import UpperRecipe
 from lingula_lab.data.study_set import StudySet
-from lingula_lab.training.fit import Preset, Progress, train_checkpoint
+from lingula_lab.training.fit import Preset, TrainingProgress, train_checkpoint
 from lingula_lab.training.loop import Recipe
 from lingula_lab.training.pretrained import describe, load_backbone
 from lingula_phantom import generate
@@ -93,7 +93,7 @@ def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, .
     preprocessing = Preprocessing(**preset.architecture["preprocessing"])
     data = StudySet.build(phantoms, tmp_path / "studies", made_up.vocabulary(), preprocessing)
     split = Split("phantoms", 0, data.ids[:8], data.ids[8:], ())
-    told: list[Progress] = []
+    told: list[TrainingProgress] = []
     anew = [number for number, recipe in enumerate(preset.stages) if not isinstance(recipe, Recipe)]
     trunk = made_up.published_trunk(preset.architecture["image"], tmp_path / "trunk.safetensors") if anew else None
     beside = _solved(twin(preset.beside, tmp_path), data, split, tmp_path / "beside") if preset.beside else None

@@ -25,7 +25,7 @@ from lingula.server.service import Desk
 from lingula.study import DISCLAIMER, Mode, Study
 
 REFUSED: dict[int | str, dict[str, Any]] = {
-    status: {"model": schema.Error, "description": words}
+    status: {"model": schema.ErrorBody, "description": words}
     for status, words in {
         400: "The request is not well formed.",
         401: "A token is needed.",
@@ -58,13 +58,13 @@ def library_of(desk: Desk) -> Library:
     return desk.library
 
 
-@router.get("/health", response_model=schema.Health, tags=["about"])
+@router.get("/health", response_model=schema.HealthBody, tags=["about"])
 async def health() -> Response:
     """Whether it is ready."""
     return JSONResponse({"disclaimer": DISCLAIMER, "status": "ready", "version": __version__})
 
 
-@router.get("/about", response_model=schema.About, tags=["about"])
+@router.get("/about", response_model=schema.AboutBody, tags=["about"])
 async def about(request: Request) -> Response:
     """Which model and library answer, and what can be asked for."""
     desk = desk_of(request)
@@ -84,7 +84,7 @@ async def about(request: Request) -> Response:
 
 
 @router.post("/session", status_code=204, tags=["about"])
-async def session(request: Request, body: schema.Token) -> Response:
+async def session(request: Request, body: schema.TokenBody) -> Response:
     """Exchange the token for a cookie that scripts cannot read."""
     token = desk_of(request).settings.token
     if not hmac.compare_digest(body.token.encode(), token.encode()):
@@ -95,14 +95,14 @@ async def session(request: Request, body: schema.Token) -> Response:
     return answer
 
 
-@router.get("/operating/{mode}", response_model=schema.Operating, tags=["about"])
+@router.get("/operating/{mode}", response_model=schema.OperatingBody, tags=["about"])
 async def operating(request: Request, mode: Mode) -> Response:
     """What a threshold costs: sensitivity and specificity on validation at each cut."""
     checkpoint = desk_of(request).checkpoint
     return JSONResponse(shown.operating_json(checkpoint.calibration[mode], checkpoint.vocabulary.codes, mode))
 
 
-@router.post("/cases", response_model=schema.Case, status_code=201, tags=["cases"])
+@router.post("/cases", response_model=schema.CaseBody, status_code=201, tags=["cases"])
 async def bring(
     request: Request,
     files: Annotated[list[UploadFile] | None, File(description="DICOM files or pictures, and/or one report.")] = None,
@@ -124,7 +124,7 @@ async def bring(
     return await _answer(desk, study)
 
 
-@router.post("/studies/{study_id}/case", response_model=schema.Case, status_code=201, tags=["cases"])
+@router.post("/studies/{study_id}/case", response_model=schema.CaseBody, status_code=201, tags=["cases"])
 async def bring_stored(request: Request, study_id: StudyId) -> Response:
     """Ask about a study of the library as if it had been brought in: the examples of the page."""
     desk = desk_of(request)
@@ -137,7 +137,7 @@ async def _answer(desk: Desk, study: Study) -> Response:
     return JSONResponse(shown.case_json(case), 201)
 
 
-@router.get("/cases/{case_id}", response_model=schema.Case, tags=["cases"])
+@router.get("/cases/{case_id}", response_model=schema.CaseBody, tags=["cases"])
 async def case(request: Request, case_id: CaseId) -> Response:
     """A study brought in before."""
     return JSONResponse(shown.case_json(desk_of(request).case(case_id)))
@@ -167,7 +167,7 @@ async def film(
     return _png(await desk.look_up(lambda: shown.film_png(films[row], bits, side)))
 
 
-@router.get("/cases/{case_id}/evidence/{label}/{method}", response_model=schema.Explained, tags=["evidence"])
+@router.get("/cases/{case_id}/evidence/{label}/{method}", response_model=schema.ExplainedBody, tags=["evidence"])
 async def evidence(request: Request, case_id: CaseId, label: Label, method: Label) -> Response:
     """What spoke for one finding, by one method: outlines on the films and words of the report."""
     desk = desk_of(request)
@@ -197,7 +197,7 @@ async def evidence_map(request: Request, case_id: CaseId, label: Label, method: 
     return _png(await desk.ask_model(made))
 
 
-@router.get("/cases/{case_id}/why/{study_id}", response_model=schema.Why, tags=["evidence"])
+@router.get("/cases/{case_id}/why/{study_id}", response_model=schema.WhyBody, tags=["evidence"])
 async def why(request: Request, case_id: CaseId, study_id: StudyId) -> Response:
     """Why a study of the library is like a case: shares that add up, matched regions, findings, sentences."""
     desk = desk_of(request)
@@ -217,8 +217,8 @@ async def why_map(
     return _png(await desk.ask_model(lambda: shown.why_png(desk.why(held, study_id), side, row)))
 
 
-@router.post("/understand", response_model=schema.Understood, tags=["search"])
-async def understand(request: Request, body: schema.Question) -> Response:
+@router.post("/understand", response_model=schema.UnderstoodBody, tags=["search"])
+async def understand(request: Request, body: schema.QuestionBody) -> Response:
     """Read a question in words: what it asks, and the address of the page that answers it."""
     desk = desk_of(request)
     values = parse_qs(body.address, max_num_fields=500)
@@ -240,9 +240,9 @@ async def understand(request: Request, body: schema.Question) -> Response:
     )
 
 
-@router.post("/search", response_model=schema.Answer, tags=["search"])
+@router.post("/search", response_model=schema.AnswerBody, tags=["search"])
 async def search(
-    request: Request, body: schema.Query, case: Annotated[str, Query(max_length=64, description="A case.")] = ""
+    request: Request, body: schema.QueryBody, case: Annotated[str, Query(max_length=64, description="A case.")] = ""
 ) -> Response:
     """Search the library: by words, findings, filters, a study of it, a case, or any mix."""
     desk = desk_of(request)
@@ -251,8 +251,8 @@ async def search(
     return JSONResponse(answer.to_json())
 
 
-@router.post("/cases/{case_id}/region", response_model=schema.RegionAnswer, tags=["search"])
-async def region(request: Request, case_id: CaseId, body: schema.Box) -> Response:
+@router.post("/cases/{case_id}/region", response_model=schema.RegionAnswerBody, tags=["search"])
+async def region(request: Request, case_id: CaseId, body: schema.BoxBody) -> Response:
     """Search by what is inside a box on a film of a case; 503 ``busy`` while the library is prepared for it."""
     desk = desk_of(request)
     held = desk.case(case_id)
@@ -261,7 +261,7 @@ async def region(request: Request, case_id: CaseId, body: schema.Box) -> Respons
     return JSONResponse(shown.region_json(answer))
 
 
-@router.get("/studies/{study_id}", response_model=schema.Study, tags=["library"])
+@router.get("/studies/{study_id}", response_model=schema.StudyBody, tags=["library"])
 async def study(request: Request, study_id: StudyId) -> Response:
     """A study of the library."""
     desk = desk_of(request)
@@ -280,7 +280,7 @@ async def stored_film(request: Request, study_id: StudyId, row: Row) -> Response
     return _png(record.radiographs[row].png)
 
 
-@router.get("/library", response_model=schema.LibraryStatus, tags=["library"])
+@router.get("/library", response_model=schema.LibraryStatusBody, tags=["library"])
 async def status(request: Request) -> Response:
     """Counts by label, view and finding."""
     desk = desk_of(request)
@@ -289,7 +289,7 @@ async def status(request: Request) -> Response:
     return JSONResponse({"disclaimer": DISCLAIMER, **body})
 
 
-@router.get("/library/refusals", response_model=schema.Refusals, tags=["library"])
+@router.get("/library/refusals", response_model=schema.RefusalsBody, tags=["library"])
 async def refusals(request: Request) -> Response:
     """What could not be imported, and why."""
     desk = desk_of(request)

@@ -44,7 +44,7 @@ def _practice(request: Request) -> Practice:
     return practice
 
 
-@router.post("/imports", response_model=schema.Job, status_code=202, tags=["library"])
+@router.post("/imports", response_model=schema.JobBody, status_code=202, tags=["library"])
 async def import_uploads(request: Request, files: Annotated[list[UploadFile], File()]) -> Response:
     """Import films that are sent along; a job to be followed. Refused files are named by their place, from 00001."""
     most = desk_of(request).settings.limits.file_bytes
@@ -53,15 +53,15 @@ async def import_uploads(request: Request, files: Annotated[list[UploadFile], Fi
     return JSONResponse((await asyncio.to_thread(jobs.import_uploads, brought)).to_json(), 202)
 
 
-@router.post("/imports/folder", response_model=schema.Job, status_code=202, tags=["library"])
-async def import_folder(request: Request, body: schema.Folder) -> Response:
+@router.post("/imports/folder", response_model=schema.JobBody, status_code=202, tags=["library"])
+async def import_folder(request: Request, body: schema.FolderBody) -> Response:
     """Import a folder of the server's machine; only where the server listens to its own machine."""
     if not desk_of(request).settings.folder_imports:
         raise ServerError("forbidden", "Folders are imported only on the server's own machine.", "Send the files.")
     return JSONResponse(_jobs(request).import_folder(FilePath(body.folder)).to_json(), 202)
 
 
-@router.get("/jobs/{job_id}", response_model=schema.Job, tags=["library"])
+@router.get("/jobs/{job_id}", response_model=schema.JobBody, tags=["library"])
 async def job(request: Request, job_id: Id) -> Response:
     """How far an import is."""
     return JSONResponse(_jobs(request).get(job_id).to_json())
@@ -86,7 +86,7 @@ async def events(request: Request, job_id: Id) -> Response:
     return StreamingResponse(changes(), media_type="text/event-stream")
 
 
-@router.delete("/jobs/{job_id}", response_model=schema.Job, tags=["library"])
+@router.delete("/jobs/{job_id}", response_model=schema.JobBody, tags=["library"])
 async def cancel(request: Request, job_id: Id) -> Response:
     """Stop an import after the batch it is at; what was stored stays stored."""
     stopped = _jobs(request).get(job_id)
@@ -94,7 +94,7 @@ async def cancel(request: Request, job_id: Id) -> Response:
     return JSONResponse(stopped.to_json())
 
 
-@router.get("/library/map", response_model=schema.LibraryMap, tags=["library"])
+@router.get("/library/map", response_model=schema.LibraryMapBody, tags=["library"])
 async def library_map(request: Request) -> Response:
     """The library's films as points of the plane."""
     desk = desk_of(request)
@@ -121,7 +121,7 @@ def _map(library: Library) -> dict[str, Any]:
     return {"disclaimer": DISCLAIMER, "share": round(share, 4), "points": points}
 
 
-@router.post("/practice", response_model=schema.Card, status_code=201, tags=["practice"])
+@router.post("/practice", response_model=schema.CardBody, status_code=201, tags=["practice"])
 async def next_card(
     request: Request,
     finding: Annotated[str, Query(max_length=64, description="A label to practise; empty for all.")] = "",
@@ -143,7 +143,7 @@ async def next_card(
     return JSONResponse(body, 201)
 
 
-@router.get("/practice/progress", response_model=schema.Progress, tags=["practice"])
+@router.get("/practice/progress", response_model=schema.ProgressBody, tags=["practice"])
 async def progress(request: Request) -> Response:
     """How it goes, by finding."""
     names, practice = desk_of(request).names, _practice(request)
@@ -180,8 +180,8 @@ async def card_film(request: Request, card_id: Id, row: Row) -> Response:
     return Response(record.radiographs[card.rows[row]].png, media_type="image/png")
 
 
-@router.post("/practice/{card_id}", response_model=schema.Verdict, tags=["practice"])
-async def judge(request: Request, card_id: Id, body: schema.Ticked) -> Response:
+@router.post("/practice/{card_id}", response_model=schema.VerdictBody, tags=["practice"])
+async def judge(request: Request, card_id: Id, body: schema.TickedBody) -> Response:
     """Answer a card, once; what the film shows comes with the verdict."""
     desk, practice = desk_of(request), _practice(request)
     verdict = await desk.look_up(lambda: practice.answer(card_id, body.chosen))

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lingula.explanation.target import Question, blurred
+from lingula.explanation.target import Target, blurred
 from lingula.model.checkpoint import Checkpoint
 from lingula.reading.preprocess import Letterbox
 
@@ -45,7 +45,7 @@ def centre(cells: int = CELLS) -> Map:
 
 
 @torch.no_grad()
-def deletion_insertion(question: Question, film: int, values: Map, steps: int = STEPS) -> tuple[float, float]:
+def deletion_insertion(question: Target, film: int, values: Map, steps: int = STEPS) -> tuple[float, float]:
     """Areas under the label's probability while the places of one film go, or come, strongest first.
 
     Petsiuk et al. 2018 (RISE). A place that is gone is blurred. All films but this one stay as they are.
@@ -62,9 +62,7 @@ def deletion_insertion(question: Question, film: int, values: Map, steps: int = 
 
 
 @torch.no_grad()
-def similarity_areas(
-    question: Question, film: int, values: Map, toward: Map, steps: int = STEPS
-) -> tuple[float, float]:
+def similarity_areas(question: Target, film: int, values: Map, toward: Map, steps: int = STEPS) -> tuple[float, float]:
     """The same for the cosine with an embedding ``toward`` (D,) instead of a label's probability."""
     variants, words = _gone_and_come(question, film, values, steps), question.words
     cosines = torch.cat(
@@ -76,7 +74,7 @@ def similarity_areas(
     return float(cosines[: steps + 1].mean()), float(cosines[steps + 1 :].mean())
 
 
-def _gone_and_come(question: Question, film: int, values: Map, steps: int) -> Tensor:
+def _gone_and_come(question: Target, film: int, values: Map, steps: int) -> Tensor:
     """(2 * (steps + 1), N, 1, S, S): first ever more of one film blurred, then ever more of a blurred one shown."""
     order = np.argsort(-values, axis=None, kind="stable")
     ranks = np.empty(values.size)
@@ -92,7 +90,7 @@ def _gone_and_come(question: Question, film: int, values: Map, steps: int) -> Te
 
 
 @torch.no_grad()
-def probabilities(question: Question, pixels: Tensor, batch: int = 6) -> npt.NDArray[np.float64]:
+def probabilities(question: Target, pixels: Tensor, batch: int = 6) -> npt.NDArray[np.float64]:
     """(R,) calibrated probabilities of the question's label for R variants of its films, (R, N, 1, S, S)."""
     words, checkpoint = question.words, question.checkpoint
     logits = torch.cat(
@@ -101,7 +99,7 @@ def probabilities(question: Question, pixels: Tensor, batch: int = 6) -> npt.NDA
     return checkpoint.calibration[question.mode].probabilities(logits.numpy())[:, question.label]
 
 
-def _on_input(question: Question, film: int, cells: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _on_input(question: Target, film: int, cells: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """A raster over the film, value by value, on the square input; -1 in the padding."""
     size, side = question.checkpoint.model.architecture.preprocessing.size, len(cells)
     pixels = question.study.radiographs[film].pixels

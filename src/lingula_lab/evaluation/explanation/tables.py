@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.explanation import METHODS, explain
-from lingula.explanation.target import Question, without
+from lingula.explanation.target import Target, without
 from lingula.labels.laterality import laterality
 from lingula.model.checkpoint import Checkpoint
 from lingula.study import Explanation, Radiograph, Study, TokenScore, Trust
@@ -68,7 +68,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Case:
+class ExplainedFilm:
     """One film and one label it is coded with; ``side`` where the coding names one side for it."""
 
     study: Study
@@ -77,14 +77,14 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class ExplanationTables:
     """The tables, what ``explain`` shows beside a map, and the completeness error of each method that has one."""
 
     tables: tuple[Table, ...]
     trust: dict[str, Trust]
 
 
-def cases_of(study: Study, checkpoint: Checkpoint) -> tuple[Case, ...]:
+def cases_of(study: Study, checkpoint: Checkpoint) -> tuple[ExplainedFilm, ...]:
     """Every abnormal label of a coded study with a frontal film, on its first one."""
     film = next((r for r in study.radiographs if r.view == "frontal"), None)
     if film is None or study.terms is None:
@@ -95,7 +95,7 @@ def cases_of(study: Study, checkpoint: Checkpoint) -> tuple[Case, ...]:
         for row in np.flatnonzero(vocabulary.encode((term,)) == 1):
             sides[vocabulary.codes[row]].add(laterality(term))
     return tuple(
-        Case(alone, code, next(iter(said)) if said in ({"left"}, {"right"}) else None)
+        ExplainedFilm(alone, code, next(iter(said)) if said in ({"left"}, {"right"}) else None)
         for code, said in sorted(sides.items())
         if code != vocabulary.normal
     )
@@ -103,11 +103,11 @@ def cases_of(study: Study, checkpoint: Checkpoint) -> tuple[Case, ...]:
 
 def measure(
     checkpoint: Checkpoint,
-    cases: Sequence[Case],
+    cases: Sequence[ExplainedFilm],
     boxes: Sequence[tuple[Boxed, Radiograph]] = (),
     plan: Plan = Plan(),
     told: Told = lambda stage, done, of: None,
-) -> Found:
+) -> ExplanationTables:
     """Every table. ``cases`` are of studies the model never saw; ``boxes`` with their films, view named."""
     return _Bench(checkpoint, tuple(cases), tuple(boxes), plan, told).run()
 
@@ -115,13 +115,13 @@ def measure(
 @dataclass(slots=True)
 class _Bench:
     checkpoint: Checkpoint
-    cases: tuple[Case, ...]
+    cases: tuple[ExplainedFilm, ...]
     boxes: tuple[tuple[Boxed, Radiograph], ...]
     plan: Plan
     told: Told
     kept: dict[tuple[str, str, str], Explanation] = field(default_factory=dict)
 
-    def run(self) -> Found:
+    def run(self) -> ExplanationTables:
         rng = np.random.default_rng(self.plan.seed)
         order = rng.permutation(len(self.cases))
         sample = self._one_a_study(order)[: self.plan.films]
@@ -131,11 +131,11 @@ class _Bench:
         tables = [faithful, cascade, self._sides(order)]
         tables += [self._boxes()] if self.boxes else []
         tables += [self._words(order), self._lungs(sample), self._published(sample)]
-        return Found(tuple(tables), trust)
+        return ExplanationTables(tuple(tables), trust)
 
-    def _one_a_study(self, order: npt.NDArray[np.int64]) -> list[Case]:
+    def _one_a_study(self, order: npt.NDArray[np.int64]) -> list[ExplainedFilm]:
         """One label a study, so that resampled cases are resampled studies."""
-        first: dict[str, Case] = {}
+        first: dict[str, ExplainedFilm] = {}
         for i in order:
             first.setdefault(self.cases[i].study.study_id, self.cases[i])
         return list(first.values())
@@ -146,7 +146,7 @@ class _Bench:
 
     # -- maps
 
-    def explanation(self, case: Case, method: str, label: str = "") -> Explanation:
+    def explanation(self, case: ExplainedFilm, method: str, label: str = "") -> Explanation:
         key = (case.study.radiographs[0].image_id, label or case.label, method)
         if key not in self.kept:
             (self.kept[key],) = explain(
@@ -154,10 +154,10 @@ class _Bench:
             )
         return self.kept[key]
 
-    def cells(self, case: Case, method: str, label: str = "") -> Map:
+    def cells(self, case: ExplainedFilm, method: str, label: str = "") -> Map:
         return raster(self.explanation(case, method, label).maps[0])
 
-    def _of(self, method: str, cases: Sequence[Case]) -> Sequence[Case]:
+    def _of(self, method: str, cases: Sequence[ExplainedFilm]) -> Sequence[ExplainedFilm]:
         return cases[: self.plan.slow] if method in SLOW else cases
 
     def _figure(self, values: Iterable[float]) -> Figure:
@@ -169,14 +169,14 @@ class _Bench:
 
     # -- measures
 
-    def _faithful(self, sample: Sequence[Case]) -> tuple[Table, dict[str, tuple[Figure, Figure]]]:
+    def _faithful(self, sample: Sequence[ExplainedFilm]) -> tuple[Table, dict[str, tuple[Figure, Figure]]]:
         """Insertion and deletion of every method, of random order and of the centre prior, and completeness."""
         rng = np.random.default_rng(self.plan.seed)
         areas: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for done, case in enumerate(sample, 1):
             self.told("Insertion and deletion", done, len(sample))
             study = case.study.image_only()
-            question = Question.ask(self.checkpoint, study, case.label, "image")
+            question = Target.ask(self.checkpoint, study, case.label, "image")
             drawn = [deletion_insertion(question, 0, order) for order in rng.random((ORDERS, CELLS, CELLS), np.float32)]
             areas["random"].append((float(np.mean([d for d, _ in drawn])), float(np.mean([i for _, i in drawn]))))
             orders = {m: self.cells(case, m) for m in METHODS if m != SLOWEST or done <= self.plan.slow}
@@ -214,7 +214,7 @@ class _Bench:
             "explanation_faithful", "Evidence: insertion and deletion", about, "order", columns, tuple(rows), 4
         ), found
 
-    def _sensitivity(self, sample: Sequence[Case]) -> dict[str, Figure]:
+    def _sensitivity(self, sample: Sequence[ExplainedFilm]) -> dict[str, Figure]:
         """Rank correlation of the maps of two labels of one film."""
         codes = [c for c in self.checkpoint.vocabulary.codes if c != self.checkpoint.vocabulary.normal]
         found = {}
@@ -228,7 +228,10 @@ class _Bench:
         return found
 
     def _cascade(
-        self, sample: Sequence[Case], sensitivity: Mapping[str, Figure], areas: Mapping[str, tuple[Figure, Figure]]
+        self,
+        sample: Sequence[ExplainedFilm],
+        sensitivity: Mapping[str, Figure],
+        areas: Mapping[str, tuple[Figure, Figure]],
     ) -> tuple[Table, dict[str, Trust]]:
         """Likeness to the maps of a model whose parts have random weights, from the output down, and the verdict."""
         likeness: dict[tuple[str, int], list[float]] = defaultdict(list)
@@ -268,7 +271,7 @@ class _Bench:
         )
         return Table("explanation_randomised", "Evidence: randomisation", about, "method", columns, tuple(rows)), trust
 
-    def _pairs(self, method: str, sample: Sequence[Case]) -> list[float]:
+    def _pairs(self, method: str, sample: Sequence[ExplainedFilm]) -> list[float]:
         """Maps of two films for one label, all drawn from the sample."""
         cases = self._of(method, sample)
         pairs = [
@@ -311,7 +314,7 @@ class _Bench:
             boxed, film = self.boxes[row]
             if (label := NIH_LABELS.get(boxed.finding)) not in self.checkpoint.vocabulary.codes:
                 continue
-            case = Case(Study(film.image_id, (film,)), label or "", None)
+            case = ExplainedFilm(Study(film.image_id, (film,)), label or "", None)
             for method in METHODS:
                 if method not in SLOW or done <= self.plan.slow:
                     values = self.explanation(case, method).maps[0]
@@ -378,12 +381,12 @@ class _Bench:
     def _probability(self, study: Study, label: str) -> float:
         import torch
 
-        question = Question.ask(self.checkpoint, study, label, "text")
+        question = Target.ask(self.checkpoint, study, label, "text")
         with torch.no_grad():
             logits = question.forward(question.pixels, question.words).logits.numpy()
         return float(self.checkpoint.calibration["text"].probabilities(logits)[0, question.label])
 
-    def _lungs(self, sample: Sequence[Case]) -> Table:
+    def _lungs(self, sample: Sequence[ExplainedFilm]) -> Table:
         """Attribution inside the usual place of lungs and heart, against the area of these."""
         inside = {name: region(CELLS * 4, CELLS * 4, shape) for name, shape in (("lungs", LUNGS), ("heart", HEART))}
         rows = []
@@ -399,7 +402,7 @@ class _Bench:
         )
         return Table("explanation_lungs", "Evidence: lungs and heart", about, "method", ("lungs", "heart"), tuple(rows))
 
-    def _published(self, sample: Sequence[Case]) -> Table:
+    def _published(self, sample: Sequence[ExplainedFilm]) -> Table:
         """The published agreement of a query's attention map with its neighbour's, and what it is worth."""
         untrained = randomised(self.checkpoint, len(CASCADE), self.plan.seed)
         vectors = self._embeddings(sample)
@@ -430,12 +433,12 @@ class _Bench:
         columns = ("Pearson", "Spearman", "IoU@5%", "IoU@20%")
         return Table("explanation_published", "Evidence: as published", about, "pairs", columns, tuple(rows))
 
-    def _embeddings(self, sample: Sequence[Case]) -> Floats:
+    def _embeddings(self, sample: Sequence[ExplainedFilm]) -> Floats:
         import torch
 
         found = []
         for case in sample:
-            question = Question.ask(self.checkpoint, case.study.image_only(), case.label, "image")
+            question = Target.ask(self.checkpoint, case.study.image_only(), case.label, "image")
             with torch.no_grad():
                 found.append(question.forward(question.pixels, question.words).embedding[0].double().numpy())
         return np.stack(found)
@@ -471,7 +474,7 @@ def _scaled(
 
 def coded_cases(
     checkpoint: Checkpoint, collection: Path, ids: Sequence[str], plan: Plan, told: Told = lambda s, d, n: None
-) -> tuple[Case, ...]:
+) -> tuple[ExplainedFilm, ...]:
     """The cases of these studies: all one-sided findings, and as many others as insertion and deletion need."""
     from lingula.openi import load_many, scan
     from lingula.reading.sandbox import Sandbox
@@ -486,7 +489,7 @@ def coded_cases(
         replace(files[i], images=tuple(image for image in files[i].images if image.view == "frontal")[:1])
         for i in sorted(sided | set(chosen.tolist()))
     ]
-    found: list[Case] = []
+    found: list[ExplainedFilm] = []
     with Sandbox() as sandbox:
         for done, study in enumerate(load_many(kept, sandbox), 1):
             told("Reading films", done, len(kept))

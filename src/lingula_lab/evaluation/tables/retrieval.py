@@ -13,7 +13,7 @@ from scipy.sparse import issparse
 from lingula.labels.vocabulary import Vocabulary
 from lingula.openi.splits import SplitName
 from lingula_lab.measures.bootstrap import Resamples, figure, figures, ratio
-from lingula_lab.measures.relevance import Rule
+from lingula_lab.measures.relevance import RelevanceRule
 from lingula_lab.measures.retrieval import (
     MEASURES,
     chance,
@@ -84,7 +84,7 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Coded:
+class CodedStudies:
     """Coded studies of one part of a split: N ids, sorted as plain strings, and complete targets (N, L)."""
 
     ids: tuple[str, ...]
@@ -113,7 +113,9 @@ class Ground:
     expected: dict[str, Doubles] = field(repr=False)
 
     @classmethod
-    def of(cls, protocol: Protocol, queries: Coded, gallery: Coded, rules: Sequence[Rule]) -> Ground:
+    def of(
+        cls, protocol: Protocol, queries: CodedStudies, gallery: CodedStudies, rules: Sequence[RelevanceRule]
+    ) -> Ground:
         """Queries are test studies; the gallery is the same, or another part."""
         targets, found = queries.targets, gallery.targets
         own = np.arange(len(targets)) if protocol == "generalization" else None
@@ -153,7 +155,7 @@ def ranked(ground: Ground, searches: Iterable[Search]) -> Iterator[tuple[Search,
         yield search, scores, rank(scores, ground.own)
 
 
-def retrieval_table(ground: Ground, rankings: Sequence[Ranking], rule: Rule, draws: Resamples) -> Table:
+def retrieval_table(ground: Ground, rankings: Sequence[Ranking], rule: RelevanceRule, draws: Resamples) -> Table:
     """One row a search, and what chance gives."""
     expected = ground.expected[rule.name]
     rows = []
