@@ -24,7 +24,8 @@ class Radiograph:
     """One image of a study, ready to look at.
 
     Attributes:
-        image_id: identifier in the collection (``CXR1000_IM-0003-1001``) or the SOP Instance UID, or the file's name.
+        image_id: identifier in the collection (``CXR1000_IM-0003-1001``), the SOP Instance UID, or made from the
+            file's content (``film-0123456789ab``).
         pixels: (rows, columns) float32 in [0, 1], display values: Modality LUT, VOI LUT and polarity applied, dense
             tissue bright (as MONOCHROME2), square pixels, upright. Original resolution.
         view: frontal, lateral or unknown.

@@ -88,7 +88,9 @@ def import_openi(
 
 
 def import_files(
-    path: Annotated[Path, typer.Argument(help="A folder (or one file) of DICOM, PNG or JPEG radiographs.")],
+    path: Annotated[
+        Path, typer.Argument(help="A folder (or one file) of radiographs: DICOM, PNG, JPEG, TIFF, BMP, WebP, JPEG XL.")
+    ],
     library: LibraryAt = DEFAULT_LIBRARY,
     model: Model = "compact",
     fast: Fast = False,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Files = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="FILE...", help="DICOM, PNG or JPEG films of one study, and/or its report (XML, text)."),
+    typer.Argument(metavar="FILE...", help="Films of one study (DICOM or pictures), and/or its report (XML, text)."),
 ]
 
 

@@ -1,6 +1,7 @@
 """From a radiograph to the model's input and back: the one preprocessing of training, evaluation and serving.
 
-``to_input`` brings grey levels to a common range by quantiles, resizes with the aspect kept and pads to a square;
+``to_input`` leaves wide borders of one value out, brings grey levels to a common range by quantiles, resizes with the
+aspect kept and pads to a square;
 ``to_radiograph`` carries a map on the input back to the radiograph's own pixels.
 """
 
