@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.analysis import predict
-from lingula.model import preprocess
+from lingula.reading import preprocess
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
 from lingula.reading.image_file import read_image
 from lingula.reading.view_classifier import with_views

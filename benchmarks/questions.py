@@ -24,13 +24,25 @@ from machine import write_result
 QUESTIONS, SEED = 500, 0
 GROUPS = ("present", "absent", "uncertain", "either")
 NOUNS = {
-    "pneumothorax": ["pneumothorax", "PTX", "pneumothoraces"], "effusion": ["effusion", "pleural effusions", "haemothorax"],
-    "consolidation": ["consolidation"], "pneumonia": ["pneumonia", "PNA"], "edema": ["pulmonary edema", "oedema"],
-    "nodule": ["nodule", "pulmonary nodules"], "bone_fracture": ["fracture", "rib fractures"], "mass": ["mass"],
-    "cardiomegaly": ["cardiomegaly", "enlarged heart"], "emphysema": ["emphysema"], "atelectasis": ["atelectasis"],
-    "scar": ["scarring"], "hernia": ["hiatal hernia"], "pacemaker": ["pacemaker"], "chest_tube": ["chest tube"],
-    "central_line": ["central line", "PICC line"], "lymphadenopathy": ["lymphadenopathy"], "free_air": ["free air"],
-}  # fmt: skip
+    "pneumothorax": ["pneumothorax", "PTX", "pneumothoraces"],
+    "effusion": ["effusion", "pleural effusions", "haemothorax"],
+    "consolidation": ["consolidation"],
+    "pneumonia": ["pneumonia", "PNA"],
+    "edema": ["pulmonary edema", "oedema"],
+    "nodule": ["nodule", "pulmonary nodules"],
+    "bone_fracture": ["fracture", "rib fractures"],
+    "mass": ["mass"],
+    "cardiomegaly": ["cardiomegaly", "enlarged heart"],
+    "emphysema": ["emphysema"],
+    "atelectasis": ["atelectasis"],
+    "scar": ["scarring"],
+    "hernia": ["hiatal hernia"],
+    "pacemaker": ["pacemaker"],
+    "chest_tube": ["chest tube"],
+    "central_line": ["central line", "PICC line"],
+    "lymphadenopathy": ["lymphadenopathy"],
+    "free_air": ["free air"],
+}
 TURNS: list[tuple[str, tuple[str, ...]]] = [
     ("{a}", ("present",)),
     ("no {a}", ("absent",)),

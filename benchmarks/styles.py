@@ -10,6 +10,7 @@ read at all is missed, one that was not written is extra. Reports agree when eve
 
 from __future__ import annotations
 
+import csv
 import random
 import re
 import sys
@@ -17,6 +18,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lingula.labels import polarity, read_assertions
@@ -34,78 +36,11 @@ NAMES = {
     "cardiomegaly": "Cardiomegaly", "emphysema": "Emphysema", "atelectasis": "Atelectasis", "scar": "Scarring",
     "hernia": "Hiatal hernia", "mass": "Mass",
 }  # fmt: skip
-OWN = {
-    "pneumothorax": {
-        "present": ["Small right apical pneumothorax", "The pneumothorax on the left has enlarged since the last film",
-                    "A sliver of pneumothorax persists along the right apex", "Tension pneumothorax on the left"],
-        "absent": ["No pneumothorax", "I don't see a pneumothorax", "Pneumothorax isn't identified",
-                   "The examination is negative for pneumothorax", "No residual pneumothorax after removal of the drain",
-                   "Pneumothorax cannot be seen on these views", "Nil pneumothorax"],
-        "uncertain": ["A tiny pneumothorax cannot be excluded", "Possible left pneumothorax", "Pneumothorax not excluded",
-                      "Pneumothorax, if present, is very small"],
-    },
-    "effusion": {
-        "present": ["Moderate left pleural effusion", "There are trace bilateral pleural effusions",
-                    "The right effusion has not changed", "Layering effusion at the right base",
-                    "No change in the small right pleural effusion"],
-        "absent": ["No pleural effusion", "There isn't any pleural effusion", "The effusion has resolved",
-                   "Both lungs are clear of effusion", "Pleural spaces are free of fluid, and no effusion is demonstrated",
-                   "Effusions are absent"],
-        "uncertain": ["A small effusion is possible", "Blunting that could be a small effusion",
-                      "Trace effusion is not ruled out"],
-    },
-    "consolidation": {
-        "present": ["Dense right lower lobe consolidation", "Consolidation in the lingula has progressed",
-                    "New patchy consolidation at the left base"],
-        "absent": ["No focal consolidation", "The lungs are without consolidation", "Consolidation is not appreciated",
-                   "Lungs w/o focal consolidation", "There is no longer any consolidation"],
-        "uncertain": ["Early consolidation cannot be ruled out", "Questionable consolidation behind the heart"],
-    },
-    "pneumonia": {
-        "present": ["Left lower lobe pneumonia", "Multifocal pneumonia is present", "Worsening pneumonia on the right"],
-        "absent": ["No pneumonia", "Pneumonia is unlikely", "Pneumonia has been ruled out", "No sign of pneumonia",
-                   "The film doesn't show a pneumonia"],
-        "uncertain": ["Pneumonia can't be excluded", "Pneumonia is a consideration", "May represent pneumonia"],
-    },
-    "edema": {
-        "present": ["Mild interstitial pulmonary edema", "Pulmonary edema has worsened", "Persistent alveolar edema"],
-        "absent": ["No pulmonary edema", "Edema is no longer present", "Neg. for edema", "No overt edema"],
-        "uncertain": ["Mild edema is not excluded", "Possible early pulmonary edema"],
-    },
-    "nodule": {
-        "present": ["6 mm nodule in the right upper lobe", "Several pulmonary nodules are again seen",
-                    "The left apical nodule is unchanged"],
-        "absent": ["No pulmonary nodule", "Suspicious nodules are not seen", "There aren't any pulmonary nodules"],
-        "uncertain": ["Possible nodule over the right fourth rib", "A small nodule cannot be excluded"],
-    },
-    "fracture": {
-        "present": ["Healed left rib fractures", "Acute fracture of the right sixth rib", "Old clavicle fracture"],
-        "absent": ["No rib fracture", "No acute displaced fracture", "Fractures are not identified"],
-        "uncertain": ["Nondisplaced rib fracture cannot be excluded", "Questionable fracture of the left seventh rib"],
-    },
-    "cardiomegaly": {
-        "present": ["Cardiomegaly", "The heart is enlarged", "Stable moderate cardiomegaly", "Cardiomegaly is unchanged"],
-        "absent": ["Heart size is normal", "The heart is not enlarged", "No cardiomegaly",
-                   "Cardiac silhouette is within normal limits"],
-        "uncertain": ["Possible cardiomegaly"],
-    },
-    "emphysema": {
-        "present": ["Severe bullous emphysema", "Upper lobe emphysema is stable", "Emphysematous changes"],
-        "absent": ["No emphysema", "Emphysema is not evident"],
-        "uncertain": ["Findings suggest emphysema", "Possible emphysema"],
-    },
-    "atelectasis": {
-        "present": ["Bibasilar atelectasis", "Linear atelectasis in the left base", "Right middle lobe atelectasis has increased"],
-        "absent": ["No atelectasis", "Atelectasis has cleared", "Without atelectasis"],
-        "uncertain": ["Atelectasis is possible", "May be atelectasis"],
-    },
-    "scar": {"present": ["Biapical scarring", "Stable scarring in the lingula"], "absent": ["No scarring"],
-             "uncertain": ["Possible scarring"]},
-    "hernia": {"present": ["Large hiatal hernia", "Hiatal hernia is again noted"], "absent": ["No hiatal hernia"],
-               "uncertain": ["Possible hiatal hernia"]},
-    "mass": {"present": ["Left hilar mass", "The right upper lobe mass has grown"],
-             "absent": ["No mass", "No hilar mass is visible"], "uncertain": ["Possible mass at the left hilum"]},
-}  # fmt: skip
+SENTENCES: dict[str, dict[str, list[str]]] = {}
+"""Sentences of one finding, by its code and polarity."""
+with (Path(__file__).parent / "style_sentences.tsv").open(encoding="utf-8", newline="") as file:
+    for row in csv.DictReader(file, delimiter="\t"):
+        SENTENCES.setdefault(row["finding"], {}).setdefault(row["polarity"], []).append(row["sentence"])
 TWO: list[tuple[str, str, str]] = [
     ("No {a} or {b}", "absent", "absent"),
     ("There is no evidence of {a} or {b}", "absent", "absent"),
@@ -125,8 +60,7 @@ TWO: list[tuple[str, str, str]] = [
 """Sentences of two findings, with their polarities."""
 ANSWERS = {"present": ["Yes", "Small", "Present", "Mild, stable"], "absent": ["No", "None", "Absent", "Not seen"],
            "uncertain": ["Possible", "Cannot be excluded", "Equivocal"]}  # fmt: skip
-BRITISH = {"edema": "oedema", "Edema": "Oedema", "favored": "favoured", "hemi": "hemi", "characterized": "characterised",
-           "Hiatal": "Hiatus", "hiatal": "hiatus"}  # fmt: skip
+BRITISH = {"edema": "oedema", "Edema": "Oedema", "favored": "favoured", "Hiatal": "Hiatus", "hiatal": "hiatus"}
 
 
 @dataclass(frozen=True)
@@ -139,7 +73,7 @@ class Written:
 
 def write(chance: random.Random) -> Written:
     """Five to nine findings, each said once, in a random order."""
-    codes = chance.sample(list(OWN), chance.randint(5, 9))
+    codes = chance.sample(list(SENTENCES), chance.randint(5, 9))
     sentences, meaning = [], {}
     while codes:
         if len(codes) > 1 and chance.random() < 0.4:
@@ -151,7 +85,7 @@ def write(chance: random.Random) -> Written:
         else:
             code = codes.pop()
             said = chance.choices(["present", "absent", "uncertain"], [4, 4, 1])[0]
-            sentences.append(chance.choice(OWN[code][said]))
+            sentences.append(chance.choice(SENTENCES[code][said]))
             meaning[code] = said
     chance.shuffle(sentences)
     return Written(tuple(sentences), meaning)
@@ -194,7 +128,7 @@ STYLES: dict[str, Style] = {
     "numbered": lambda w, _: "\n".join(f"{n}. {s}" for n, s in enumerate(w.sentences, 1)),
     "numbered inline": lambda w, _: " ".join(f"{n}) {s}" for n, s in enumerate(w.sentences, 1)),
     "headings": lambda w, _: f"FINDINGS: {'. '.join(w.sentences[:-1])}.\n\nIMPRESSION:\n1. {w.sentences[-1]}.",
-    "headings and lines": lambda w, _: "FINDINGS:\n" + "\n".join(w.sentences[:-1]) + f"\n\nIMPRESSION:\n{w.sentences[-1]}",
+    "headings, lines": lambda w, _: "\n".join(("FINDINGS:", *w.sentences[:-1], "", "IMPRESSION:", w.sentences[-1])),
     "wrapped": lambda w, _: "\n".join(_wrapped(w, 56)),
     "double spaced": lambda w, _: "\n\n".join(_wrapped(w, 64)),
     "capitals": lambda w, _: (". ".join(w.sentences) + ".").upper(),
@@ -210,7 +144,7 @@ STYLES: dict[str, Style] = {
     "table, bars": _table(" | "),
     "table, dashes": _table(" - "),
     "tick boxes": _boxes,
-}  # fmt: skip
+}
 
 
 def read(text: str, codes: Sequence[str]) -> Meaning:
@@ -231,7 +165,7 @@ def measure(reports: int = REPORTS, seed: int = SEED) -> dict[str, Any]:
         agrees = True
         for name, style in STYLES.items():
             text = style(written, chance)
-            found, count = read(text, list(OWN)), styles[name]
+            found, count = read(text, list(SENTENCES)), styles[name]
             for code, said in _meant(name, written.meaning).items():
                 count["findings"] += 1
                 wrong = code in found and found[code] != said
@@ -242,7 +176,7 @@ def measure(reports: int = REPORTS, seed: int = SEED) -> dict[str, Any]:
                     examples.append(
                         {"style": name, "finding": code, "written": said, "read": found.get(code), "text": text}
                     )
-            extra = found.keys() - written.meaning.keys() - _IMPLIED
+            extra = found.keys() - written.meaning.keys()
             count["extra"] += len(extra)
             agrees &= not extra
             examples += [
@@ -251,9 +185,6 @@ def measure(reports: int = REPORTS, seed: int = SEED) -> dict[str, Any]:
         agreeing += agrees
     return {"reports": reports, "agreeing": agreeing, "styles": {name: dict(count) for name, count in styles.items()},
             "examples": examples}  # fmt: skip
-
-
-_IMPLIED: frozenset[str] = frozenset()
 
 
 def _meant(style: str, meaning: Mapping[str, str]) -> Mapping[str, str]:

@@ -206,7 +206,31 @@ def test_a_finding_belongs_to_a_label_and_stands_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["pulmonary ", "no effusion or ", "increased prominent ", "a-", "heart ", "effusion, "]
+    "word",
+    [
+        "pulmonary ",
+        "no effusion or ",
+        "increased prominent ",
+        "a-",
+        "heart ",
+        "effusion, ",
+        "(",
+        "effusion (",
+        "| ",
+        " ",
+        "effusion | ",
+        "\n",
+        "no\n",
+        "effusion\n",
+        "? ",
+        "effusion: ",
+        "[ ] effusion ",
+        " - ",
+        "a.",
+        "1) ",
+        "<b>",
+        "kein ",
+    ],
 )
 def test_time_grows_with_length_only(word: str) -> None:
     began = time.process_time()

@@ -79,10 +79,11 @@ LONG = 24
 
 
 def show_neighbours(neighbours: tuple[Neighbour, ...], names: dict[str, str]) -> None:
+    findings = (", ".join(names.get(code, code) for code in n.labels) for n in neighbours)
     rows = [
-        (str(n.rank), escape(n.study_id), f"{n.score:.3f}", ", ".join(names.get(code, code) for code in n.labels), _telling(n))
-        for n in neighbours
-    ]  # fmt: skip
+        (str(n.rank), escape(n.study_id), f"{n.score:.3f}", labels, _telling(n))
+        for n, labels in zip(neighbours, findings, strict=True)
+    ]
     if any(len(n.study_id) >= LONG for n in neighbours):
         for rank, study, *rest in rows:
             out.print(f"{rank} {study}", highlight=False, soft_wrap=True)

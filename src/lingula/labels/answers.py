@@ -29,16 +29,22 @@ class Form:
 
 
 _BOX = re.compile(
-    r"(?P<empty>\[[ _]*\]|\( *\)|[\u2610\u25a1\u2b1c\u25ef])|(?P<ticked>\[ *(?:[xXyY*\u2713\u2714]|[yY]es) *\]|\( *[xX] *\)|"
-    r"[\u2611\u2612\u2713\u2714\u2705\u25a0\u25c9])|(?P<crossed>[\u2717\u2718\u274c]|\[ *[nN]o? *\]|\( *- *\)|(?<![\w-])-ve(?!\w)(?! for)|"
-    r"(?<=\w )-(?=\s*(?:$|[,;.)\n])))|"
-    r"(?P<plus>\( *\+ *\)|(?<![\w+])\+ve(?!\w)|(?<=\s)\+{1,3}(?=\s*(?:$|[,;.)\n])))"
+    r"""(?P<empty>\[[ _]*\] | \([ ]*\) | [\u2610\u25a1\u2b1c\u25ef])
+    | (?P<ticked>\[[ ]*(?:[xXyY*\u2713\u2714]|[yY]es)[ ]*\] | \([ ]*[xX][ ]*\)
+        | [\u2611\u2612\u2713\u2714\u2705\u25a0\u25c9])
+    | (?P<crossed>\[[ ]*[nN]o?[ ]*\] | \([ ]*-[ ]*\) | [\u2717\u2718\u274c]
+        | (?<![\w-])-ve(?!\w)(?![ ]for) | (?<=\w[ ])-(?=\s*(?:$|[,;.)\n])))
+    | (?P<plus>\([ ]*\+[ ]*\) | (?<![\w+])\+ve(?!\w) | (?<=\s)\+{1,3}(?=\s*(?:$|[,;.)\n])))""",
+    re.VERBOSE,
 )
 _SAYS: dict[str, Polarity | None] = {"empty": None, "ticked": "present", "crossed": "absent", "plus": "present"}
 _LABEL_END = re.compile(
-    r"(?:\s*\([^()]*\))?(?:\s+(?:present|seen|identified|evident|noted|visible|status|detected))?\s*"
-    r"(?:(?P<sign>[:=|\t][\s:=|>-]*|\?\s*[:=]?\s*|\.{3,}\s*|_{2,}\s*)|(?P<dash>-(?=\s)\s*|\((?=[\w+-]+(?: \w+)?\)))|(?=\s(?:no|yes)\s*(?:$|[.,;|\t\n)])))\s*",
-    re.IGNORECASE,
+    r"""(?:\s*\([^()]*\))?
+    (?:\s+(?:present|seen|identified|evident|noted|visible|status|detected))?\s*
+    (?:(?P<sign>[:=|\t][\s:=|>-]* | \?\s*[:=]?\s* | \.{3,}\s* | _{2,}\s*)
+    | (?P<dash>-(?=\s)\s* | \((?=[\w+-]+(?:[ ]\w+)?\)))
+    | (?=\s(?:no|yes)\s*(?:$|[.,;|\t\n)])))\s*""",
+    re.IGNORECASE | re.VERBOSE,
 )
 _WORD_ENDS = re.compile(r"(?: (?:seen|identified|present|noted|evident|visible))?\s*(?:$|[.,;|\t\n)])", re.IGNORECASE)
 _CHAIN = re.compile(r"\s*(?:[/,&]|and/or|and|or)\s*(?:[\w-]+\s)?", re.IGNORECASE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,7 +51,13 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A sentence with all that stands in it, each in the order of the text."""
+    """A sentence with all that stands in it, each in the order of the text.
+
+    Attributes:
+        breaks, turns, verbs, commas: where scopes may end (see ``Rules``).
+        enclosed: by each of these in a parenthesis, the parenthesis.
+        sides, places: words that name one.
+    """
 
     text: str
     span: Span
@@ -62,6 +68,7 @@ class Clause:
     verbs: Sequence[Span]
     commas: Sequence[Span]
     parentheses: Sequence[Span]
+    enclosed: Mapping[Span, Span]
     sides: Sequence[Site]
     places: Sequence[Site]
 
@@ -90,9 +97,9 @@ class Clause:
             case "clause":
                 return Span(self._previous(start, self.breaks), self._next(end, self.breaks))
             case "answer":
-                last = next((m.span for m in reversed(self.mentions) if m.span.end <= start), None)
-                beside = last and not self.text[last.end : start].strip(" \t:(,-")
-                return Span(last.start, start) if last and beside else Span(start, start)
+                named = next((m.span for m in reversed(self.mentions) if m.span.end <= start), None)
+                near = named and not self.text[named.end : start].strip(" \t:(,-")
+                return Span(named.start, start) if named and near else Span(start, start)
         first, last = self._previous(start, self.breaks, self.verbs), self._next(end, self.breaks)
         left = [m.span.start for m in self.mentions if first <= m.span.start and m.span.end <= start]
         right = [m.span.end for m in self.mentions if end <= m.span.start and m.span.end <= last]
@@ -155,7 +162,8 @@ class Clause:
 
     def _apposed(self, sites: Sequence[Site], room: Span) -> list[Site]:
         """Sites at the beginning of words behind a comma that name nothing else."""
-        if any(room.start < each.span.end and each.span.start < room.end for each in (*self.mentions, *self.modifiers)):
+        named = [*(each.span for each in self.mentions), *(each.span for each in self.modifiers)]
+        if any(room.start < each.end and each.start < room.end for each in named):
             return []
         if any(room.start <= verb.start < room.end for verb in self.verbs):
             return []
@@ -163,20 +171,17 @@ class Clause:
         return [site for site in inside if len(self.text[room.start : site.span.start].split()) < 4]
 
     def _next(self, position: int, *stops: Sequence[Span]) -> int:
-        ahead = (each.start for each in self._outside(position, stops) if each.start >= position)
+        ahead = (s.start for group in stops for s in group if s.start >= position and self._counts(s, position))
         return min(ahead, default=self.span.end)
 
     def _previous(self, position: int, *stops: Sequence[Span]) -> int:
-        behind = (each.end for each in self._outside(position, stops) if each.end <= position)
+        behind = (s.end for group in stops for s in group if s.end <= position and self._counts(s, position))
         return max(behind, default=self.span.start)
 
-    def _outside(self, position: int, stops: Sequence[Sequence[Span]]) -> Iterator[Span]:
-        """The stops that count at a position: none inside a parenthesis that does not hold it."""
-        aside = [inner for inner in self.parentheses if not inner.start < position < inner.end]
-        for group in stops:
-            for each in group:
-                if not any(inner.start < each.start < inner.end for inner in aside):
-                    yield each
+    def _counts(self, stop: Span, position: int) -> bool:
+        """Whether a stop ends a scope at a position: none does that is in a parenthesis of its own."""
+        inner = self.enclosed.get(stop)
+        return inner is None or inner.start < position < inner.end
 
 
 _COMMA = re.compile(",")
@@ -273,24 +278,28 @@ def clause(
         ends: further places at which every scope ends.
         bare: words that change nothing here.
     """
-    stops = [Span(*match.span()) for match in rules.breaks.finditer(text, *span)]
+    changed = [
+        each
+        for each in modifiers(rules, text, span)
+        if not any(word.start <= each.span.start < word.end for word in bare)
+    ]
+    breaks = sorted((*_spans(rules.breaks, text, span), *ends))
+    turns, verbs, commas = _turns(rules, text, span), _spans(rules.verbs, text, span), _spans(_COMMA, text, span)
+    parentheses = _spans(_PARENTHESIS, text, span)
+    enclosed = {
+        stop: inner
+        for inner in parentheses
+        for stop in (*breaks, *turns, *verbs, *commas)
+        if inner.start < stop.start < inner.end
+    }
+    sides, places = (_sites(words, text, span) for words in (rules.sides, rules.places))
     return Clause(
-        text,
-        span,
-        named,
-        [
-            each
-            for each in modifiers(rules, text, span)
-            if not any(word.start <= each.span.start < word.end for word in bare)
-        ],
-        sorted((*stops, *ends)),
-        _turns(rules, text, span),
-        [Span(*match.span()) for match in rules.verbs.finditer(text, *span)],
-        [Span(*match.span()) for match in _COMMA.finditer(text, *span)],
-        [Span(*match.span()) for match in _PARENTHESIS.finditer(text, *span)],
-        _sites(rules.sides, text, span),
-        _sites(rules.places, text, span),
-    )
+        text, span, named, changed, breaks, turns, verbs, commas, parentheses, enclosed, sides, places
+    )  # fmt: skip
+
+
+def _spans(words: re.Pattern[str], text: str, span: Span) -> list[Span]:
+    return [Span(*match.span()) for match in words.finditer(text, *span)]
 
 
 def _sites(words: re.Pattern[str], text: str, span: Span) -> list[Site]:

@@ -34,9 +34,14 @@ def _words() -> tuple[str, ...]:
 
 
 _COMMON = frozenset(
-    "pneumothoraces effusions consolidations pneumonias nodules masses fractures infiltrates opacity opacities "
-    "atelectatic emphysematous granulomas granulomatous scarring fibrosis congestion hyperinflation scoliosis kyphosis "
-    "osteophytes hydropneumothorax hemothorax haemothorax oedema adenopathy lymphadenopathy pneumoperitoneum metastases "
-    "pacemaker defibrillator tracheostomy sternotomy catheter mediport carcinoma malignancy bronchopneumonia "
-    "atherosclerosis aneurysm eventration reticulation nodularity infiltration densities".split()
+    re.findall(
+        r"\w+",
+        """
+        pneumothoraces effusions consolidations pneumonias nodules masses fractures infiltrates opacity opacities
+        atelectatic emphysematous granulomas granulomatous scarring fibrosis congestion hyperinflation scoliosis
+        kyphosis osteophytes hydropneumothorax hemothorax haemothorax oedema adenopathy lymphadenopathy
+        pneumoperitoneum metastases pacemaker defibrillator tracheostomy sternotomy catheter mediport carcinoma
+        malignancy bronchopneumonia atherosclerosis aneurysm eventration reticulation nodularity infiltration densities
+        """,
+    )
 )

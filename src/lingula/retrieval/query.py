@@ -155,8 +155,10 @@ class Query:
     def question(self) -> str:
         """Its findings and words in words that ``read`` understands as the same: "effusion (right); no nodule"."""
         groups = (self.present, self.either, self.absent, self.uncertain)
-        wheres = ([(each.finding, each.side, each.place) for each in group] for group in groups)
-        return question(*wheres, words=self.words)
+        present, either, absent, uncertain = (
+            [(each.finding, each.side, each.place) for each in group] for group in groups
+        )
+        return question(present=present, either=either, absent=absent, uncertain=uncertain, words=self.words)
 
     @property
     def not_understood(self) -> tuple[Unknown, ...]:

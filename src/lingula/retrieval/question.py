@@ -57,22 +57,27 @@ def _keep(asked: Asked, quoted: re.Match[str]) -> str:
     return ";"
 
 
-_RESERVED = r"(?!sided\b|ve\b)"
+_EXCLUDING = (
+    "excluding", "excludes?", r"excl\.?", "except(?:ing)?(?: for)?", "minus", "not with", "other than", "apart from",
+    "aside from", "lacking", "barring", "with the exception of", "rather than", "instead of",
+    "(?:that|which) (?:do|does) not (?:have|show)", "who (?:do|does) not have",
+)  # fmt: skip
+_SIDED = "(?:left|right)(?:-sided)?"
 _REWRITES = [
     (re.compile(pattern, re.IGNORECASE), by)
     for pattern, by in (
         (r"\b(?:all|anything|everything|any) (?:but|except(?: for)?)\b", "without"),
         (r"\bonly\b", ""),
-        (rf"(?:^|(?<=[\s,(]))[-!]{_RESERVED}(?=[a-z])", "without "),
+        (r"(?:^|(?<=[\s,(]))[-!](?!sided\b|ve\b)(?=[a-z])", "without "),
         (r"\b(?:but|and) (?:excluding|except(?: for)?|without|not with)\b", "without"),
-        (r"\b(?:excluding|excludes?|excl\.?|except(?:ing)?(?: for)?|minus|not with|other than|apart from|aside from|lacking|"
-         r"barring|with the exception of|rather than|instead of|that (?:do|does) not (?:have|show)|who (?:do|does) not have)\b", "without"),
+        (rf"\b(?:{'|'.join(_EXCLUDING)})\b", "without"),
         (r"\b(?:and|but) (?:also )?with\b", ", with"),
         (r"\bboth (?!(?:lungs?|sides?|bases|apices|hemi\w*|upper|lower|mid\w*|hil\w+|lobes?)\b)(?=.* and )", ""),
-        (r"\b(?:(?:left|right)(?:-sided)? or (?:left|right)(?:-sided)?|(?:on )?either(?: side)?)(?: side(?:d)?)?\b", ""),
+        (rf"\b(?:{_SIDED} or {_SIDED}|(?:on )?either(?: side)?)(?: side(?:d)?)?\b", ""),
         (r"(?<=[a-z][a-z][a-z])/(?=[a-z][a-z][a-z])", " or "),
     )
-]  # fmt: skip
+]
+"""What only questions say, and what a report would say."""
 _INTERROGATIVE = re.compile(
     r"\s*(?:is|are|any|does|do|has|have|which|who|what|where|show|find|can|could|search|give|list)\b", re.IGNORECASE
 )
@@ -135,7 +140,7 @@ def _where(item: re.Match[str]) -> Where | None:
     place = None
     for word in filter(None, (part.strip().lower() for part in (item["where"] or "").split(","))):
         if word in get_args(Side) and side is None:
-            side = word  # type: ignore[assignment]
+            side = word
         elif word in load_rules().within and place is None:
             place = word
         else:
@@ -185,15 +190,17 @@ def printed_names() -> dict[str, str]:
 
 
 _NORMAL = re.compile(
-    r"\b(?:no|without|nil)(?: evidence of)? (?:(?:acute|active|significant|cardiopulmonary|focal|chest|lung|visible|pulmonary|"
-    r"radiographic|other) )*(?:diseases?|abnormalit(?:y|ies)|findings?|process|patholog(?:y|ies)|changes?)\b|"
-    r"\b(?:unremarkable|healthy|nothing (?:abnormal|wrong)|within normal limits|(?:ab)?normal)\b",
-    re.IGNORECASE,
-)  # fmt: skip
+    r"""\b(?:no|without|nil)(?:[ ]evidence[ ]of)?[ ]
+        (?:(?:acute|active|significant|cardiopulmonary|focal|chest|lung|visible|pulmonary|radiographic|other)[ ])*
+        (?:diseases?|abnormalit(?:y|ies)|findings?|process|patholog(?:y|ies)|changes?)\b
+    | \b(?:unremarkable|healthy|nothing[ ](?:abnormal|wrong)|within[ ]normal[ ]limits|(?:ab)?normal)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _ABNORMAL = re.compile(
-    r"(?:\b(?:not|no|non|isn't|aren't|without|excluding)\b[\s-]*(?:an? |the )?(?:unremarkable|healthy|(?:within )?normal)|"
-    r"(?<!nothing )\babnormal)$",
-    re.IGNORECASE,
+    r"""(?:\b(?:not|no|non|isn't|aren't|without|excluding)\b[\s-]*(?:an?[ ]|the[ ])?
+        (?:unremarkable|healthy|(?:within[ ])?normal)
+    | (?<!nothing[ ])\babnormal)$""",
+    re.IGNORECASE | re.VERBOSE,
 )
 _OR = re.compile(r"\bor\b", re.IGNORECASE)
 _NOT_THERE = re.compile(
