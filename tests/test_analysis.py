@@ -157,7 +157,7 @@ def test_another_model_s_library_is_refused(checkpoint: Checkpoint, tmp_path: Pa
 
 
 def test_a_report_too_long_is_told(checkpoint: Checkpoint) -> None:
-    long = Study("long", (), Report.from_sections(findings="Worn spine. " * 60))
+    long = Study("long", (), Report.from_sections(findings="Worn spine. " * 600))
     assert [notice.code for notice in analyze(long, checkpoint, methods=()).notices] == ["text_cut"]
 
 

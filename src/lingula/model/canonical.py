@@ -51,7 +51,9 @@ _MARK = re.compile(
 _LABELLED = re.compile(
     r"(?P<label>[A-Za-z][\w /'-]{2,50}?)\s*(?:[:=|\t]+|\s--?(?=\s))\s*(?P<answer>[^\n:|\t]{1,60}?)[\s.;]*$"
 )
-_BOXED = re.compile(r"(?P<label>[A-Za-z][\w /'-]{2,50}?)\s*:?\s*(?P<answer>[\[(\u2610-\u2612].{1,40})$")
+_BOXED = re.compile(
+    r"(?P<label>[A-Za-z][\w /'-]{2,50}?)\s*:?\s*(?P<answer>(?:\[[ _xXyYnN*]*\]|\( *[xX]? *\)|[\u2610-\u2612\u25a0\u25a1\u2713-\u2718]).{0,40})$"
+)
 _PLAIN_ANSWER = re.compile(
     r"(?:yes|present|seen|positive|identified|\+|x)?[ ,]*(?P<how>(?:(?:tiny|trace|small|mild|moderate|large|severe|minimal|"
     r"marked|stable|unchanged|chronic|acute|new|left|right|bilateral|apical|basilar|basal|and|to|,) ?)*)",
