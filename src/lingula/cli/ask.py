@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -22,8 +23,11 @@ Files = Annotated[
     list[Path] | None,
     typer.Argument(metavar="FILE...", help="DICOM, PNG or JPEG films of one study, and/or its report (XML, text)."),
 ]
-ReportFile = Annotated[Path | None, typer.Option("--report", help="Report file: Open-i XML or plain text.")]
-Text = Annotated[str | None, typer.Option("--text", help="Report as text.")]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option("--report", help="Report file: text, RTF, HTML, HL7, FHIR or Open-i XML; - for standard input."),
+]
+Text = Annotated[str | None, typer.Option("--text", help="Report as text; - for standard input.")]
 Model = Annotated[str, typer.Option("--model", help="Checkpoint folder, or a shipped one by name.")]
 Fast = Annotated[
     bool, typer.Option("--fast", envvar="LINGULA_FAST", help="Compiled encoders (extra fast); a minute the first time.")
@@ -37,11 +41,14 @@ SearchedAt = Annotated[
     ),
 ]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-Html = Annotated[Path | None, typer.Option("--html", help="Write a self-contained page here.")]
+Html = Annotated[
+    Path | None, typer.Option("--html", callback=output.writable, help="Write a self-contained page here.")
+]
 K = Annotated[int, typer.Option("--k", help="How many similar studies, 1 to 100.")]
 Label = Annotated[str | None, typer.Option("--label", help="Finding to explain; by default the one that stands out.")]
 Methods = Annotated[list[str] | None, typer.Option("--method", help="Evidence by this method alone; again for more.")]
 DEFAULT_LIBRARY = "library.sqlite"
+STANDARD_INPUT = "-"
 
 Names = dict[str, str]
 
@@ -106,7 +113,10 @@ def search(
         bool, typer.Option("--mirrored", help="With --region: the same place on the other side may answer, too.")
     ] = False,
     html: Annotated[
-        Path | None, typer.Option("--html", help="With --region: a self-contained page of the boxes on the films.")
+        Path | None,
+        typer.Option(
+            "--html", callback=output.writable, help="With --region: a self-contained page of the boxes on the films."
+        ),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show how the question is understood and scored.")] = False,
     library: SearchedAt = None,
@@ -210,7 +220,7 @@ def _search_region(
         output.out.print(f"Page: {html}")
 
 
-_SUFFIXES = (".dcm", ".png", ".jpg", ".jpeg", ".xml", ".txt")
+_SUFFIXES = tuple(f".{name}" for name in "dcm png jpg jpeg xml txt md rpt rtf html json hl7 pdf docx csv".split())
 _ROOTS = tuple(start + os.sep for start in ("", ".", "..", "~"))
 
 
@@ -253,8 +263,13 @@ def explain(
     model: Model = "compact",
     fast: Fast = False,
     method: Methods = None,
-    npz: Annotated[Path | None, typer.Option("--npz", help="Write the maps here, in the films' own pixels.")] = None,
-    png: Annotated[Path | None, typer.Option("--png", help="Write a figure of films and maps here.")] = None,
+    npz: Annotated[
+        Path | None,
+        typer.Option("--npz", callback=output.writable, help="Write the maps here, in the films' own pixels."),
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", callback=output.writable, help="Write a figure of films and maps here.")
+    ] = None,
     dark: Annotated[bool, typer.Option("--dark", help="The figure on a dark ground.")] = False,
     contour: Annotated[
         bool, typer.Option("--contour", help="The figure with lines round the strongest areas instead of colours.")
@@ -326,8 +341,33 @@ def read(files: list[Path] | None, report: Path | None, text: str | None) -> Stu
     from lingula.reading.sandbox import Sandbox
     from lingula.reading.study_reader import read_study
 
+    if text is not None and report is not None:
+        raise InputError("bad_request", "--text and --report are one report each.", "Give one of them.")
     with Sandbox() as sandbox:
-        return read_study(files or [], report=report, text=text, sandbox=sandbox)
+        given: Path | bytes | None = report
+        if text == STANDARD_INPUT or str(report) == STANDARD_INPUT:
+            given, text = _piped(None, sandbox.limits.xml_bytes), None
+        elif report is not None and report.is_fifo():
+            given = _piped(report, sandbox.limits.xml_bytes)
+        return read_study(files or [], report=given, text=text, sandbox=sandbox)
+
+
+def _piped(pipe: Path | None, most: int) -> bytes:
+    """A report from a pipe, by default standard input; no more of it is read than a report may have.
+
+    Raises:
+        InputError: empty_file, too_large.
+    """
+    if pipe is None:
+        data = sys.stdin.buffer.read(most + 1)
+    else:
+        with pipe.open("rb") as opened:
+            data = opened.read(most + 1)
+    if not data:
+        raise InputError("empty_file", "nothing came from standard input.", "Pipe a report into it.")
+    if len(data) > most:
+        raise InputError("too_large", f"more than {most} bytes came from standard input.")
+    return data
 
 
 def load_model(model: str, fast: bool) -> Checkpoint:
