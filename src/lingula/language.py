@@ -17,6 +17,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from lingula.errors import Notice
+from lingula.labels.languages import foreign_words, is_foreign
 from lingula.study import Report, Section
 
 _SENTENCE = re.compile(r"[^.;\n]+(?:[.](?=\w)[^.;\n]*)*[.;]*")
@@ -123,8 +124,11 @@ def _judged(text: str, start: int, end: int) -> _Sentence:
     languages.update(denied)
     if script := _script(sentence):
         languages[script] += len(words) or 1
+    elsewhere = foreign_words(sentence) if is_foreign(sentence) else None
+    if elsewhere and not languages:
+        languages[elsewhere.name] += len(elsewhere.words)
     english = sum(word in table.english for word in words)
-    return _Sentence(start, end, words, languages, english, bool(denied or script))
+    return _Sentence(start, end, words, languages, english, bool(denied or script or elsewhere))
 
 
 def _folded(word: str) -> str:
