@@ -42,19 +42,17 @@ CONCLUSIONS = ("IMPRESSION", "Conclusion", "OPINION", "INTERPRETATION", "SUMMARY
 FORMS = ("{}: ", "{}:\n", "{}\n", "## {}\n\n", "**{}:** ", "1. {}: ", "{} - ", "*** {} ***\n", "[{}]\n")
 
 
-@pytest.mark.parametrize(("form", "reason"), product(FORMS, REASONS))
+@pytest.mark.parametrize(("form", "reason"), list(product(FORMS, REASONS)))
 def test_a_reason_is_no_finding_under_any_heading(form: str, reason: str) -> None:
-    if form == "{}\n" and reason in ("NDICATION", "Indicaton"):
-        pytest.skip("a misspelt word alone on a line is no heading")
+    if form == "{}\n" and reason == "Indicaton":
+        pytest.skip("a misspelt word alone on a line, not in capitals, is no heading")
     text = form.format(reason) + "Pneumothorax, pleural effusion.\n\n" + form.format("IMPRESSION") + "Clear lungs."
     assert sections(text) == ["indication", "impression"]
     assert "present" not in told(text).values()
 
 
-@pytest.mark.parametrize(("form", "finding", "conclusion"), product(FORMS, FINDINGS, CONCLUSIONS))
+@pytest.mark.parametrize(("form", "finding", "conclusion"), list(product(FORMS, FINDINGS, CONCLUSIONS)))
 def test_findings_and_conclusions_are_found(form: str, finding: str, conclusion: str) -> None:
-    if form in ("{}\n", "## {}\n\n", "*** {} ***\n", "[{}]\n") and {finding, conclusion} & {"FINDIGNS", "IMPRESION"}:
-        pytest.skip("a misspelt word alone on a line is no heading")
     text = f"{form.format(finding)}No pneumothorax.\n\n{form.format(conclusion)}Left pleural effusion."
     assert sections(text) == ["findings", "impression"]
     assert told(text) == MEANT
