@@ -101,12 +101,12 @@ def styles(checkpoint: Checkpoint, reports: int = REPORTS, seed: int = SEED) -> 
 
 
 def planted(checkpoint: Checkpoint, seed: int = SEED) -> dict[str, float]:
-    """A finding alone against the same at the end of 20 to 80 sentences that name none present."""
+    """A finding alone against the same at the end of 40 to 160 sentences, more than one window, that name none present."""
     chance, shares = random.Random(seed), []
     codes = checkpoint.vocabulary.codes
     for code, words in PLANTED.items():
         alone = probabilities(checkpoint, words)[codes.index(code)]
-        for count in (20, 40, 80):
+        for count in (40, 80, 160):
             around = " ".join(chance.choices(FILLER, k=count))
             for text in (f"FINDINGS: {around} {words}", f"FINDINGS: {around}\n\nIMPRESSION: {words}"):
                 shares.append(probabilities(checkpoint, text)[codes.index(code)] >= alone - 0.05)

@@ -17,6 +17,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from lingula.errors import Notice
+from lingula.labels.assertions import read_assertions
 from lingula.labels.languages import foreign_words, is_foreign
 from lingula.study import Report, Section
 
@@ -87,6 +88,8 @@ def _telling(report: Report) -> tuple[Section, ...]:
     asserting = [part for part in report.sections if part.name in _ASSERT]
     others = [part for part in report.sections if part.name not in _ASSERT]
     if any(_load().chest.search(report.text, part.start, part.end) for part in asserting):
+        return report.sections
+    if asserting and read_assertions(replace(report, sections=tuple(asserting))):
         return report.sections
     words = (word for part in others for word in _WORD.findall(report.text[part.start : part.end]))
     return tuple(others) if any(len(word) > 1 and set(word.lower()) != {"x"} for word in words) else ()

@@ -220,7 +220,8 @@ def _search_region(
         output.out.print(f"Page: {html}")
 
 
-_SUFFIXES = tuple(f".{name}" for name in "dcm png jpg jpeg xml txt md rpt rtf html json hl7 pdf docx csv".split())
+_REPORTS = (".xml", ".txt", ".md", ".rpt", ".rtf", ".html", ".json", ".hl7", ".pdf", ".docx", ".csv")
+_SUFFIXES = (".dcm", ".png", ".jpg", ".jpeg", *_REPORTS)
 _ROOTS = tuple(start + os.sep for start in ("", ".", "..", "~"))
 
 
