@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.analysis import predict
-from lingula.reading import preprocess
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
+from lingula.reading import preprocess
 from lingula.reading.image_file import read_image
 from lingula.reading.view_classifier import with_views
 from lingula.study import Radiograph, Study

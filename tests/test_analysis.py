@@ -143,7 +143,10 @@ def test_half_a_study(checkpoint: Checkpoint, library: Library, study: Study) ->
 def test_nothing_to_analyse(checkpoint: Checkpoint) -> None:
     with pytest.raises(InputError) as refused:
         analyze(Study("empty", (), Report.from_sections(findings=" ")), checkpoint)
-    assert refused.value.code == "bad_request"
+    assert refused.value.code == "report_empty"
+    with pytest.raises(InputError) as refused:
+        analyze(Study("unknown", (), Report.from_sections(findings="\ue000\ue001")), checkpoint)
+    assert refused.value.code == "report_empty"
 
 
 def test_another_model_s_library_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -158,7 +161,7 @@ def test_another_model_s_library_is_refused(checkpoint: Checkpoint, tmp_path: Pa
 
 
 def test_a_report_too_long_is_told(checkpoint: Checkpoint) -> None:
-    long = Study("long", (), Report.from_sections(findings="Worn spine. " * 60))
+    long = Study("long", (), Report.from_sections(findings="Degenerative spine. " * 600))
     assert [notice.code for notice in analyze(long, checkpoint, methods=()).notices] == ["text_cut"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests import made_up
 
-from lingula.model.text_encoder import ReportTokenizer
+from lingula.model.text_encoder import MOST_WINDOWS, ReportTokenizer
 from lingula.study import Report
 
 SECTIONS = ("findings", "impression", "indication")
@@ -51,17 +51,35 @@ def test_token_ids_are_the_words_at_their_spans() -> None:
     assert spell(tokens.ids[-1]) == "[SEP]"
 
 
-def test_long_report_loses_its_end() -> None:
+def test_long_report_keeps_its_impression_and_what_is_present() -> None:
+    """Of a report longer than a window, denials and what names nothing are left out, and nothing of the impression."""
     whole = made_up.tokenizer()
-    short = ReportTokenizer(whole._tokenizer, SECTIONS, 9)
-    full, cut = whole(REPORT), short(REPORT)
-    assert (full.cut, cut.cut) == (False, True)
-    assert len(cut.ids) == len(cut.spans) == 9
-    assert cut.ids[:8] == full.ids[:8]
-    assert cut.spans[:8] == full.spans[:8]
-    assert (cut.ids[8], cut.spans[8]) == (full.ids[-1], (0, 0))
-    exact = ReportTokenizer(whole._tokenizer, SECTIONS, len(full.ids))
-    assert exact(REPORT) == full
+    filler = "The trachea is midline. No pleural effusion. "
+    report = Report.from_sections(findings=filler * 9 + "Cardiomegaly.", impression="Discussed by telephone. No edema.")
+    words = "".join(_words(ReportTokenizer(whole._tokenizer, SECTIONS, 32), report))
+    assert words == "|Cardiomegaly.|Discussedbytelephone.Noedema.|"
+    assert "midline" in "".join(_words(ReportTokenizer(whole._tokenizer, SECTIONS, 1000), report))
+
+
+def test_long_normal_report_is_filled_to_one_window() -> None:
+    short = ReportTokenizer(made_up.tokenizer()._tokenizer, SECTIONS, 32)
+    tokens = short(Report.from_sections(findings="No pleural effusion. " * 20, impression="No acute disease."))
+    assert 20 < len(tokens.ids) <= 32
+    assert not tokens.cut
+
+
+def test_what_is_present_is_read_in_as_many_windows_as_it_needs() -> None:
+    short = ReportTokenizer(made_up.tokenizer()._tokenizer, SECTIONS, 32)
+    report = Report.from_sections(findings="Cardiomegaly. " * 20)
+    assert len(short(report).ids) > 32
+    assert not short(report).cut
+    many = short(Report.from_sections(findings="Cardiomegaly. " * 200))
+    assert (len(many.ids), many.cut) == (32 * MOST_WINDOWS, True)
+
+
+def test_report_of_one_window_is_read_whole() -> None:
+    full = made_up.tokenizer()(REPORT)
+    assert ReportTokenizer(made_up.tokenizer()._tokenizer, SECTIONS, len(full.ids))(REPORT) == full
 
 
 @pytest.mark.parametrize("odd", ["心 β-blocker ½", "naïve ﬁlm", "a\u0301 \u200b zero", "😀 wide", "[SEP] wide"])

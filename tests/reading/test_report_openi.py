@@ -54,9 +54,9 @@ def test_reads_what_the_file_says() -> None:
     ("written", "read"),
     [
         ("Heart <i>large</i>, <b>lungs <sub>clear</sub></b>.", "Heart large, lungs clear."),
-        ("<![CDATA[a < b & <c>]]>", "a < b & <c>"),
-        ("a &lt; b &amp; c &#8211; d", "a < b & c – d"),
-        ("a<!-- not this -->b", "ab"),
+        ("<![CDATA[rib < b & <c>]]>", "rib < b & <c>"),
+        ("rib &lt; b &amp; c &#8211; d", "rib < b & c - d"),
+        ("r<!-- not this -->ib", "rib"),
     ],
 )
 def test_markup_is_kept_as_text(written: str, read: str) -> None:
@@ -66,8 +66,8 @@ def test_markup_is_kept_as_text(written: str, read: str) -> None:
 def test_no_text_is_lost_to_an_odd_label() -> None:
     body = """<AbstractText Label="findings">Second part.</AbstractText><AbstractText>Third.</AbstractText>
         <AbstractText Label="Technique">Erect.</AbstractText>"""
-    report = read_report(xml(body=body, findings="First.").encode()).report
-    assert report.section("findings") == "First.\nSecond part.\nThird."
+    report = read_report(xml(body=body, findings="First rib.").encode()).report
+    assert report.section("findings") == "First rib.\nSecond part.\nThird."
     assert report.text.endswith("\n\nTECHNIQUE: Erect.")
 
 
@@ -79,9 +79,9 @@ def test_notices() -> None:
 
 
 def test_a_long_text_is_cut_with_its_sections() -> None:
-    report = read_report(xml(findings="abcdef").encode(), limits=replace(Limits(), text_characters=32)).report
-    assert report.text == "INDICATION: Cough\n\nFINDINGS: abc"
-    assert report.section("findings") == "abc"
+    report = read_report(xml(findings="ribs seen").encode(), limits=replace(Limits(), text_characters=33)).report
+    assert report.text == "INDICATION: Cough\n\nFINDINGS: ribs"
+    assert report.section("findings") == "ribs"
 
 
 def test_refusals(tmp_path: Path) -> None:

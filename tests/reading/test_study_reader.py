@@ -41,11 +41,11 @@ def refusal(*args: object, **how: object) -> str:
 
 
 def test_picture_and_text(film: Path) -> None:
-    study = read_study([film], text="FINDINGS: A ruler.\nIMPRESSION: None.")
+    study = read_study([film], text="FINDINGS: A rib.\nIMPRESSION: None.")
     assert study.study_id == made_study_id(study.radiographs[0].digest)
     assert len(study.radiographs) == 1
     assert study.report is not None
-    assert study.report.section("findings") == "A ruler."
+    assert study.report.section("findings") == "A rib."
     assert study.terms is None
     assert study.notices == ()
 
@@ -99,7 +99,7 @@ def test_sandbox_gives_the_same_study(film: Path) -> None:
         ("Clear lungs.", {"findings": "Clear lungs."}),
         ("findings: Clear.\n impression : Normal.", {"findings": "Clear.", "impression": "Normal."}),
         ("FINDINGS: Clear. IMPRESSION: Normal.", {"findings": "Clear.", "impression": "Normal."}),
-        ("Findings: The impression: of a ruler.", {"findings": "The impression: of a ruler."}),
+        ("Findings: The impression: of a rib.", {"findings": "The impression: of a rib."}),
         ("TECHNIQUE: Drawn. FINDINGS: Clear.", {"findings": "Clear."}),
         ("Clear lungs. CONCLUSION: Normal.", {"findings": "Clear lungs.", "impression": "Normal."}),
         ("Clinical history: Cough.\nComparison: None.", {"indication": "Cough.", "comparison": "None."}),
@@ -114,8 +114,8 @@ def test_sections_of_plain_text(text: str, sections: dict[str, str]) -> None:
 
 
 def test_long_and_empty_text() -> None:
-    report, notices = parse_report("abcdef", Limits(text_characters=3))
-    assert (report.text, [notice.code for notice in notices]) == ("abc", ["text_cut"])
+    report, notices = parse_report("Lungs are clear.", Limits(text_characters=5))
+    assert (report.text, [notice.code for notice in notices]) == ("Lungs", ["text_cut"])
     assert [notice.code for notice in parse_report(" \n")[1]] == ["report_empty"]
 
 

@@ -99,7 +99,10 @@ def search(
         bool, typer.Option("--mirrored", help="With --region: the same place on the other side may answer, too.")
     ] = False,
     html: Annotated[
-        Path | None, typer.Option("--html", help="With --region: a self-contained page of the boxes on the films.")
+        Path | None,
+        typer.Option(
+            "--html", callback=output.writable, help="With --region: a self-contained page of the boxes on the films."
+        ),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show how the question is understood and scored.")] = False,
     library: SearchedAt = None,
@@ -203,7 +206,8 @@ def _search_region(
         output.out.print(f"Page: {html}")
 
 
-_SUFFIXES = (".dcm", ".png", ".jpg", ".jpeg", ".xml", ".txt")
+_REPORTS = (".xml", ".txt", ".md", ".rpt", ".rtf", ".html", ".json", ".hl7", ".pdf", ".docx", ".csv")
+_SUFFIXES = (".dcm", ".png", ".jpg", ".jpeg", *_REPORTS)
 _ROOTS = tuple(start + os.sep for start in ("", ".", "..", "~"))
 
 
@@ -247,8 +251,13 @@ def explain(
     model: Model = "compact",
     fast: Fast = False,
     method: Methods = None,
-    npz: Annotated[Path | None, typer.Option("--npz", help="Write the maps here, in the films' own pixels.")] = None,
-    png: Annotated[Path | None, typer.Option("--png", help="Write a figure of films and maps here.")] = None,
+    npz: Annotated[
+        Path | None,
+        typer.Option("--npz", callback=output.writable, help="Write the maps here, in the films' own pixels."),
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", callback=output.writable, help="Write a figure of films and maps here.")
+    ] = None,
     dark: Annotated[bool, typer.Option("--dark", help="The figure on a dark ground.")] = False,
     contour: Annotated[
         bool, typer.Option("--contour", help="The figure with lines round the strongest areas instead of colours.")

@@ -105,7 +105,9 @@ def teach(
     count: Annotated[int, typer.Option(min=1, max=50, help="Pairs of a new drill.")] = 10,
     seed: Annotated[int, typer.Option(help="Order, sides and findings of a new drill.")] = 0,
     answer: Annotated[list[str] | None, typer.Option(help="An answer, CARD=A or CARD=B (again for more).")] = None,
-    export: Annotated[Path | None, typer.Option(help="Progress as .csv, or cards for Anki as .txt.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(callback=output.writable, help="Progress as .csv, or cards for Anki as .txt.")
+    ] = None,
     model: options.Model = "compact",
     fast: options.Fast = False,
     json: options.Json = False,

@@ -126,7 +126,7 @@ def reindex(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="The file to write; a library itself.")],
+    file: Annotated[Path, typer.Argument(callback=output.writable, help="The file to write; a library itself.")],
     library: LibraryAt = DEFAULT_LIBRARY,
     json: Json = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lingula.cli import output
+from lingula.errors import InputError
 from lingula.study import Study
 
 if TYPE_CHECKING:
@@ -55,7 +57,9 @@ SameStudy = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
-Html = Annotated[Path | None, typer.Option("--html", help="Write a self-contained page here.")]
+Html = Annotated[
+    Path | None, typer.Option("--html", callback=output.writable, help="Write a self-contained page here.")
+]
 
 
 K = Annotated[int, typer.Option("--k", help="How many similar studies, 1 to 100.")]
@@ -68,14 +72,40 @@ Methods = Annotated[list[str] | None, typer.Option("--method", help="Evidence by
 
 
 DEFAULT_LIBRARY = "library.sqlite"
+STANDARD_INPUT = "-"
 
 
 def read(files: list[Path] | None, report: Path | None, text: str | None, same_study: bool = False) -> Study:
     from lingula.reading.sandbox import Sandbox
     from lingula.reading.study_reader import read_study
 
+    if text is not None and report is not None:
+        raise InputError("bad_request", "--text and --report are one report each.", "Give one of them.")
     with Sandbox() as sandbox:
-        return read_study(files or [], report=report, text=text, sandbox=sandbox, same_study=same_study)
+        given: Path | bytes | None = report
+        if text == STANDARD_INPUT or str(report) == STANDARD_INPUT:
+            given, text = _piped(None, sandbox.limits.xml_bytes), None
+        elif report is not None and report.is_fifo():
+            given = _piped(report, sandbox.limits.xml_bytes)
+        return read_study(files or [], report=given, text=text, sandbox=sandbox, same_study=same_study)
+
+
+def _piped(pipe: Path | None, most: int) -> bytes:
+    """A report from a pipe, by default standard input; no more of it is read than a report may have.
+
+    Raises:
+        InputError: empty_file, too_large.
+    """
+    if pipe is None:
+        data = sys.stdin.buffer.read(most + 1)
+    else:
+        with pipe.open("rb") as opened:
+            data = opened.read(most + 1)
+    if not data:
+        raise InputError("empty_file", "nothing came from standard input.", "Pipe a report into it.")
+    if len(data) > most:
+        raise InputError("too_large", f"more than {most} bytes came from standard input.")
+    return data
 
 
 def load_model(model: str, fast: bool) -> Checkpoint:

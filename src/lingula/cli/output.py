@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from lingula.errors import InputError
 from lingula.study import DISCLAIMER, Analysis, Evidence, Explanation, Neighbour, Prediction
 
 if TYPE_CHECKING:
@@ -33,6 +35,22 @@ def banner() -> None:
 
 def write_json(body: Any) -> None:
     sys.stdout.write(json.dumps(body, ensure_ascii=False) + "\n")
+
+
+def writable(path: Path | None) -> Path | None:
+    """A file to be written later, refused now where that cannot be: the check of an option, before any work.
+
+    Raises:
+        InputError: not_found without the folder it is to lie in, bad_request for a folder in its place.
+    """
+    if path is None:
+        return None
+    if not path.parent.is_dir():
+        hint = f"Make it first: mkdir -p {path.parent}"
+        raise InputError("not_found", f"there is no folder {path.parent} to write {path.name} into.", hint)
+    if path.is_dir():
+        raise InputError("bad_request", f"{path} is a folder, not a file to write.", "Name a file in it.")
+    return path
 
 
 @contextmanager

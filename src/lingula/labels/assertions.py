@@ -73,9 +73,12 @@ def polarity(assertions: Iterable[Assertion], finding: str) -> Polarity | None:
     """What a report says of a finding on the whole; None when it does not mention it.
 
     The strongest mention that is not of the past decides, in the order present, likely, uncertain; what is said of the
-    past alone counts as absent now.
+    past alone counts as absent now. Why the film was taken, and what it was compared with, count where findings and
+    impression do not mention it.
     """
-    said = {(each.polarity, each.past) for each in assertions if each.finding == finding}
+    about = [each for each in assertions if each.finding == finding]
+    seen = [each for each in about if each.section in ("findings", "impression")]
+    said = {(each.polarity, each.past) for each in seen or about}
     for strongest in STRENGTH:
         if (strongest, False) in said:
             return strongest

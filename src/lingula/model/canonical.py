@@ -16,11 +16,13 @@ from lingula.labels.sentences import sentences
 
 @dataclass(slots=True)
 class Canonical:
-    """A text and, for each of its characters, the characters ``report[start:end]`` that it stands for."""
+    """A text and, for each of its characters, the characters ``report[start:end]`` that it stands for; and which of
+    them the report does not have."""
 
     text: str = ""
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
+    added: set[int] = field(default_factory=set)
 
     def keep(self, source: str, start: int, end: int) -> None:
         """Add a piece of the report as it is."""
@@ -30,6 +32,7 @@ class Canonical:
 
     def put(self, words: str, start: int, end: int) -> None:
         """Add words that stand for a piece of the report."""
+        self.added.update(range(len(self.text), len(self.text) + len(words)))
         self.text += words
         self.starts += [start] * len(words)
         self.ends += [end] * len(words)
@@ -40,21 +43,26 @@ class Canonical:
 
     def after(self, start: int, end: int) -> int:
         """Where in ``text`` the last character of the report's ``[start:end]`` ends; 0 where none of it is left."""
-        inside = (i + 1 for i, (a, b) in enumerate(zip(self.starts, self.ends, strict=True)) if start <= a and b <= end)
+        if not self.added:
+            return end - self.starts[0]
+        places = enumerate(zip(self.starts, self.ends, strict=True))
+        inside = (i + 1 for i, (a, b) in places if start <= a and b <= end and i not in self.added)
         return max(inside, default=0)
 
 
 _LAYOUT = re.compile(r"[\n\t|\u2022\u25aa\u25cf\u25e6\u2023\u00b7]")
 _MARK = re.compile(
-    r"\s*(?:(?:[-*+>\u2022\u25aa\u25cf\u25e6\u2023\u00b7|]|\(?#?\d{1,2}[.)]|\(?[a-h]\))(?=\s)\s*)*", re.IGNORECASE
+    r"\s*(?:(?:[-*+>\u2022\u25aa\u25cf\u25e6\u2023\u00b7|]|\(?#?\d{1,2}[.)]|\(?[a-h]\))(?=\s|$)\s*)*", re.IGNORECASE
 )
 _LABELLED = re.compile(
     r"(?P<label>[A-Za-z][\w /'-]{2,50}?)\s*(?:[:=|\t]+|\s--?(?=\s))\s*(?P<answer>[^\n:|\t]{1,60}?)[\s.;]*$"
 )
-_BOXED = re.compile(r"(?P<label>[A-Za-z][\w /'-]{2,50}?)\s*:?\s*(?P<answer>[\[(\u2610-\u2612].{1,40})$")
+_BOXED = re.compile(
+    r"(?P<label>[A-Za-z][\w /'-]{2,50}?)\s*:?\s*(?P<answer>(?:\[[ _xXyYnN*]*\]|\( *[xX]? *\)|[\u2610-\u2612\u25a0\u25a1\u2713-\u2718]).{0,40})$"
+)
 _PLAIN_ANSWER = re.compile(
     r"(?:yes|present|seen|positive|identified|\+|x)?[ ,]*(?P<how>(?:(?:tiny|trace|small|mild|moderate|large|severe|minimal|"
-    r"marked|stable|unchanged|chronic|acute|new|left|right|bilateral|apical|basilar|basal|and|to|,) ?)*)",
+    r"marked|stable|unchanged|chronic|acute|new|left|right|bilateral|bibasilar|biapical|apical|basilar|basal|upper|middle|lower|lobe|lung|base|and|to|,) ?)*)",
     re.IGNORECASE,
 )
 _STOPS = ".?!"

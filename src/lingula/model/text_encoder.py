@@ -300,7 +300,7 @@ class TextEncoder(nn.Module):
         size = self.window or words.shape[1]
         parts = [
             self.hidden(some, (seen | ~seen.any(1, keepdim=True)).long())  # a row that has ended is read, and ignored
-            for some, seen in zip(words.split(size, 1), mask.split(size, 1), strict=True)
+            for some, seen in zip(torch.split(words, size, 1), torch.split(mask, size, 1), strict=True)
         ]
         tokens: Tensor = self.to_width(torch.cat(parts, 1) if len(parts) > 1 else parts[0])
         return tokens

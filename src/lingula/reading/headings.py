@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-Part = Literal["indication", "impression", "findings", "addendum", "comparison", "preliminary", "unread", "named"]
-"""What stands under a heading. ``unread`` asserts nothing (technique, recommendation, signature); ``named`` is headed by
-what the words below are about ("LUNGS", "Pneumothorax"), which is no section of its own."""
+Part = Literal[
+    "indication", "impression", "findings", "addendum", "comparison", "preliminary", "unread", "title", "named"
+]
+"""What stands under a heading. ``unread`` asserts nothing (technique, recommendation, signature); a ``title``
+names the examination, on its line; ``named`` is headed by what the words below are about ("LUNGS", "Pneumothorax"), which is no section of its own."""
 
 _WORDS: dict[Part, str] = {  # of a heading with several, the earliest row decides
     "preliminary": "preliminary wet provisional",
@@ -25,22 +27,95 @@ _WORDS: dict[Part, str] = {  # of a heading with several, the earliest row decid
     "assessment diagnosis diagnoses final",
     "findings": "finding findings observation observations report description narrative result results",
     "comparison": "comparison comparisons compared prior priors previous",
-    "unread": "recommendation recommendations recommend advice plan followup follow-up technique techniques procedure "
-    "procedures exam exams examination examinations study studies protocol projection projections view views method "
-    "dictated signed transcribed reported accession patient dob mrn date physician provider radiologist attending "
+    "unread": "recommendation recommendations recommend advice plan followup follow-up technique techniques protocol "
+    "method dictated signed transcribed reported accession patient dob mrn date physician provider radiologist attending "
     "resident ordering location communication notification disclaimer department facility",
+    "title": "procedure procedures exam exams examination examinations study studies projection projections view views",
 }
 _PART_OF: dict[str, Part] = {word: part for part, words in _WORDS.items() for word in words.split()}
 _ORDER = list(_WORDS)
 _BESIDE = frozenset(
-    "and or of for the to & / by with in on information info data details detail notes note text comment comments brief "
-    "relevant pertinent additional other current past present illness medical surgical patient's chest radiograph "
-    "radiographs radiographic radiography radiologic radiological radiology xray x-ray x-rays cxr film films imaging "
-    "images pa ap lateral portable two one time test read reading chief main key major significant overall diagnostic "
-    "electronically number no. name id type electronic initial verified".split()
+    [
+        "and",
+        "or",
+        "of",
+        "for",
+        "the",
+        "to",
+        "&",
+        "/",
+        "by",
+        "with",
+        "in",
+        "on",
+        "information",
+        "info",
+        "data",
+        "details",
+        "detail",
+        "notes",
+        "note",
+        "text",
+        "comment",
+        "comments",
+        "brief",
+        "relevant",
+        "pertinent",
+        "additional",
+        "other",
+        "current",
+        "past",
+        "present",
+        "illness",
+        "medical",
+        "surgical",
+        "patient's",
+        "chest",
+        "radiograph",
+        "radiographs",
+        "radiographic",
+        "radiography",
+        "radiologic",
+        "radiological",
+        "radiology",
+        "xray",
+        "x-ray",
+        "x-rays",
+        "cxr",
+        "film",
+        "films",
+        "imaging",
+        "images",
+        "pa",
+        "ap",
+        "lateral",
+        "portable",
+        "two",
+        "one",
+        "time",
+        "test",
+        "read",
+        "reading",
+        "chief",
+        "main",
+        "key",
+        "major",
+        "significant",
+        "overall",
+        "diagnostic",
+        "electronically",
+        "number",
+        "no.",
+        "name",
+        "id",
+        "type",
+        "electronic",
+        "initial",
+        "verified",
+    ]
 )
 """Words that stand in headings and do not tell what they head."""
-_CONNECTORS = frozenset("and or of for the to & / by with in on".split())
+_CONNECTORS = frozenset(["and", "or", "of", "for", "the", "to", "&", "/", "by", "with", "in", "on"])
 _NAMED = re.compile(
     r"\b(?:lungs?|heart|cardi\w*|pleura\w*|mediast\w*|hil(?:a|um|ar)|bones?|bony|osseous|musculo\w*|skelet\w*|ribs?|"
     r"spines?|diaphragm\w*|hemidiaphragm\w*|airways?|trachea\w*|lines?|tubes?|devices?|hardware|soft tissues?|abdomen|"
@@ -124,9 +199,11 @@ def _at_line_starts(text: str) -> Iterator[Heading]:
         at, marks = opening.end(), opening.group()
         if (capitals := _CAPITALS.match(text, at)) and (part := _part(capitals[1].split())):
             yield Heading(part, opening.start(), capitals.end())
-        alone = _ALONE.match(text, at)
-        if alone and (alone[1][0].isupper() or "#" in marks or "*" in marks) and (part := _part(alone[1].split())):
-            yield Heading(part, opening.start(), alone.end())
+        if (alone := _ALONE.match(text, at)) and (alone[1][0].isupper() or set("#*") & set(marks)):
+            words = alone[1].split()
+            sure = alone[1].isupper() or marks.strip()
+            if part := _part(words) or (_misspelt(words) if sure and len(words) < 3 else None):
+                yield Heading(part, opening.start(), alone.end())
         for pattern in (_COLON, _DASHED):
             if (before := pattern.match(text, at)) and len(words := before[1].split()) <= _MOST_WORDS:
                 if part := _part(words) or _misspelt(words):

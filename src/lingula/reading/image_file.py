@@ -75,5 +75,7 @@ def _is_text(head: bytes) -> bool:
     """No control characters but those of text; or UTF-16, by its mark or by every second byte being zero."""
     if head.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         return True
-    wide = len(head) > 3 and (not any(head[1::2]) and all(head[0::2]) or not any(head[0::2]) and all(head[1::2]))
-    return bool(head) and all(byte >= 32 or byte in b"\t\n\v\f\r" or (wide and not byte) for byte in head)
+    zeros = head[0::2].count(0), head[1::2].count(0)
+    if len(head) > 3 and min(zeros) == 0 and max(zeros) > 0.45 * len(head):
+        return True
+    return bool(head) and all(byte >= 32 or byte in b"\t\n\v\f\r" for byte in head)

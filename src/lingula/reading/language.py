@@ -17,6 +17,8 @@ from importlib import resources
 from typing import NamedTuple
 
 from lingula.errors import Notice
+from lingula.labels.assertions import read_assertions
+from lingula.labels.languages import foreign_words, is_foreign
 from lingula.study import Report, Section
 
 _SENTENCE = re.compile(r"[^.;\n]+(?:[.](?=\w)[^.;\n]*)*[.;]*")
@@ -87,6 +89,8 @@ def _telling(report: Report) -> tuple[Section, ...]:
     others = [part for part in report.sections if part.name not in _ASSERT]
     if any(_load().chest.search(report.text, part.start, part.end) for part in asserting):
         return report.sections
+    if asserting and read_assertions(replace(report, sections=tuple(asserting))):
+        return report.sections
     words = (word for part in others for word in _WORD.findall(report.text[part.start : part.end]))
     return tuple(others) if any(len(word) > 1 and set(word.lower()) != {"x"} for word in words) else ()
 
@@ -123,8 +127,11 @@ def _judged(text: str, start: int, end: int) -> _Sentence:
     languages.update(denied)
     if script := _script(sentence):
         languages[script] += len(words) or 1
+    elsewhere = foreign_words(sentence) if is_foreign(sentence) else None
+    if elsewhere and not languages:
+        languages[elsewhere.name] += len(elsewhere.words)
     english = sum(word in table.english for word in words)
-    return _Sentence(start, end, words, languages, english, bool(denied or script))
+    return _Sentence(start, end, words, languages, english, bool(denied or script or elsewhere))
 
 
 def _folded(word: str) -> str:

@@ -87,7 +87,30 @@ class _Words(HTMLParser):
     """Text of a page: blocks on lines of their own, the cells of a row as "first: second, third"."""
 
     _SILENT = frozenset(("script", "style", "head", "title", "template", "noscript"))
-    _BLOCKS = frozenset("p div br li ul ol tr table h1 h2 h3 h4 h5 h6 pre section article dt dd hr".split())
+    _BLOCKS = frozenset(
+        [
+            "p",
+            "div",
+            "br",
+            "li",
+            "ul",
+            "ol",
+            "tr",
+            "table",
+            "h1",
+            "h2",
+            "h3",
+            "h4",
+            "h5",
+            "h6",
+            "pre",
+            "section",
+            "article",
+            "dt",
+            "dd",
+            "hr",
+        ]
+    )
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

@@ -34,7 +34,9 @@ _REASON = re.compile(
     re.IGNORECASE,
 )
 _STRETCH = re.compile(r"[^\n.;]+(?:[.;](?!\s)[^\n.;]*)*[.;]?")
-_BLANK = re.compile(r"(?<=\S)[ \t]*\n[ \t]*\n")
+_BLANK = re.compile(r"\n[ \t]*+\n")
+_LINE = re.compile(r"\n")
+_FIRST = re.compile(r"\S|$")
 _EDGE = " \t\n*_|"
 
 
@@ -95,7 +97,7 @@ def _parts(text: str) -> Iterator[tuple[SectionName, int, int]]:
     """Sections as spans, those that are not read left out."""
     marked = [(each.part, each.start, each.end) for each in headings(text)]
     known = {part for part, _, _ in marked if part != "named"} - {"unread"}
-    known |= {"unread"} & {part for part, start, end in marked if end > start}
+    known |= {part for part, start, end in marked if part == "unread" and end > start}
     if not known:
         yield "findings", 0, len(text)
         return
@@ -104,11 +106,19 @@ def _parts(text: str) -> Iterator[tuple[SectionName, int, int]]:
     if "findings" not in known:
         yield from (("findings", *span) for span in _stated(text, 0, first))
     for part, start, end in _joined(marked, len(text)):
-        gap = _BLANK.search(text, start, end) if "findings" not in known and part not in final else None
+        gap = None
+        if "findings" not in known and part not in final:
+            gap = _LINE.search(text, start, end) if part == "title" else _BLANK.search(text, _first(text, start), end)
         if part in _SECTION_OF and not (part == "preliminary" and final):
             yield _SECTION_OF[part], start, gap.start() if gap else end
         if gap:
             yield from (("findings", *span) for span in _stated(text, gap.end(), end))
+
+
+def _first(text: str, start: int) -> int:
+    """The first character that is no blank, from ``start``."""
+    found = _FIRST.search(text, start)
+    return found.start() if found else start
 
 
 def _joined(marked: Sequence[tuple[Part, int, int]], last: int) -> Iterator[tuple[Part, int, int]]:

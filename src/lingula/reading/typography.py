@@ -20,14 +20,65 @@ _QUOTES = dict.fromkeys([0x2018, 0x2019, 0x201A, 0x201B, 0x2032, 0x02BC, 0xB4, 0
 _DASHES = dict.fromkeys([*range(0x2010, 0x2016), 0x2212, 0xFE58, 0xFE63], "-")
 _LIGATURES = dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True))
 _WIDE = {0xFF01 + offset: chr(0x21 + offset) for offset in range(0x5E)}
-_PLAIN = _BREAKS | _SPACES | _QUOTES | _DASHES | _LIGATURES | _WIDE | {0x2026: "..."} | _INVISIBLE
+_PLAIN = _BREAKS | _SPACES | _QUOTES | _DASHES | _LIGATURES | _WIDE | {0x2026: "."} | _INVISIBLE
 
 _MISREAD = re.compile("\u00c3[\u0080-\u00bf]|\u00e2\u20ac|\u00c2[\u00a0-\u00bf]|\u00ef\u00ac")
 _SPLIT_WORD = re.compile(r"(?<![\w-])([a-z]{2,}|[A-Z]{2,})-[ \t]*\n[ \t]*(?=([a-z]{2,}|[A-Z]{2,}))")
 _HYPHENATED = frozenset(
-    "left right upper lower mid low high well ill air fluid small moderate large mild long short follow post pre x "
-    "soft non bi multi peri para sub supra infra end dual single two three semi ap pa heart lung rib half fine "
-    "findings impression conclusion indication history technique comparison exam recommendation".split()
+    [
+        "left",
+        "right",
+        "upper",
+        "lower",
+        "mid",
+        "low",
+        "high",
+        "well",
+        "ill",
+        "air",
+        "fluid",
+        "small",
+        "moderate",
+        "large",
+        "mild",
+        "long",
+        "short",
+        "follow",
+        "post",
+        "pre",
+        "x",
+        "soft",
+        "non",
+        "bi",
+        "multi",
+        "peri",
+        "para",
+        "sub",
+        "supra",
+        "infra",
+        "end",
+        "dual",
+        "single",
+        "two",
+        "three",
+        "semi",
+        "ap",
+        "pa",
+        "heart",
+        "lung",
+        "rib",
+        "half",
+        "fine",
+        "findings",
+        "impression",
+        "conclusion",
+        "indication",
+        "history",
+        "technique",
+        "comparison",
+        "exam",
+        "recommendation",
+    ]
 )
 """First halves that keep their hyphen ("left-", "sided"), and headings."""
 _LINE_GAP = re.compile(r"(?<=[^\s.:;!?])[ \t]*\n[ \t]*\n\s*(?=[a-z])")

@@ -23,7 +23,9 @@ def bench(
     fast: Fast = False,
     rounds: Annotated[int, typer.Option(min=1, help="How often each is timed.")] = 30,
     threads: Annotated[int, typer.Option(min=1, help="Threads for arithmetic.")] = 1,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the figures here, as JSON.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", callback=output.writable, help="Write the figures here, as JSON.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Time the way from a film to its embedding and from a file to its answer. Let nothing else run meanwhile.

@@ -79,7 +79,7 @@ def prepare(
 def graph(
     ontologies: Annotated[Path, typer.Argument(help="Folder with MeSH, Disease Ontology and RadLex tables.")],
     data: Annotated[Path, typer.Argument(help="Study set, see prepare; its training studies are read.")],
-    out: Annotated[Path, typer.Argument(help="File of places to write (safetensors).")],
+    out: Annotated[Path, typer.Argument(callback=output.writable, help="File of places to write (safetensors).")],
     model: Annotated[str, typer.Option(help="TransE, TransH, RotatE or CompGCN.")] = "TransE",
     split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
     epochs: Annotated[int, typer.Option(min=1, help="Over the graph's facts.")] = 200,
