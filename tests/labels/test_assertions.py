@@ -199,12 +199,16 @@ def test_a_word_is_denied_where_every_sentence_denies_it() -> None:
 
 def test_other_languages_are_recognised() -> None:
     german = other_language("Kein Pneumothorax. Herz nicht vergrößert.")
-    assert german and german.name == "German" and "kein" in german.words
+    assert german
+    assert german.name == "German"
+    assert "kein" in german.words
     assert other_language("No pneumothorax. Left OG tube, BAL performed, non-calcified nodule.") is None
     mixed = foreign_words("No effusion. Kein Pneumothorax.")
-    assert mixed and mixed.words == ("kein",)
+    assert mixed
+    assert mixed.words == ("kein",)
     russian = other_language("\u041f\u043d\u0435\u0432\u043c\u043e\u0442\u043e\u0440\u0430\u043a\u0441")
-    assert russian and russian.name == "Russian"
+    assert russian
+    assert russian.name == "Russian"
     assert read("Kein Pneumothorax. Herz nicht vergrößert.") == ()
 
 
