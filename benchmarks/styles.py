@@ -202,7 +202,7 @@ def main() -> None:
         "seed": SEED, "rules_version": rules_version(), **result, **total, "examples": examples[:20],
         "definition": "a polarity error is a finding read otherwise than written: present or likely, uncertain, absent",
     }  # fmt: skip
-    entry = {"value": round(total["errors"] / total["findings"], 4), "n": total["findings"],
+    entry = {"value": round(total["errors"] / total["findings"], 6), "n": total["findings"],
              "unit": f"share of findings, {REPORTS} reports in {len(STYLES)} styles"}  # fmt: skip
     write_result("styles", body, {"style_polarity_errors": entry})
     sys.stdout.write(f"{dict(total)}, {result['agreeing']} of {REPORTS} reports alike in every style\n")

@@ -85,6 +85,17 @@ def test_search_refuses_what_it_cannot_mean(words: list[str], message: str) -> N
     assert caught.value.code == "bad_request"
 
 
+def test_a_slash_makes_no_name_of_a_file(tmp_path: Path) -> None:
+    from lingula import InputError
+    from lingula.cli.ask import _sorted_out
+
+    questions = ["w/o effusion", "R/O pneumonia", "atelectasis/pneumonia", "s/p CABG"]
+    assert _sorted_out(questions) == ([], questions)
+    for name in (str(tmp_path / "nowhere"), "./nowhere", "atelectasis/nowhere.png"):
+        with pytest.raises(InputError, match="there is no file"):
+            _sorted_out([name])
+
+
 def test_search_by_a_box_answers_with_boxes(film: Path, library: Path, tmp_path: Path) -> None:
     box = ("--region", "60,80,50,40", "--library", str(library))
     answer = json.loads(run("search", str(film), *box, "--mirrored", "--html", str(tmp_path / "box.html"), "--json"))

@@ -9,8 +9,9 @@ from importlib import resources
 import pytest
 
 from lingula.labels import Vocabulary
-from lingula.labels.assertions import Assertion, polarity, read_assertions
+from lingula.labels.assertions import Assertion, denies, polarity, read_assertions
 from lingula.labels.findings import narrowest, search_findings
+from lingula.labels.languages import foreign_words, other_language
 from lingula.study import Report
 
 
@@ -125,6 +126,14 @@ def test_polarity(sentence: str, expected: dict[str, str | None]) -> None:
         ("Nodule of the lingula.", "nodule", "left"),
         ("No pneumothorax, right clavicle fracture.", "pneumothorax", None),
         ("Mild cardiomegaly.", "cardiomegaly", None),
+        ("Left lower lobe airspace disease consistent with pneumonia.", "pneumonia", "left"),
+        ("Opacity in the lingula, which may represent atelectasis or pneumonia.", "pneumonia", "left"),
+        ("Consolidation in the right lower lobe and a small effusion on the left.", "effusion", "left"),
+        ("Effusion (left) and pneumothorax (right).", "pneumothorax", "right"),
+        ("Nodule, right upper lobe.", "nodule", "right"),
+        ("Effusion: yes, small left", "effusion", "left"),
+        ("LLL nodule, R pl. effusion.", "nodule", "left"),
+        ("LLL nodule, R pl. effusion.", "effusion", "right"),
     ],
 )
 def test_laterality(sentence: str, finding: str, side: str | None) -> None:
@@ -142,6 +151,9 @@ def test_laterality(sentence: str, finding: str, side: str | None) -> None:
         ("Old fracture of the left clavicle.", "fracture", "clavicle"),
         ("Compression fracture of T7.", "fracture", "spine"),
         ("Retrocardiac consolidation.", "consolidation", "retrocardiac"),
+        ("Left lower lobe opacity, suspicious for pneumonia.", "pneumonia", "lower"),
+        ("RUL nodule.", "nodule", "upper"),
+        ("Small effusion and right basilar atelectasis.", "effusion", None),
     ],
 )
 def test_place(sentence: str, finding: str, place: str | None) -> None:
@@ -174,6 +186,30 @@ def test_indication_asks_and_does_not_find() -> None:
         ("consolidation", A, "findings"),
         ("mass", P, "impression"),
     }
+
+
+def test_a_word_is_denied_where_every_sentence_denies_it() -> None:
+    def report(text: str) -> Report:
+        return Report.from_sections(indication="Smoker.", findings=text)
+
+    assert denies(report("No bronchiectasis. Without bronchiectatic change."), "bronchiectasis")
+    assert not denies(report("No bronchiectasis at the left. Bronchiectasis in the lingula."), "bronchiectasis")
+    assert not denies(report("Clear."), "smoker")  # an indication asks
+
+
+def test_other_languages_are_recognised() -> None:
+    german = other_language("Kein Pneumothorax. Herz nicht vergrößert.")
+    assert german
+    assert german.name == "German"
+    assert "kein" in german.words
+    assert other_language("No pneumothorax. Left OG tube, BAL performed, non-calcified nodule.") is None
+    mixed = foreign_words("No effusion. Kein Pneumothorax.")
+    assert mixed
+    assert mixed.words == ("kein",)
+    russian = other_language("\u041f\u043d\u0435\u0432\u043c\u043e\u0442\u043e\u0440\u0430\u043a\u0441")
+    assert russian
+    assert russian.name == "Russian"
+    assert read("Kein Pneumothorax. Herz nicht vergrößert.") == ()
 
 
 def test_spans_and_order() -> None:

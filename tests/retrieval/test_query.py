@@ -39,6 +39,25 @@ def test_reads_words(text: str, expected: Query) -> None:
     assert Query.read(text) == expected.with_options(text=text)
 
 
+def test_words_that_are_not_understood_come_with_a_proposal() -> None:
+    query = Query.read("fractue in an old smoker, no effusion")
+    assert query.words == (
+        "fractue",
+        "old",
+        "smoker",
+    )  # sought as they are: a proposal is taken by nobody but the asker
+    assert [each.proposal for each in query.not_understood] == ["fracture", None, None]
+    assert query.absent == wanted("effusion")
+    assert "did you mean fracture?" in " ".join(query.explain())
+
+
+def test_a_printed_question_may_be_added_to() -> None:
+    query = Query.read("right effusion, no cardiomegaly")
+    assert query.question() == "effusion (right); no cardiomegaly"
+    longer = Query.read(query.question() + ", nodule")
+    assert (longer.present, longer.absent) == ((Wanted("effusion", "right"), Wanted("nodule")), wanted("cardiomegaly"))
+
+
 def test_with_and_without() -> None:
     query = Query.read("edema", also="right base", without="effusion, possible mass")
     assert query.present == (Wanted("edema"), Wanted("", "right", "base"))

@@ -41,8 +41,8 @@ _SAYS: dict[str, Polarity | None] = {"empty": None, "ticked": "present", "crosse
 _LABEL_END = re.compile(
     r"""(?:\s*\([^()]*\))?
     (?:\s+(?:present|seen|identified|evident|noted|visible|status|detected))?\s*
-    (?:(?P<sign>[:=|\t][\s:=|>-]* | \?\s*[:=]?\s* | \.{3,}\s* | _{2,}\s*)
-    | (?P<dash>-(?=\s)\s* | \((?=[\w+-]+(?:[ ]\w+)?\)))
+    (?:(?P<sign>[:=|\t][\s:=|]*(?:-*>?\s*(?=\w))? | [ ]{3,} | \?\s*[:=]?\s* | \.{3,}\s* | _{2,}\s*)
+    | (?P<dash>-(?=\s)\s* | [,;](?=(?:no|yes|none|nil|absent|present)\s*(?:$|\n)) | \((?=[\w+-]+(?:[ ]\w+)?\)))
     | (?=\s(?:no|yes)\s*(?:$|[.,;|\t\n)])))\s*""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -73,9 +73,13 @@ def form(rules: Rules, text: str, span: Span, named: Sequence[Mention]) -> Form:
         inside = {finding for mention in named[at + 1 : first] for finding in mention.findings}
         for each in group:
             rooms[each] = room
-            if said in ("absent", "present", "uncertain", "likely"):
+            if said in _POLARITIES:
                 answers[each] = said  # type: ignore[assignment]
-            if said == "void" or not text[start:stop].strip(" .-") or not inside.isdisjoint(named[each].findings):
+            if (
+                said == "void"
+                or (said is None and not text[start:stop].strip(" .-"))
+                or not inside.isdisjoint(named[each].findings)
+            ):
                 answers[each] = None
         ends.append(Span(stop, stop))
     return Form(answers, rooms, tuple(ends), tuple(bare))
@@ -109,23 +113,26 @@ def _first_of_chain(text: str, named: Sequence[Mention], at: int) -> int:
 
 
 def _ticked(rules: Rules, text: str, span: Span, named: Sequence[Mention], boxes: Sequence[re.Match[str]]) -> Form:
-    """Boxes ahead of what they tick, behind it, or ahead of its answers ("Effusion: [ ] Yes [x] No")."""
+    """Boxes ahead of what they tick, behind it, or beside its answers ("Effusion: [ ] Yes [x] No")."""
     answers: dict[int, Polarity | None] = {}
-    behind = bool(named) and named[0].span.start < boxes[0].start()
-    label: list[int] = [at for at, mention in enumerate(named) if mention.span.end <= boxes[0].start()]
+    label = [at for at, mention in enumerate(named) if mention.span.end <= boxes[0].start()]
+    behind = bool(label)
+    leading = behind and _answer(rules, text, Span(named[label[-1]].span.end, boxes[0].start())) is not None
     for number, box in enumerate(boxes):
-        last = number + 1 == len(boxes)
-        room = Span(box.end(), span.end if last else boxes[number + 1].start())
+        room = Span(box.end(), boxes[number + 1].start() if number + 1 < len(boxes) else span.end)
         here = [at for at, m in enumerate(named) if room.start <= m.span.start and m.span.end <= room.end]
         said = _SAYS[str(box.lastgroup)]
-        word = rules.answers.match(text, room.start + len(_blank(text, room)), room.end)
-        if word and word.lastgroup in ("absent", "present", "uncertain", "likely") and label and box.lastgroup in (
-            "ticked", "empty",
-        ):  # fmt: skip
+        if leading:
+            first = named[label[-1]].span.end if number == 0 else boxes[number - 1].end()
+            before = [m.span.end for m in named if first <= m.span.start and m.span.end <= box.start()]
+            word = _answer(rules, text, Span(max(before, default=first), box.start()))
+        else:
+            word = _answer(rules, text, room)
+        if word and label and box.lastgroup in ("ticked", "empty"):
             for at in label:
                 answers.setdefault(at, None)
                 if box.lastgroup == "ticked":
-                    answers[at] = word.lastgroup  # type: ignore[assignment]
+                    answers[at] = word
             label = here or label
         elif behind:
             answers |= dict.fromkeys(label, said)
@@ -135,6 +142,11 @@ def _ticked(rules: Rules, text: str, span: Span, named: Sequence[Mention], boxes
     return Form(answers, {}, tuple(Span(box.start(), box.start()) for box in boxes))
 
 
-def _blank(text: str, room: Span) -> str:
-    part = text[room.start : room.end]
-    return part[: len(part) - len(part.lstrip())]
+def _answer(rules: Rules, text: str, room: Span) -> Polarity | None:
+    """The polarity of the answer that words begin with; None where they are none."""
+    start = room.start + len(text[room.start : room.end]) - len(text[room.start : room.end].lstrip(" \t\n:=|"))
+    word = rules.answers.match(text, start, room.end)
+    return word.lastgroup if word and word.lastgroup in _POLARITIES else None  # type: ignore[return-value]
+
+
+_POLARITIES = ("absent", "present", "uncertain", "likely")

@@ -117,7 +117,7 @@ def load_rules() -> Rules:
         answer_line=_spaced(line),
         abbreviations=_anchored(data["abbreviations"]),
         open_ends=_spaced(rf"(?<![\w-])(?:{'|'.join(data['open_ends'])})$".replace("<nt>", data["nt"])),
-        weak_ends=_spaced(rf"(?<![\w-])(?:{'|'.join(data['weak_ends'])})$"),
+        weak_ends=_spaced(rf"(?<![\w-])(?<!is\s)(?<!are\s)(?<!very\s)(?<!now\s)(?:{'|'.join(data['weak_ends'])})$"),
         closed_end=_spaced(rf"(?<![\w-])(?:{'|'.join(data['closed_ends'])})$"),
         continuing=_spaced(rf"(?:{'|'.join(data['continuing'])})(?!\w)"),
         breaks=_compile(data["breaks"]),

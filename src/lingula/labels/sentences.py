@@ -129,6 +129,8 @@ def _is_end(text: str, start: int, stop: re.Match[str], rules: Rules, layout: _L
             return not (text[stop.start()] == "." and _is_abbreviation(text, start, stop, rules, layout.capitals))
         case "line":
             return not _goes_on(text, start, Span(*stop.span()), rules, layout)
+        case "semicolon" if rules.answer_line.match(text, stop.end(), end):
+            return not _is_labelled(text, Span(start, end), stop, rules)
         case "cell":
             return not _is_labelled(text, Span(start, end), stop, rules)
         case _:
@@ -183,7 +185,7 @@ def _is_labelled(text: str, rest: Span, gap: re.Match[str], rules: Rules) -> boo
     )
 
 
-_VALUE = re.compile(r"(?:[:=|\t]|\s-)\s*\w+(?: \w+)?$")
+_VALUE = re.compile(r"(?:(?:[:=|\t]|\s-)\s*|[,;])\w+(?: \w+)?$")
 _ENDED = re.compile(r"[.?!:;|][\"')\]]*$")
 
 
