@@ -18,6 +18,6 @@ def test_an_unread_report_stops_nothing(tmp_path: Path) -> None:
     given = [Study("words", (), unknown), Study("film", sound.radiographs, unknown), sound]
     entries = list(encoded(checkpoint, given, refused))  # type: ignore[arg-type]
     assert [entry.study.study_id for entry in entries] == ["film", sound.study_id]
-    assert list(entries[0].vectors) == ["image"]
+    assert list(entries[0].embeddings) == ["image"]
     assert [notice.code for notice in entries[0].study.notices] == ["report_empty"]
     assert [(str(each.path), each.code) for each in refused] == [("words", "report_empty")]  # type: ignore[attr-defined]
