@@ -84,7 +84,7 @@ def canonical(text: str, start: int, end: int, said: Sequence[Assertion]) -> Can
     """A section as prose.
 
     List marks go, each line ends as a sentence, an answer behind a finding stands ahead of it ("Effusion: No" is "no
-    effusion."), and British spelling is American. ``said`` are the report's assertions, which tell what an answer means.
+    effusion."), and British spelling is American. ``said`` are the report's assertions, telling what answers mean.
     """
     made = Canonical()
     laid_out = _LAYOUT.search(text, start, end) is not None
