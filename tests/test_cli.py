@@ -216,3 +216,28 @@ def test_a_library_of_another_model_is_refused(library: Path, film: Path, tmp_pa
     with pytest.raises(ModelError, match="filled by model other") as caught:
         run("search", str(film), "--library", str(tmp_path / "other.sqlite"))
     assert caught.value.code == "model_mismatch"
+
+
+@pytest.mark.parametrize("words", [("--report", "-"), ("--text", "-")])
+def test_a_report_comes_from_standard_input(words: tuple[str, str]) -> None:
+    result = runner.invoke(app, ["predict", *words, "--json"], input="FINDINGS: Large left pleural effusion.")
+    assert result.exit_code == 0, result.output
+    rows = {row["label"]: row["probability"] for row in json.loads(result.stdout)["predictions"]}
+    assert rows["pleural_effusion"] > 0.9
+    assert runner.invoke(app, ["predict", *words], input="").exception.code == "empty_file"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("analyze", "no.dcm", "--html", "missing/page.html"),
+        ("explain", "no.dcm", "--png", "missing/figure.png"),
+        ("explain", "no.dcm", "--npz", "missing/maps.npz"),
+        ("bench", "--out", "missing/bench.json"),
+        ("library", "backup", "missing/backup.sqlite"),
+    ],
+)
+def test_a_missing_output_folder_is_refused_before_the_work(words: tuple[str, ...]) -> None:
+    error = runner.invoke(app, list(words)).exception
+    assert error.code == "not_found"  # type: ignore[union-attr]
+    assert "missing" in error.message  # type: ignore[union-attr]

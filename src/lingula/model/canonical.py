@@ -58,11 +58,13 @@ _LABELLED = re.compile(
     r"(?P<label>[A-Za-z][\w /'-]{2,50}?)\s*(?:[:=|\t]+|\s--?(?=\s))\s*(?P<answer>[^\n:|\t]{1,60}?)[\s.;]*$"
 )
 _BOXED = re.compile(
-    r"(?P<label>[A-Za-z][\w /'-]{2,50}?)\s*:?\s*(?P<answer>(?:\[[ _xXyYnN*]*\]|\( *[xX]? *\)|[\u2610-\u2612\u25a0\u25a1\u2713-\u2718]).{0,40})$"
+    r"(?P<label>[A-Za-z][\w /'-]{2,50}?)\s*:?\s*"
+    r"(?P<answer>(?:\[[ _xXyYnN*]*\]|\( *[xX]? *\)|[\u2610-\u2612\u25a0\u25a1\u2713-\u2718]).{0,40})$"
 )
 _PLAIN_ANSWER = re.compile(
-    r"(?:yes|present|seen|positive|identified|\+|x)?[ ,]*(?P<how>(?:(?:tiny|trace|small|mild|moderate|large|severe|minimal|"
-    r"marked|stable|unchanged|chronic|acute|new|left|right|bilateral|bibasilar|biapical|apical|basilar|basal|upper|middle|lower|lobe|lung|base|and|to|,) ?)*)",
+    r"(?:yes|present|seen|positive|identified|\+|x)?[ ,]*(?P<how>(?:(?:tiny|trace|small|mild|moderate|large|severe|"
+    r"minimal|marked|stable|unchanged|chronic|acute|new|left|right|bilateral|"
+    r"bibasilar|biapical|apical|basilar|basal|upper|middle|lower|lobe|lung|base|and|to|,) ?)*)",
     re.IGNORECASE,
 )
 _STOPS = ".?!"
@@ -72,7 +74,8 @@ _AMERICAN = {
     r"favour": "favor", r"neighbour": "neighbor", r"(?<=isch)aem": "em", r"paed(?=i)": "ped", r"orthopaed": "orthoped",
     r"(?<=[a-z]{3}[ltrnm])is(?=(?:ed|ing|ation)\b)": "iz", r"(?<=cath)etre": "eter", r"(?<=mill)imetre": "imeter",
     r"(?<=cent)imetre": "imeter", r"leucocyt": "leukocyt", r"caesar": "cesar",
-    r"diarrhoea": "diarrhea", r"manoeuv": "maneuv", r"sulph": "sulf", r"artefact": "artifact", r"(?<=analy)s(?=ed\b)": "z",
+    r"diarrhoea": "diarrhea",
+    r"manoeuv": "maneuv", r"sulph": "sulf", r"artefact": "artifact", r"(?<=analy)s(?=ed\b)": "z",
 }  # fmt: skip
 _BRITISH = re.compile("|".join(f"({pattern})" for pattern in _AMERICAN), re.IGNORECASE)
 
@@ -81,7 +84,7 @@ def canonical(text: str, start: int, end: int, said: Sequence[Assertion]) -> Can
     """A section as prose.
 
     List marks go, each line ends as a sentence, an answer behind a finding stands ahead of it ("Effusion: No" is "no
-    effusion."), and British spelling is American. ``said`` are the report's assertions, which tell what an answer means.
+    effusion."), and British spelling is American. ``said`` are the report's assertions, telling what answers mean.
     """
     made = Canonical()
     laid_out = _LAYOUT.search(text, start, end) is not None

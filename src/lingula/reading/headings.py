@@ -15,8 +15,8 @@ from typing import Literal
 Part = Literal[
     "indication", "impression", "findings", "addendum", "comparison", "preliminary", "unread", "title", "named"
 ]
-"""What stands under a heading. ``unread`` asserts nothing (technique, recommendation, signature); a ``title``
-names the examination, on its line; ``named`` is headed by what the words below are about ("LUNGS", "Pneumothorax"), which is no section of its own."""
+"""What stands under a heading. ``unread`` asserts nothing (technique, recommendation, signature); a ``title`` names the
+examination, on its line; ``named`` is headed by what the words below are about ("LUNGS", "Pneumothorax")."""
 
 _WORDS: dict[Part, str] = {  # of a heading with several, the earliest row decides
     "preliminary": "preliminary wet provisional",
@@ -27,9 +27,10 @@ _WORDS: dict[Part, str] = {  # of a heading with several, the earliest row decid
     "assessment diagnosis diagnoses final",
     "findings": "finding findings observation observations report description narrative result results",
     "comparison": "comparison comparisons compared prior priors previous",
-    "unread": "recommendation recommendations recommend advice plan followup follow-up technique techniques protocol "
-    "method dictated signed transcribed reported accession patient dob mrn date physician provider radiologist attending "
-    "resident ordering location communication notification disclaimer department facility",
+    "unread": "recommendation recommendations recommend advice plan followup follow-up technique "
+    "techniques protocol method dictated signed transcribed reported accession patient dob mrn date physician "
+    "provider radiologist attending resident ordering location communication notification disclaimer department "
+    "facility",
     "title": "procedure procedures exam exams examination examinations study studies projection projections view views",
 }
 _PART_OF: dict[str, Part] = {word: part for part, words in _WORDS.items() for word in words.split()}

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import NamedTuple
 
 from lingula.errors import Notice
@@ -121,7 +122,7 @@ def _judged(text: str, start: int, end: int) -> _Sentence:
     """A sentence with how many of its words are English, and how many of each other language."""
     table, sentence = _load(), text[start:end]
     words = [_folded(word) for word in _WORD.findall(sentence)]
-    pairs = [f"{one}_{other}" for one, other in zip(words, words[1:], strict=False)]
+    pairs = [f"{one}_{other}" for one, other in pairwise(words)]
     languages: Counter[str] = Counter(name for word in (*words, *pairs) for name in table.words.get(word, ()))
     denied = [name for word in (*words, *pairs) for name in table.denies.get(word, ())]
     languages.update(denied)

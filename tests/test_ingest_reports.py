@@ -1,0 +1,23 @@
+"""A study whose report cannot be read is refused by itself, or stored by its films; it never stops an import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests import made_up
+
+from lingula.ingest.ingest import encoded
+from lingula.study import Report, Study
+
+
+def test_an_unread_report_stops_nothing(tmp_path: Path) -> None:
+    checkpoint = made_up.checkpoint(tmp_path / "checkpoint")
+    unknown = Report.from_sections(findings="\ue000 \ue001")
+    sound = made_up.study(1)
+    refused: list[object] = []
+    given = [Study("words", (), unknown), Study("film", sound.radiographs, unknown), sound]
+    entries = list(encoded(checkpoint, given, refused))  # type: ignore[arg-type]
+    assert [entry.study.study_id for entry in entries] == ["film", sound.study_id]
+    assert list(entries[0].embeddings) == ["image"]
+    assert [notice.code for notice in entries[0].study.notices] == ["report_empty"]
+    assert [(str(each.path), each.code) for each in refused] == [("words", "report_empty")]  # type: ignore[attr-defined]
