@@ -1,6 +1,6 @@
 """Practice: unknown films of the library with look-alikes for distraction; what was hard comes back sooner.
 
-Nothing that is sent before an answer tells it: a card is a random name, its picture is drawn anew, its choices are in
+Nothing that is sent before an answer gives it away: a card is a random name, its picture is drawn anew, its choices are in
 the order of their names, and identifiers, labels and report come with the verdict.
 """
 
@@ -129,7 +129,7 @@ class Practice:
         return card
 
     def answer(self, card_id: str, chosen: Sequence[str]) -> Verdict:
-        """Judge an answer, once; nothing chosen says "none of these"."""
+        """Judge an answer, once; nothing chosen means "none of these"."""
         with self._lock:
             card = self.card(card_id)
             if unknown := sorted(set(chosen) - set(card.choices)):
