@@ -10,11 +10,12 @@ from lingula.explanation.target import Question
 
 @torch.no_grad()
 def attention(question: Question) -> tuple[Tensor, Tensor]:
-    """Attention of the last fusion layer, mean over heads, each attending token weighted by its share of the logit.
+    """Attention of the last fusion layer, mean over heads, each attending token weighted by its share of a
+    logit.
 
-    The weight of an attending token is the positive part of its contribution to the label's logit, so that two labels
-    need not share a map. Without a report only the token for the missing report attends to the image, and the map is
-    the same for all labels.
+    The weight of an attending token is the positive part of its contribution to the label's logit, so that
+    two labels need not share a map. Without a report only the token for the missing report attends to the
+    image, and the map is the same for all labels.
 
     Returns:
         patches (N, P) and words (T,), non-negative, each summing to 1 where its modality is present. Padding and
@@ -35,7 +36,8 @@ def attention(question: Question) -> tuple[Tensor, Tensor]:
 
 
 def _weighted(weights: Tensor, voice: Tensor, mask: Tensor) -> Tensor:
-    """Mean row of ``weights`` by the attending tokens' shares; plain mean over those present when all shares are 0."""
+    """Mean row of ``weights`` by the attending tokens' shares; plain mean over those present where all are
+    0."""
     voice = voice * mask
     if voice.sum() <= 0:
         voice = mask.float()

@@ -185,7 +185,8 @@ def _common(one: Study, other: Study, asked: Mode | None) -> Mode:
 def _findings(
     checkpoint: Checkpoint, one: Study, other: Study, labels: tuple[str, ...] | None
 ) -> tuple[FindingPair, ...]:
-    """Every label known of one of both, in the vocabulary's order: by the report, else the coding, else the prediction."""
+    """Every label known of either, in the vocabulary's order: by the report, else by coding, else by
+    prediction."""
     said, bases = zip(*(_said(checkpoint, s, coded) for s, coded in ((one, None), (other, labels))), strict=True)
     codes = [c for c in checkpoint.vocabulary.codes if c != checkpoint.vocabulary.normal]
     return tuple(

@@ -13,8 +13,9 @@ def contribution(question: Question) -> tuple[Tensor, Tensor, float]:
     """Signed shares of a label's logit by patch and word, beyond what the average film has at the same place.
 
     The logit is the head's bias plus the sum over all tokens of ``head · contribution``. From the patches' part the
-    checkpoint's ``usual`` (the average film) is subtracted: what every film shows, a heart on the left, is no evidence; the shares
-    then sum to the logit's distance from that of the average film (with no report).
+    average film (``usual`` of the checkpoint) is subtracted, so that what every film shows, a heart on the
+    left, is no evidence; the shares then sum to the logit's distance from that of the average film (with no
+    report).
 
     Returns:
         patches (N, P), words (T,), and the completeness error: |sum - distance| relative to the distance.

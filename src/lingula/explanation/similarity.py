@@ -25,8 +25,9 @@ MATCHES = 5
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Two patches with evidence for the same findings: ``score`` is what the pair adds to the cosine, as the head reads it.
+    """Two patches with evidence for the same findings.
 
+    ``score`` is what the pair adds to the cosine, of what the head reads.
     ``one`` and ``other`` are (film, x, y, width, height) in the pixels of each study's film.
     """
 
@@ -37,7 +38,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """Two sentences about the same findings, as spans of either report; ``score`` adds to the cosine of the texts."""
+    """Two sentences about the same, as spans of either report; ``score`` adds to the cosine of the texts."""
 
     score: float
     one: tuple[int, int]
@@ -164,11 +165,11 @@ def _side(question: Question, shares: Tensor) -> Side:
 
 
 def _matches(questions: Sequence[Question], parts: Sequence[Tensor], norm: float) -> tuple[Match, ...]:
-    """The pairs of patches that add most; no patch twice, nor one next to it, so that they are different places.
+    """The pairs of patches that add most; no patch twice, nor one next to it, so that places differ.
 
     Like is compared with like: patches of films of one view, where the studies share one. And only what the head reads
-    is compared: the rest of a state encodes wording, to which a film's border, the same on every film, may add more
-    than anything that a film shows.
+    is compared: the rest of a state encodes wording, to which a film's border, the same on every film, may
+    add more than anything that a film shows.
     """
     if questions[0].mode == "text":
         return ()
