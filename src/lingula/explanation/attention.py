@@ -10,8 +10,7 @@ from lingula.explanation.target import Question
 
 @torch.no_grad()
 def attention(question: Question) -> tuple[Tensor, Tensor]:
-    """Attention of the last fusion layer, mean over heads, each attending token weighted by its share of a
-    logit.
+    """Attention of the last fusion layer, mean over heads, weighted by what each reader says for the label.
 
     The weight of an attending token is the positive part of its contribution to the label's logit, so that
     two labels need not share a map. Without a report only the token for the missing report attends to the

@@ -165,7 +165,7 @@ def _side(question: Question, shares: Tensor) -> Side:
 
 
 def _matches(questions: Sequence[Question], parts: Sequence[Tensor], norm: float) -> tuple[Match, ...]:
-    """The pairs of patches that add most; no patch twice, nor one next to it, so that places differ.
+    """The pairs of patches that add most; no patch twice, nor one beside it, so that they are different places.
 
     Like is compared with like: patches of films of one view, where the studies share one. And only what the head reads
     is compared: the rest of a state encodes wording, to which a film's border, the same on every film, may

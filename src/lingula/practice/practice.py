@@ -129,7 +129,7 @@ class Practice:
         return card
 
     def answer(self, card_id: str, chosen: Sequence[str]) -> Verdict:
-        """Judge an answer, once; nothing chosen means "none of these"."""
+        """Judge an answer, once; nothing chosen says "none of these"."""
         with self._lock:
             card = self.card(card_id)
             if unknown := sorted(set(chosen) - set(card.choices)):

@@ -153,8 +153,7 @@ class Distiller(FilmTrainer[DistilRecipe]):
         return self.model
 
     def reading(self) -> Reader:
-        """The regression may use all channels: a trunk trained from teachers is not fitted to the labels
-        alone."""
+        """All channels may be asked beside it: what a trunk learns from teachers, a regression may believe."""
         self.average.eval().cpu()
         return self._reading(self.average.to_width.in_features)
 

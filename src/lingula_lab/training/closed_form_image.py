@@ -16,8 +16,7 @@ _LOUD = 32.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reader:
-    """Linear maps from a film's mean features, fitted with the trunk layers: to logits and to the report's
-    state.
+    """What trained trunk layers were read with, linear in a film's mean features: logits, and the report's state.
 
     Attributes:
         weight: (L, C) and bias (views, L) of the logits. state: (D, C) and state_bias (views, D) of the state.

@@ -78,8 +78,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """The tables, what ``explain`` shows with a map, and the completeness error of each method that has
-    one."""
+    """The tables, what ``explain`` shows beside a map, and the completeness error of each method that has one."""
 
     tables: tuple[Table, ...]
     trust: dict[str, Trust]
@@ -385,7 +384,7 @@ class _Bench:
         return float(self.checkpoint.calibration["text"].probabilities(logits)[0, question.label])
 
     def _lungs(self, sample: Sequence[Case]) -> Table:
-        """Attribution inside the average place of lungs and heart, against the area of these."""
+        """Attribution inside the usual place of lungs and heart, against the area of these."""
         inside = {name: region(CELLS * 4, CELLS * 4, shape) for name, shape in (("lungs", LUNGS), ("heart", HEART))}
         rows = []
         for method in METHODS:
