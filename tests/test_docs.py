@@ -36,7 +36,8 @@ ROOT = Path(__file__).resolve().parents[1]
 UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 QUIET = {"NO_MKDOCS_2_WARNING": "1"}
 HOUSE_WORDS = re.compile(
-    r"\b(?:voices?|desks?|shel(?:f|ves)|hubs|beside|usual(?:ly)?|cells?|loud\w*|whisper\w*|hardly|stand-ins?|spares)\b",
+    r"\b(?:voices?|desks?|shel(?:f|ves)|hubs|beside|usual(?:ly)?|cells?(?! of a table)|loud\w*|whisper\w*|hardly"
+    r"|stand-ins?|spares)\b",
     re.IGNORECASE,
 )
 

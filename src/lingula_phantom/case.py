@@ -17,7 +17,7 @@ from lingula_phantom.lateral import lateral
 
 Box = tuple[int, int, int, int]
 
-LONG_SIDE, SHORT_SIDE = 43.0, 35.0  # cm, the usual cassette
+LONG_SIDE, SHORT_SIDE = 43.0, 35.0  # cm, the common cassette
 MIDDLE = 12.0  # y of the film's centre, cm
 MARGIN = 0.03  # of the long side, drawn but cut off after turning
 

@@ -1,4 +1,5 @@
-"""Reports for phantom studies: a grammar (``sentences.json``) says what was drawn and denies what was not."""
+"""Reports for phantom studies: a grammar (``sentences.json``) states what was drawn and denies what was
+not."""
 
 from __future__ import annotations
 

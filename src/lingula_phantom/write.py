@@ -114,7 +114,8 @@ def _shots(rng: np.random.Generator) -> tuple[Shot, ...]:
 def _header(case: PhantomCase, shot: Shot, taken: date, long_side: int, seed: int, rng: np.random.Generator) -> Dataset:
     """Everything but the pixels. View Position is right, wrong or missing as often as in the real collection."""
     image_id = f"{case.number}_IM-0001-{shot.suffix}"
-    born = date(taken.year - case.patient.age, 1, 1) - timedelta(days=int(rng.integers(1, 360)))
+    days = np.random.default_rng((seed, case.number)).integers(1, 360)  # the same on every film of a study
+    born = date(taken.year - case.patient.age, 1, 1) - timedelta(days=int(days))
     views, shares = (
         (("PA", "AP", ""), (0.75, 0.1, 0.15)) if shot.projection == "Frontal" else (("LL", "PA", ""), (0.3, 0.3, 0.4))
     )

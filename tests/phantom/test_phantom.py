@@ -170,6 +170,16 @@ def test_window_and_polarity_bring_back_what_was_drawn(collection: Path) -> None
     assert len(met) == 4
 
 
+def test_films_of_a_study_name_one_patient(collection: Path) -> None:
+    studies: dict[str, set[tuple[str, str, str]]] = {}
+    for path in sorted(collection.rglob("*.dcm")):
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        named = (header.PatientID, header.PatientBirthDate, header.StudyDate)
+        studies.setdefault(header.StudyInstanceUID, set()).add(named)
+    assert {len(named) for named in studies.values()} == {1}
+    assert len({born for named in studies.values() for _, born, _ in named}) > 1
+
+
 def test_reports_parse_and_match_the_images(collection: Path) -> None:
     with open(collection / "indiana_projections.csv", encoding="utf-8") as table:
         projections = {row["filename"].removesuffix(".dcm.png"): row["projection"] for row in csv.DictReader(table)}

@@ -12,8 +12,9 @@ from lingula.explanation.target import Target
 def attention(question: Target) -> tuple[Tensor, Tensor]:
     """Attention of the last fusion layer, mean over heads, weighted by what each reader says for the label.
 
-    A reader's weight is the positive part of its contribution to the label's logit, so that two labels need not share a
-    map. Without a report the stand-in for it is the only reader of the image (and the map the same for all labels).
+    The weight of an attending token is the positive part of its contribution to the label's logit, so that
+    two labels need not share a map. Without a report only the token for the missing report attends to the
+    image, and the map is the same for all labels.
 
     Returns:
         patches (N, P) and words (T,), non-negative, each summing to 1 where its modality is present. Padding and
@@ -34,7 +35,8 @@ def attention(question: Target) -> tuple[Tensor, Tensor]:
 
 
 def _weighted(weights: Tensor, voice: Tensor, mask: Tensor) -> Tensor:
-    """Mean row of ``weights`` under the readers' voices; plain mean over the readers present when none speaks up."""
+    """Mean row of ``weights`` by the attending tokens' shares; plain mean over those present where all are
+    0."""
     voice = voice * mask
     if voice.sum() <= 0:
         voice = mask.float()

@@ -25,9 +25,9 @@ from lingula.study import DISCLAIMER, Mode, Study
 
 @dataclass(frozen=True, slots=True)
 class FindingPair:
-    """What is said of one finding on either side: present, absent, uncertain, or None where nothing is.
+    """What is known of one finding of either study: present, absent, uncertain, or None where nothing is.
 
-    ``basis`` names whether report, human coding or the model's prediction spoke, for either study.
+    ``basis`` names the source for either study: report, human coding or the model's prediction.
     """
 
     finding: str
@@ -189,7 +189,8 @@ def _common(one: Study, other: Study, asked: Mode | None) -> Mode:
 def _findings(
     checkpoint: Checkpoint, one: Study, other: Study, labels: tuple[str, ...] | None
 ) -> tuple[FindingPair, ...]:
-    """Every label one of both speaks of, in the vocabulary's order; the report's word, then coding, then prediction."""
+    """Every label known of either, in the vocabulary's order: by the report, else by coding, else by
+    prediction."""
     said, bases = zip(*(_said(checkpoint, s, coded) for s, coded in ((one, None), (other, labels))), strict=True)
     codes = [c for c in checkpoint.vocabulary.codes if c != checkpoint.vocabulary.normal]
     return tuple(

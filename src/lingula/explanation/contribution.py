@@ -1,4 +1,4 @@
-"""The model's own account: what each patch and word adds to a label's logit. Exact: pooling and head are sums."""
+"""What each patch and word adds to a label's logit. Exact, because pooling and head are sums."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ def contribution(question: Target) -> tuple[Tensor, Tensor, float]:
     """Signed shares of a label's logit by patch and word, beyond what the average film has at the same place.
 
     The logit is the head's bias plus the sum over all tokens of ``head · contribution``. From the patches' part the
-    checkpoint's ``usual`` is taken off, so that what every film has (a heart on the left) is not evidence; the shares
-    then sum to the logit's distance from that of the average film (with no report).
+    average film (``usual`` of the checkpoint) is subtracted, so that what every film shows, a heart on the
+    left, is no evidence; the shares then sum to the logit's distance from that of the average film (with no
+    report).
 
     Returns:
         patches (N, P), words (T,), and the completeness error: |sum - distance| relative to the distance.

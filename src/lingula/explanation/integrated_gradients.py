@@ -29,8 +29,8 @@ def integrated_gradients(question: Target, *, good: float = GOOD, most: int = MO
 
     The path is integrated by the trapezoid rule, piece by piece: on each the attributions must add up to the change of
     the logit, and the pieces that miss it most are halved until the whole does. From a blurred film, which keeps its
-    grey levels, the path stays among pictures the model knows; from a black one a path of as many steps misses several
-    times as much.
+    grey levels, the path stays among pictures like those of training; from a black one the completeness error
+    of as many steps is several times as large.
     Special tokens keep their embedding on the whole path, so that they carry exactly 0.
 
     Args:

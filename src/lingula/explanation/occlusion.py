@@ -19,8 +19,9 @@ def occlusion(question: Target) -> Tensor:
     """(N, S, S), signed: what the squares that cover a pixel are worth to the label's logit, on average.
 
     A square is worth the mean of how far the logit falls when it alone is blurred and how far it rises when it alone is
-    not: what the rest of the film says as well hides the one, what needs company the other. Squares have a fifth of
-    the input's side and move by half of that; blurring keeps the grey level. One film is covered at a time.
+    not. The fall misses evidence that the rest of the film repeats, the rise evidence that needs it. Squares
+    have a fifth of the input's side and move by half of that; blurring keeps the grey level. One film is
+    covered at a time.
     """
     films, empty = question.pixels, blurred(question.pixels)
     side = films.shape[-1] // SQUARES

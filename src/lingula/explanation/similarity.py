@@ -25,8 +25,9 @@ MATCHES = 5
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Two patches that speak of the same findings: ``score`` is what the pair adds to the cosine, as the head reads it.
+    """Two patches with evidence for the same findings.
 
+    ``score`` is what the pair adds to the cosine, of what the head reads.
     ``one`` and ``other`` are (film, x, y, width, height) in the pixels of each study's film.
     """
 
@@ -37,7 +38,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Aligned:
-    """Two sentences that speak of the same, as spans of either report; ``score`` adds to the cosine of the texts."""
+    """Two sentences about the same, as spans of either report; ``score`` adds to the cosine of the texts."""
 
     score: float
     one: tuple[int, int]
@@ -167,8 +168,8 @@ def _matches(questions: Sequence[Target], parts: Sequence[Tensor], norm: float) 
     """The pairs of patches that add most; no patch twice, nor one beside it, so that they are different places.
 
     Like is compared with like: patches of films of one view, where the studies share one. And only what the head reads
-    is compared: the rest of a state tells wording, to which a film's border, the same on every film, may add more than
-    anything that a film shows.
+    is compared: the rest of a state encodes wording, to which a film's border, the same on every film, may
+    add more than anything that a film shows.
     """
     if questions[0].mode == "text":
         return ()

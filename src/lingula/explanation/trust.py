@@ -1,6 +1,6 @@
-"""What the tests said of each method with each checkpoint; measured by ``lingula evaluate --explanations``.
+"""The test results of each method with each checkpoint; measured by ``lingula evaluate --explanations``.
 
-``trust.json`` beside this module holds the results for shipped checkpoints, by fingerprint.
+``trust.json`` next to this module holds the results for shipped checkpoints, by fingerprint.
 """
 
 from __future__ import annotations

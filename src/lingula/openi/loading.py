@@ -36,7 +36,7 @@ def load_many(
     Args:
         studies: a ``Collection`` or some of its studies.
         sandbox: reads the image files.
-        on_refused: told of each image file that could not be read; the study carries a notice either way.
+        on_refused: called with each image file that could not be read; the study carries a notice either way.
     """
     ahead, studies = tee(studies)
     answers = sandbox.read_many(image.path for files in ahead for image in files.images)

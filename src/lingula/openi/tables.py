@@ -1,4 +1,4 @@
-"""The tables that may lie beside the images: what they say of an image that its own file does not, or says wrongly.
+"""The tables that may come with the images: facts that an image's own file lacks or has wrong.
 
 ``indiana_projections.csv`` gives the view (DICOM's View Position is wrong or absent in half of the collection),
 ``images.csv`` the true rows and columns of images that were squashed to a square, ``nlmcxr_dicom_metadata.csv.gz`` the
@@ -25,7 +25,7 @@ _VIEWS: dict[str, View] = {"frontal": "frontal", "lateral": "lateral"}
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the tables say of one image.
+    """The tables' facts about one image.
 
     Attributes:
         view: by eye, from the projection table.

@@ -1,4 +1,4 @@
-"""Evidence as one PNG: each film beside its maps, with names, units and a colour scale; light or dark."""
+"""Evidence as one PNG: each film next to its maps, with names, units and a colour scale; light or dark."""
 
 from __future__ import annotations
 

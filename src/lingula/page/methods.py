@@ -1,4 +1,4 @@
-"""What the page says of each explanation method, in words a student understands."""
+"""How the page describes each explanation method, in words a student understands."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _METHODS = (
 
 
 def method(code: str) -> Method:
-    """The method by its code; a method the page does not know is named by its code and not described."""
+    """The method by its code; a method without a description is named by its code."""
     return next((known for known in _METHODS if known.code == code), Method(code, code.replace("_", " "), "", "score"))
 
 

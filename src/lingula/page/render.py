@@ -72,7 +72,7 @@ def style_sheet() -> str:
 
 
 def with_templates(package: str) -> Environment:
-    """The environment of a package that has templates of its own beside these, which they may extend and include."""
+    """The environment of a package with further templates, which may extend and include those of this one."""
     shared = environment()
     own = ChoiceLoader([PackageLoader(package, "templates"), *([shared.loader] if shared.loader else [])])
     made = shared.overlay(loader=own)

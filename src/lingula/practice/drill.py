@@ -1,7 +1,8 @@
 """A drill: pairs of films that look alike and differ in a finding, shown as unknowns; answers and progress apart.
 
-A drill is a folder: ``questions.html`` (nothing in it tells an answer: films are re-encoded without names or metadata,
-cards are numbered by chance), ``answers.html``, ``key.json`` and, once something was answered, ``progress.json``.
+A drill is a folder: ``questions.html`` (nothing in it gives an answer away: films are re-encoded without
+names or metadata, cards are numbered by chance), ``answers.html``, ``key.json`` and, once something was
+answered, ``progress.json``.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def mine(
 
     Args:
         vectors: (N, D) unit-norm image embeddings of ``ids``. labels: codes by study; uncoded studies are left out.
-        normal: the label that says nothing was found: a normal film may be a look-alike, it is never asked for.
+        normal: the label of studies without a finding; normal films may be look-alikes, it is never asked
+            for.
 
     No study is on two cards, and no finding on more than a quarter of them (at least two).
     """

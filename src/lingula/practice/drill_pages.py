@@ -1,4 +1,4 @@
-"""The pages of a drill: questions that tell nothing, and answers with evidence."""
+"""The pages of a drill: questions without their answers, and answers with evidence."""
 
 from __future__ import annotations
 

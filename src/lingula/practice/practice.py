@@ -1,7 +1,7 @@
 """Practice: unknown films of the library with look-alikes for distraction; what was hard comes back sooner.
 
-Nothing that is sent before an answer tells it: a card is a random name, its picture is drawn anew, its choices are in
-the order of their names, and identifiers, labels and report come with the verdict.
+Nothing that is sent before an answer gives it away: a card is a random name, its picture is drawn anew, its
+choices are in the order of their names, and identifiers, labels and report come with the verdict.
 """
 
 from __future__ import annotations

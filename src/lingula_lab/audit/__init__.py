@@ -1,4 +1,4 @@
-"""Is a split clean? Everything by which one part could know another, looked for in the collection itself."""
+"""Whether a split is clean: everything that two parts could share, looked for in the collection itself."""
 
 from lingula_lab.audit.collision import Audit, Collision, Kind
 from lingula_lab.audit.run import audit

@@ -1,9 +1,9 @@
 """A checkpoint: was it trained on this split and these labels, and do its thresholds come from validation?
 
-What it says of itself (split, part it was calibrated on) can only be compared. Its calibration can be tried: fitted
-again on each part, it must come out nearest to what is stored when fitted on validation. That is done for reports
-alone, in seconds; the calibrations of images are taken to come from the same run. Whether test studies were trained
-on, or test scores looked at when the model was chosen, no checkpoint can tell.
+What it states of itself (split, part it was calibrated on) can only be compared. Its calibration can be
+tried: fitted again on each part, it must come out nearest to what is stored when fitted on validation. That
+is done for reports alone, in seconds; the calibrations of images are taken to come from the same run. Whether
+test studies were trained on, or test scores looked at when the model was chosen, no checkpoint can tell.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BATCH = 32
 def checkpoint_collisions(
     checkpoint: Checkpoint, split: Split, studies: Mapping[str, StudyFiles]
 ) -> Iterator[Collision]:
-    """Compare what the checkpoint says of itself, then refit its calibration.
+    """Compare what the checkpoint states of itself, then refit its calibration.
 
     Args:
         studies: by id, at least all of the split.

@@ -31,7 +31,7 @@ Parts = Mapping[str, SplitName]
 
 @dataclass(frozen=True, slots=True)
 class Collision:
-    """One way in which parts of a split know each other.
+    """One way in which the parts of a split are not independent.
 
     Attributes:
         kind: ``same_study`` an id in two parts; ``same_text``, ``same_words`` (after normalisation), ``near_text``

@@ -40,7 +40,7 @@ def audit(
     Args:
         library: a gallery to look through, which claims to hold the part ``claimed``.
         checkpoint: a model to look into, and to compare with what filled the library.
-        labels: the published labels that lie beside the split.
+        labels: the published labels next to the split.
         progress: called with (films read, of how many).
     """
     parts = parts_of(split)

@@ -1,1 +1,1 @@
-"""The laboratory's commands, mounted beside those of the product."""
+"""The laboratory's commands, mounted among those of the product."""

@@ -29,7 +29,7 @@ def audit(
     workers: Annotated[int, typer.Option(help="Reading processes.")] = 2,
     json: Json = False,
 ) -> None:
-    """Find studies, texts, films, birth dates or labels by which parts of a split know each other; exit code 1 if any.
+    """Find studies, texts, films, birth dates or labels that parts of a split share; exit code 1 if any.
 
     Example: [bold]lingula audit openi-v1 --data ~/openi[/]
     """

@@ -50,7 +50,8 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of every resample.")] = 0,
     json: Json = False,
 ) -> None:
-    """Measure a checkpoint on the test studies, beside chance and simple baselines; or score any system's run file.
+    """Measure a checkpoint on the test studies, against chance and simple baselines; or score any system's
+    run file.
 
     Example: [bold]lingula evaluate compact --data studies --out evaluation[/]
 
@@ -191,7 +192,8 @@ def _explanations(
     seed: int,
     json: bool,
 ) -> None:
-    """The tables of the evidence, and ``trust.json``: what ``explain`` says beside a map of this checkpoint."""
+    """The tables of the evidence, and ``trust.json``: what ``explain`` shows with a map of this
+    checkpoint."""
     from lingula.explanation.trust import keep
     from lingula.model.checkpoint import load_checkpoint
     from lingula.openi.splits import Split

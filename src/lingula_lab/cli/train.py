@@ -23,7 +23,7 @@ def split(
 ) -> None:
     """Deal the studies with a frontal film and text to train, validation and test; no text or birth date is shared.
 
-    Their label codes are written beside it, as NAME.labels.json, so that others can score a ranking.
+    Their label codes are written next to it, as NAME.labels.json, so that others can score a ranking.
 
     Example: [bold]lingula split ~/openi openi-v1.json[/]
     """

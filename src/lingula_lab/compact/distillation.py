@@ -1,9 +1,9 @@
-"""A trunk anew, all of it: taught by several others, none of which has seen all the studies.
+"""Training a whole trunk from several teachers, none of which has seen all the studies.
 
-Each teacher leaves out a part of the training studies; what it says of those is honest, where it has the rest by heart
-(cross-fitting, Dao et al. 2021). The student learns from all teachers' mean, from the one that did not see the study,
-and from the labels (Hinton et al. 2015), on the same versions of the films that the teachers were asked about (Beyer
-et al. 2022).
+Each teacher leaves out a part of the training studies; its predictions for those are not fitted to their
+labels (cross-fitting, Dao et al. 2021). The student learns from all teachers' mean, from the one that did not
+see the study, and from the labels (Hinton et al. 2015), on the same versions of the films that the teachers
+were asked about (Beyer et al. 2022).
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Distiller(FilmTrainer[DistilRecipe]):
     # -- teachers
 
     def _teach(self, number: int, kind: str) -> Iterator[Epoch]:
-        """Train one teacher on the studies it is given, and keep what it says of all training films."""
+        """Train one teacher on the studies it is given, and keep its predictions for all training films."""
         r, folder = self.recipe, self.run / f"teacher{number}"
         if (folder / "said.safetensors").exists():
             return

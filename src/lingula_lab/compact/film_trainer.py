@@ -132,7 +132,7 @@ class FilmTrainer(ABC, Generic[R]):
 
     @abstractmethod
     def _begin(self) -> None:
-        """Make ready what this way of training needs beside the films and what they should be read as."""
+        """Prepare what this way of training needs in addition to films and targets."""
 
     @abstractmethod
     def fit(self) -> Iterator[Epoch]: ...

@@ -1,4 +1,4 @@
-"""Two trained models as one: both trunks look at each film, and its state is the mean of what they make of it."""
+"""Two trained models joined into one: both trunks encode each film, and its state is the mean of both."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _IMAGE_PATH = ("image_encoder.", "view_embedding.", "image_projector.")
 def side_by_side(first: StudyModel, second: StudyModel) -> StudyModel:
     """A model with the trunks of two that differ in their image path alone, each solved into the same reports' states.
 
-    What either makes of a patch counts half; how loud the whole is beside a report, and wording in it, is the first's.
-    In image mode the logits are then the mean of both models' where both are linear in the patches: all but what
-    fusion adds.
+    Each trunk's contribution of a patch counts half; the scale of the whole against a report, and its
+    wording, are the first's. In image mode the logits are then the mean of both models' where both are linear
+    in the patches: all but what fusion adds.
 
     Raises:
         ModelError: ``model_mismatch`` when the two differ in more than the image path.

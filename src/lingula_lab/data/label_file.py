@@ -1,7 +1,7 @@
 """The labels of a split's studies as a file that may be published: identifiers and label codes, no word of a report.
 
-With it anybody can score a ranking without the collection and without a model. It lies beside the split, whose seal
-(``LabelSeal``) holds its digest: an edited label no longer matches.
+With it anybody can score a ranking without the collection and without a model. It lies next to the split,
+whose seal (``LabelSeal``) holds its digest: an edited label no longer matches.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class LabelFile:
 
     @classmethod
     def load(cls, source: str | Path) -> LabelFile:
-        """The labels beside a split file, or beside a shipped split by its name; the seal is computed afresh.
+        """The labels of a split file, or of a shipped split by its name; the seal is computed afresh.
 
         Raises:
             InputError: ``not_found``, or ``bad_request`` when it is no such file.

@@ -1,4 +1,4 @@
-"""Train / validation / test by study, made so that no part knows another's texts or patients.
+"""Train / validation / test by study, made so that no two parts share texts or birth dates.
 
 Studies that share a report text (exactly or nearly) or a birth date are one group, and a group is never divided. Groups
 are dealt to the parts by iterative stratification over labels (Sechidis et al. 2011), so that rare labels are spread
@@ -31,7 +31,7 @@ NEAR_DUPLICATE = 0.7
 
 @dataclass(frozen=True, slots=True)
 class SplitStudy:
-    """What the split needs to know of a study: findings + impression text, birth date (or empty), label codes."""
+    """What the split needs of a study: findings + impression text, birth date (or empty), label codes."""
 
     study_id: str
     text: str
@@ -108,7 +108,7 @@ def group(studies: Sequence[SplitStudy]) -> list[list[SplitStudy]]:
 
 
 def mended(split: Split, studies: Sequence[SplitStudy]) -> Split:
-    """The same split without the few studies through which one part knows another.
+    """The same split without the few studies that two parts share by text or birth date.
 
     For a split that was in use before a stricter look: whoever learnt from its training part has still never seen its
     test part. The study with most links across is left out first, one of train before one of another part.
@@ -170,7 +170,8 @@ def split_studies(collection: Collection, vocabulary: Vocabulary) -> list[SplitS
 
 
 def split_study(files: StudyFiles, vocabulary: Vocabulary) -> SplitStudy:
-    """What the split needs to know of a study. An uncoded one is marked, so that these too are dealt in proportion."""
+    """What the split needs of a study. An uncoded one is marked, so that these too are dealt in
+    proportion."""
     report = files.report.report
     text = f"{report.section('findings')}\n{report.section('impression')}"
     coded = not np.isnan(vocabulary.encode(files.report.terms)).any()

@@ -63,7 +63,7 @@ class Inputs:
 
     Attributes:
         parts: the coded studies, sorted by study id. draws: resamples of the test studies.
-        normal: column of the label that says nothing was found, or None.
+        normal: column of the label of studies without a finding, or None.
         encoded: by part of the split, the rows of ``parts``.
         able: which test studies have what a reading reads.
     """
@@ -154,7 +154,7 @@ class Inputs:
 
     @property
     def same_split(self) -> bool:
-        """Whether the checkpoint says that it was trained and calibrated on this split."""
+        """Whether the checkpoint names this split as the one it was trained and calibrated on this split."""
         return bool(self.request.checkpoint.training.get("split", {}).get("sha256") == self.request.split.digest)
 
     def searches(self) -> list[Search]:

@@ -43,7 +43,7 @@ from lingula_lab.report.plots import classification_plots, retrieval_plots
 
 Floats = npt.NDArray[np.float32]
 HEADLINE: Reading = "image"
-"""The reading that the detailed tables speak of: films alone."""
+"""The reading of the detailed tables: films alone."""
 CALIBRATED = (NAMES["image"], NAMES["report"], NAMES["image_report"])
 """The checkpoint's own modes, whose ways to calibrate are compared."""
 PAIRS = (name_of("image", "report"), name_of("report", "image"), "TF-IDF: indication → report")
@@ -74,7 +74,7 @@ def evaluate(request: Request, out: Path, told: Told = lambda what, done, of: No
     """Measure everything. Encoded studies are kept in ``out/encoded``, qrels and runs written to ``out/trec``.
 
     Args:
-        told: called with (what is being done, how far, of how many).
+        told: progress, called with (what is being done, how far, of how many).
 
     Raises:
         InputError: ``bad_request`` when study set, split and checkpoint do not fit each other.

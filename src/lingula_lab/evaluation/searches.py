@@ -45,7 +45,8 @@ def name_of(query: Reading, gallery: Reading) -> str:
 
 
 def model_searches(test: Pair, train: Pair, able: dict[Reading, Flags]) -> list[Search]:
-    """The model's embeddings, test and train sorted by study id; across modes against hubs, as the library ranks."""
+    """The model's embeddings, test and train sorted by study id; across modes corrected for hubness, as the
+    library ranks."""
     made = []
     for query, gallery in ASKED:
         reads = _reads(query in READS_REPORT, gallery in READS_REPORT)
@@ -64,7 +65,7 @@ def model_searches(test: Pair, train: Pair, able: dict[Reading, Flags]) -> list[
 
 
 def label_search(test: Floats, train: Floats, abnormal: Flags, able: Flags) -> Search:
-    """Image to image by what the model says of the abnormal labels: its logits, standardised by those of training."""
+    """Image to image by the predicted abnormal labels: their logits, standardised by those of training."""
     mean, spread = train.mean(0), train.std(0) + 1e-9
     asked, found = (unit(((part - mean) / spread)[:, abnormal]) for part in (test, train))
     galleries: dict[Protocol, Vectors] = {"generalization": asked, "historical": found}
@@ -105,7 +106,7 @@ def thumbnail_search(data: StudySet, parts: Parts) -> Search:
 
 
 def random_search(sizes: dict[Protocol, int], queries: int, seed: int) -> Search:
-    """An order that knows nothing: each query has a dimension of its own, in which the gallery lies at random."""
+    """A random order: each query has a dimension of its own, in which the gallery lies at random."""
     galleries: dict[Protocol, Vectors] = {p: random_scores(queries, size, seed).T for p, size in sizes.items()}
     return Search("random ranking", "none", np.eye(queries), galleries, np.ones(queries, bool))
 

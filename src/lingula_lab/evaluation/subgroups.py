@@ -1,4 +1,4 @@
-"""Groups of studies by what the collection's table ``images.csv`` says of their frontal film."""
+"""Groups of studies by their frontal film's row in the collection's table ``images.csv``."""
 
 from __future__ import annotations
 

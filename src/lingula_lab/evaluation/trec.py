@@ -110,7 +110,7 @@ def write_all_qrels(ground: Ground, folder: Path) -> list[Path]:
 
 
 def write_random_run(ground: Ground, folder: Path, seed: int) -> Path:
-    """A ranking that knows nothing, in full: what it scores is chance."""
+    """A random ranking, in full: what it scores is chance."""
     scores = retrieval.random_scores(len(ground.queries), len(ground.answers), seed)
     path = folder / f"run-{ground.protocol}-random-ranking.txt.gz"
     everyone = np.ones(len(scores), bool)
@@ -183,7 +183,7 @@ def score_on(ground: Ground, run: Run, name: str, *, resamples: int = RESAMPLES,
 
 
 def score_run(qrels: Qrels, run: Run, name: str, *, resamples: int = RESAMPLES, seed: int = SEED) -> Table:
-    """A run against qrels, with ir-measures, beside what a random order of the pool scores.
+    """A run against qrels, with ir-measures, and what a random order of the pool scores.
 
     A query without a relevant study is left out; one the run does not answer counts as 0. Equal scores stand by study
     id.

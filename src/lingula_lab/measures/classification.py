@@ -42,7 +42,7 @@ def _per_label(measure: Callable[[Array, Array], float], scores: Array, targets:
 
 
 def supported(targets: Array, least: int = LEAST) -> npt.NDArray[np.bool_]:
-    """Labels with at least ``least`` positives: the ones a macro average speaks for."""
+    """Labels with at least ``least`` positives: the ones in a macro average."""
     return np.asarray(np.nansum(targets, 0) >= least, np.bool_)
 
 

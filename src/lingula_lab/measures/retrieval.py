@@ -81,7 +81,7 @@ def chance(grades: Grades, own: npt.NDArray[np.int64] | None = None) -> Doubles:
 
 
 def random_scores(queries: int, gallery: int, seed: int) -> Doubles:
-    """Scores that know nothing, (Q, G)."""
+    """Random scores, (Q, G)."""
     return np.random.default_rng(seed).random((queries, gallery))
 
 

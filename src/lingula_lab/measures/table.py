@@ -1,4 +1,4 @@
-"""What an evaluation says: tables of figures with their intervals, as plain data and as Markdown."""
+"""The result of an evaluation: tables of figures with their intervals, as plain data and as Markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number, the bounds of its 95 % interval (NaN where there is none) and how many studies it speaks for."""
+    """A number, the bounds of its 95 % interval (NaN where there is none) and how many studies it is from."""
 
     value: float
     low: float = math.nan

@@ -30,7 +30,7 @@ HEADLINE = (
 )
 """Task and metric as the Hub names them, then table, row and column: what the front matter says, films alone."""
 COMPANIONS = ("audit", "label_agreement", "label_support")
-"""Files that may lie beside the results; what they would say is left out where they do not."""
+"""Files that may lie next to the results; their part of a card is left out where they do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def datasheet(results: Results, checkpoint: Checkpoint, companions: Mapping[str,
 
 
 def companions_of(path: Path) -> dict[str, Any]:
-    """What lies beside a result file."""
+    """What lies next to a result file."""
     files = {name: path.with_name(f"{name}.json") for name in COMPANIONS}
     return {name: _read(file) for name, file in files.items() if file.is_file()}
 

@@ -135,7 +135,7 @@ def _cell(table: Table, cell: Cell) -> Markup:
 
 @cache
 def environment() -> Environment:
-    """The templates of this package, with its own style beside the common one."""
+    """The templates of this package, with its own style after the common one."""
     own = files("lingula_lab.report").joinpath("templates/evaluation.css").read_text(encoding="utf-8")
     made = with_templates("lingula_lab.report")
     made.globals["own_style"] = Markup(own)

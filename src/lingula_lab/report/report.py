@@ -1,6 +1,6 @@
 """What an evaluation leaves on disk: JSON, Markdown, pages, and the arrays for a paired comparison.
 
-Nothing in these files knows the time or the machine: the same input gives the same bytes.
+Nothing in these files depends on time or machine: the same input gives the same bytes.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def fit_calibration(logits: npt.NDArray[np.floating], targets: npt.NDArray[np.fl
     pooled = float(np.median(scale[common])) if common else 1.0
     for label, (logit, goal) in enumerate(parts):
         if not len(goal):
-            continue  # nobody knows anything: as the model says
+            continue  # no label is known: the model's own scale
         if label not in common:
             scale[label], shift[label] = pooled, _shift_to(goal, pooled * logit)
         probability = sigmoid(scale[label] * logit + shift[label])
@@ -150,7 +150,7 @@ def _cut(ordered: Array, f1: Array) -> float:
 def _band(probability: Array, threshold: float, share: float = 0.1, sure: float = 0.9) -> tuple[float, float]:
     """Bounds of the ``share`` of studies nearest the threshold, half on each side; above it never more than half of the
     present calls, so that a rare label can still be called. A call that the probability itself backs nine times in ten
-    (``sure``) is made: where a label is told well, the nearest studies lie far from the threshold."""
+    (``sure``) is made: where a label is recognised well, the nearest studies lie far from it."""
     half = max(1, round(share * len(probability) / 2))
     below, above = np.sort(probability[probability < threshold]), np.sort(probability[probability >= threshold])
     low = below[-half] if len(below) >= half else below[0] if len(below) else threshold

@@ -11,7 +11,7 @@ from lingula.model.study_model import StudyModel
 from lingula.study import VIEWS
 
 _LOUD = 32.0
-"""How much louder than the report's state image patches are, so that what fusion adds to them starts as a whisper."""
+"""Scale of image patches against the report's state, so that what fusion adds to them starts small."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +20,7 @@ class FilmRegression:
 
     Attributes:
         weight: (L, C) and bias (views, L) of the logits. state: (D, C) and state_bias (views, D) of the state.
-        fresh: the first channels, so many, may be asked beside it; layers after them learnt from the labels themselves.
+        fresh: number of first channels the regression may use too; later layers were trained on the labels.
     """
 
     weight: Tensor
@@ -50,19 +50,20 @@ def solve_image_path(
 
     Features are standardised within their view; the penalty is ``strength`` times the squared norm of the
     coefficients. The mean state is taken off both modalities (and given back to the logits by the head's bias), so
-    that a cosine compares what studies have of their own.
+    that a cosine compares how studies differ from the mean.
 
-    Layers that have just learnt from these very films promise too much of them, and the regression would believe it.
-    With their ``reader`` it looks at the ``fresh`` channels alone, and the reader's logits, times ``trust``, are added:
-    as the smallest states from which the head reads them. Of the reader's guess at the state, times ``recall``, is
-    added what the head does not read: it tells reports apart that name the same findings.
+    Layers trained on these very films fit them too well, and the regression would give them too much weight.
+    With their ``reader`` it uses the ``fresh`` channels alone, and the reader's logits, times ``trust``, are
+    added as the smallest states from which the head reads them. Of the reader's estimate of the state, times
+    ``recall``, the part that the head does not read is added: it differs between reports that name the same
+    findings.
 
     Args:
         features: (N, C) mean over the patch grid, one row a film. views: (N,) into ``VIEWS``.
         states: (N, D) of the reports, in text mode.
-        strength: > 0. loudness: of the whole state of a film beside a report's, in joint mode.
+        strength: > 0. loudness: scale of a film's state against a report's, in joint mode.
         wording: (D, K) orthonormal directions of the reports' wording (``solve_wording``), in which a film's state is
-            ``gain`` times as loud as elsewhere: the regression has little to say of words, and whispers it.
+            multiplied by ``gain``: the regression predicts little of wording, and too small.
 
     Raises:
         ValueError: when fusion and joint space differ in width.
@@ -75,7 +76,7 @@ def solve_image_path(
     centres = torch.stack([features[views == v].mean(0) if (views == v).any() else features.mean(0)
                            for v in range(len(VIEWS))])  # fmt: skip
     spread = (features - centres[views]).square().mean(0).sqrt()
-    spread = spread.where(spread > 0.01 * spread.max(), torch.inf)  # channels that hardly ever answer are not asked
+    spread = spread.where(spread > 0.01 * spread.max(), torch.inf)  # channels that are almost constant are left out
     if reader is not None:
         spread[reader.fresh :] = torch.inf
     x = (features - centres[views]) / spread

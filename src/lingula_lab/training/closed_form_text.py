@@ -1,5 +1,5 @@
-"""What words say by themselves, in closed form: of labels by logistic regression on the words and markers of a report,
-and beyond labels by latent semantic analysis."""
+"""Word terms in closed form: for labels by logistic regression on the words and markers of a report, for
+wording by latent semantic analysis."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def solve_voices(
         strength: inverse of the L2 penalty, > 0. share: in [0, 1].
 
     Raises:
-        ValueError: when the model's words have no voice.
+        ValueError: when the model has no word terms.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -64,23 +64,24 @@ def solve_voices(
 
 @torch.no_grad()
 def solve_wording(model: StudyModel, tokens: Sequence[Tokens | None], states: Tensor, components: int) -> Tensor:
-    """Add to ``model.voice`` what tells reports of the same findings apart: how they are worded.
+    """Add to the word terms (``model.voice``) how reports are worded, which differs where findings are the
+    same.
 
     Latent semantic analysis (Deerwester et al. 1990): the principal components of which words and markers each report
-    has, rare words louder (inverse document frequency), every component as loud as the next. Each is placed in a
-    direction of the joint space that the head does not read, those first in which reports differ least so far. Logits
-    in text mode stay as they are; what an image path solved from the new states gains is an aim beyond labels.
+    has, weighted by inverse document frequency, all components at one scale. Each is placed in a direction of
+    the joint space that the head does not read, those first in which reports differ least so far. Logits in
+    text mode stay as they are; what an image path solved from the new states gains is an aim beyond labels.
 
     Args:
         tokens: N reports, or None. states: (N, D) theirs, in text mode.
-        components: how many, at most D less the labels. Together they are as loud as the states are: what is added to
-            one has their root mean square distance from their mean.
+        components: how many, at most D less the labels. Together they have the scale of the states: their
+            root mean square distance from the mean.
 
     Returns:
         those directions, (D, components), orthonormal.
 
     Raises:
-        ValueError: when the model's words have no voice, or the space no room.
+        ValueError: when the model has no word terms, or the space too few dimensions.
     """
     voice = _voice_of(model)
     labels, dimension = model.head.weight.shape

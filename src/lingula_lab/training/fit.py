@@ -36,7 +36,7 @@ from lingula_lab.training.pretrained import describe, load_backbone, load_tokeni
 
 DATA_NOTE = "Indiana University chest X-ray collection (Open-i), CC BY-NC-ND 4.0: education and research only."
 MOST_USUAL = 1000
-"""Training films, evenly taken from all, that say what is usual."""
+"""Training films, evenly taken from all, that make the average film."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Preset:
     Attributes:
         start: published backbones to start from, ``image`` and ``text``, by name or local folder; their configuration,
             and the text's tokenizer, go before those of the architecture.
-        beside: preset of the checkpoint beside which it trains another image path; everything else, the architecture
+        beside: preset of the checkpoint for which it trains a second trunk; everything else, the architecture
             too, is that one's.
     """
 
@@ -231,7 +231,7 @@ def _tokenizer(architecture: Architecture, reports: Sequence[Report | None], sou
 
 
 def usual_of(model: StudyModel, data: StudySet, rows: Any) -> npt.NDArray[np.float32]:
-    """What films of these rows usually add to each logit (``models.usual``)."""
+    """Mean contribution of films of these rows to each logit (``models.usual``)."""
     films = np.flatnonzero(np.isin(data.owner, rows))
     films = films[:: max(1, -(-len(films) // MOST_USUAL))]
     return usual_shares(model.eval().cpu(), data.films[films], [data.views[film] for film in films])

@@ -56,12 +56,12 @@ class Recipe:
         ridge: solve the image path first, by ridge regression of this strength (``solve_image_path``) over ``copies``
             versions of each film, which are then not kept; for a frozen trunk. 0 leaves it to training. trust,
             recall, loudness: of that solution, see there.
-        voices: solve what words say by themselves before that, by logistic regression of this inverse strength, and
+        voices: solve the word terms before that, by logistic regression of this inverse strength, and
             keep ``share`` of what the report side said (``solve_voices``); 0 does not. With ``epochs`` 0 solving is
             all that is done.
-        wording: components of the reports' wording that are added to their states before the image path is solved, as
-            loud together as the states themselves (``solve_wording``), and how much louder than solved a film tells
-            them (``gain``); 0 adds none.
+        wording: components of the reports' wording that are added to their states before the image path is
+            solved, together at the scale of the states (``solve_wording``); ``gain`` multiplies them in a
+            film's state. 0 adds none.
         keep: other parts left as they are, by the beginnings of their parameters' names.
         monitor: the mode whose macro AUROC on validation decides.
         blend: share of the stage's best weights in what it hands on, the rest being those it began with (weight-space

@@ -101,7 +101,7 @@ def side_loss(maps: Tensor, sides: Tensor) -> Tensor:
 
 
 def side_share_loss(maps: Tensor, sides: Tensor) -> Tensor:
-    """As ``side_loss``, of how much more of what speaks for a label lies on one side than on the other.
+    """As ``side_loss``, of how much more evidence for a label lies on one side than on the other.
 
     ``L = softplus(-3 * side * (log right half - log left half))`` with each half the mean of the softened positive part
     (softplus with beta 4) of a map that was divided by its standard deviation.

@@ -1,9 +1,10 @@
-"""Published weights to start from, all through ``transformers``' own loading, which knows the names of every age.
+"""Published weights to start from, all through ``transformers``' own loading, which maps the names of older
+versions.
 
 * a backbone by name or local folder: configuration, weights and tokenizer (``describe``, ``load_backbone``,
   ``load_tokenizer``);
 * one safetensors file of another layout (``start_from``): an ImageNet MobileNetV1, a ``timm`` Swin Transformer, or a
-  MedCLIP-ViT checkpoint, told apart by the names of their tensors.
+  MedCLIP-ViT checkpoint, distinguished by the names of their tensors.
 
 No pickle is opened: a ``.bin`` or ``.pth`` is saved as safetensors first, by whoever trusts it.
 """
@@ -84,7 +85,7 @@ def load_tokenizer(source: str | Path) -> Any:
 
 
 def start_from(model: StudyModel, path: Path) -> None:
-    """Start a model from a safetensors file of another layout; what the file does not speak of is left as it is.
+    """Start a model from a safetensors file of another layout; what the file does not hold is left as it is.
 
     MedCLIP-ViT: both backbones; its projection heads become the maps to the fusion's width, so that before fusion the
     mean of the patches, and of the tokens, is MedCLIP's own embedding. Its temperature is not taken over.

@@ -33,7 +33,7 @@ def read_state(
     """Put modules and optimiser into the state kept there and give back the body; None where nothing is kept.
 
     Args:
-        recipe: what the run must have been begun with. usual: what a recipe that does not say (an older one) means.
+        recipe: what the run must have been begun with. usual: values for keys that an older recipe lacks.
 
     Raises:
         InputError: ``bad_request`` when the run was begun with another recipe.

@@ -1,4 +1,4 @@
-"""Where lungs and heart usually lie on an upright frontal film: an honest geometric guess, not a segmentation.
+"""Where lungs and heart lie on an average upright frontal film: a geometric estimate, no segmentation.
 
 Ellipses in fractions of the film's width and height, set by eye on drawn films; arms, neck and margins are outside.
 """

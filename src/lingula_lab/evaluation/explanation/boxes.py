@@ -70,7 +70,7 @@ def points_inside(values: Map, boxed: Boxed) -> bool:
 
 
 def centre_inside(shape: tuple[int, int], boxed: Boxed) -> bool:
-    """The same for the middle of the film, what one says without looking."""
+    """The same for the middle of the film, the baseline that looks at no pixel."""
     (rows, columns) = shape
     return any(x <= columns / 2 <= x + w and y <= rows / 2 <= y + h for x, y, w, h in boxed.boxes)
 

@@ -115,7 +115,7 @@ def _on_input(question: Target, film: int, cells: npt.NDArray[np.float64]) -> np
 def randomised(checkpoint: Checkpoint, depth: int, seed: int = 0) -> Checkpoint:
     """A copy whose first ``depth`` parts of ``CASCADE`` have random weights of the same mean and spread.
 
-    Adebayo et al. 2018, "Sanity checks for saliency maps". A model that never learned knows no usual film.
+    Adebayo et al. 2018, "Sanity checks for saliency maps". A model with random weights has no average film.
     """
     model, generator = copy.deepcopy(checkpoint.model), torch.Generator().manual_seed(seed)
     for part in (name for stage in CASCADE[:depth] for name in stage):

@@ -77,7 +77,7 @@ def judge(system: System, parts: Parts, draws: Resamples, normal: int | None) ->
     """Calibrate on validation unless it ships calibrated, measure on test.
 
     Args:
-        normal: column of the label that says nothing was found.
+        normal: column of the label of studies without a finding.
     """
     scores, goal, weights = system.scores, parts.test_targets.astype(np.float64), draws.counts
     calibration = system.calibration or fit_calibration(scores.validation, parts.validation_targets)

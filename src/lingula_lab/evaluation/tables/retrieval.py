@@ -1,4 +1,4 @@
-"""The retrieval tables: both protocols, every way to ask, each relevance rule, beside chance."""
+"""The retrieval tables: both protocols, every way to ask, each relevance rule, compared with chance."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Search:
     able: Flags
 
     def scores(self, protocol: Protocol) -> Doubles:
-        """(N, G): cosines, and what is taken off hubs."""
+        """(N, G): cosines, less the correction for hubness."""
         gallery = self.galleries[protocol]
         product = self.queries @ gallery.T
         return np.asarray(product.toarray() if issparse(product) else product, np.float64)
@@ -235,7 +235,7 @@ def pair_table(searches: Sequence[Search], keys: Order, draws: Resamples, seed: 
 
 
 def chance_table(judges: Mapping[str, Mapping[Protocol, Ground]], draws: Resamples, seed: int) -> Table:
-    """What a ranking that knows nothing scores under each rule, expected and in one random draw.
+    """What a random ranking scores under each rule, expected and in one random draw.
 
     Args:
         judges: by the rule in words, one protocol's ground with that rule alone.
