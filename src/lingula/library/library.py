@@ -113,6 +113,10 @@ class Library:
     def close(self) -> None:
         self._store.close()
 
+    def discard(self) -> None:
+        """Remove the library with all it holds, and close it."""
+        self._store.discard()
+
     def beside(self, name: str) -> Path | None:
         """Where data derived from the library may be kept, beside its file; None where it lives in a server."""
         return self._store.database.beside(name)
@@ -235,7 +239,12 @@ class Library:
         sync_folder(file.parent)
 
     def refuse(self, source: str, code: str, message: str) -> None:
-        """Note a file or study that could not be imported; the last word on a source stands."""
+        """Note a file or study that could not be imported; the last word on a source stands.
+
+        Args:
+            source: a name that may be shown to others: of a study of the collection, or ``identity.file_name``.
+            message: what may be shown likewise, ``errors.CAUSES[code]``.
+        """
         self._store.refuse(Refusal(source, code, message))
 
     # -- reading
@@ -270,6 +279,10 @@ class Library:
     def summaries(self, study_ids: Collection[str]) -> dict[str, Summary]:
         """What an answer shows of each study, by id; unknown ids are left out. Remembered until the next write."""
         return remembered(self._now().summaries, study_ids, self._store.summaries)
+
+    def holders(self, digests: Collection[str]) -> dict[str, frozenset[str]]:
+        """Ids of the studies that hold films with these file digests (SHA-256, hex), by digest; others are left out."""
+        return self._store.holders(digests)
 
     def assertions(self, study_ids: Collection[str]) -> dict[str, tuple[Assertion, ...]]:
         """What the report of each study asserts, in the order of its text. Remembered until the next write."""

@@ -114,6 +114,13 @@ class Store:
     def close(self) -> None:
         self._engine.dispose()
 
+    def discard(self) -> None:
+        """Remove the library, whatever it holds, and close."""
+        with self._transaction() as connection:
+            self.database.discard(connection)
+        self.close()
+        self.database.discard(None)
+
     @contextmanager
     def _closed_on_failure(self) -> Iterator[None]:
         try:
@@ -280,6 +287,16 @@ class Store:
                 return None
             radiographs = connection.execute(images.order_by(RadiographRow.position)).all()
             return rows.to_record(study, radiographs, connection.execute(modes).scalars().all())
+
+    def holders(self, digests: Collection[str]) -> dict[str, frozenset[str]]:
+        """Ids of the studies that hold films with these file digests, by digest; unknown ones are left out."""
+        found: dict[str, set[str]] = {}
+        pairs = select(RadiographRow.digest, RadiographRow.study_id)
+        with self._transaction() as connection:
+            for some in _batches(digests):
+                for digest, study_id in connection.execute(pairs.where(RadiographRow.digest.in_(some))):
+                    found.setdefault(digest, set()).add(study_id)
+        return {digest: frozenset(studies) for digest, studies in found.items()}
 
     def summaries(self, study_ids: Collection[str]) -> dict[str, Summary]:
         """What a search answer shows of each study; no previews are read."""

@@ -160,7 +160,7 @@ class Practice:
         table = csv.writer(text)
         table.writerow(["study_id", "seen", "right", "box", "due"])
         for study_id, seen in sorted(self._progress.studies.items()):
-            table.writerow([study_id, seen.seen, seen.right, seen.box, round(seen.due)])
+            table.writerow([cell(study_id), seen.seen, seen.right, seen.box, round(seen.due)])
         return text.getvalue()
 
     def export_anki(self, names: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lingula.errors import InputError, Notice
@@ -49,24 +50,46 @@ def read_study(
     if not images and not reports and text is None:
         raise InputError("bad_request", "neither an image nor a report")
     read = [sandbox.read_file(path) if sandbox else read_image(path, limits) for path in images]
-    study = _read_report(reports[0], limits) if reports else _from_text(text, limits) if text is not None else Study("")
-    study_uid = _one_study(read)
+    told = read_report(reports[0], limits) if reports else _from_text(text, limits) if text is not None else Study("")
+    study = compose_study(read, told)
     first = (images or reports or [Path("query")])[0]
+    return replace(study, study_id=study_id or study.study_id or _printable(first.stem) or "query")
+
+
+def compose_study(images: Sequence[DicomFile], told: Study) -> Study:
+    """One study of images that were read and of what its report says.
+
+    Args:
+        told: a study with nothing but a report, as from ``read_report``; ``Study("")`` for none.
+
+    Returns:
+        The study under the report's name, else the Study Instance UID, else "".
+
+    Raises:
+        InputError: uid_conflict when the images belong to different studies or one SOP Instance UID names different
+            files.
+    """
+    study_uid = _one_study(images)
     return Study(
-        study_id=study_id or study.study_id or study_uid or _printable(first.stem) or "query",
-        radiographs=tuple({image.radiograph.digest: image.radiograph for image in read}.values()),
-        report=study.report,
-        terms=study.terms,
-        notices=tuple(notice for notice in study.notices if not (read and notice.code == "no_images")),
+        study_id=told.study_id or study_uid,
+        radiographs=tuple({image.radiograph.digest: image.radiograph for image in images}.values()),
+        report=told.report,
+        terms=told.terms,
+        notices=tuple(notice for notice in told.notices if not (images and notice.code == "no_images")),
     )
 
 
-def _read_report(path: Path, limits: Limits) -> Study:
-    """A study with nothing but what a report file says."""
-    if sniff(read_head(path, HEAD), path.name) == "xml":
-        from lingula.reading.report_openi import read_report  # pulls in the XML parser, which images do without
+def read_report(path: Path, limits: Limits) -> Study:
+    """A study with nothing but what a report file says; its id is empty where the file gives none.
 
-        found = read_report(path, limits=limits)
+    Raises:
+        InputError: as ``report_openi.read_report`` for XML; not_a_report for binary data; not_found, empty_file,
+            too_large.
+    """
+    if sniff(read_head(path, HEAD), path.name) == "xml":
+        from lingula.reading import report_openi  # pulls in the XML parser, which images do without
+
+        found = report_openi.read_report(path, limits=limits)
         return Study(found.study_id, (), found.report, found.terms or None, found.notices)
     decoded, notices = decode_text(read_file(path, limits.xml_bytes))
     study = _from_text(decoded, limits)

@@ -58,6 +58,15 @@ def read_dicom_file(path: Path, limits: Limits | None = None) -> DicomFile:
         return _read(data, limits)
 
 
+def study_uid_of(data: bytes, limits: Limits) -> str:
+    """What the header of a DICOM file gives as Study Instance UID, "" for nothing; pixels are not touched.
+
+    Raises:
+        InputError: any code of ``open_part10``; bad_header, nesting_too_deep.
+    """
+    return text(_parse(open_part10(data, limits)), "StudyInstanceUID")
+
+
 def _read(data: bytes, limits: Limits) -> DicomFile:
     envelope = open_part10(data, limits)
     dataset = _parse(envelope)
