@@ -18,6 +18,7 @@ from dataclasses import replace
 from lingula.study import Study
 
 _HEX = 12  # digits of a digest in an identifier
+_IDENTIFIER = re.compile(r"CXR\d{1,18}|2\.25\.\d{1,39}|(file|film|study|report)-[0-9a-f]{12}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -35,6 +36,11 @@ def pseudonym(secret: bytes, uid: str) -> str:
 def file_name(secret: bytes, name: str) -> str:
     """``file-`` and 12 hex digits: what stands for a file that was refused where its own name may not be shown."""
     return f"file-{_keyed(secret, 'file', name).hex()[:_HEX]}"
+
+
+def public_name(secret: bytes, name: str) -> str:
+    """What stands for a refused file or study: an identifier as it is, any other name as ``file_name`` has it."""
+    return name if _IDENTIFIER.fullmatch(name) else file_name(secret, name)
 
 
 def patient_key(secret: bytes, patient: str) -> str:

@@ -216,8 +216,7 @@ class Library:
             if missing := [study_id for study_id in some if study_id not in known]:
                 outcomes += self._store.take(other._store.rows_of(missing), other._store.secret)
             progress(start + len(some), len(ids))
-        for refusal in other.refusals():
-            self._store.refuse(refusal)
+        self._store.refuse(other.refusals())
         return tuple(outcomes)
 
     def backup(self, file: Path, progress: Progress = lambda done, of: None) -> None:
@@ -245,7 +244,11 @@ class Library:
             source: a name that may be shown to others: of a study of the collection, or ``identity.file_name``.
             message: what may be shown likewise, ``errors.CAUSES[code]``.
         """
-        self._store.refuse(Refusal(source, code, message))
+        self.refuse_all([Refusal(source, code, message)])
+
+    def refuse_all(self, refusals: Iterable[Refusal]) -> None:
+        """As ``refuse``, many in one transaction."""
+        self._store.refuse(refusals)
 
     # -- reading
 

@@ -13,7 +13,9 @@ from sqlalchemy import Row
 from lingula.errors import ModelError, Notice
 from lingula.labels.assertions import Assertion, read_assertions
 from lingula.library import preview
+from lingula.library.identity import patient_key
 from lingula.library.record import (
+    OLDEST,
     About,
     Entry,
     ShownImage,
@@ -61,8 +63,8 @@ def from_entry(entry: Entry, digest: str, about: About, secret: bytes) -> StudyR
         "terms": None if study.terms is None else list(study.terms),
         "labels": None if entry.labels is None else list(entry.labels),
         "notices": _plain(study.notices),
-        "age": age_in_years(*dates),
-        "birth_key": birth_key(secret, dates[0]),
+        "age": age_in_years(*dates) if entry.age is None else min(entry.age, OLDEST),
+        "birth_key": patient_key(secret, entry.patient) or birth_key(secret, dates[0]),
     }
     images = [_from_radiograph(study.study_id, at, image) for at, image in enumerate(study.radiographs)]
     embeddings = [

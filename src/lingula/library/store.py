@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -216,12 +217,14 @@ class Store:
         """What birth dates are hidden with; see ``record.birth_key``."""
         return self._secret
 
-    def refuse(self, refusal: Refusal) -> None:
-        """Note what could not be imported; the last word on a source stands."""
+    def refuse(self, refusals: Iterable[Refusal]) -> None:
+        """Note what could not be imported, in one transaction; the last word on a source stands."""
+        if not (last := {refusal.source: refusal for refusal in refusals}):
+            return
         with self._writing() as (connection, _):
-            connection.execute(delete(RefusedRow).where(RefusedRow.source == refusal.source))
-            values = {"source": refusal.source, "code": refusal.code, "message": refusal.message}
-            connection.execute(insert(RefusedRow), values)
+            for some in _batches(last):
+                connection.execute(delete(RefusedRow).where(RefusedRow.source.in_(some)))
+                connection.execute(insert(RefusedRow), [asdict(last[source]) for source in some])
 
     def reread(self, progress: Progress = lambda done, of: None) -> None:
         """Read the assertions of every report anew. A batch a transaction: others may read and write meanwhile."""
