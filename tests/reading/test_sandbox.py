@@ -181,6 +181,7 @@ def test_closed_sandbox_says_so(films: list[Path]) -> None:
 
 
 def test_child_imports_no_model_library() -> None:
-    program = "import sys, lingula.reading.sandbox, lingula.reading.image_file; print({'torch', 'transformers'} & set(sys.modules))"
+    imports = "import sys, lingula.reading.sandbox, lingula.reading.image_file"
+    program = imports + "; print({'torch', 'transformers'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"

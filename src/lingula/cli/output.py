@@ -33,7 +33,7 @@ def banner() -> None:
 
 
 def plain(text: str) -> str:
-    """Text of files and names, made safe for a terminal: no markup, no control characters, nothing that is not UTF-8."""
+    """Text of files and names, made safe for a terminal: no markup, no control characters, only UTF-8."""
     return escape("".join(char if char.isprintable() else "·" for char in text))
 
 

@@ -1,4 +1,4 @@
-"""A reader that refuses films whose header says that text is burned into the picture (BurnedInAnnotation, (0028,0301))."""
+"""A reader that refuses films whose header says that text is burned in: BurnedInAnnotation, (0028,0301)."""
 
 from __future__ import annotations
 

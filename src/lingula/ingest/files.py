@@ -168,16 +168,16 @@ class FileImport:
                     beside.setdefault(place, {})[id(group)] = group
         for report in reports:
             near = list(beside.get(report.beside, {}).values())
-            group = near[0] if near else None
+            nearest = near[0] if near else None
             if len(near) > 1:
                 self._refuse([report.name], InputError("bad_request", "a report beside films of several studies."))
-            elif group is None:
+            elif nearest is None:
                 hint = "Reports lie beside a film under its name, or stand in a table (lingula import table)."
                 self._refuse([report.name], InputError("unsupported_format", "a report without a film.", hint))
-            elif group.report is not None:
+            elif nearest.report is not None:
                 self._refuse([report.name], InputError("bad_request", "a second report for one study."))
             else:
-                group.report = report
+                nearest.report = report
 
     # -- storing
 

@@ -137,7 +137,7 @@ class Sandbox:
             self._idle.put(worker)
 
     def _in_order(self, paths: Iterable[Path], read: Callable[[Path], T]) -> Iterator[tuple[Path, T | InputError]]:
-        """Files read with all workers, results in the order of ``paths``; a bounded number, and bounded pixels, ahead."""
+        """Files read with all workers, results in the order of ``paths``; a bounded number and bounded bytes ahead."""
 
         def answer(path: Path) -> T | InputError:
             try:
@@ -360,7 +360,8 @@ def _confine(memory_bytes: int) -> None:
 
 
 def serve(options: str) -> None:
-    """The child's loop: a line of JSON, what is wanted of which file, in; one answer each out. MemoryError and crashes end the process."""
+    """The child's loop: lines of JSON in (what is wanted, of which file), one answer each out. MemoryError and crashes
+    end the process."""
     given = json.loads(options)
     limits, longest = Limits(**given["limits"]), given["longest"]
     answers = os.fdopen(os.dup(1), "wb")

@@ -46,7 +46,7 @@ def _practice(request: Request) -> Practice:
 
 @router.post("/imports", response_model=schema.Job, status_code=202, tags=["library"])
 async def import_uploads(request: Request, files: Annotated[list[UploadFile], File()]) -> Response:
-    """Import films, reports under a film's name, and archives; a job. Refused files are named by their place, from 00001."""
+    """Import films, reports under a film's name, archives; a job. Refused files are named by place, from 00001."""
     jobs, brought = _jobs(request), [(file.filename or "", file.file) for file in files]
     return JSONResponse((await asyncio.to_thread(jobs.import_uploads, brought)).to_json(), 202)
 
