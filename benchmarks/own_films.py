@@ -56,7 +56,8 @@ def dicom(seed: int, *, study: str = "", canaries: bool = False, **attributes: A
     if canaries:
         _fill(dataset)
     dataset.SOPInstanceUID = f"{CANARY_UID}{seed}" if canaries else generate_uid(entropy_srcs=[f"film {seed}"])
-    dataset.StudyInstanceUID = study or (f"{CANARY_UID}8.{seed}" if canaries else generate_uid(entropy_srcs=[str(seed)]))
+    made = f"{CANARY_UID}8.{seed}" if canaries else generate_uid(entropy_srcs=[f"study {seed}"])
+    dataset.StudyInstanceUID = study or made
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.Modality, dataset.BodyPartExamined = "CR", "CHEST"
     dataset.Rows, dataset.Columns = pixels.shape

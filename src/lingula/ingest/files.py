@@ -266,8 +266,7 @@ class FileImport:
             study = compose_study(read, group.told)
             if not study.radiographs and (study.report is None or study.report.is_empty):
                 raise InputError("not_a_report", "neither a readable film nor the text of a report.")
-            study_uid = next((film.study_uid for film in read if film.study_uid), "")
-            study = deidentified(study, self._library.secret, study_uid=study_uid, name=group.told.study_id)
+            study = deidentified(study, self._library.secret, name=group.told.study_id)
         except LingulaError as error:
             self._refuse(group.names, error)
             return None

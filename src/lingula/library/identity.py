@@ -71,13 +71,13 @@ def study_name(secret: bytes, name: str) -> str:
     return name if _NAME.fullmatch(name) else f"study-{_keyed(secret, 'study', name).hex()[:_HEX]}"
 
 
-def deidentified(study: Study, secret: bytes, *, study_uid: str = "", name: str = "") -> Study:
+def deidentified(study: Study, secret: bytes, *, name: str = "") -> Study:
     """The study as a library may hold it.
 
     Args:
-        study: its films have digests; its own id is not used.
-        study_uid: Study Instance UID of its films.
-        name: given by its owner; outranks the UID.
+        study: its films have digests. An id that is a UID is replaced; one of the collection's or made from content
+            stays; any other, as one that was made from a file's name, gives way to the content's.
+        name: given by its owner; outranks the id.
     """
     films = tuple(
         replace(film, image_id=pseudonym(secret, film.image_id) if is_uid(film.image_id) else film_id(film.digest))
@@ -85,8 +85,10 @@ def deidentified(study: Study, secret: bytes, *, study_uid: str = "", name: str 
     )
     if name:
         study_id = study_name(secret, name)
-    elif is_uid(study_uid):
-        study_id = pseudonym(secret, study_uid)
+    elif is_uid(study.study_id):
+        study_id = pseudonym(secret, study.study_id)
+    elif _IDENTIFIER.fullmatch(study.study_id):
+        study_id = study.study_id
     else:
         study_id = content_id([film.digest for film in films], study.report.text if study.report else "")
     return replace(study, study_id=study_id, radiographs=films)

@@ -21,6 +21,7 @@ from lingula.labels.assertions import Assertion
 from lingula.library.conditions import Condition
 from lingula.library.database_url import database_at
 from lingula.library.engines import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
+from lingula.library.identity import stored_ids
 from lingula.library.ivf import Cells
 from lingula.library.known import Known, remembered
 from lingula.library.record import About, Entry, LibraryStatus, Outcome, Refusal, StudyRecord, Summary, birth_key, unit
@@ -294,6 +295,10 @@ class Library:
     def birth_key(self, birth_date: str) -> str:
         """What stands for a birth date (YYYYMMDD) in this library, to be compared with ``Summary.birth_key``."""
         return birth_key(self._store.secret, birth_date)
+
+    def ids_of(self, study: Study) -> frozenset[str]:
+        """Under which ids this library would hold a study that was read from files."""
+        return stored_ids(study, self._store.secret)
 
     def study(self, study_id: str) -> Study:
         """One study, ready to be encoded or explained; its pixels are the previews', float32 in [0, 1]."""

@@ -43,7 +43,7 @@ from lingula.library import (
     Summary,
 )  # fmt: skip
 from lingula.library.record import About
-from lingula.study import MODES, Mode, View
+from lingula.study import MODES, Mode, Study, View
 
 FOLDER = Path(__file__).parent / "galleries"
 Vector = npt.NDArray[np.float32]
@@ -184,6 +184,10 @@ class ReadyGallery:
     def birth_key(self, birth_date: str) -> str:
         """No dates are kept: none is the same."""
         return ""
+
+    def ids_of(self, study: Study) -> frozenset[str]:
+        """Under which ids it would hold a study: the collection's own."""
+        return frozenset({study.study_id})
 
     def get(self, study_id: str) -> StudyRecord:
         """The study without its pictures and report.

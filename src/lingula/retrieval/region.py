@@ -149,7 +149,7 @@ def search_region(
     study = with_views(study)
     film = study.radiographs[place.film]
     patches = patches or library_patches(checkpoint, library, progress)
-    rows = _rows(patches, film, {study.study_id, *exclude})
+    rows = _rows(patches, film, {*library.ids_of(study), *exclude})
     asked = [(film, place)]
     if mirrored:
         flipped = replace(film, pixels=np.ascontiguousarray(film.pixels[:, ::-1]))

@@ -16,6 +16,7 @@ from pydicom.uid import UID
 
 from lingula.errors import InputError, Notice
 from lingula.reading.bounded_io import read_file
+from lingula.reading.dicom.attributes import allowed
 from lingula.reading.dicom.decode import Stored, decode
 from lingula.reading.dicom.header import header_notices, judge, shown, text
 from lingula.reading.dicom.image_module import ImageHeader
@@ -131,7 +132,7 @@ def _is_rgb(stored: Stored) -> bool:
 
 
 def _attributes(dataset: Dataset, transfer_syntax: str) -> tuple[tuple[str, str], ...]:
-    pairs = [(keyword, shown(text(dataset, keyword))) for keyword in SHOWN]
+    pairs = [(keyword, allowed(keyword, text(dataset, keyword))) for keyword in SHOWN]
     pairs.append(("TransferSyntaxUID", shown(UID(transfer_syntax).name, 96)))
     return tuple((keyword, value) for keyword, value in pairs if value)
 
