@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ CANARIES = (CANARY, CANARY_UID, CANARY_DATE)
 _LONGEST = {"AE": 16, "CS": 16, "SH": 16, "LO": 64, "PN": 64, "ST": 64, "LT": 64, "UT": 64, "UC": 64, "UR": 64}
 _NEEDED = {"Modality", "PhotometricInterpretation", "BodyPartExamined", "SpecificCharacterSet", "SOPClassUID",
            "BurnedInAnnotation", "PresentationLUTShape", "PatientOrientation", "PixelIntensityRelationship",
-           "VOILUTFunction"}  # fmt: skip
-GATES = ("Modality", "BodyPartExamined", "PhotometricInterpretation", "Rows", "PixelRepresentation")
+           "VOILUTFunction", "PatientSpeciesDescription", "AnatomicRegionSequence"}  # fmt: skip
+GATES = ("Modality", "BodyPartExamined", "PhotometricInterpretation", "PatientSpeciesDescription", "Rows")
 
 
 def film(seed: int, rows: int = 96, columns: int = 80) -> np.ndarray:
@@ -47,6 +48,12 @@ def dicom(seed: int, *, study: str = "", canaries: bool = False, **attributes: A
         canaries: fill every attribute of the dictionary that holds text, a UID or a date with something to be found.
         attributes: by keyword, put in at the end; None removes one.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that the attributes cannot have
+        return _dicom(seed, study, canaries, attributes)
+
+
+def _dicom(seed: int, study: str, canaries: bool, attributes: dict[str, Any]) -> bytes:
     pixels = film(seed)
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
