@@ -49,18 +49,21 @@ INPUT_CODES = frozenset(
         "burned_in_annotation",  # a warning, where nobody asked to refuse such films
     ]
 )
-HEADER_CODES = frozenset(
-    [
-        "bad_header",
-        "unsupported_modality",
-        "wrong_body_part",
-        "unsupported_transfer_syntax",
-        "unsupported_photometric",
-        "not_an_image",
-        "missing_uid",
-        "invalid_uid",
-    ]
-) & INPUT_CODES
+HEADER_CODES = (
+    frozenset(
+        [
+            "bad_header",
+            "unsupported_modality",
+            "wrong_body_part",
+            "unsupported_transfer_syntax",
+            "unsupported_photometric",
+            "not_an_image",
+            "missing_uid",
+            "invalid_uid",
+        ]
+    )
+    & INPUT_CODES
+)
 """Refusals whose messages may quote what stands in the header of a file."""
 MODEL_CODES = frozenset(["model_checksum_mismatch", "model_bad_file", "model_unsafe_format", "model_mismatch"])
 LIBRARY_CODES = frozenset(["index_corrupt", "library_missing", "library_newer", "library_empty", "study_unknown"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import canaries
 import pytest
 from tests.server.conftest import running
 
+import canaries
 from lingula.ingest.batches import create_library
 from lingula.ingest.files import import_files
 from lingula.library import Library
@@ -35,7 +35,16 @@ def test_nothing_planted_is_left(
             )
         assert canaries.left(canaries.kept(tmp_path / "library.sqlite", tmp_path / "out")) == {}
     assert canaries.left(said) == {}
-    assert canaries.left({"log": "".join(record.getMessage() for record in caplog.records if record.name.startswith(("lingula", "uvicorn"))).encode()}) == {}
+    assert (
+        canaries.left(
+            {
+                "log": "".join(
+                    record.getMessage() for record in caplog.records if record.name.startswith(("lingula", "uvicorn"))
+                ).encode()
+            }
+        )
+        == {}
+    )
 
 
 def test_a_library_can_be_read_by_its_owner_alone(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -94,6 +94,18 @@ def deidentified(study: Study, secret: bytes, *, name: str = "") -> Study:
     return replace(study, study_id=study_id, radiographs=films)
 
 
+def without_uids(study: Study) -> Study:
+    """The study with names made from content in place of UIDs: for a page that may be given away."""
+    films = tuple(
+        replace(film, image_id=film_id(film.digest)) if is_uid(film.image_id) and film.digest else film
+        for film in study.radiographs
+    )
+    if not is_uid(study.study_id):
+        return replace(study, radiographs=films)
+    name = content_id([film.digest for film in films], study.report.text if study.report else "")
+    return replace(study, study_id=name, radiographs=films)
+
+
 def stored_ids(study: Study, secret: bytes) -> frozenset[str]:
     """Under which ids an import would have stored a study that was read from files."""
     made = {study.study_id}
