@@ -35,16 +35,8 @@ def test_nothing_planted_is_left(
             )
         assert canaries.left(canaries.kept(tmp_path / "library.sqlite", tmp_path / "out")) == {}
     assert canaries.left(said) == {}
-    assert (
-        canaries.left(
-            {
-                "log": "".join(
-                    record.getMessage() for record in caplog.records if record.name.startswith(("lingula", "uvicorn"))
-                ).encode()
-            }
-        )
-        == {}
-    )
+    log = "".join(one.getMessage() for one in caplog.records if one.name.startswith(("lingula", "uvicorn")))
+    assert canaries.left({"log": log.encode()}) == {}
 
 
 def test_a_library_can_be_read_by_its_owner_alone(checkpoint: Checkpoint, tmp_path: Path) -> None:

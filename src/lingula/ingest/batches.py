@@ -20,7 +20,7 @@ BATCH = 16
 """Studies committed in one transaction."""
 PIXELS = 16_000_000
 """Pixels of the films of one transaction, beyond which it takes no further study: they wait in memory, 4 bytes each."""
-FILMS = 4
+FILMS = 2
 """Films encoded together: activations take some 50 MB a film, and more at once is not quicker on a processor."""
 
 Progress = Callable[[int, int], None]
