@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from lingula.ingest import cluster, ingest
+from lingula.ingest import batches, cluster, openi
 from lingula.library import Library
 from lingula.model.checkpoint import load_checkpoint
 from lingula.reading.sandbox import Sandbox
@@ -49,8 +49,8 @@ def measure(folder: Path, studies: int) -> dict[str, Any]:
     collection = generate(folder / "collection", studies=studies, long_side=256)
     checkpoint = load_checkpoint(MODEL)
     begun = perf_counter()
-    with ingest.create_library(checkpoint, folder / "one.sqlite") as alone, Sandbox(1) as sandbox:
-        ingest.import_openi(alone, checkpoint, collection, sandbox)
+    with batches.create_library(checkpoint, folder / "one.sqlite") as alone, Sandbox(1) as sandbox:
+        openi.import_openi(alone, checkpoint, collection, sandbox)
     single = perf_counter() - begun
     killed: list[int] = []
 
@@ -61,7 +61,7 @@ def measure(folder: Path, studies: int) -> dict[str, Any]:
             killed.append(0)
             raise StoppedError
 
-    with ingest.create_library(checkpoint, folder / "many.sqlite") as library:
+    with batches.create_library(checkpoint, folder / "many.sqlite") as library:
         begun = perf_counter()
         options: dict[str, Any] = {"address": "local", "workers": 2}
         with suppress(StoppedError):

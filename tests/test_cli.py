@@ -183,6 +183,33 @@ def test_a_folder_import_lists_bad_files_and_keeps_good_ones(film: Path, tmp_pat
     assert refused == {"cut.dcm": "truncated", "empty.png": "empty_file", "note.pdf": "not_dicom"}
 
 
+def test_nothing_came_in_leaves_no_library_and_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "films" / "sub"
+    folder.mkdir(parents=True)
+    (folder / "\x1b[31m[bold]=evil[=bold].dcm").write_bytes(b"not a film")
+    at = ("--library", str(tmp_path / "new" / "library.sqlite"))
+    shown = runner.invoke(app, ["import", "files", str(tmp_path / "films"), *at])
+    assert shown.exit_code == 1
+    assert "sub/·[31m[bold]=evil[=bold].dcm" in shown.stdout.replace("\n", "")
+    assert "\x1b[31m" not in shown.stdout
+    told = runner.invoke(app, ["import", "files", str(tmp_path / "films"), *at, "--json"])
+    assert (told.exit_code, json.loads(told.stdout)["refused"][0]["code"]) == (1, "not_dicom")
+    assert not list(tmp_path.rglob("*.sqlite*"))
+
+
+def test_a_table_of_films_is_imported(film: Path, tmp_path: Path) -> None:
+    (tmp_path / "film.dcm").write_bytes(film.read_bytes())
+    (tmp_path / "cases.csv").write_text("path,report,ward\nfilm.dcm,There is cardiomegaly.,7\n")
+    at = ("--library", str(tmp_path / "own.sqlite"))
+    told = json.loads(run("import", "table", str(tmp_path / "cases.csv"), *at, "--json"))
+    assert (told["added"], told["images"], told["unused"]) == (1, 1, ["ward"])
+    found = json.loads(run("search", "cardiomegaly", *at, "--json"))["neighbours"]
+    assert len(found) == 1
+    assert found[0]["study_id"].startswith("2.25.")
+    near = json.loads(run("analyze", str(tmp_path / "film.dcm"), *at, "--json"))
+    assert near["neighbours"] == []  # a study is never its own neighbour, whatever it is called there
+
+
 def test_errors_are_short_and_have_a_code(tmp_path: Path) -> None:
     """Through the real entry point: no traceback, exit code 1, the same code in words and in JSON."""
     (tmp_path / "x.dcm").write_bytes(b"not a film at all")

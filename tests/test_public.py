@@ -14,7 +14,7 @@ import pytest
 from tests import made_up
 
 import lingula
-from lingula.ingest.ingest import create_library
+from lingula.ingest.batches import create_library
 from lingula.model.checkpoint import Checkpoint
 from lingula_phantom import generate
 

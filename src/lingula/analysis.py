@@ -59,7 +59,7 @@ def search(
         study = legible(study, model.tokenizer)
         mode = study_mode(study, query.source)
         asked, notices = QueryEmbedding(predict_and_embed(study, model, mode)[1], mode), study.all_notices
-        exclude = {study.study_id, *exclude}
+        exclude = {*_itself(study, library), *exclude}
     elif not query.like and (sentence := query.sentence()):
         said = Study("question", report=Report.from_sections(findings=sentence))
         asked = QueryEmbedding(predict_and_embed(said, model, "text")[1], "text")
@@ -88,6 +88,11 @@ def _born(library: Searched, study: Study | None, like: str = "") -> str:
     if study is None:
         return next((known.birth_key for known in library.summaries([like]).values()), "") if like else ""
     return library.birth_key(next((image.birth_date for image in study.radiographs if image.birth_date), ""))
+
+
+def _itself(study: Study, library: Searched) -> frozenset[str]:
+    """Under which ids the study asked with may stand in the library."""
+    return library.ids_of(study)
 
 
 def _stored(library: Searched, query: Query) -> QueryEmbedding:
@@ -148,7 +153,7 @@ def analyze(
         require_model(library, model)
         with library.held():
             born, asked = _born(library, study), QueryEmbedding(embedding, mode)
-            neighbours, _, _ = ask(library, Query(k=k), asked, exclude=(study.study_id,), birth_key=born)
+            neighbours, _, _ = ask(library, Query(k=k), asked, exclude=_itself(study, library), birth_key=born)
     label = label or leading_label(predictions, model.vocabulary.normal)
     methods = shown_methods(model.fingerprint, QUICK) if methods is None else methods
     explanations = explain(study, model, label, methods=methods, mode=mode)

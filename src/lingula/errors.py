@@ -46,8 +46,25 @@ INPUT_CODES = frozenset(
         "not_found",
         "bad_request",
         "report_empty",  # a warning beside a film, a refusal without one
+        "burned_in_annotation",  # a warning, where nobody asked to refuse such films
     ]
 )
+HEADER_CODES = (
+    frozenset(
+        [
+            "bad_header",
+            "unsupported_modality",
+            "wrong_body_part",
+            "unsupported_transfer_syntax",
+            "unsupported_photometric",
+            "not_an_image",
+            "missing_uid",
+            "invalid_uid",
+        ]
+    )
+    & INPUT_CODES
+)
+"""Refusals whose messages may quote what stands in the header of a file."""
 MODEL_CODES = frozenset(["model_checksum_mismatch", "model_bad_file", "model_unsafe_format", "model_mismatch"])
 LIBRARY_CODES = frozenset(["index_corrupt", "library_missing", "library_newer", "library_empty", "study_unknown"])
 FETCH_CODES = frozenset(["fetch_failed", "fetch_checksum", "disk_full"])
@@ -89,6 +106,62 @@ WARNING_CODES = frozenset(
         "one_study_assumed",
     ]
 )
+
+CAUSES = {
+    "empty_file": "The file has no bytes.",
+    "too_large": "It exceeds file_bytes, a report xml_bytes.",
+    "not_dicom": "Neither a DICOM file nor a picture, by content.",
+    "truncated": "The file ends inside an element.",
+    "bad_header": "A value the image depends on is missing, damaged or contradicts another.",
+    "nesting_too_deep": "Sequences are nested deeper than sequence_depth.",
+    "decompression_bomb": "A deflated data set exceeds inflated_bytes.",
+    "not_an_image": "The object has no pixels (a report, a presentation state).",
+    "unsupported_modality": "Modality is absent or not CR or DX.",
+    "wrong_body_part": "The header names another body part, or an animal.",
+    "unsupported_transfer_syntax": "A compression that is not read (video, JPEG XL, private ones).",
+    "unsupported_photometric": "True colour, a palette, or another interpretation that is not grey.",
+    "multiframe": "More than one frame, or an animated picture.",
+    "image_too_small": "A side is below 32 pixels.",
+    "pixel_mismatch": "Header and pixel data, or header and codestream, disagree on the size.",
+    "decode_failed": "The codec refused the data, the image is cut, or the child process died (memory).",
+    "decode_timeout": "Reading took longer than seconds.",
+    "missing_uid": "There is no SOP Instance UID.",
+    "invalid_uid": "The SOP or Study Instance UID is not a UID (PS3.5 section 9.1).",
+    "uid_conflict": (
+        "One identifier names different contents: in the files given, in a collection, or in the library."
+    ),
+    "xml_malformed": "Not well-formed XML.",
+    "xml_encoding": "The declared encoding is unknown or wrong.",
+    "xml_forbidden_dtd": "A document type declaration, which could expand or fetch entities.",
+    "xml_too_deep": "Elements are nested deeper than xml_depth.",
+    "not_a_report": (
+        "Well-formed, but no Open-i report; binary data in its place; or a study with neither image nor text."
+    ),
+    "image_bomb": "Rows × columns exceed pixels.",
+    "image_decode_failed": "A PNG or JPEG that is damaged or cut.",
+    "unsupported_format": (
+        "A picture that is neither PNG nor JPEG, a packed file in a collection, or a table that lacks its columns."
+    ),
+    "archive_unsafe_path": "A member's name leads out of the archive, or it is a link.",
+    "archive_unsupported_member": "A device, pipe, sparse file or odd compression.",
+    "archive_bomb": "A member exceeds file_bytes, or all together archive_bytes.",
+    "archive_too_many": "More members than archive_members.",
+    "archive_bad": "Damaged, encrypted, not an archive, or a name occurs twice.",
+    "not_found": "There is no such file, folder, preset, split or vocabulary, or it cannot be opened.",
+    "bad_request": (
+        "The question makes no sense: nothing to read, two reports, an unknown label, method, mode or split part, "
+        "k out of range, a target that exists."
+    ),
+    "burned_in_annotation": (
+        "The header says that text is burned into the picture, and such films were to be refused."
+    ),
+}
+"""Why a file is refused, in words that hold nothing of the file: what others than its owner may read."""
+
+
+def cause(code: str) -> str:
+    """Why a file was refused, in words that hold nothing of the file."""
+    return CAUSES.get(code, "It was refused.")
 
 
 class LingulaError(Exception):

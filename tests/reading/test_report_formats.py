@@ -8,13 +8,13 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from lingula.reading.headings import headings
-from lingula.reading.typography import plain_text
 
 from lingula.errors import InputError
 from lingula.labels import polarity, read_assertions
+from lingula.reading.headings import headings
 from lingula.reading.report_text import decode_text, parse_report
 from lingula.reading.study_reader import read_study
+from lingula.reading.typography import plain_text
 
 MEANT = {"pneumothorax": "absent", "pleural_effusion": "present"}
 TEXT = "FINDINGS: No pneumothorax.\nSmall left pleural effusion.\nIMPRESSION: Effusion."

@@ -14,7 +14,7 @@ import pytest
 from tests import made_up
 
 from lingula.errors import LibraryError, LingulaError
-from lingula.ingest.ingest import create_library, encoded
+from lingula.ingest.batches import create_library, encoded
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.page.region import write_region

@@ -18,7 +18,8 @@ import pytest
 import uvicorn
 from tests import made_up
 
-from lingula.ingest.ingest import create_library, import_openi
+from lingula.ingest.batches import create_library
+from lingula.ingest.openi import import_openi
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.reading.sandbox import Sandbox

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.server.conftest import Stock, running
 
-from lingula.ingest.ingest import create_library, encoded
+from lingula.ingest.batches import create_library, encoded
 from lingula.server import Settings
 from lingula.study import Report, Study
 

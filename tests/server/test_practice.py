@@ -12,7 +12,7 @@ import pytest
 from tests.server.conftest import Server, Stock, running
 
 from lingula.errors import InputError, LibraryError, ServerError
-from lingula.ingest import ingest
+from lingula.ingest import batches, openi
 from lingula.practice.practice import WAITS, Practice
 from lingula.server import Settings
 
@@ -110,12 +110,12 @@ def test_an_import_is_stopped_and_keeps_what_it_stored(
                 assert told.wait(60)
             progress(done, total)
 
-        return ingest.import_openi(*given, progress=step)
+        return openi.import_openi(*given, progress=step)
 
     monkeypatch.setattr("lingula.server.jobs.import_openi", held)
-    monkeypatch.setattr(ingest, "BATCH", 4)
+    monkeypatch.setattr(batches, "BATCH", 4)
     with (
-        ingest.create_library(stock.checkpoint, tmp_path / "library.sqlite") as library,
+        batches.create_library(stock.checkpoint, tmp_path / "library.sqlite") as library,
         running(stock.checkpoint, library, stock.collection, Settings()) as server,
     ):
         first, waiting = (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,6 +15,12 @@ from lingula.cli.options import DEFAULT_LIBRARY, Fast, Json, LibraryAt, Model, l
 from lingula.errors import InputError
 from lingula.openi.fetch import NLM_URL, What
 
+if TYPE_CHECKING:
+    from lingula.ingest.batches import Imported
+    from lingula.library import Library
+    from lingula.model.checkpoint import Checkpoint
+    from lingula.reading.sandbox import Sandbox
+
 
 def register(app: typer.Typer) -> None:
     fetch = typer.Typer(help="Download a collection.", no_args_is_help=True)
@@ -21,6 +29,7 @@ def register(app: typer.Typer) -> None:
     imports = typer.Typer(help="Put studies into a library.", no_args_is_help=True)
     imports.command("openi")(import_openi)
     imports.command("files")(import_files)
+    imports.command("table")(import_table)
     app.add_typer(imports, name="import")
     app.command()(encode)
 
@@ -56,6 +65,14 @@ def fetch_openi(
         output.out.print(f"{kind}: {place}")
 
 
+Workers = Annotated[int, typer.Option(help="Reading processes.")]
+
+
+RefuseBurnedIn = Annotated[
+    bool, typer.Option("--refuse-burned-in", help="Refuse films whose header says that text is burned into them.")
+]
+
+
 def import_openi(
     path: Annotated[Path, typer.Argument(help="The unpacked DICOM or PNG tree with the XML tree.")],
     library: LibraryAt = DEFAULT_LIBRARY,
@@ -63,53 +80,83 @@ def import_openi(
     fast: Fast = False,
     split: Annotated[str | None, typer.Option(help="Split file; with --part, import only that part of it.")] = None,
     part: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
-    workers: Annotated[int, typer.Option(help="Reading processes.")] = 2,
+    workers: Workers = 2,
+    refuse_burned_in: RefuseBurnedIn = False,
     json: Json = False,
 ) -> None:
     """Import the Open-i collection. Stopped imports go on; files that cannot be read are listed with their codes.
 
     Example: [bold]lingula import openi ~/openi --library library.sqlite --split openi-v1 --part train[/]
     """
-    from lingula.ingest.ingest import create_library
-    from lingula.ingest.ingest import import_openi as run
+    from lingula.ingest.openi import import_openi as run
     from lingula.openi.splits import SPLITS, Split
-    from lingula.reading.sandbox import Sandbox
 
     only = None
     if part is not None:
         if part not in SPLITS:
             raise InputError("bad_request", f"No part {part!r} of a split.", f"Parts: {', '.join(SPLITS)}.")
         only = frozenset(Split.load(split or "openi-v1").ids(part))
-    checkpoint = load_model(model, fast)
-    bar = output.progress_bar("Importing")
-    with create_library(checkpoint, library) as opened, Sandbox(workers) as sandbox, bar as progress:
-        result = run(opened, checkpoint, path, sandbox, only=only, progress=progress)
+    with _target(model, fast, library, workers) as (checkpoint, opened, sandbox, progress):
+        result = run(opened, checkpoint, path, sandbox, only=only, refuse_burned_in=refuse_burned_in, progress=progress)
     _report(result, json)
 
 
 def import_files(
     path: Annotated[
-        Path, typer.Argument(help="A folder (or one file) of radiographs: DICOM, PNG, JPEG, TIFF, BMP, WebP, JPEG XL.")
+        Path,
+        typer.Argument(help="A folder, a disc, an archive (zip, tar), or one film: DICOM or a picture."),
     ],
     library: LibraryAt = DEFAULT_LIBRARY,
     model: Model = "compact",
     fast: Fast = False,
-    workers: Annotated[int, typer.Option(help="Reading processes.")] = 2,
+    workers: Workers = 2,
+    refuse_burned_in: RefuseBurnedIn = False,
     json: Json = False,
 ) -> None:
-    """Import a folder of radiographs of your own. Bad files are listed with their codes, good ones are kept.
+    """Import films of your own, with the reports that lie beside them. Bad files are listed, good ones are kept.
 
     Example: [bold]lingula import files ./films --library library.sqlite[/]
     """
-    from lingula.ingest.ingest import create_library
-    from lingula.ingest.ingest import import_files as run
+    from lingula.ingest.files import import_files as run
+
+    with _target(model, fast, library, workers) as (checkpoint, opened, sandbox, progress):
+        result = run(opened, checkpoint, path, sandbox, refuse_burned_in=refuse_burned_in, progress=progress)
+    _report(result, json)
+
+
+def import_table(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet: path, study, report, labels or mesh, patient, …")],
+    library: LibraryAt = DEFAULT_LIBRARY,
+    model: Model = "compact",
+    fast: Fast = False,
+    workers: Workers = 2,
+    refuse_burned_in: RefuseBurnedIn = False,
+    json: Json = False,
+) -> None:
+    """Import films with their reports, labels, patients and ages from a table, a row a film.
+
+    Example: [bold]lingula import table ./cases.csv --library library.sqlite[/]
+    """
+    from lingula.ingest.table import import_table as run
+
+    with _target(model, fast, library, workers) as (checkpoint, opened, sandbox, progress):
+        result = run(opened, checkpoint, file, sandbox, refuse_burned_in=refuse_burned_in, progress=progress)
+    _report(result, json)
+
+
+Target = tuple["Checkpoint", "Library", "Sandbox", Callable[[int, int], None]]
+
+
+@contextmanager
+def _target(model: str, fast: bool, library: str, workers: int) -> Iterator[Target]:
+    """Model, library, reading processes and progress bar of an import."""
+    from lingula.ingest.batches import destination
     from lingula.reading.sandbox import Sandbox
 
     checkpoint = load_model(model, fast)
     bar = output.progress_bar("Importing")
-    with create_library(checkpoint, library) as opened, Sandbox(workers) as sandbox, bar as progress:
-        result = run(opened, checkpoint, path, sandbox, progress=progress)
-    _report(result, json)
+    with destination(checkpoint, library) as opened, Sandbox(workers) as sandbox, bar as progress:
+        yield checkpoint, opened, sandbox, progress
 
 
 def encode(
@@ -124,31 +171,43 @@ def encode(
 
     Example: [bold]lingula encode /data/openi --ray ray://head:10001 --library postgresql://user@host/lingula[/]
     """
+    from lingula.ingest.batches import destination
     from lingula.ingest.cluster import encode_openi
-    from lingula.ingest.ingest import create_library
 
     checkpoint = load_model(model, fast=False)
-    with create_library(checkpoint, library) as opened, output.progress_bar("Encoding") as progress:
+    with destination(checkpoint, library) as opened, output.progress_bar("Encoding") as progress:
         result = encode_openi(opened, model, path, address=ray, workers=workers, progress=progress)
     _report(result, json)
 
 
-def _report(result: object, json: bool) -> None:
-    from lingula.ingest.ingest import Imported
-
-    assert isinstance(result, Imported)
+def _report(result: Imported, json: bool) -> None:
+    """What became of the import; exit code 1 where nothing came in."""
     if json:
         refused = [{"file": str(r.path), "code": r.code, "message": r.message} for r in result.refused]
-        names = ("added", "present", "images", "missing", "unreferenced")
-        return output.write_json({**{name: getattr(result, name) for name in names}, "refused": refused})
-    output.out.print(
-        f"{result.added} studies added ({result.images} images), {result.present} there before; "
-        f"{result.missing} images missing, {result.unreferenced} without a report, {len(result.refused)} files refused."
-    )
+        names = ("added", "present", "images", "missing", "unreferenced", "copies", "unused")
+        output.write_json({**{name: getattr(result, name) for name in names}, "refused": refused})
+    else:
+        _show(result)
+    if not result.added and not result.present:
+        raise typer.Exit(1)
+
+
+def _show(result: Imported) -> None:
+    told = [
+        f"{result.added} studies added ({result.images} images)",
+        f"{result.present} there before",
+        *([f"{result.missing} images missing"] if result.missing else []),
+        *([f"{result.unreferenced} without a report"] if result.unreferenced else []),
+        *([f"{result.copies} copies of another file"] if result.copies else []),
+        f"{len(result.refused)} files refused",
+    ]
+    output.out.print(f"{', '.join(told)}.", highlight=False)
+    if result.unused:
+        output.out.print(f"Columns not used: {output.plain(', '.join(result.unused))}.", highlight=False)
     if result.refused:
         table = Table("file", "code", "why", box=None, header_style="dim")
         for entry in result.refused[:50]:
-            table.add_row(entry.path.name, entry.code, entry.message)
+            table.add_row(output.plain(str(entry.path)), entry.code, output.plain(entry.message))
         output.out.print(table)
         if len(result.refused) > 50:
             output.out.print(f"… and {len(result.refused) - 50} more; all of them with --json.")

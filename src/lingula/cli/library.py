@@ -25,7 +25,7 @@ def create(library: LibraryAt = DEFAULT_LIBRARY, model: Model = "compact", json:
 
     Example: [bold]lingula library create --library postgresql://user@host/lingula[/]
     """
-    from lingula.ingest.ingest import create_library
+    from lingula.ingest.batches import create_library
 
     checkpoint = load_model(model, fast=False)
     with create_library(checkpoint, library) as opened:

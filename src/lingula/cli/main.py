@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from importlib.metadata import entry_points
 from typing import Annotated
@@ -12,7 +11,7 @@ import typer
 from lingula import __version__
 from lingula.cli import ask, collect, compare, library, serve
 from lingula.cli.memory import keep_freed_memory
-from lingula.cli.output import err
+from lingula.cli.output import err, plain, write_json
 from lingula.errors import LingulaError
 from lingula.study import DISCLAIMER
 
@@ -52,19 +51,12 @@ def main() -> None:
         app()
     except LingulaError as error:
         if "--json" in sys.argv:
-            sys.stdout.write(json.dumps({"error": error.to_json()}) + "\n")
+            write_json({"error": error.to_json()})
         else:
-            err.print(f"[bold red]{error.code}[/]  {_plain(error.message)}", highlight=False)
+            err.print(f"[bold red]{error.code}[/]  {plain(error.message)}", highlight=False)
             if error.hint:
-                err.print(f"[dim]{_plain(error.hint)}[/]", highlight=False)
+                err.print(f"[dim]{plain(error.hint)}[/]", highlight=False)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         err.print("Stopped. What was stored stays stored; the same command goes on from there.")
         raise SystemExit(130) from None
-
-
-def _plain(text: str) -> str:
-    """File names are hostile: no markup, no control characters."""
-    from rich.markup import escape
-
-    return escape("".join(char if char.isprintable() else "·" for char in text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 out = Console()
 err = Console(stderr=True)
 
+_UNSHOWN = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")  # C1, direction marks, surrogates
 _COLOUR = {"present": "bold yellow", "abstain": "cyan", "absent": "dim"}
 _WORD = {"present": "flagged", "abstain": "not sure", "absent": "not flagged"}
 
@@ -33,8 +35,15 @@ def banner() -> None:
     err.print(f"[dim]{DISCLAIMER}[/]")
 
 
+def plain(text: str) -> str:
+    """Text of files and names, made safe for a terminal: no markup, no control characters, only UTF-8."""
+    return escape("".join(char if char.isprintable() else "·" for char in text))
+
+
 def write_json(body: Any) -> None:
-    sys.stdout.write(json.dumps(body, ensure_ascii=False) + "\n")
+    """One JSON object on standard output; what a terminal would act on or cannot show is escaped."""
+    text = json.dumps(body, ensure_ascii=False)
+    sys.stdout.write(_UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def writable(path: Path | None) -> Path | None:

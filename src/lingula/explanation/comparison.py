@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,7 +126,7 @@ def why(
     record = library.get(other)
     stored = record.study()
     mode = _common(study, stored, mode)
-    ranking = _Ranking.of(library, mode, study.study_id, other)
+    ranking = _Ranking.of(library, mode, library.ids_of(study), other)
     found = similarity(study, stored, model, mode, ranking.target)
     question = Target.ask(model, study, model.vocabulary.codes[0], mode)
     with torch.no_grad():
@@ -153,9 +154,9 @@ class _Ranking:
     row: int
 
     @classmethod
-    def of(cls, library: Library, mode: Mode, asked: str, wanted: str) -> _Ranking:
+    def of(cls, library: Library, mode: Mode, asked: Collection[str], wanted: str) -> _Ranking:
         gallery = library.gallery(mode)
-        rows = [row for row, study_id in enumerate(gallery.ids) if study_id != asked]
+        rows = [row for row, study_id in enumerate(gallery.ids) if study_id not in asked]
         ids = tuple(gallery.ids[row] for row in rows)
         if wanted not in ids:
             raise InputError("bad_request", f"Study {wanted} has no {mode} embedding, or is the asked study itself.")

@@ -1,6 +1,6 @@
 """Many machines: a collection is read and encoded by the workers of an existing Ray cluster, into one library.
 
-The workers run what an import runs (``ingest.readable``, ``ingest.encoded``, ``library.rows.from_entry``), 16 studies
+The workers run what an import runs (``openi.readable``, ``batches.encoded``, ``library.rows.from_entry``), 16 studies
 at a time; the process that started them stores what they hand back, a transaction a batch, and remembers nothing. So a
 worker that dies is replaced and its batch done again (Ray's ``max_restarts`` and ``max_task_retries``), and a run that
 was stopped goes on with the studies that the library lacks.
@@ -14,7 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lingula.errors import InputError, ModelError
-from lingula.ingest.ingest import BATCH, Imported, Progress, encoded, readable
+from lingula.ingest.batches import BATCH, Imported, Progress, encoded, note_refused
+from lingula.ingest.openi import readable
 from lingula.library import Library
 from lingula.library.record import LibraryDescription, study_digest
 from lingula.library.rows import StudyRows, from_entry
@@ -123,7 +124,6 @@ def encode_openi(
         raise InputError("bad_request", f"a worker of {address} failed: {told}", hint) from error
     finally:
         ray.shutdown()
-    for entry in refused:
-        library.refuse(str(entry.path), entry.code, entry.message)
     missing = sum(len(files.missing) for files in collection)
-    return Imported(added, present, images, missing, len(collection.unreferenced), tuple(refused))
+    noted = note_refused(library, refused, root)
+    return Imported(added, present, images, missing, len(collection.unreferenced), noted)

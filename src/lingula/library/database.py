@@ -37,6 +37,10 @@ class Database(Protocol):
     def prepare(self, connection: sa.Connection | None) -> None:
         """Make what a new library needs; called without a connection before the first one, and with it after."""
 
+    def discard(self, connection: sa.Connection | None) -> None:
+        """Remove what ``prepare`` and the tables' making left: called with a connection, and without one when all are
+        closed."""
+
     def lock(self, connection: sa.Connection) -> None:
         """Keep every other writer out until the transaction ends."""
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from lingula.errors import InputError, LibraryError
 from lingula.library.library import Library
+from lingula.library.spreadsheet import cell
 from lingula.study import MODES, Mode, SectionName
 from lingula.types import FilePath
 
@@ -98,7 +99,8 @@ def _write_csv(tables: Iterator[tuple[Rows, Rows, Rows]], files: list[Path]) -> 
                     writers[at] = csv.DictWriter(handles[at], list(rows[0]))
                     writers[at].writeheader()  # type: ignore[union-attr]
                 if rows:
-                    writers[at].writerows(rows)  # type: ignore[union-attr]
+                    safe = ({name: cell(value) for name, value in row.items()} for row in rows)
+                    writers[at].writerows(safe)  # type: ignore[union-attr]
     finally:
         for handle in handles:
             handle.close()

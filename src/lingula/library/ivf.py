@@ -18,6 +18,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from lingula.library.private_file import make_private
+
 LISTS = 4096  # cells of a gallery of LISTS * EACH vectors or more
 EACH = 40  # vectors a cell is learned from
 ROUNDS = 8  # of k-means
@@ -67,6 +69,7 @@ class Cells:
         temporary = file.with_name(f"{file.name}.{os.getpid()}.part")
         tensors = {"centroids": self.centroids, "assigned": self.assigned}
         try:
+            make_private(temporary)
             save_file(tensors, temporary, {"seal": self._seal(digest)})
             os.replace(temporary, file)
         except (SafetensorError, OSError):

@@ -21,6 +21,7 @@ from lingula.labels.assertions import Assertion
 from lingula.library.conditions import Condition
 from lingula.library.database_url import database_at
 from lingula.library.engines import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
+from lingula.library.identity import stored_ids
 from lingula.library.ivf import Cells
 from lingula.library.known import RecordCache, remembered
 from lingula.library.record import (
@@ -124,6 +125,10 @@ class Library:
     def close(self) -> None:
         self._store.close()
 
+    def discard(self) -> None:
+        """Remove the library with all it holds, and close it."""
+        self._store.discard()
+
     def beside(self, name: str) -> Path | None:
         """Where data derived from the library may be kept, beside its file; None where it lives in a server."""
         return self._store.database.beside(name)
@@ -223,8 +228,7 @@ class Library:
             if missing := [study_id for study_id in some if study_id not in known]:
                 outcomes += self._store.take(other._store.rows_of(missing), other._store.secret)
             progress(start + len(some), len(ids))
-        for refusal in other.refusals():
-            self._store.refuse(refusal)
+        self._store.refuse(other.refusals())
         return tuple(outcomes)
 
     def rename_model(self, earlier: str, now: str) -> bool:
@@ -264,8 +268,17 @@ class Library:
         sync_folder(file.parent)
 
     def refuse(self, source: str, code: str, message: str) -> None:
-        """Note a file or study that could not be imported; the last word on a source stands."""
-        self._store.refuse(Refusal(source, code, message))
+        """Note a file or study that could not be imported; the last word on a source stands.
+
+        Args:
+            source: a name that may be shown to others: of a study of the collection, or ``identity.file_name``.
+            message: what may be shown likewise, ``errors.CAUSES[code]``.
+        """
+        self.refuse_all([Refusal(source, code, message)])
+
+    def refuse_all(self, refusals: Iterable[Refusal]) -> None:
+        """As ``refuse``, many in one transaction."""
+        self._store.refuse(refusals)
 
     # -- reading
 
@@ -300,6 +313,10 @@ class Library:
         """What an answer shows of each study, by id; unknown ids are left out. Remembered until the next write."""
         return remembered(self._now().summaries, study_ids, self._store.summaries)
 
+    def holders(self, digests: Collection[str]) -> dict[str, frozenset[str]]:
+        """Ids of the studies that hold films with these file digests (SHA-256, hex), by digest; others are left out."""
+        return self._store.holders(digests)
+
     def assertions(self, study_ids: Collection[str]) -> dict[str, tuple[Assertion, ...]]:
         """What the report of each study asserts, in the order of its text. Remembered until the next write."""
         return remembered(self._now().assertions, study_ids, self._store.assertions)
@@ -307,6 +324,10 @@ class Library:
     def birth_key(self, birth_date: str) -> str:
         """What stands for a birth date (YYYYMMDD) in this library, to be compared with ``Summary.birth_key``."""
         return birth_key(self._store.secret, birth_date)
+
+    def ids_of(self, study: Study) -> frozenset[str]:
+        """Under which ids this library would hold a study that was read from files."""
+        return stored_ids(study, self._store.secret)
 
     def study(self, study_id: str) -> Study:
         """One study, ready to be encoded or explained; its pixels are the previews', float32 in [0, 1]."""

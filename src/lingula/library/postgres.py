@@ -14,7 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from lingula.errors import InputError, LibraryError, LingulaError
 from lingula.library.database import Candidates, damaged
-from lingula.library.schema import vector_text
+from lingula.library.schema import Base, vector_text
 from lingula.study import MODES, Mode
 
 EXACT = 20_000  # vectors up to which a scan of them all is quick enough; above, the HNSW index answers
@@ -50,6 +50,11 @@ class Postgres:
     def prepare(self, connection: sa.Connection | None) -> None:
         if connection is not None:
             connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS vector")
+
+    def discard(self, connection: sa.Connection | None) -> None:
+        if connection is not None:
+            Base.metadata.drop_all(connection)
+            connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
 
     def lock(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")

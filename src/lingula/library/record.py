@@ -27,11 +27,15 @@ class Entry:
     Attributes:
         embeddings: (D,) unit-norm vectors by mode; a mode the study lacks is left out.
         labels: codes of the labels present; None when nobody coded the study (unknown is not absent).
+        patient: whose study it is, in its owner's words; kept as a keyed hash in the birth date's place.
+        age: years at the study; by default as the films' dates tell.
     """
 
     study: Study
     embeddings: Mapping[Mode, npt.NDArray[np.floating[Any]]]
     labels: tuple[str, ...] | None = None
+    patient: str = field(default="", repr=False)
+    age: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

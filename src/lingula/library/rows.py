@@ -12,7 +12,9 @@ from lingula.errors import ModelError, Notice
 from lingula.labels.assertion_rules import rules_version
 from lingula.labels.assertions import Assertion, read_assertions
 from lingula.library import preview
+from lingula.library.identity import patient_key
 from lingula.library.record import (
+    OLDEST,
     Entry,
     LibraryDescription,
     ShownImage,
@@ -60,8 +62,8 @@ def from_entry(entry: Entry, digest: str, about: LibraryDescription, secret: byt
         "terms": None if study.terms is None else list(study.terms),
         "labels": None if entry.labels is None else list(entry.labels),
         "notices": _plain(study.notices),
-        "age": age_in_years(*dates),
-        "birth_key": birth_key(secret, dates[0]),
+        "age": age_in_years(*dates) if entry.age is None else min(entry.age, OLDEST),
+        "birth_key": patient_key(secret, entry.patient) or birth_key(secret, dates[0]),
     }
     images = [_from_radiograph(study.study_id, at, image) for at, image in enumerate(study.radiographs)]
     embeddings = [

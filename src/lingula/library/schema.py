@@ -123,6 +123,7 @@ class StudyRow(Base):
 
 class RadiographRow(Base):
     __tablename__ = "radiograph"
+    __table_args__ = (Index("radiograph_by_digest", "digest"),)
 
     study_id: Mapped[str] = mapped_column(ForeignKey("study.study_id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)  # order within the study

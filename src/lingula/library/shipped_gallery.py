@@ -40,7 +40,7 @@ from lingula.library.engines import FaissFlat
 from lingula.library.library import Library
 from lingula.library.record import LibraryDescription, ShownImage, StudyRecord, Summary
 from lingula.library.vectors import Gallery
-from lingula.study import MODES, Mode, View
+from lingula.study import MODES, Mode, Study, View
 
 FOLDER = Path(__file__).parent / "galleries"
 Vector = npt.NDArray[np.float32]
@@ -181,6 +181,10 @@ class ReadyGallery:
     def birth_key(self, birth_date: str) -> str:
         """No dates are kept: none is the same."""
         return ""
+
+    def ids_of(self, study: Study) -> frozenset[str]:
+        """Under which ids it would hold a study: the collection's own."""
+        return frozenset({study.study_id})
 
     def get(self, study_id: str) -> StudyRecord:
         """The study without its pictures and report.

@@ -16,6 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from lingula.errors import InputError, LibraryError, LingulaError
 from lingula.library.database import Candidates, damaged
+from lingula.library.private_file import make_private
 from lingula.library.schema import StudyRow
 from lingula.study import Mode
 
@@ -55,6 +56,13 @@ class Sqlite:
     def prepare(self, connection: sa.Connection | None) -> None:
         if connection is None:
             make_folder(self.file.parent)
+            if not self.file.exists():
+                make_private(self.file)  # SQLite gives -wal and -shm the same permissions
+
+    def discard(self, connection: sa.Connection | None) -> None:
+        if connection is None:
+            for ending in ("", "-wal", "-shm"):
+                self.file.with_name(self.file.name + ending).unlink(missing_ok=True)
 
     def lock(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql("COMMIT")

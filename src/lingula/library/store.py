@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -130,6 +130,13 @@ class Store:
     def close(self) -> None:
         self._engine.dispose()
 
+    def discard(self) -> None:
+        """Remove the library, whatever it holds, and close."""
+        with self._transaction() as connection:
+            self.database.discard(connection)
+        self.close()
+        self.database.discard(None)
+
     @contextmanager
     def _closed_on_failure(self) -> Iterator[None]:
         try:
@@ -225,12 +232,14 @@ class Store:
         """What birth dates are hidden with; see ``record.birth_key``."""
         return self._secret
 
-    def refuse(self, refusal: Refusal) -> None:
-        """Note what could not be imported; the last word on a source stands."""
+    def refuse(self, refusals: Iterable[Refusal]) -> None:
+        """Note what could not be imported, in one transaction; the last word on a source stands."""
+        if not (last := {refusal.source: refusal for refusal in refusals}):
+            return
         with self._writing() as (connection, _):
-            connection.execute(delete(RefusedRow).where(RefusedRow.source == refusal.source))
-            values = {"source": refusal.source, "code": refusal.code, "message": refusal.message}
-            connection.execute(insert(RefusedRow), values)
+            for some in _batches(last):
+                connection.execute(delete(RefusedRow).where(RefusedRow.source.in_(some)))
+                connection.execute(insert(RefusedRow), [asdict(last[source]) for source in some])
 
     def reread(self, progress: Progress = lambda done, of: None) -> None:
         """Read the assertions of every report anew. A batch a transaction: others may read and write meanwhile."""
@@ -296,6 +305,16 @@ class Store:
                 return None
             radiographs = connection.execute(images.order_by(RadiographRow.position)).all()
             return rows.to_record(study, radiographs, connection.execute(modes).scalars().all())
+
+    def holders(self, digests: Collection[str]) -> dict[str, frozenset[str]]:
+        """Ids of the studies that hold films with these file digests, by digest; unknown ones are left out."""
+        found: dict[str, set[str]] = {}
+        pairs = select(RadiographRow.digest, RadiographRow.study_id)
+        with self._transaction() as connection:
+            for some in _batches(digests):
+                for digest, study_id in connection.execute(pairs.where(RadiographRow.digest.in_(some))):
+                    found.setdefault(digest, set()).add(study_id)
+        return {digest: frozenset(studies) for digest, studies in found.items()}
 
     def summaries(self, study_ids: Collection[str]) -> dict[str, Summary]:
         """What a search answer shows of each study; no previews are read."""

@@ -11,7 +11,6 @@ is in ``tables``, ``refused`` or ``others``.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from pathlib import Path
 from lingula.errors import InputError
 from lingula.openi.tables import Tables, image_key
 from lingula.reading.archive import members
+from lingula.reading.folder import walk
 from lingula.reading.limits import Limits
 from lingula.reading.report_openi import OpeniReport, read_report
 from lingula.study import View
@@ -129,7 +129,7 @@ def scan(root: FilePath, *, limits: Limits = _LIMITS) -> Collection:
     if not root.exists():
         raise InputError("not_found", f"No folder {root}.")
     files = _Sorted(limits)
-    for path in _walk(root):
+    for path in walk(root):
         files.add(path)
     studies = [files.pair(report) for report in sorted(files.reports.values(), key=_number)]
     return Collection(
@@ -228,20 +228,6 @@ class _Sorted:
             birth_date=facts.birth_date,
             study_date=facts.study_date,
         )
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    """Every file, by name; links to folders are followed, each folder is entered once."""
-    if root.is_file():
-        yield root
-    entered: set[Path] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        if (real := Path(folder).resolve()) in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        folders.sort()
-        yield from (Path(folder, name) for name in sorted(names))
 
 
 def _number(report: OpeniReport) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from lingula.library.identity import without_uids
 from lingula.page.view import view_of
 from lingula.study import DISCLAIMER, Analysis, Explanation, Study
 from lingula.types import FilePath
@@ -50,6 +52,8 @@ def write_page(
 ) -> None:
     """Write ``render_page`` to a file as UTF-8; characters UTF-8 cannot hold are written as references.
 
+    The page may be given away: UIDs of DICOM files do not stand in it, names made from the films' content do.
+
     Args:
         path: the file; its folder must exist. The others as for ``render_page``.
 
@@ -57,7 +61,7 @@ def write_page(
         OSError: where the file cannot be written.
     """
     page = render_page(
-        analysis,
+        replace(analysis, study=without_uids(analysis.study)),
         neighbour_studies=neighbour_studies,
         neighbour_explanations=neighbour_explanations,
         vocabulary_names=vocabulary_names,

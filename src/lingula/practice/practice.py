@@ -22,6 +22,7 @@ from typing import Literal
 
 from lingula.errors import InputError, LibraryError, ServerError
 from lingula.library import Library, Summary
+from lingula.library.spreadsheet import cell
 from lingula.practice.drill import NEAREST, look_alikes, to_anki
 from lingula.practice.drill_pages import film_uri
 
@@ -160,7 +161,7 @@ class Practice:
         table = csv.writer(text)
         table.writerow(["study_id", "seen", "right", "box", "due"])
         for study_id, seen in sorted(self._progress.studies.items()):
-            table.writerow([study_id, seen.seen, seen.right, seen.box, round(seen.due)])
+            table.writerow([cell(study_id), seen.seen, seen.right, seen.box, round(seen.due)])
         return text.getvalue()
 
     def export_anki(self, names: Mapping[str, str]) -> str:

@@ -21,7 +21,9 @@ from lingula.errors import InputError
 from lingula.reading.limits import Limits
 
 _LIMITS = Limits()
+ARCHIVE_ENDINGS = (".zip", ".tar", ".tgz", ".gz")
 _CHUNK = 1 << 20
+_GZIP = b"\x1f\x8b"
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RecursionError)
 
 
@@ -57,6 +59,16 @@ def members(path: Path, *, limits: Limits = _LIMITS) -> Iterator[Member]:
         raise InputError("archive_bad", f"{path.name} is damaged: {error}.") from error
 
 
+def is_archive(head: bytes, name: str) -> bool:
+    """Whether a file is an archive: by its first 512 bytes, and by no other ending than an archive's.
+
+    Office documents are zip files, and a radiograph that was packed by itself (``film.dcm.gz``) is not read.
+    """
+    ending = PurePosixPath(name).suffix.lower()
+    is_zip, is_tar = head.startswith(b"PK"), head[257:262] == b"ustar"
+    return ending in ("", *ARCHIVE_ENDINGS) and (is_zip or is_tar or head.startswith(_GZIP))
+
+
 def _walker(path: Path) -> Callable[[Path, Limits], Iterator[Member]]:
     if not path.is_file():
         raise InputError("not_found", f"No file {path}.")
@@ -66,7 +78,7 @@ def _walker(path: Path) -> Callable[[Path, Limits], Iterator[Member]]:
         raise InputError("empty_file", f"{path.name} has no bytes.")
     if head.startswith(b"PK"):
         return _zip_members
-    if head.startswith(b"\x1f\x8b") or head[257:262] == b"ustar":
+    if head.startswith(_GZIP) or head[257:262] == b"ustar":
         return _tar_members
     raise InputError("archive_bad", f"{path.name} is neither tar, gzipped tar nor zip.")
 

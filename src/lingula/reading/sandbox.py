@@ -13,27 +13,30 @@ import gc
 import json
 import os
 import queue
+import re
 import struct
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import InputError, Notice
 from lingula.reading.dicom.reader import DicomFile
+from lingula.reading.file_key import FileKey
 from lingula.reading.limits import Limits
 from lingula.study import Radiograph
 from lingula.types import FilePath
 
+T = TypeVar("T")
 _COMMAND = (sys.executable, "-P", "-m", "lingula.reading.sandbox")
 _READY = b"lingula\n"
 _PIPE = 1 << 20  # bytes in flight, where the system lets a pipe hold so many: pixels come in a few large parts
@@ -41,6 +44,7 @@ _LARGE = 64 << 20  # bytes of pixels, or kept after a refusal, from which a chil
 _LENGTHS = struct.Struct(">II")  # bytes of JSON, bytes of pixels
 _MOST_JSON = 1 << 16
 _START_SECONDS = 60.0
+_MOST_READY = 64 << 20  # bytes of pixels read ahead, beyond which no further file is begun
 _AHEAD = 4  # files per worker in flight while an earlier one is waited for
 _MOST_THREADS = 4  # of one worker: each takes address space, which is limited
 _ENVIRONMENT = {
@@ -105,22 +109,52 @@ class Sandbox:
 
     def read_file(self, path: FilePath) -> DicomFile:
         """As ``read``, with the Study Instance UID ("" for a picture)."""
+        with self._worker() as worker:
+            return worker.read(Path(path))
+
+    def read_many(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Radiograph | InputError]]:
+        """Read files with all workers; results come in the order of ``paths``, a refusal in place of a radiograph."""
+        for path, answer in self.read_files(paths):
+            yield path, answer.radiograph if isinstance(answer, DicomFile) else answer
+
+    def read_files(self, paths: Iterable[Path]) -> Iterator[tuple[Path, DicomFile | InputError]]:
+        """As ``read_many``, with the Study Instance UIDs."""
+        return self._in_order(paths, self.read_file)
+
+    def read_keys(self, paths: Iterable[Path]) -> Iterator[tuple[Path, FileKey | InputError]]:
+        """What tells files apart before they are decoded, in the order of ``paths``; refused are ``not_found``,
+        ``empty_file``, ``too_large``, and what ends the child."""
+        return self._in_order(paths, self._read_key)
+
+    def _read_key(self, path: Path) -> FileKey:
+        with self._worker() as worker:
+            return worker.read_key(path)
+
+    @contextlib.contextmanager
+    def _worker(self) -> Iterator[_Worker]:
         if not self._is_open:
             raise RuntimeError("the sandbox is closed; use it in a with statement")
         worker = self._idle.get()
         try:
-            return worker.read(Path(path))
+            yield worker
         finally:
             self._idle.put(worker)
 
-    def read_many(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Radiograph | InputError]]:
-        """Read files with all workers; results come in the order of ``paths``, a refusal in place of a radiograph."""
+    def _in_order(self, paths: Iterable[Path], read: Callable[[Path], T]) -> Iterator[tuple[Path, T | InputError]]:
+        """Files read with all workers, results in the order of ``paths``; a bounded number and bounded bytes ahead."""
+
+        def answer(path: Path) -> T | InputError:
+            try:
+                return read(path)
+            except InputError as error:
+                return error
+
         with ThreadPoolExecutor(len(self._workers)) as threads:
-            pending: deque[tuple[Path, Future[Radiograph | InputError]]] = deque()
+            pending: deque[tuple[Path, Future[T | InputError]]] = deque()
             try:
                 for path in paths:
-                    pending.append((path, threads.submit(self._read_or_refuse, path)))
-                    if len(pending) >= _AHEAD * len(self._workers):
+                    pending.append((path, threads.submit(answer, path)))
+                    while len(pending) >= _AHEAD * len(self._workers) or _bytes_ready(pending) > _MOST_READY:
                         first, future = pending.popleft()
                         yield first, future.result()
                 while pending:
@@ -130,11 +164,11 @@ class Sandbox:
                 for _, future in pending:
                     future.cancel()
 
-    def _read_or_refuse(self, path: Path) -> Radiograph | InputError:
-        try:
-            return self.read(path)
-        except InputError as error:
-            return error
+
+def _bytes_ready(pending: Iterable[tuple[Path, Future[Any]]]) -> int:
+    """Bytes of pixels that were read and nobody has taken yet."""
+    ready = [future.result() for _, future in pending if future.done() and not future.exception()]
+    return sum(read.radiograph.pixels.nbytes for read in ready if isinstance(read, DicomFile))
 
 
 class _Worker:
@@ -168,6 +202,12 @@ class _Worker:
             process.wait()
 
     def read(self, path: Path) -> DicomFile:
+        return self._ask(path, "image", _receive)
+
+    def read_key(self, path: Path) -> FileKey:
+        return self._ask(path, "key", _receive_key)
+
+    def _ask(self, path: Path, wanted: str, receive: Callable[[IO[bytes], Limits], T]) -> T:
         if self._process is None:
             self.start()
         process = self._process
@@ -181,9 +221,9 @@ class _Worker:
                 raise RuntimeError(f"the reading process did not start: {' '.join(_COMMAND)}")
         with _Deadline(process, self._limits.seconds) as deadline:
             try:
-                process.stdin.write(json.dumps(str(path.absolute())).encode() + b"\n")
+                process.stdin.write(json.dumps([wanted, str(path.absolute())]).encode() + b"\n")
                 process.stdin.flush()
-                return _receive(process.stdout, self._limits)
+                return receive(process.stdout, self._limits)
             except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
                 reason = error
         self.stop()
@@ -225,13 +265,8 @@ def _read_exactly(pipe: IO[bytes], count: int) -> bytearray:
     return data
 
 
-def _receive(pipe: IO[bytes], limits: Limits) -> DicomFile:
-    """One answer of a child, every part of it checked.
-
-    Raises:
-        InputError: the child's refusal.
-        EOFError, ValueError, KeyError, TypeError: the child died, or its answer is not well formed.
-    """
+def _receive_header(pipe: IO[bytes], limits: Limits) -> tuple[dict[str, Any], int]:
+    """The JSON part of an answer and how many bytes of pixels follow."""
     header_bytes, pixel_bytes = _LENGTHS.unpack(_read_exactly(pipe, _LENGTHS.size))
     if header_bytes > _MOST_JSON or pixel_bytes > 4 * limits.pixels:
         raise ValueError("an answer that is too long")
@@ -239,6 +274,25 @@ def _receive(pipe: IO[bytes], limits: Limits) -> DicomFile:
     if header["refused"] is not None:
         code, message, hint = (str(part) for part in header["refused"])
         raise InputError(code, message, hint)
+    return header, pixel_bytes
+
+
+def _receive_key(pipe: IO[bytes], limits: Limits) -> FileKey:
+    header, pixel_bytes = _receive_header(pipe, limits)
+    key = FileKey(str(header["digest"]), str(header["study"]))
+    if pixel_bytes or not all(re.fullmatch(r"[0-9a-f]{64}", each) for each in (key.digest, key.study or "0" * 64)):
+        raise ValueError("a key that is none")
+    return key
+
+
+def _receive(pipe: IO[bytes], limits: Limits) -> DicomFile:
+    """One answer of a child, every part of it checked.
+
+    Raises:
+        InputError: the child's refusal.
+        EOFError, ValueError, KeyError, TypeError: the child died, or its answer is not well formed.
+    """
+    header, pixel_bytes = _receive_header(pipe, limits)
     rows, columns = (int(side) for side in header["shape"])
     if rows < 1 or columns < 1 or 4 * rows * columns != pixel_bytes:
         raise ValueError("pixels that do not fill their shape")
@@ -271,10 +325,13 @@ def shrink(pixels: npt.NDArray[np.float32], longest: int | None) -> npt.NDArray[
     return np.ascontiguousarray(np.asarray(resized, np.float32).clip(0, 1))
 
 
-def _answer(path: Path, limits: Limits, longest: int | None) -> tuple[dict[str, Any], memoryview]:
+def _answer(wanted: str, path: Path, limits: Limits, longest: int | None) -> tuple[dict[str, Any], memoryview]:
+    from lingula.reading.file_key import read_key
     from lingula.reading.image_file import read_image
 
     try:
+        if wanted == "key":
+            return {"refused": None, **asdict(read_key(path, limits))}, memoryview(b"")
         read = read_image(path, limits)
     except InputError as error:
         return {"refused": [error.code, error.message, error.hint]}, memoryview(b"")
@@ -314,11 +371,13 @@ def _confine(memory_bytes: int) -> None:
 
 
 def serve(options: str) -> None:
-    """The child's loop: a JSON path per line in, one answer each out. MemoryError and crashes end the process."""
+    """The child's loop: lines of JSON in (what is wanted, of which file), one answer each out. MemoryError and crashes
+    end the process."""
     given = json.loads(options)
     limits, longest = Limits(**given["limits"]), given["longest"]
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a codec prints must not reach the pipe
+    import lingula.reading.file_key
     import lingula.reading.image_file  # noqa: F401  # before the memory is limited
 
     _confine(limits.memory_bytes)
@@ -326,8 +385,9 @@ def serve(options: str) -> None:
     answers.write(_READY)
     answers.flush()
     for line in sys.stdin.buffer:
-        header, pixels = _answer(Path(json.loads(line)), limits, longest)
-        if header["refused"] is not None and _resident() > small + _LARGE:
+        wanted, path = json.loads(line)
+        header, pixels = _answer(wanted, Path(path), limits, longest)
+        if header.get("refused") is not None and _resident() > small + _LARGE:
             _return_memory()
         text = json.dumps(header).encode()
         answers.write(_LENGTHS.pack(len(text), len(pixels)) + text)

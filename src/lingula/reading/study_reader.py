@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lingula.errors import InputError, Notice
@@ -65,17 +66,35 @@ def read_study(
     if not images and not reports and text is None:
         raise InputError("bad_request", "neither an image nor a report")
     read = [sandbox.read_file(path) if sandbox else read_image(path, limits) for path in images]
-    study = _read_report(reports[0], limits) if reports else _from_text(text, limits) if text is not None else Study("")
-    study_uid, doubts = one_study(read, same_study=same_study)
-    notices = tuple(notice for notice in study.notices if not (read and notice.code == "no_images"))
-    read_as = Study(
-        study_id=study_id or study.study_id or study_uid or _content_id(read, study.report),
-        radiographs=tuple({image.radiograph.digest: image.radiograph for image in read}.values()),
-        report=study.report,
-        terms=study.terms,
+    told = read_report(reports[0], limits) if reports else _from_text(text, limits) if text is not None else Study("")
+    study = compose_study(read, told, same_study=same_study)
+    return replace(study, study_id=study_id or study.study_id or _content_id(read, study.report))
+
+
+def compose_study(images: Sequence[DicomFile], told: Study, *, same_study: bool = True) -> Study:
+    """One study of images that were read and of what its report says, with its views named.
+
+    Args:
+        told: a study with nothing but a report, as from ``read_report``; ``Study("")`` for none.
+        same_study: whether the caller vouches that the images are of one study.
+
+    Returns:
+        The study under the report's name, else the Study Instance UID, else "".
+
+    Raises:
+        InputError: uid_conflict when the images belong to different studies or one SOP Instance UID names different
+            files; several_studies as ``read_study`` has it.
+    """
+    study_uid, doubts = one_study(images, same_study=same_study)
+    notices = tuple(notice for notice in told.notices if not (images and notice.code == "no_images"))
+    study = Study(
+        study_id=told.study_id or study_uid,
+        radiographs=tuple({image.radiograph.digest: image.radiograph for image in images}.values()),
+        report=told.report,
+        terms=told.terms,
         notices=notices + doubts,
     )
-    return with_views(read_as)
+    return with_views(study)
 
 
 def _content_id(images: Sequence[DicomFile], report: Report | None) -> str:
@@ -85,14 +104,19 @@ def _content_id(images: Sequence[DicomFile], report: Report | None) -> str:
     return f"report-{hashlib.sha256(report.text.encode()).hexdigest()[:12]}" if report else "query"
 
 
-def _read_report(source: Path | bytes, limits: Limits) -> Study:
-    """A study with nothing but what a report says."""
+def read_report(source: Path | bytes, limits: Limits) -> Study:
+    """A study with nothing but what a report says; its id is empty where the report gives none.
+
+    Raises:
+        InputError: as ``report_openi.read_report`` for XML; not_a_report for other documents and binary data;
+            not_found, empty_file, too_large.
+    """
     head = read_head(source, HEAD) if isinstance(source, Path) else source[:HEAD]
     name = source.name if isinstance(source, Path) else ""
     if sniff(head, name) == "xml":
-        from lingula.reading.report_openi import read_report  # pulls in the XML parser, which images do without
+        from lingula.reading import report_openi  # pulls in the XML parser, which images do without
 
-        found = read_report(source, limits=limits)
+        found = report_openi.read_report(source, limits=limits)
         return Study(found.study_id, (), found.report, found.terms or None, found.notices)
     refuse_document(head, name)
     data = read_file(source, limits.xml_bytes) if isinstance(source, Path) else source

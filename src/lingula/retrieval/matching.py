@@ -17,7 +17,7 @@ from lingula.labels.findings import label_meaning, label_of
 from lingula.library.conditions import Aged, AnyOf, Asserts, Coded, Condition, Labelled, Not, Reported, Says, Shows
 from lingula.library.record import LibraryDescription, StudyRecord, Summary
 from lingula.retrieval.query import Query, Wanted
-from lingula.study import Mode
+from lingula.study import Mode, Study
 
 CERTAIN, LIKELY, CODED, DENIED, SILENT = 1.0, 0.75, 0.5, 1.0, 0.8
 """How far a study meets what is asked of a finding: reported as present or likely, or coded only; reported as absent,
@@ -49,6 +49,7 @@ class Searched(Protocol):
     ) -> tuple[tuple[str, float], ...]: ...  # fmt: skip
     def get(self, study_id: str, /) -> StudyRecord: ...
     def birth_key(self, birth_date: str, /) -> str: ...
+    def ids_of(self, study: Study, /) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -147,7 +147,7 @@ def search_region(
     with_pictures = _with_pictures(library)
     film = study.radiographs[place.film]
     patches = patches or library_patches(checkpoint, library, progress)
-    rows = _rows(patches, film, {study.study_id, *exclude})
+    rows = _rows(patches, film, {*library.ids_of(study), *exclude})
     asked = [(film, place)]
     if mirrored:
         flipped = replace(film, pixels=np.ascontiguousarray(film.pixels[:, ::-1]))

@@ -22,6 +22,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from lingula.library.private_file import make_private, make_private_folder
+
 Floats = npt.NDArray[np.float32]
 Halves = npt.NDArray[np.float16]
 AXES = 48
@@ -183,7 +185,8 @@ class PatchFolder:
         """Under another name, then renamed: what is there is whole. A full disk costs the next start its time."""
         temporary = self._folder / f"{name}.{os.getpid()}.part"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._folder)
+            make_private(temporary)
             save_file(tensors, temporary, {"about": json.dumps(about)})
             os.replace(temporary, self._folder / f"{name}.safetensors")
         except (SafetensorError, OSError):

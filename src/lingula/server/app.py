@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from lingula import __version__
-from lingula.errors import InputError, LingulaError, ServerError
+from lingula.errors import HEADER_CODES, InputError, LingulaError, ServerError, cause
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.page.render import style_sheet
@@ -86,6 +86,8 @@ def _answer(request: Request, error: LingulaError, headers: dict[str, str] | Non
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, LingulaError)
+    if error.code in HEADER_CODES:  # their messages quote the file's header
+        error = InputError(error.code, cause(error.code), error.hint)
     return _answer(request, error)
 
 

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
-from lingula.errors import InputError, LingulaError, ServerError
-from lingula.ingest.ingest import Imported, import_files, import_openi
+from lingula.errors import InputError, LingulaError, ServerError, cause
+from lingula.ingest.batches import Imported, Progress
+from lingula.ingest.files import import_files, import_sources
+from lingula.ingest.openi import import_openi
+from lingula.ingest.sources import REPORT_ENDINGS, Source, without_ending
 from lingula.library import Library
-from lingula.server.service import ENDINGS, Desk
+from lingula.library.identity import public_name
+from lingula.reading.archive import ARCHIVE_ENDINGS
+from lingula.reading.bounded_io import read_head
+from lingula.reading.folder import walk
+from lingula.server.service import Desk
 from lingula.study import DISCLAIMER
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 KEPT = 20
+
+
+_REPORTS = re.compile(r".*reports.*\.(tgz|tar|tar\.gz|zip)", re.IGNORECASE)
+_PLACE = re.compile(r"\d{5}(\.[a-z]{1,4})?", re.ASCII)
 
 
 class Cancelled(Exception):
@@ -28,13 +41,18 @@ class Cancelled(Exception):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One import."""
+    """One import.
+
+    Attributes:
+        refused: (name that may be shown, code) of what was refused.
+    """
 
     job_id: str
     state: State = "waiting"
     done: int = 0
     total: int = 0
     result: Imported | None = None
+    refused: tuple[tuple[str, str], ...] = ()
     error: LingulaError | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -53,8 +71,8 @@ class Job:
             "added": found.added if found else 0,
             "present": found.present if found else 0,
             "refused": [
-                {"name": each.path.name, "code": each.code, "message": each.message} for each in found.refused[:500]
-            ] if found else [],
+                {"name": name, "code": code, "message": cause(code)} for name, code in self.refused[:500]
+            ],
             "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
         }  # fmt: skip
 
@@ -85,26 +103,44 @@ class Jobs:
             is_there = False
         if not is_there:
             raise InputError("not_found", "there is no such folder.", "Give the whole path of a folder.")
-        return self._start(folder, None)
 
-    def import_uploads(self, files: Sequence[tuple[str, bytes]]) -> Job:
-        """Import files that were sent; they are named by their place in the list, from 1."""
+        def run(progress: Progress) -> Imported:
+            read = import_openi if is_openi(folder) else import_files
+            return read(self._library, self._desk.checkpoint, folder, self._desk.sandbox, progress=progress)
+
+        return self._start(run)
+
+    def import_uploads(self, files: Iterable[tuple[str, IO[bytes]]]) -> Job:
+        """Import files that were sent: films, reports under a film's name, archives.
+
+        They are named by their place in the list, from 00001; of the name that each was sent with, nothing is kept.
+        """
         held = tempfile.TemporaryDirectory(prefix="lingula-")
-        for number, (name, data) in enumerate(files, 1):
-            ending = Path(name).suffix.lower()
-            (Path(held.name) / f"{number:05}{ending if ending in ENDINGS else '.file'}").write_bytes(data)
-        return self._start(Path(held.name), held)
+        sources = [_spooled(Path(held.name), number, name, file) for number, (name, file) in enumerate(files, 1)]
 
-    def _start(self, folder: Path, held: tempfile.TemporaryDirectory[str] | None) -> Job:
+        def run(progress: Progress) -> Imported:
+            with held:
+                return import_sources(
+                    self._library, self._desk.checkpoint, sources, self._desk.sandbox, progress=progress
+                )
+
+        return self._start(run, held.cleanup)
+
+    def _start(self, run: Callable[[Progress], Imported], clean_up: Callable[[], None] = lambda: None) -> Job:
         job = Job(secrets.token_urlsafe(12))
         over = [job_id for job_id, each in self._jobs.items() if each.is_over]
         for job_id in over[: max(0, len(self._jobs) - KEPT)]:
             del self._jobs[job_id]
         self._jobs[job.job_id] = job
-        threading.Thread(target=self._run, args=(job, folder, held), daemon=True).start()
+        threading.Thread(target=self._run, args=(job, run, clean_up), daemon=True).start()
         return job
 
-    def _run(self, job: Job, folder: Path, held: tempfile.TemporaryDirectory[str] | None) -> None:
+    def _shown_name(self, path: Path) -> str:
+        """An upload by its place; anything else by a name that holds nothing of its path."""
+        first = path.parts[0] if path.parts else ""
+        return first[:5] if _PLACE.fullmatch(first) else public_name(self._library.secret, str(path))
+
+    def _run(self, job: Job, run: Callable[[Progress], Imported], clean_up: Callable[[], None]) -> None:
         lock = self._desk.model_lock
 
         def progress(done: int, total: int) -> None:
@@ -117,19 +153,16 @@ class Jobs:
                 raise Cancelled
 
         with ExitStack() as stack:
-            if held is not None:
-                stack.enter_context(held)
+            stack.callback(clean_up)
             stack.enter_context(self._turn)
             if job.stop.is_set():
                 job.state = "cancelled"
                 return
             job.state = "running"
-            run = import_openi if held is None and any(folder.rglob("*.xml")) else import_files
             try:
                 with lock:
-                    job.result = run(
-                        self._library, self._desk.checkpoint, folder, self._desk.sandbox, progress=progress
-                    )
+                    job.result = run(progress)
+                job.refused = tuple((self._shown_name(each.path), each.code) for each in job.result.refused)
                 job.state = "done"
             except Cancelled:
                 job.state = "cancelled"
@@ -137,3 +170,28 @@ class Jobs:
                 job.error, job.state = error, "failed"
             except Exception:  # the thread's edge: the job must not seem to run for ever
                 job.error, job.state = ServerError("internal", "Something went wrong here."), "failed"
+
+
+def is_openi(folder: Path) -> bool:
+    """Whether a folder holds reports of the Open-i collection: ``eCitation`` files, or the archive of them."""
+    return any(_is_openi_report(path) for path in walk(folder))
+
+
+def _is_openi_report(path: Path) -> bool:
+    if path.suffix.lower() != ".xml":
+        return _REPORTS.fullmatch(path.name) is not None
+    try:
+        return b"<eCitation" in read_head(path, 4096)
+    except InputError:
+        return False
+
+
+def _spooled(folder: Path, number: int, name: str, file: IO[bytes]) -> Source:
+    """An upload as a file of ours; of its name the ending of a report or archive, and what lies beside what."""
+    ending = Path(name).suffix.lower()
+    path = (
+        folder / f"{number:05}{ending if ending in (*REPORT_ENDINGS, *ARCHIVE_ENDINGS) else '.file' if ending else ''}"
+    )
+    with path.open("wb") as kept:
+        shutil.copyfileobj(file, kept)
+    return Source(path, Path(path.name), without_ending(name) or path.name)

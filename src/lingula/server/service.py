@@ -25,6 +25,7 @@ from lingula.errors import InputError, LibraryError, LingulaError, ServerError
 from lingula.explanation import METHODS, explain
 from lingula.explanation.comparison import Why, why
 from lingula.library import Library, ReadyGallery
+from lingula.library.identity import deidentified
 from lingula.model.checkpoint import Checkpoint
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.study_reader import read_study
@@ -81,6 +82,7 @@ class Desk:
         self.sandbox = Sandbox(limits=settings.limits)
         self._model = _Line(1, settings.waiting)
         self._readers = _Line(READERS, 4 * settings.waiting)
+        self._secret = library.secret if library is not None else secrets.token_bytes(32)
         self._cases: OrderedDict[str, Case] = OrderedDict()
         self._answers: OrderedDict[tuple[Query, int], Answer] = OrderedDict()
         self._remembering = threading.Lock()
@@ -155,7 +157,9 @@ class Desk:
     # -- studies brought in
 
     def read(self, files: Sequence[tuple[str, bytes]], text: str | None, *, same_study: bool = False) -> Study:
-        """One study from (name, bytes) of its files, decoded in a child process. Of a name only its ending is used.
+        """One study from (name, bytes) of its files, decoded in a child process, under identifiers as the library's.
+
+        Of a name only its ending is used.
 
         Raises:
             InputError: as ``read_study``.
@@ -168,9 +172,10 @@ class Desk:
                 ending = Path(name).suffix.lower()
                 paths.append(Path(folder) / f"film {number}{ending if ending in ENDINGS else '.file'}")
                 paths[-1].write_bytes(data)
-            return read_study(
+            study = read_study(
                 paths, text=text or None, sandbox=self.sandbox, limits=self.settings.limits, same_study=same_study
             )
+        return deidentified(study, self._secret)
 
     def answer(self, study: Study, k: int = 5) -> Case:
         """Findings and neighbours of a study, kept as a case."""

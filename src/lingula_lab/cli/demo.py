@@ -25,7 +25,8 @@ def demo(
     Example: [bold]lingula demo demo[/]
     """
     from lingula.analysis import analyze
-    from lingula.ingest.ingest import create_library, import_openi
+    from lingula.ingest.batches import create_library
+    from lingula.ingest.openi import import_openi
     from lingula.model.checkpoint import load_checkpoint
     from lingula.openi import load_many, scan
     from lingula.page import write_page

@@ -64,8 +64,8 @@ def header_notices(dataset: Dataset) -> tuple[Notice, ...]:
     if text(dataset, "BurnedInAnnotation").upper() == "YES":
         notices.append(Notice("burned_in_annotation", "The header says that text is burned into the picture."))
     charsets = [part for part in text(dataset, "SpecificCharacterSet").split("\\") if part]
-    if unknown := [part for part in charsets if part not in python_encoding]:
-        notices.append(Notice("bad_charset", f"Unknown SpecificCharacterSet {shown(unknown[0])}; text may be garbled."))
+    if any(part not in python_encoding for part in charsets):
+        notices.append(Notice("bad_charset", "The header names an unknown character set; its text may be garbled."))
     return tuple(notices)
 
 

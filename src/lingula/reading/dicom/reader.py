@@ -16,6 +16,7 @@ from pydicom.uid import UID
 
 from lingula.errors import InputError, Notice
 from lingula.reading.bounded_io import read_file
+from lingula.reading.dicom.attributes import allowed
 from lingula.reading.dicom.colour import CONVERTED, TOLERANCE, YBR_TO_RGB, grey_of
 from lingula.reading.dicom.decode import Stored, decode
 from lingula.reading.dicom.elements import shown, text
@@ -71,6 +72,15 @@ def read_dicom_file(path: Path, limits: Limits | None = None) -> DicomFile:
             raise
         except Exception as error:  # pydicom converts on access and raises whatever a damaged value makes it raise
             raise InputError("bad_header", f"unreadable header ({type(error).__name__})") from error
+
+
+def study_uid_of(data: bytes, limits: Limits) -> str:
+    """What the header of a DICOM file gives as Study Instance UID, "" for nothing; pixels are not touched.
+
+    Raises:
+        InputError: any code of ``open_part10``; bad_header, nesting_too_deep.
+    """
+    return text(_parse(open_part10(data, limits)), "StudyInstanceUID")
 
 
 def _read(data: bytes, limits: Limits) -> DicomFile:
@@ -152,7 +162,7 @@ def _is_rgb(stored: Stored) -> bool:
 
 
 def _attributes(dataset: Dataset, transfer_syntax: str) -> tuple[tuple[str, str], ...]:
-    pairs = [(keyword, shown(text(dataset, keyword))) for keyword in SHOWN]
+    pairs = [(keyword, allowed(keyword, text(dataset, keyword))) for keyword in SHOWN]
     pairs.append(("TransferSyntaxUID", shown(UID(transfer_syntax).name, 96)))
     return tuple((keyword, value) for keyword, value in pairs if value)
 

@@ -46,10 +46,8 @@ def _practice(request: Request) -> Practice:
 
 @router.post("/imports", response_model=schema.JobBody, status_code=202, tags=["library"])
 async def import_uploads(request: Request, files: Annotated[list[UploadFile], File()]) -> Response:
-    """Import films that are sent along; a job to be followed. Refused files are named by their place, from 00001."""
-    most = desk_of(request).settings.limits.file_bytes
-    brought = [(file.filename or "", await file.read(most + 1)) for file in files]
-    jobs = _jobs(request)
+    """Import films, reports under a film's name, archives; a job. Refused files are named by place, from 00001."""
+    jobs, brought = _jobs(request), [(file.filename or "", file.file) for file in files]
     return JSONResponse((await asyncio.to_thread(jobs.import_uploads, brought)).to_json(), 202)
 
 

@@ -13,10 +13,11 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment
 
 from lingula.analysis import leading_label
-from lingula.errors import InputError, LingulaError
+from lingula.errors import InputError, LingulaError, cause
 from lingula.explanation import METHODS, shown_methods
 from lingula.labels import search_findings
 from lingula.library import Library, StudyRecord
+from lingula.library.identity import public_name
 from lingula.page.methods import method
 from lingula.page.render import with_templates
 from lingula.page.report_runs import runs
@@ -229,10 +230,15 @@ async def library(request: Request) -> Response:
         here="/library",
         status=status,
         names={code: finding.name for code, finding in search_findings().items()} | desk.names,
-        refused=[(each.source.replace("\\", "/").rpartition("/")[2], each.code, each.message) for each in refused],
+        refused=[(_file(held, each.source), each.code, cause(each.code)) for each in refused],
         folder_imports=desk.settings.folder_imports,
         ready=len(desk.searched) if desk.searched is not None else 0,
     )
+
+
+def _file(library: Library | None, source: str) -> str:
+    """A refused file by a name that holds nothing of its path: libraries of before kept paths."""
+    return public_name(library.secret, source) if library is not None else ""
 
 
 @router.get("/model")

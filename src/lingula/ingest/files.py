@@ -1,0 +1,285 @@
+"""Import files of one's own: a folder, an archive, a disc. Each film is decoded once, and none that is stored already.
+
+Films of one Study Instance UID are one study, and so are films of one study folder where the tree says so plainly
+(``patient12/study3/``); every other picture is a study of its own. A report lies beside a film under the same name with
+another ending, or beside a study folder under the folder's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lingula.errors import InputError, LingulaError
+from lingula.ingest.batches import Imported, Progress, note_refused, store
+from lingula.ingest.burned_in import BurnedInRefused
+from lingula.ingest.sources import Source, files_of, roles, unpacked
+from lingula.library import Entry, Library
+from lingula.library.identity import deidentified
+from lingula.model.checkpoint import Checkpoint
+from lingula.openi.collection import Refused
+from lingula.reading.dicom.reader import DicomFile
+from lingula.reading.file_key import FileKey
+from lingula.reading.sandbox import Sandbox
+from lingula.reading.study_reader import compose_study, read_report
+from lingula.study import Study
+
+
+@dataclass(slots=True)
+class Group:
+    """Files that make one study.
+
+    Attributes:
+        films: with their keys, no content twice.
+        told: what its report says, its coding, an id of its owner's; without films.
+        report: the file of the report, where it has one.
+        row: what to call it where it has no file.
+        labels, patient, age: as in ``Entry``.
+        change: what its owner says of a film by the film's digest, put into what was read.
+    """
+
+    films: list[tuple[Source, FileKey]] = field(default_factory=list)
+    told: Study = field(default_factory=lambda: Study(""))
+    report: Source | None = None
+    row: Path = Path()
+    labels: tuple[str, ...] | None = None
+    patient: str = ""
+    age: int | None = None
+    change: Callable[[str, DicomFile], DicomFile] = lambda _, film: film
+
+    @property
+    def digests(self) -> list[str]:
+        return [key.digest for _, key in self.films]
+
+    @property
+    def names(self) -> list[Path]:
+        """Of its films, else of its report, else of its row in a table."""
+        films = [source.name for source, _ in self.films]
+        return films or [self.report.name if self.report else self.row]
+
+
+def import_files(
+    library: Library,
+    checkpoint: Checkpoint,
+    root: Path,
+    sandbox: Sandbox,
+    *,
+    refuse_burned_in: bool = False,
+    progress: Progress = lambda done, of: None,
+) -> Imported:
+    """Import a folder of radiographs, archives and reports, or one file.
+
+    Args:
+        refuse_burned_in: refuse films whose header says that text is burned into the picture.
+        progress: called with (studies done, of how many as far as is known).
+
+    Raises:
+        InputError: not_found when nothing is there.
+    """
+    run = FileImport(library, checkpoint, sandbox, refuse_burned_in=refuse_burned_in, progress=progress)
+    run.take(files_of(root, run.refused))
+    return run.result(root)
+
+
+def import_sources(
+    library: Library,
+    checkpoint: Checkpoint,
+    sources: Iterable[Source],
+    sandbox: Sandbox,
+    *,
+    progress: Progress = lambda done, of: None,
+) -> Imported:
+    """As ``import_files``, of files that have names apart from their paths: uploads."""
+    run = FileImport(library, checkpoint, sandbox, progress=progress)
+    run.take(sources)
+    return run.result(Path())
+
+
+class FileImport:
+    """One import while it runs."""
+
+    def __init__(
+        self,
+        library: Library,
+        checkpoint: Checkpoint,
+        sandbox: Sandbox,
+        *,
+        refuse_burned_in: bool = False,
+        progress: Progress = lambda done, of: None,
+    ) -> None:
+        self._library, self._checkpoint, self._sandbox = library, checkpoint, sandbox
+        self._reader = BurnedInRefused(sandbox) if refuse_burned_in else sandbox
+        self._progress = progress
+        self._seen: set[str] = set()
+        self._names: dict[str, list[Path]] = {}
+        self._done = self._total = 0
+        self.refused: list[Refused] = []
+        self.added = self.present = self.images = self.copies = 0
+
+    def result(self, root: Path, unused: tuple[str, ...] = ()) -> Imported:
+        noted = note_refused(self._library, self.refused, root)
+        return Imported(self.added, self.present, self.images, refused=noted, copies=self.copies, unused=unused)
+
+    def take(self, sources: Iterable[Source]) -> None:
+        """Import files; archives one after the other, when all else is stored. Archives in archives are refused."""
+        found = roles(sources, self.refused)
+        self._take_loose(found["film"], found["report"])
+        for archive in found["archive"]:
+            try:
+                with unpacked(archive, self._sandbox.limits) as members:
+                    inside = roles(members, self.refused)
+                    self._take_loose(inside["film"], inside["report"])
+                    for nested in inside["archive"]:
+                        self._refuse([nested.name], InputError("unsupported_format", "an archive inside an archive"))
+            except InputError as error:
+                self._refuse([archive.name], error)
+
+    def _take_loose(self, films: list[Source], reports: list[Source]) -> None:
+        groups = list(self.grouped(films))
+        self._give_reports(groups, reports)
+        self.store(groups)
+
+    def keys(self, films: list[Source]) -> Iterator[tuple[Source, FileKey]]:
+        """Films with their keys; the second of equal ones is counted, not read."""
+        for source, (_, key) in zip(films, self._sandbox.read_keys(film.path for film in films), strict=True):
+            if isinstance(key, InputError):
+                self._refuse([source.name], key)
+            elif key.digest in self._seen:
+                self.copies += 1
+            else:
+                self._seen.add(key.digest)
+                yield source, key
+
+    def grouped(self, films: list[Source]) -> Iterable[Group]:
+        """Films that are one study together."""
+        groups: dict[str, Group] = {}
+        for source, key in self.keys(films):
+            name = key.study or source.study_folder or key.digest
+            groups.setdefault(name, Group()).films.append((source, key))
+        return groups.values()
+
+    def _give_reports(self, groups: list[Group], reports: list[Source]) -> None:
+        """Each report to the study it lies beside. A report of no study or of several, or a second one, is refused."""
+        beside: dict[str, dict[int, Group]] = {}
+        for group in groups:
+            for film, _ in group.films:
+                for place in {film.beside, film.study_folder} - {""}:
+                    beside.setdefault(place, {})[id(group)] = group
+        for report in reports:
+            near = list(beside.get(report.beside, {}).values())
+            nearest = near[0] if near else None
+            if len(near) > 1:
+                self._refuse([report.name], InputError("bad_request", "a report beside films of several studies."))
+            elif nearest is None:
+                hint = "Reports lie beside a film under its name, or stand in a table (lingula import table)."
+                self._refuse([report.name], InputError("unsupported_format", "a report without a film.", hint))
+            elif nearest.report is not None:
+                self._refuse([report.name], InputError("bad_request", "a second report for one study."))
+            else:
+                nearest.report = report
+
+    # -- storing
+
+    def store(self, groups: list[Group]) -> None:
+        """Decode, embed and store what the library does not hold."""
+        holders = self._library.holders({digest for group in groups for digest in group.digests})
+        self._total += len(groups)
+        todo = [group for group in groups if not self._settled(group, holders)]
+        self._progress(self._done, self._total)
+        entries = self._entries(todo, frozenset(holders))
+        stored = store(self._library, self._checkpoint, entries, self.refused, self._told)
+        self.added += stored.added
+        self.present += stored.present
+        self.images += stored.images
+        self.refused = [
+            replace(each, path=name) for each in self.refused for name in self._names.get(str(each.path), [each.path])
+        ]
+
+    def _told(self, stored: int) -> None:
+        self._done += stored
+        self._progress(self._done, self._total)
+
+    def _settled(self, group: Group, holders: dict[str, frozenset[str]]) -> bool:
+        """Read the group's report, and tell whether nothing is left to be done: refused, or stored already."""
+        try:
+            if group.report is not None:
+                group.told = read_report(group.report.path, self._sandbox.limits)
+        except InputError as error:
+            self._refuse([group.report.name] if group.report else [], error)
+            group.report = None
+        if not group.films or not all(digest in holders for digest in group.digests):
+            return False
+        self._done += 1
+        studies = {study for digest in group.digests for study in holders[digest]}
+        if not self._agrees(studies, group):
+            message = "its films are stored already, with another report or coding, or with none."
+            self._refuse(group.names[:1], InputError("uid_conflict", message, "Import it into another library."))
+        else:
+            self.present += 1
+        return True
+
+    def _agrees(self, studies: set[str], group: Group) -> bool:
+        """Whether one of these stored studies has the group's report and labels, where it has any."""
+        labels = group.labels
+        if labels is None and group.told.terms is not None:
+            labels = self._checkpoint.vocabulary.present(group.told.terms)
+        text = group.told.report.text if group.told.report else None
+        return any(
+            text in (None, stored.report.text if stored.report else None) and labels in (None, stored.labels)
+            for stored in self._library.summaries(studies).values()
+        )
+
+    def _entries(self, groups: list[Group], stored: frozenset[str]) -> Iterator[Entry]:
+        """Studies that are not in the library, decoded while the reader reads ahead."""
+        awaited = [source.path for group in groups for source, key in group.films if key.digest not in stored]
+        answers = self._reader.read_files(awaited)
+        for group in groups:
+            read: list[DicomFile] = []
+            is_partly_stored = False
+            for source, key in group.films:
+                if key.digest in stored:
+                    is_partly_stored = True
+                    continue
+                _, answer = next(answers)
+                if isinstance(answer, InputError):
+                    self._refuse([source.name], answer)
+                elif is_partly_stored or not stored.isdisjoint(group.digests):
+                    message = "its study is stored already, without this film."
+                    self._refuse([source.name], InputError("uid_conflict", message))
+                else:
+                    read.append(group.change(key.digest, answer))
+            if not stored.isdisjoint(group.digests):
+                self.present += 1
+                self._told(1)
+            elif (entry := self._entry(group, read)) is not None:
+                yield entry
+            else:
+                self._told(1)
+
+    def _entry(self, group: Group, read: list[DicomFile]) -> Entry | None:
+        if group.films and not read:
+            if group.report is not None:
+                self._refuse([group.report.name], InputError("unsupported_format", "a report whose film was refused."))
+            return None
+        try:
+            study = compose_study(read, group.told)
+            if not study.radiographs and (study.report is None or study.report.is_empty):
+                raise InputError("not_a_report", "neither a readable film nor the text of a report.")
+            study = deidentified(study, self._library.secret, name=group.told.study_id)
+        except LingulaError as error:
+            self._refuse(group.names, error)
+            return None
+        if not read and self._is_stored(study):
+            self.present += 1
+            return None
+        self._names[study.study_id] = group.names
+        return Entry(study, {}, group.labels, group.patient, group.age)
+
+    def _is_stored(self, study: Study) -> bool:
+        """Whether a study without films is there already, with the same report."""
+        stored = self._library.summaries([study.study_id]).get(study.study_id)
+        return stored is not None and not stored.images and stored.report == study.report
+
+    def _refuse(self, names: Iterable[Path], error: LingulaError) -> None:
+        self.refused += [Refused(name, error.code, f"{error.message} {error.hint}".strip()) for name in names]

@@ -1,0 +1,84 @@
+"""Import the Open-i collection: reports with their films, under the collection's own identifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lingula.errors import InputError
+from lingula.ingest.batches import Imported, Progress, note_refused, store
+from lingula.ingest.burned_in import BurnedInRefused
+from lingula.library import Entry, Library
+from lingula.model.checkpoint import Checkpoint
+from lingula.model.study_model import nothing_read
+from lingula.openi import load_many, scan
+from lingula.openi.collection import Refused, StudyFiles
+from lingula.reading.sandbox import Sandbox
+from lingula.study import Study
+
+
+def import_openi(
+    library: Library,
+    checkpoint: Checkpoint,
+    root: Path,
+    sandbox: Sandbox,
+    *,
+    only: frozenset[str] | None = None,
+    refuse_burned_in: bool = False,
+    progress: Progress = lambda done, of: None,
+) -> Imported:
+    """Import an Open-i collection; studies already stored are not read again.
+
+    Args:
+        root: see ``lingula.openi.scan``.
+        only: study ids to import; by default all.
+        refuse_burned_in: leave out films whose header says that text is burned into the picture.
+        progress: called with (studies done, of how many).
+    """
+    collection = scan(root)
+    known = set(library.ids())
+    asked = [files for files in collection if only is None or files.study_id in only]
+    todo = [files for files in asked if files.study_id not in known]
+    present = done = len(asked) - len(todo)
+    refused = list(collection.refused)
+
+    def told(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(done, len(asked))
+
+    studies = readable(todo, sandbox, refused, refuse_burned_in=refuse_burned_in)
+    stored = store(library, checkpoint, (Entry(study, {}) for study in studies), refused, told)
+    missing = sum(len(files.missing) for files in asked)
+    noted = note_refused(library, refused, root)
+    return Imported(
+        stored.added,
+        present + stored.present,
+        stored.images,
+        missing=missing,
+        unreferenced=len(collection.unreferenced),
+        refused=noted,
+        copies=len(collection.duplicates),
+    )
+
+
+def readable(
+    files: Iterable[StudyFiles], sandbox: Sandbox, refused: list[Refused], *, refuse_burned_in: bool = False
+) -> Iterator[Study]:
+    """The studies of a collection that have something to be read; what has not is added to ``refused``."""
+    reader = BurnedInRefused(sandbox) if refuse_burned_in else sandbox
+    return _with_something(load_many(files, reader, on_refused=refused.append), refused)
+
+
+def _with_something(studies: Iterable[Study], refused: list[Refused]) -> Iterator[Study]:
+    for study in studies:
+        if study.radiographs or (study.report and not study.report.is_empty):
+            yield study
+        else:
+            refused.append(Refused.because(Path(study.study_id), _nothing(study)))
+
+
+def _nothing(study: Study) -> InputError:
+    if study.report is not None or any(notice.code == "report_empty" for notice in study.notices):
+        return nothing_read(study)
+    return InputError("not_a_report", "Neither a readable image nor report text.")
