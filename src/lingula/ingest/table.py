@@ -40,7 +40,7 @@ _LISTED = re.compile(r"\s*[;|\n]\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One row: text by column, "" for an empty cell; ``number`` counts from 1 after the heading."""
 
     number: int
@@ -86,7 +86,7 @@ def import_table(
 class TableImport(FileImport):
     """An import whose studies are those of a table."""
 
-    def take_rows(self, rows: Sequence[Row], folder: Path) -> None:
+    def take_rows(self, rows: Sequence[TableRow], folder: Path) -> None:
         """Import what the rows name; ``folder`` is where their paths begin."""
         named = {row.number: Source.named(folder / row["path"], row.name) for row in rows if row["path"]}
         number_of = {id(source): number for number, source in named.items()}
@@ -95,7 +95,7 @@ class TableImport(FileImport):
         for source in (*found["report"], *found["archive"]):
             self._refuse([source.name], InputError("unsupported_format", "no film; reports stand in their own column."))
         films: dict[int, tuple[Source, FileKey]] = {}
-        groups: dict[str, list[Row]] = {}
+        groups: dict[str, list[TableRow]] = {}
         for source, key in self.keys(found["film"]):
             row = by_number[number_of[id(source)]]
             films[row.number] = source, key
@@ -111,7 +111,7 @@ class TableImport(FileImport):
         made = [self._group(together, films, folder) for together in groups.values()]
         self.store([group for group in made if group is not None])
 
-    def _group(self, rows: list[Row], films: dict[int, tuple[Source, FileKey]], folder: Path) -> Group | None:
+    def _group(self, rows: list[TableRow], films: dict[int, tuple[Source, FileKey]], folder: Path) -> Group | None:
         """The study of these rows; None, and its rows refused, where a cell is not understood."""
         try:
             report = _one(rows, "report")
@@ -141,7 +141,7 @@ def _changed(film: DicomFile, view: View | None, date: str) -> DicomFile:
     return replace(film, radiograph=known)
 
 
-def _one(rows: Iterable[Row], column: str) -> str:
+def _one(rows: Iterable[TableRow], column: str) -> str:
     """What the rows of one study say in this column, where they say one thing."""
     cells = list(dict.fromkeys(row[column] for row in rows if row[column]))
     if len(cells) > 1:
@@ -177,7 +177,7 @@ def _age(cell: str) -> int:
     return int(found[1]) if found[3].upper() in ("", "Y") else 0
 
 
-def _date(row: Row) -> str:
+def _date(row: TableRow) -> str:
     """YYYYMMDD."""
     found = re.fullmatch(r"(\d{4})-?(\d\d)-?(\d\d)([T ].*)?", row["date"], re.ASCII)
     if row["date"] and not found:
@@ -185,7 +185,7 @@ def _date(row: Row) -> str:
     return "".join(found.groups()[:3]) if found else ""
 
 
-def _view(row: Row) -> View | None:
+def _view(row: TableRow) -> View | None:
     if row["view"].casefold() not in _VIEWS:
         raise InputError("bad_request", f"no view: {row['view']!r}.", "Views: frontal, lateral, PA, AP, LL, RL.")
     return _VIEWS[row["view"].casefold()] if row["view"] else None
@@ -194,7 +194,7 @@ def _view(row: Row) -> View | None:
 # -- the table
 
 
-def read_table(file: Path) -> tuple[list[Row], tuple[str, ...]]:
+def read_table(file: Path) -> tuple[list[TableRow], tuple[str, ...]]:
     """Rows, and the columns that are not among ``COLUMNS``; for what is refused, see ``import_table``."""
     data = read_file(file, _MOST_BYTES)
     names, lines = _parquet(data) if data.startswith(b"PAR1") else _csv(data)
@@ -212,7 +212,7 @@ def read_table(file: Path) -> tuple[list[Row], tuple[str, ...]]:
             )
         cells = {column: cell.strip() for column, cell in zip(columns, line, strict=False) if column in COLUMNS}
         if any(cells.values()):
-            rows.append(Row(number, cells))
+            rows.append(TableRow(number, cells))
     return rows, tuple(name.strip() for name in names if name.strip().lower() not in COLUMNS)
 
 
