@@ -235,7 +235,10 @@ for keys, value in json.loads(sys.stdin.read()):
 def test_sizes_are_judged_before_anything_is_allocated(folder: Path) -> None:
     """Each description is refused by a process that may take 256 MiB more than a sound one takes."""
     command = [sys.executable, "-c", _REFUSED_WITHIN, str(folder)]
-    run = subprocess.run(command, input=json.dumps(HUGE), capture_output=True, text=True, timeout=300, check=False)
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(
+        command, input=json.dumps(HUGE), env=paths, capture_output=True, text=True, timeout=300, check=False
+    )
     assert run.returncode == 0, run.stderr
     told = run.stdout.splitlines()
     assert len(told) == len(HUGE)

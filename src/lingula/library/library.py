@@ -117,6 +117,10 @@ class Library:
         """Where data derived from the library may be kept, beside its file; None where it lives in a server."""
         return self._store.database.beside(name)
 
+    def sweep(self) -> int:
+        """Remove temporary files beside the library that killed processes left an hour ago or earlier; how many."""
+        return self._store.database.sweep()
+
     def __enter__(self) -> Self:
         return self
 

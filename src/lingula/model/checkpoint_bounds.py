@@ -105,9 +105,9 @@ def check_numbers(body: Mapping[str, Any]) -> None:
     """
     whole = {each.name for each in fields(Architecture) if each.type == "int"}
     for name, value in (*body.items(), ("size", body["preprocessing"]["size"])):
-        if name in whole or name == "size":
-            if type(value) is not int or not (name == "adapter") <= value + (name == "adapter") <= MOST[name]:
-                raise ValueError(f"{name} is {value!r}, at most {MOST[name]}")
+        least = 0 if name == "adapter" else 1
+        if name in (*whole, "size") and not (type(value) is int and least <= value <= MOST[name]):
+            raise ValueError(f"{name} is {value!r}, not from {least} to {MOST[name]}")
     for part in ("image", "text"):
         if strange := {"auto_map", "quantization_config"}.intersection(body[part]):
             raise ValueError(f"{part} names {sorted(strange)}, which would load code or other weights")
