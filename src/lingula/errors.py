@@ -7,6 +7,7 @@ stops a study; it travels with it and is shown beside every answer.
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +146,12 @@ class ServerError(LingulaError):
     codes = SERVER_CODES
 
 
+STORAGE_ERRNOS = frozenset(
+    [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EIO]
+)
+"""What the system says of a disk that cannot be written."""
+
+
 def storage_error(error: OSError, what: str) -> LingulaError:
     """What an error of the system means for something that was to be written: ``disk_full`` or ``storage_unavailable``.
 
@@ -153,7 +160,7 @@ def storage_error(error: OSError, what: str) -> LingulaError:
     """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LingulaError("disk_full", f"{what}: no space left.", "Free some space; nothing was lost.")
-    reason = (error.strerror or type(error).__name__).lower()
+    reason = os.strerror(error.errno).lower() if error.errno else type(error).__name__
     return LingulaError("storage_unavailable", f"{what}: {reason}.", "Check that the folder is there and writable.")
 
 

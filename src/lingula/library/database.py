@@ -41,6 +41,9 @@ class Database(Protocol):
     def prepare(self, connection: sa.Connection) -> None:
         """Make what the tables of a new library need."""
 
+    def check(self) -> None:
+        """Raise ``LibraryError`` where what is on the disk is plainly damaged; quick where nothing was written."""
+
     def sweep(self) -> int:
         """Remove temporary files that killed processes left; how many."""
 

@@ -55,6 +55,9 @@ class Postgres:
     def prepare(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS vector")
 
+    def check(self) -> None:
+        pass
+
     def sweep(self) -> int:
         return 0
 

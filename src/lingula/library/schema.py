@@ -37,7 +37,7 @@ def vector_text(vector: npt.NDArray[np.float32]) -> str:
 
 
 def vector_checksum(study_id: str, mode: str, vector: bytes) -> str:
-    """16 hex digits over an embedding (little-endian float32) and whose it is, so that one in a wrong row is noticed."""
+    """16 hex digits over an embedding (little-endian float32) and whose it is: one in a wrong row is noticed."""
     digest = hashlib.blake2b(f"{study_id}\0{mode}\0".encode(), digest_size=8)
     digest.update(vector)
     return digest.hexdigest()

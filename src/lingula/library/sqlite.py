@@ -7,7 +7,7 @@ import re
 import secrets
 import sqlite3
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -45,6 +45,7 @@ class Sqlite:
         self.file = file
         self.place = str(file)
         self._is_new = is_new
+        self._sound: tuple[int, int] | None = None  # when the file was last found whole: mtime, size
         self._identity: tuple[int, int] | None = None  # of the file first opened: device, inode
 
     @classmethod
@@ -81,6 +82,20 @@ class Sqlite:
         except OSError:  # a file system without hard links
             os.rename(made, self.file)
         sync_folder(self.file.parent)
+
+    def check(self) -> None:
+        """Through a connection of its own, as one that is open would answer from memory."""
+        known = self.file.stat()
+        if (seen := (known.st_mtime_ns, known.st_size)) == self._sound:
+            return
+        try:
+            with closing(sqlite3.connect(f"{self.file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+                found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            found = str(error)
+        if found != "ok":
+            raise damaged(self.place, found)
+        self._sound = seen
 
     def sweep(self) -> int:
         name = re.escape(self.file.name)

@@ -26,7 +26,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from lingula.errors import InputError, Notice
+from lingula.errors import InputError, LingulaError, Notice
 from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.limits import Limits
 from lingula.study import Radiograph
@@ -40,7 +40,7 @@ _START_SECONDS = 60.0
 _AHEAD = 4  # files per worker in flight while an earlier one is waited for
 _MOST_THREADS = 4  # of one worker: each takes address space, which is limited
 _ENVIRONMENT = {
-    "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+    "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # glibc: frames of usual size stay on the heap for the next file, instead
@@ -89,6 +89,15 @@ class Sandbox:
         self._idle = queue.SimpleQueue()
         for worker in self._workers:
             worker.stop()
+
+    def check(self) -> None:
+        """See that files can be read.
+
+        Raises:
+            LingulaError: ``reader_unavailable`` where a child could not be started the last time one was needed.
+        """
+        if any(worker.has_failed for worker in self._workers):
+            raise _unavailable()
 
     def read(self, path: Path) -> Radiograph:
         """Read one image file; may be called from several threads.
@@ -141,10 +150,18 @@ class _Worker:
         self._options = json.dumps({"limits": asdict(limits), "longest": longest})
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
+        self.has_failed = False
 
     def start(self) -> None:
         self._is_ready = False
-        self._process = subprocess.Popen(
+        try:
+            self._process = self._started()
+        except OSError as error:
+            self.has_failed = True
+            raise _unavailable() from error
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [*_COMMAND, self._options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -164,6 +181,8 @@ class _Worker:
             process.wait()
 
     def read(self, path: Path) -> DicomFile:
+        if self._process is not None and self._process.poll() is not None:  # it died since: no fault of this file
+            self.stop()
         if self._process is None:
             self.start()
         process = self._process
@@ -172,9 +191,10 @@ class _Worker:
         if not self._is_ready:
             with _Deadline(process, _START_SECONDS):
                 self._is_ready = process.stdout.read(len(_READY)) == _READY
-            if not self._is_ready:
+            self.has_failed = not self._is_ready
+            if self.has_failed:
                 self.stop()
-                raise RuntimeError(f"the reading process did not start: {' '.join(_COMMAND)}")
+                raise _unavailable()
         with _Deadline(process, self._limits.seconds) as deadline:
             try:
                 process.stdin.write(json.dumps(str(path.absolute())).encode() + b"\n")
@@ -186,6 +206,10 @@ class _Worker:
         if deadline.passed:
             raise InputError("decode_timeout", f"reading took more than {self._limits.seconds:g} s")
         raise InputError("decode_failed", "the reading process died or answered nonsense") from reason
+
+
+def _unavailable() -> LingulaError:
+    return LingulaError("reader_unavailable", "the process that reads files did not start.", "Try again in a moment.")
 
 
 class _Deadline:

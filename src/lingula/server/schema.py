@@ -203,10 +203,17 @@ class About(BaseModel):
     methods: dict[str, str]
 
 
+class Reason(BaseModel):
+    code: str
+    message: str
+    hint: str
+
+
 class Health(BaseModel):
     disclaimer: str
-    status: Literal["ready"]
+    status: Literal["ready", "trouble"]
     version: str
+    reasons: list[Reason]
 
 
 class Token(_Body):
