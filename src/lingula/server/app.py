@@ -28,8 +28,8 @@ from lingula.server.routes import cases_and_search as api
 from lingula.server.routes import library as shelf
 from lingula.server.routes import pages
 from lingula.server.service import Desk
-from lingula.server.spool import sweep
 from lingula.server.settings import Settings
+from lingula.server.spool import sweep
 from lingula.study import DISCLAIMER
 
 

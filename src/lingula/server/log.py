@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 OWN, LIBRARIES = "lingula.server", ("uvicorn.error",)
@@ -16,27 +16,27 @@ def note(level: int, event: str, **fields: str | int | float) -> None:
     """Write a line: what happened, and values that tell nothing of who asked or what was sent."""
     logger = logging.getLogger(OWN)
     if logger.isEnabledFor(level):
-        logger.log(level, event, extra={"fields": fields})
+        text = " ".join([event, *(f"{name}={value}" for name, value in fields.items())])
+        logger.log(level, text, extra={"fields": {"event": event, **fields}})
 
 
 class Lines(logging.Formatter):
     """``2026-01-31T12:00:00.000Z INFO request method=GET route=/api/health status=200``, or the same as JSON."""
-
-    converter = time.gmtime
 
     def __init__(self, *, as_json: bool) -> None:
         super().__init__()
         self._as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
-        stamp = f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03}Z"
-        fields: dict[str, Any] = getattr(record, "fields", {})
-        event = record.msg if record.name == OWN else "server"
-        if record.exc_info and record.exc_info[0]:
-            fields = {**fields, "kind": record.exc_info[0].__name__}
+        stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        fields: dict[str, Any] | None = getattr(record, "fields", None)
+        text = record.getMessage()
+        if fields is None:  # of a library: its words could hold what was sent
+            kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else "-"
+            fields, text = {"event": "server", "kind": kind}, f"server kind={kind}"
         if self._as_json:
-            return json.dumps({"time": stamp, "level": record.levelname, "event": event, **fields})
-        return " ".join([stamp, record.levelname, event, *(f"{name}={value}" for name, value in fields.items())])
+            return json.dumps({"time": stamp, "level": record.levelname, **fields})
+        return f"{stamp} {record.levelname} {text}"
 
 
 def write_log(stream: TextIO | None = None, *, as_json: bool = False) -> logging.Handler:

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from lingula.server.settings import Settings
 
@@ -47,7 +47,8 @@ class TimedProtocol(H11Protocol):
 
     def _expect(self) -> None:
         """Headers, unless a request is being answered; time runs from the first look."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
             self._forget()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(self._seconds, self._cut)
@@ -60,7 +61,8 @@ class TimedProtocol(H11Protocol):
     def _cut(self) -> None:
         self._deadline = None
         if not self.transport.is_closing():
-            if self.cycle is None:  # nothing was ever answered here: the client still listens
+            cycle: RequestResponseCycle | None = self.cycle
+            if cycle is None:  # nothing was ever answered here: the client still listens
                 self.transport.write(_SLOW)
             self.transport.close()
 
