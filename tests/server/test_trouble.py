@@ -79,13 +79,13 @@ def test_half_a_character_in_a_body(served: Server) -> None:
 
 def test_paths_stay_here() -> None:
     for text in (
-        "/home/jane/x.sqlite is damaged: no.",
+        "/srv/jane/x.sqlite is damaged: no.",
         "cannot open '/a/b c/d'",
         r"C:\Users\Jane\x",
         r"\\host\share\x",
     ):
         told = without_paths(text)
-        assert not any(word in told for word in ("home", "jane", "Jane", "/a/b", "host")), told
+        assert not any(word in told for word in ("srv", "jane", "Jane", "/a/b", "host")), told
     assert without_paths("/srv/Jane Doe/lib.sqlite is damaged.", ["/srv/Jane Doe/lib.sqlite"]) == "… is damaged."
     for text in ("and/or", "text/html", "http://127.0.0.1:8321/api/cases", "30 films/s", "</p>"):
         assert without_paths(text) == text

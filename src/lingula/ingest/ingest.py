@@ -81,7 +81,7 @@ def import_openi(
         only: study ids to import; by default all.
         progress: called with (studies done, of how many).
     """
-    collection = scan(root)
+    collection = scan(root, sandbox=sandbox)
     known = set(library.ids())
     wanted = [files for files in collection if only is None or files.study_id in only]
     todo = [files for files in wanted if files.study_id not in known]

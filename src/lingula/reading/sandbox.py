@@ -1,4 +1,4 @@
-"""Reading image files in child processes: a crash, a loop or a memory blow-up costs one file, never the program.
+"""Reading image files and reports in child processes: a crash, a loop or a memory blow-up costs one file.
 
 The child is not trusted. It answers with a length-prefixed JSON header and raw float32 pixels, no pickle, and whatever
 it says is checked before it becomes a ``Radiograph``. Started with ``subprocess`` and without torch, it is ready in
@@ -7,6 +7,7 @@ well under a second and then reads file after file; after any trouble it is kill
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -16,12 +17,12 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +30,12 @@ import numpy.typing as npt
 from lingula.errors import InputError, LingulaError, Notice
 from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.limits import Limits
-from lingula.study import Radiograph
+from lingula.study import SECTIONS, Radiograph, Report, Section, Study
 
+if TYPE_CHECKING:
+    from lingula.reading.report_openi import OpeniReport
+
+T = TypeVar("T")
 _COMMAND = (sys.executable, "-P", "-m", "lingula.reading.sandbox")
 _READY = b"lingula\n"
 _PIPE = 1 << 20  # bytes in flight, where the system lets a pipe hold so many: pixels come in a few large parts
@@ -110,11 +115,34 @@ class Sandbox:
 
     def read_file(self, path: Path) -> DicomFile:
         """As ``read``, with the Study Instance UID ("" for a picture)."""
+        return self._ask(str(path.absolute()), lambda pipe: _receive(pipe, self._limits))
+
+    def read_report(self, source: Path | bytes | str) -> Study:
+        """A study with nothing but what a report says: a file, its bytes, or text that somebody typed.
+
+        Raises:
+            InputError: the child's own refusal; decode_timeout; decode_failed when the child died.
+        """
+        found = self._ask({"report": _sent(source)}, self._receive_report)
+        return Study(found.study_id, (), found.report, found.terms or None, found.notices)
+
+    def read_openi(self, source: Path | bytes) -> OpeniReport:
+        """A report of the Open-i collection; as ``report_openi.read_report``.
+
+        Raises:
+            InputError: as ``read_report``.
+        """
+        return self._ask({"openi": _sent(source)}, self._receive_report)
+
+    def _receive_report(self, pipe: IO[bytes]) -> OpeniReport:
+        return _receive_report(pipe, self._limits)
+
+    def _ask(self, request: Any, receive: Callable[[IO[bytes]], T]) -> T:
         if not self._is_open:
             raise RuntimeError("the sandbox is closed; use it in a with statement")
         worker = self._idle.get()
         try:
-            return worker.read(path)
+            return worker.ask(request, receive)
         finally:
             self._idle.put(worker)
 
@@ -180,7 +208,8 @@ class _Worker:
                         pipe.close()
             process.wait()
 
-    def read(self, path: Path) -> DicomFile:
+    def ask(self, request: Any, receive: Callable[[IO[bytes]], T]) -> T:
+        """Send a request, and take its answer with ``receive``."""
         if self._process is not None and self._process.poll() is not None:  # it died since: no fault of this file
             self.stop()
         if self._process is None:
@@ -197,9 +226,9 @@ class _Worker:
                 raise _unavailable()
         with _Deadline(process, self._limits.seconds) as deadline:
             try:
-                process.stdin.write(json.dumps(str(path.absolute())).encode() + b"\n")
+                process.stdin.write(json.dumps(request).encode() + b"\n")
                 process.stdin.flush()
-                return _receive(process.stdout, self._limits)
+                return receive(process.stdout)
             except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
                 reason = error
         self.stop()
@@ -278,6 +307,45 @@ def _receive(pipe: IO[bytes], limits: Limits) -> DicomFile:
     return DicomFile(radiograph, str(header["study_uid"]))
 
 
+def _sent(source: Path | bytes | str) -> dict[str, str]:
+    """A report's source as JSON."""
+    if isinstance(source, Path):
+        return {"path": str(source.absolute())}
+    return {"text": source} if isinstance(source, str) else {"bytes": base64.b64encode(source).decode()}
+
+
+def _received(source: dict[str, str]) -> Path | bytes | str:
+    if "path" in source:
+        return Path(source["path"])
+    return source["text"] if "text" in source else base64.b64decode(source["bytes"])
+
+
+def _receive_report(pipe: IO[bytes], limits: Limits) -> OpeniReport:
+    """One report of a child, every part of it checked; raises as ``_receive``."""
+    from lingula.reading.report_openi import OpeniReport
+
+    header_bytes, pixel_bytes = _LENGTHS.unpack(_read_exactly(pipe, _LENGTHS.size))
+    if header_bytes > 8 * limits.xml_bytes + _MOST_JSON or pixel_bytes:
+        raise ValueError("an answer that is too long")
+    header = json.loads(_read_exactly(pipe, header_bytes))
+    if header["refused"] is not None:
+        code, message, hint = (str(part) for part in header["refused"])
+        raise InputError(code, message, hint)
+    text, sections = str(header["text"]), []
+    for name, start, end in header["sections"]:
+        if name not in SECTIONS or not 0 <= int(start) <= int(end) <= len(text):
+            raise ValueError("a section outside its report")
+        sections.append(Section(name, int(start), int(end)))
+    return OpeniReport(
+        study_id=str(header["study_id"]),
+        report=Report(text, tuple(sections)),
+        terms=tuple(map(str, header["terms"])),
+        image_ids=tuple(map(str, header["image_ids"])),
+        notices=tuple(Notice(str(code), str(message)) for code, message in header["notices"]),
+        digest=str(header["digest"]),
+    )
+
+
 def shrink(pixels: npt.NDArray[np.float32], longest: int | None) -> npt.NDArray[np.float32]:
     """Reduce a picture so that its longer side is ``longest`` pixels; smaller pictures and None pass unchanged."""
     rows, columns = pixels.shape
@@ -314,6 +382,39 @@ def _answer(path: Path, limits: Limits, longest: int | None) -> tuple[dict[str, 
     return header, np.ascontiguousarray(image.pixels).data.cast("B")
 
 
+def _report_answer(kind: str, source: Path | bytes | str, limits: Limits) -> dict[str, Any]:
+    """What a report says, as JSON: of Open-i's collection (``openi``), or of any form (``report``)."""
+    from lingula.reading import report_file, report_openi
+
+    found: OpeniReport | Study
+    try:
+        if kind == "openi" and not isinstance(source, str):
+            found = report_openi.read_report(source, limits=limits)
+        else:
+            found = report_file.report_study(source, limits)
+    except InputError as error:
+        return {"refused": [error.code, error.message, error.hint]}
+    report = found.report or Report("", ())
+    return {
+        "refused": None,
+        "study_id": found.study_id,
+        "text": report.text,
+        "sections": [(part.name, part.start, part.end) for part in report.sections],
+        "terms": found.terms or (),
+        "image_ids": getattr(found, "image_ids", ()),
+        "notices": [(notice.code, notice.message) for notice in found.notices],
+        "digest": getattr(found, "digest", ""),
+    }
+
+
+def _reply(request: Any, limits: Limits, longest: int | None) -> tuple[dict[str, Any], memoryview]:
+    """The answer to one request: the path of an image file, or a report's source by its kind."""
+    if isinstance(request, str):
+        return _answer(Path(request), limits, longest)
+    ((kind, source),) = request.items()
+    return _report_answer(kind, _received(source), limits), memoryview(b"")
+
+
 def _confine(memory_bytes: int) -> None:
     """Let this process grow by so many bytes and no further, and dump no core (POSIX only)."""
     if sys.platform == "win32":
@@ -327,18 +428,20 @@ def _confine(memory_bytes: int) -> None:
 
 
 def serve(options: str) -> None:
-    """The child's loop: a JSON path per line in, one answer each out. MemoryError and crashes end the process."""
+    """The child's loop: a JSON request per line in, one answer each out. MemoryError and crashes end the process."""
     given = json.loads(options)
     limits, longest = Limits(**given["limits"]), given["longest"]
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a codec prints must not reach the pipe
-    import lingula.reading.image_file  # noqa: F401  # before the memory is limited
+    import lingula.reading.image_file
+    import lingula.reading.report_file
+    import lingula.reading.report_openi  # noqa: F401  # before the memory is limited
 
     _confine(limits.memory_bytes)
     answers.write(_READY)
     answers.flush()
     for line in sys.stdin.buffer:
-        header, pixels = _answer(Path(json.loads(line)), limits, longest)
+        header, pixels = _reply(json.loads(line), limits, longest)
         text = json.dumps(header).encode()
         answers.write(_LENGTHS.pack(len(text), len(pixels)) + text)
         answers.write(pixels)

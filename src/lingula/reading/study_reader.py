@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lingula.errors import InputError, Notice
-from lingula.reading.bounded_io import read_file, read_head
+from lingula.errors import InputError
+from lingula.reading.bounded_io import read_head
 from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.image_file import HEAD, read_image, sniff
 from lingula.reading.limits import Limits
-from lingula.reading.report_text import decode_text, parse_report
+from lingula.reading.report_file import report_study
 from lingula.reading.sandbox import Sandbox
-from lingula.study import Report, Study, unique_notices
+from lingula.study import Study
 
 
 def read_study(
@@ -30,7 +30,7 @@ def read_study(
         paths: DICOM files, PNG or JPEG pictures, and reports, each recognised by its content.
         text: report as plain text.
         report: report file, Open-i XML or plain text.
-        sandbox: reads the images in a child process; None reads them in this one, for files that are trusted.
+        sandbox: reads images and report in a child process; None reads them in this one, for files that are trusted.
         limits: what is accepted; defaults to the sandbox's.
         study_id: name of the study; else the report's, the Study Instance UID, or the first file's name.
 
@@ -49,7 +49,8 @@ def read_study(
     if not images and not reports and text is None:
         raise InputError("bad_request", "neither an image nor a report")
     read = [sandbox.read_file(path) if sandbox else read_image(path, limits) for path in images]
-    study = _read_report(reports[0], limits) if reports else _from_text(text, limits) if text is not None else Study("")
+    source = reports[0] if reports else text
+    study = Study("") if source is None else sandbox.read_report(source) if sandbox else report_study(source, limits)
     study_uid = _one_study(read)
     first = (images or reports or [Path("query")])[0]
     return Study(
@@ -59,23 +60,6 @@ def read_study(
         terms=study.terms,
         notices=tuple(notice for notice in study.notices if not (read and notice.code == "no_images")),
     )
-
-
-def _read_report(path: Path, limits: Limits) -> Study:
-    """A study with nothing but what a report file says."""
-    if sniff(read_head(path, HEAD), path.name) == "xml":
-        from lingula.reading.report_openi import read_report  # pulls in the XML parser, which images do without
-
-        found = read_report(path, limits=limits)
-        return Study(found.study_id, (), found.report, found.terms or None, found.notices)
-    decoded, notices = decode_text(read_file(path, limits.xml_bytes))
-    study = _from_text(decoded, limits)
-    return Study("", (), study.report, None, unique_notices([*notices, *study.notices]))
-
-
-def _from_text(text: str, limits: Limits) -> Study:
-    found: tuple[Report, tuple[Notice, ...]] = parse_report(text, limits)
-    return Study("", (), found[0], None, found[1])
 
 
 def _one_study(images: Sequence[DicomFile]) -> str:
