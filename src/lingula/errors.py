@@ -6,6 +6,8 @@ stops a study; it travels with it and is shown beside every answer.
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,9 +69,20 @@ HEADER_CODES = (
 """Refusals whose messages may quote what stands in the header of a file."""
 MODEL_CODES = frozenset(["model_checksum_mismatch", "model_bad_file", "model_unsafe_format", "model_mismatch"])
 LIBRARY_CODES = frozenset(["index_corrupt", "library_missing", "library_newer", "library_empty", "study_unknown"])
-FETCH_CODES = frozenset(["fetch_failed", "fetch_checksum", "disk_full"])
+FETCH_CODES = frozenset(["fetch_failed", "fetch_checksum", "disk_full", "storage_unavailable"])
 SERVER_CODES = frozenset(
-    ["busy", "forbidden", "unauthorized", "case_unknown", "job_unknown", "page_unknown", "method_unknown", "internal"]
+    [
+        "busy",
+        "forbidden",
+        "unauthorized",
+        "case_unknown",
+        "job_unknown",
+        "page_unknown",
+        "method_unknown",
+        "too_slow",
+        "reader_unavailable",
+        "internal",
+    ]
 )
 WARNING_CODES = frozenset(
     [
@@ -217,6 +230,24 @@ class ServerError(LingulaError):
     """A request that the web application does not answer."""
 
     codes = SERVER_CODES
+
+
+STORAGE_ERRNOS = frozenset(
+    [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EIO]
+)
+"""What the system says of a disk that cannot be written."""
+
+
+def storage_error(error: OSError, what: str) -> LingulaError:
+    """What an error of the system means for something that was to be written: ``disk_full`` or ``storage_unavailable``.
+
+    Args:
+        what: what could not be done, in words, with no full stop.
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return LingulaError("disk_full", f"{what}: no space left.", "Free some space; nothing was lost.")
+    reason = os.strerror(error.errno).lower() if error.errno else type(error).__name__
+    return LingulaError("storage_unavailable", f"{what}: {reason}.", "Check that the folder is there and writable.")
 
 
 @dataclass(frozen=True, slots=True)

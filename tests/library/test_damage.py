@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import kill
 from lingula.errors import InputError, LibraryError, LingulaError, ModelError
-from lingula.library import Entry, Library, sqlite
+from lingula.library import Aged, Asserts, Entry, Labelled, Library, Says, sqlite
 
 Specimen = Callable[[int], Entry]
 
@@ -89,9 +94,19 @@ def test_overwritten_pages_are_noticed(file: Path) -> None:
         assert opened.verify()
 
 
+def refusal_of(ask: Callable[[], object]) -> str:
+    with pytest.raises(LingulaError) as refused:
+        ask()
+    return refused.value.code
+
+
 @pytest.mark.parametrize(("statement", "value", "told"), [
     ("UPDATE embedding SET vector = ? WHERE study_id = 'S3' AND mode = 'joint'", bytes.fromhex("0000c07f") * 16, "S3"),
     ("UPDATE embedding SET vector = ? WHERE study_id = 'S3' AND mode = 'joint'", bytes(63), "64 bytes"),
+    ("UPDATE embedding SET vector = ? WHERE study_id = 'S3' AND mode = 'joint'", kill.unit(99).tobytes(),
+     "joint embedding of S3"),
+    ("UPDATE embedding SET vector = (SELECT vector FROM embedding WHERE study_id = 'S4' AND mode = 'text') "
+     "WHERE study_id = 'S3' AND mode = ?", "text", "text embedding of S3"),
     ("UPDATE study SET text = ? WHERE study_id = 'S3'", "all clear", "S3 is not what was stored"),
     ("UPDATE study SET sections = ? WHERE study_id = 'S3'", "[[", "damaged"),
     ("UPDATE radiograph SET png = substr(png, 1, ?) WHERE image_id = 'S3_2'", 90, "preview of S3_2"),
@@ -112,9 +127,10 @@ def test_verify_compares_the_index_in_memory(file: Path) -> None:
     with Library.open(file) as opened:
         vector = opened.gallery("text").vectors[3]
         tamper(file, "UPDATE embedding SET vector = ? WHERE study_id = 'S4' AND mode = 'text'", vector.tobytes())
-        assert opened.verify() == ("the text index and the records hold different vectors",)
+        named = "the text embedding of S4 is not what was stored"
+        assert opened.verify() == (named, "the text index and the records hold different vectors")
         tamper(file, "DELETE FROM embedding WHERE study_id = ? AND mode = 'text'", "S5")
-        assert opened.verify() == ("the text index and the records differ in 1 studies",)
+        assert opened.verify() == (named, "the text index and the records differ in 1 studies")
 
 
 def test_damaged_vectors_and_previews_give_no_answers(file: Path, specimen: Specimen) -> None:
@@ -125,6 +141,124 @@ def test_damaged_vectors_and_previews_give_no_answers(file: Path, specimen: Spec
             opened.search(specimen(1).embeddings["joint"])
         with pytest.raises(LibraryError, match="preview is damaged"):
             opened.study("S3")
+
+
+@pytest.mark.parametrize(
+    "text", ["a\0b", "\0", "\ud800", "effusion \udfff", "a" * 100_000, '"', "\u200b a", "a\x1b[2Jb"]
+)
+def test_odd_text_is_no_damage(library: Library, specimen: Specimen, text: str) -> None:
+    """Whatever is asked, the file is sound, and says so."""
+    library.add_many([specimen(number) for number in range(3)])
+    asked: list[Callable[[], object]] = [
+        lambda: library.matching(Says(text)),
+        lambda: library.matching(Labelled(text)),
+        lambda: library.matching(Asserts(text)),
+        lambda: library.matching(Aged(0, 10**30)),
+        lambda: library.get(text),
+        lambda: library.vectors([text]),
+        lambda: library.search(specimen(1).embeddings["joint"], exclude=[text]),
+        lambda: library.refuse(text, "truncated", text),
+    ]
+    codes: set[str] = set()
+    for ask in asked:
+        try:
+            ask()
+        except LingulaError as error:
+            codes.add(error.code)
+    assert codes <= {"bad_request", "study_unknown"}
+    assert library.verify() == ()
+
+
+def test_a_file_that_lost_its_name_takes_no_more_studies(file: Path, specimen: Specimen, tmp_path: Path) -> None:
+    with Library.open(file) as opened:
+        assert len(opened) == 10
+        aside = file.rename(tmp_path / "aside")
+        for ask in (lambda: len(opened), lambda: opened.add_many([specimen(11)]), opened.status):
+            with pytest.raises(LibraryError) as gone:
+                ask()
+            assert gone.value.code == "library_missing"
+            assert not file.exists()
+        shutil.copy(aside, file)  # a copy put in its place is another library
+        assert refusal_of(opened.status) == "library_missing"
+        file.unlink()
+        aside.rename(file)
+        assert opened.add_many([specimen(11)])[0].state == "added"
+    with Library.open(file) as again:
+        assert len(again) == 11
+        assert again.verify() == ()
+
+
+KILLED = """
+import os, sys
+import kill
+from lingula.library import Library, migrations, store
+
+at, place = sys.argv[1:]
+made = store.Store._make
+if at == "start":
+    store.Store._make = lambda *_: os._exit(9)
+elif at == "tables":
+    migrations.upgrade = lambda *_, **__: os._exit(9)
+elif at == "row":
+    store.Store._make = lambda *given: (made(*given), os._exit(9))
+else:
+    store.Store.close = lambda _: os._exit(9)
+Library.create(place, **kill.ABOUT)
+"""
+
+
+@pytest.mark.parametrize("at", ["start", "tables", "row", "end"])
+def test_a_killed_creation_blocks_no_other(tmp_path: Path, at: str, specimen: Specimen) -> None:
+    place = tmp_path / "library.sqlite"
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run([sys.executable, "-c", KILLED, at, str(place)], env=paths, check=False, timeout=120)
+    assert run.returncode == 9
+    assert refusal(place) == "library_missing"
+    left = list(tmp_path.iterdir())
+    for path in left:
+        os.utime(path, (0, 0))
+    (tmp_path / "library.sqlite.part").write_text("not ours")
+    (tmp_path / "other.sqlite.0123abcd.part").write_text("not ours")
+    with Library.create(place, **kill.ABOUT) as made:
+        made.add_many([specimen(1)])
+        assert made.verify() == ()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "library.sqlite", "library.sqlite.part", "other.sqlite.0123abcd.part"
+    }  # fmt: skip
+
+
+def test_old_temporary_files_are_swept(file: Path) -> None:
+    patches = file.with_name("library.sqlite-patches")
+    patches.mkdir()
+    ours = [file.with_name("library.sqlite.0123abcd.part"), file.with_name("library.sqlite.0123abcd.part-wal"),
+            file.with_name("library.sqlite-joint.cells.77.part"), patches / "basis.77.part"]  # fmt: skip
+    others = [
+        file.with_name("joint.cells.77.part"),
+        file.with_name("library.sqlite.part.sqlite"),
+        patches / "note.part",
+    ]
+    for path in (*ours, *others):
+        path.write_text("x")
+    with Library.open(file) as opened:
+        assert opened.sweep() == 0  # somebody may be writing them
+        for path in (*ours, *others, file):
+            os.utime(path, (0, 0))
+        assert opened.sweep() == len(ours)
+        assert all(path.exists() for path in others)
+        assert opened.verify() == ()
+
+
+def test_places_that_cannot_be_written_have_a_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("x")
+    assert (
+        refusal_of(lambda: Library.create(tmp_path / "file" / "library.sqlite", **kill.ABOUT)) == "storage_unavailable"
+    )
+    for number, code in ((errno.EROFS, "storage_unavailable"), (errno.EACCES, "storage_unavailable"),
+                         (errno.ENOSPC, "disk_full")):  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", lambda _, number=number: (_ for _ in ()).throw(OSError(number, "no")))
+            assert refusal_of(lambda: Library.create(tmp_path / "new" / "er", **kill.ABOUT)) == code
+        shutil.rmtree(tmp_path / "new")
 
 
 def test_commits_wait_for_the_disk(file: Path) -> None:

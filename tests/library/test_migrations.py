@@ -39,6 +39,19 @@ def test_an_old_library_is_brought_up_to_date(old: Path) -> None:
         assert again.ids() == ("S0", "S1", "S2")
 
 
+def test_vectors_of_an_old_library_get_checksums(old: Path) -> None:
+    Library.open(old).close()
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("SELECT count(*), min(length(checksum)) FROM embedding").fetchone()[1] == 16
+        swap = (
+            "UPDATE embedding SET vector = (SELECT vector FROM embedding WHERE study_id = 'S1') WHERE study_id = 'S0'"
+        )
+        connection.execute(swap)
+        connection.commit()
+    with Library.open(old) as library:
+        assert any("embedding of S0 is not what was stored" in problem for problem in library.verify())
+
+
 def test_an_upgrade_that_fails_changes_nothing(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("alembic.operations.Operations.drop_column", lambda *_: 1 / 0)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +20,9 @@ from tests import made_up
 
 from lingula.errors import LibraryError, ModelError
 from lingula.library import Library
-from lingula.model.checkpoint import FILES, Checkpoint, load_checkpoint, load_weights
+from lingula.model import checkpoint
+from lingula.model.checkpoint import FILES, SHIPPED, Checkpoint, content_digest, load_checkpoint, load_weights
+from lingula.model.checkpoint_bounds import MOST_BYTES
 from lingula.model.study_model import batch_studies
 from lingula.study import MODES
 
@@ -41,14 +46,14 @@ def _sign(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(sums))
 
 
-def _code(folder: Path, *, check_golden: bool = False) -> str:
+def _code(folder: Path) -> str:
     with pytest.raises(ModelError) as refused:
-        load_checkpoint(folder, check_golden=check_golden)
+        load_checkpoint(folder)
     return refused.value.code
 
 
 def test_loaded_is_what_was_saved(checkpoint_folder: Path) -> None:
-    one, other = load_checkpoint(checkpoint_folder, check_golden=True), load_checkpoint(checkpoint_folder)
+    one, other = load_checkpoint(checkpoint_folder), load_checkpoint(checkpoint_folder)
     assert torch.equal(_logits(one), _logits(other))
     saved = made_up.model()
     for key, tensor in one.model.state_dict().items():  # stored in half precision, and changed by no more than that
@@ -166,6 +171,11 @@ def test_garbage_description(folder: Path, name: str, content: bytes) -> None:
         (("architecture", "heads"), 0),
         (("architecture", "width"), -1),
         (("architecture", "unheard_of"), 1),
+        (("architecture", "labels"), True),
+        (("architecture", "image", "auto_map"), {"AutoModel": "elsewhere--code.Model"}),
+        (("calibration", "image", "threshold", 0), 1.5),
+        (("calibration", "image", "shift", 0), 1e400),
+        (("calibration", "joint", "doubt"), [[0.0]]),
         (("architecture", "image", "model_type"), "no_such_model"),
         (("architecture", "image"), {"model_type": "swin", "depths": "x"}),
         (("architecture", "text", "vocab_size"), 30),
@@ -183,13 +193,120 @@ def test_description_that_does_not_fit(folder: Path, keys: tuple[str, ...], valu
     assert _code(folder) == "model_bad_file"
 
 
+HUGE = [
+    (("architecture", "dimension"), 10_000_000),
+    (("architecture", "dimension"), 8000),  # within the bounds, but not what the weights hold
+    (("architecture", "width"), 10_000_000),
+    (("architecture", "layers"), 10_000_000),
+    (("architecture", "trunks"), 10_000_000),
+    (("architecture", "grid"), 100_000),
+    (("architecture", "tokens"), 10_000_000),
+    (("architecture", "preprocessing", "size"), 1_000_000),
+    (("architecture", "image", "image_size"), 1_000_000),
+    (("architecture", "image", "embed_dim"), 60_000),
+    (("architecture", "image", "depths"), [10_000_000, 2]),
+    (("architecture", "image", "depths"), [1] * 100_000),
+    (("architecture", "image"), {"model_type": "mobilenet_v1", "depth_multiplier": 60_000.0, "image_size": 2048}),
+    (("architecture", "text", "num_hidden_layers"), 10_000_000),
+    (("architecture", "text", "vocab_size"), 1_000_000),
+    (("architecture", "text", "max_position_embeddings"), 10_000_000_000),
+]
+_REFUSED_WITHIN = """
+import json, resource, sys
+from pathlib import Path
+from tests.model.test_checkpoint import _changed
+from lingula.errors import ModelError
+from lingula.model.checkpoint import load_checkpoint
+
+folder, original = Path(sys.argv[1]), (Path(sys.argv[1]) / "model.json").read_text()
+load_checkpoint(folder)
+grown = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + (256 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (grown, grown))
+for keys, value in json.loads(sys.stdin.read()):
+    (folder / "model.json").write_text(original)
+    _changed(folder, "model.json", *keys, value=value)
+    try:
+        load_checkpoint(folder)
+    except ModelError as error:
+        print(error.code, error.message)
+"""
+
+
+def test_sizes_are_judged_before_anything_is_allocated(folder: Path) -> None:
+    """Each description is refused by a process that may take 256 MiB more than a sound one takes."""
+    command = [sys.executable, "-c", _REFUSED_WITHIN, str(folder)]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(
+        command, input=json.dumps(HUGE), env=paths, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    told = run.stdout.splitlines()
+    assert len(told) == len(HUGE)
+    assert all(line.startswith("model_bad_file ") for line in told), told
+    assert not any("MemoryError" in line or "allocate" in line for line in told), told
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.uint8, torch.float8_e4m3fn], ids=str)
+def test_foreign_types(folder: Path, dtype: torch.dtype) -> None:
+    tensors = load_file(folder / "weights.safetensors")
+    tensors[KEY] = tensors[KEY].to(dtype)
+    save_file(tensors, folder / "weights.safetensors")
+    _sign(folder)
+    assert _code(folder) == "model_bad_file"
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json", "README.md"])
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_links(folder: Path, tmp_path: Path, name: str, link: Callable[[Path, Path], None]) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes((folder / name).read_bytes() if (folder / name).exists() else b"welcome")
+    (folder / name).unlink(missing_ok=True)
+    link(folder / name, outside)
+    assert _code(folder) == "model_unsafe_format"
+
+
+def test_a_folder_in_place_of_a_file(folder: Path) -> None:
+    (folder / "README.md").mkdir()
+    assert _code(folder) == "model_unsafe_format"
+
+
+def test_files_beyond_their_bounds(folder: Path) -> None:
+    for name in FILES:
+        kept = (folder / name).read_bytes()
+        os.truncate(folder / name, MOST_BYTES[name] + 1)  # sparse: takes no room
+        assert _code(folder) == "model_bad_file"
+        (folder / name).write_bytes(kept)
+    assert load_checkpoint(folder)
+
+
+def test_a_manifest_that_says_two_things(folder: Path) -> None:
+    sums = json.loads((folder / "manifest.json").read_text())
+    twice = [f'"{name}": "{digest}"' for name, digest in (*sums.items(), ("model.json", "0" * 64))]
+    (folder / "manifest.json").write_text("{" + ", ".join(twice) + "}")
+    assert _code(folder) == "model_bad_file"
+
+
+def test_shipped_checkpoints_are_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shipped name stands for these very weights, whatever its folder holds and whatever its manifest says."""
+    shipped = Path(checkpoint.__file__).parent / "checkpoints"
+    assert sorted(SHIPPED) == sorted(path.name for path in shipped.iterdir())
+    for name, pinned in SHIPPED.items():
+        assert content_digest(json.loads((shipped / name / "manifest.json").read_text())) == pinned
+    (tmp_path / "checkpoints").mkdir()
+    made_up.checkpoint(tmp_path / "checkpoints" / "compact")
+    monkeypatch.setattr(checkpoint, "__file__", str(tmp_path / "checkpoint.py"))
+    with pytest.raises(ModelError) as refused:
+        load_checkpoint("compact")
+    assert refused.value.code == "model_checksum_mismatch"
+
+
 def test_golden_output_tells_other_weights(folder: Path) -> None:
     tensors = load_file(folder / "weights.safetensors")
     tensors["head.weight"] *= 1.05
     save_file(tensors, folder / "weights.safetensors")
     _sign(folder)
-    load_checkpoint(folder)
-    assert _code(folder, check_golden=True) == "model_mismatch"
+    load_checkpoint(folder, check_golden=False)
+    assert _code(folder) == "model_mismatch"
 
 
 @pytest.mark.parametrize(
@@ -204,13 +321,13 @@ def test_golden_output_tells_other_weights(folder: Path) -> None:
 def test_golden_output_that_is_none(folder: Path, golden: object, code: str) -> None:
     (folder / "golden.json").write_text(json.dumps(golden))
     _sign(folder)
-    assert _code(folder, check_golden=True) == code
+    assert _code(folder) == code
 
 
 def test_golden_nan_is_a_mismatch(folder: Path) -> None:
     body = json.loads((folder / "golden.json").read_text())
     _changed(folder, "golden.json", "joint", len(body["joint"]) - 1, value=float("nan"))
-    assert _code(folder, check_golden=True) == "model_mismatch"
+    assert _code(folder) == "model_mismatch"
 
 
 def test_counts_keep_their_value(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,10 @@ from lingula.errors import InputError
 from lingula.reading import sandbox
 from lingula.reading.limits import Limits
 from lingula.reading.picture import read_picture
+from lingula.reading.report_file import report_study
+from lingula.reading.report_openi import read_report
 from lingula.reading.sandbox import Sandbox, shrink
+from lingula.reading.study_reader import read_study
 
 # A child like the real one, but reading a file whose name is a statement executes that.
 MISCHIEF = """
@@ -212,3 +217,41 @@ def test_a_child_is_as_small_after_big_files_as_before(tmp_path: Path, films: li
 
 def _megabytes(worker: Any) -> float:
     return int(Path(f"/proc/{worker._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+def test_reports_are_read_in_the_child_as_here(tmp_path: Path) -> None:
+    xml = tmp_path / "report.xml"
+    xml.write_text(
+        "<eCitation><uId id='CXR77'/><MedlineCitation><AbstractText Label='FINDINGS'>Clear. Σκιά 🫁.</AbstractText>"
+        "</MedlineCitation><MeSH><major>normal</major></MeSH><parentImage id='CXR77_IM-1'/></eCitation>"
+    )
+    text = tmp_path / "report.txt"
+    text.write_text("FINDINGS: The heart is enlarged.\nIMPRESSION: Cardiomegaly.")
+    limits = Limits()
+    with Sandbox() as pool:
+        for source in (xml, text, text.read_text()):
+            assert repr(pool.read_report(source)) == repr(report_study(source, limits))
+        for given in (xml, xml.read_bytes()):
+            assert pool.read_openi(given) == read_report(given)
+        hostile = {"dtd.xml": b"<!DOCTYPE a><a/>", "null.txt": b"a\0b", "deep.xml": b"<a>" * 99}
+        codes = ("xml_forbidden_dtd", "not_a_report", "xml_too_deep")
+        for (name, content), code in zip(hostile.items(), codes, strict=True):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(InputError) as refused:
+                pool.read_report(tmp_path / name)
+            assert refused.value.code == code
+
+
+def test_a_report_that_ends_the_child_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a parser does to its process, the server goes on, and reads the study in a child."""
+    monkeypatch.setattr("lingula.reading.study_reader.report_study", lambda *_: pytest.fail("read in this process"))
+    with Sandbox() as pool:
+        study = read_study((), text="FINDINGS: Clear lungs.", sandbox=pool)
+        assert study.report
+        process = pool._workers[0]._process
+        assert process is not None
+        os.kill(process.pid, signal.SIGSTOP)  # as a parser that never ends would
+        monkeypatch.setattr(pool._workers[0], "_limits", replace(Limits(), seconds=0.5))
+        with pytest.raises(InputError) as refused:
+            pool.read_report("FINDINGS: again")
+        assert refused.value.code == "decode_timeout"
+        monkeypatch.undo()
+        assert pool.read_report("FINDINGS: Clear lungs.").report == study.report

@@ -24,6 +24,7 @@ from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.reading.sandbox import Sandbox
 from lingula.server import Settings, create_app
+from lingula.server.serving import config_of
 from lingula_phantom import generate
 
 STUDIES = 12
@@ -76,7 +77,7 @@ class Server:
 
 @contextmanager
 def running(checkpoint: Checkpoint, library: Library, collection: Path, settings: Settings) -> Iterator[Server]:
-    config = uvicorn.Config(create_app(checkpoint, library, settings), port=0, log_level="error", access_log=False)
+    config = config_of(create_app(checkpoint, library, settings), settings, port=0)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

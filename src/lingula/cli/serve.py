@@ -35,14 +35,15 @@ def serve(
     fast: Fast = False,
     json: Json = False,
 ) -> None:
-    """The page and the HTTP API, for a browser on this machine. Ends with Ctrl-C.
+    """The page and the HTTP API, for a browser on this machine. Ends with Ctrl-C. A line a request goes to standard
+    error, as JSON with --json.
 
     Example: [bold]lingula serve --library library.sqlite[/]
     """
-    import uvicorn
-
     from lingula.library import Library
     from lingula.server import Settings, create_app
+    from lingula.server.log import write_log
+    from lingula.server.serving import Server, config_of
     from lingula.server.settings import LOOPBACK
 
     local = host in LOOPBACK
@@ -68,12 +69,11 @@ def serve(
         if token:
             output.out.print(f"Token: {token}", highlight=False)
     with opened or nullcontext():
-        config = uvicorn.Config(
-            create_app(checkpoint, opened, settings), log_level="warning", access_log=False, server_header=False
-        )
+        write_log(as_json=json)
+        config = config_of(create_app(checkpoint, opened, settings), settings)
         gc.collect()
         gc.freeze()  # loaded to stay: looking through it for garbage halts every answer for a third of a second
-        uvicorn.Server(config).run(sockets=[listening])
+        Server(config).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -22,7 +22,7 @@ from lingula.openi.collection import Refused
 from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.file_key import FileKey
 from lingula.reading.sandbox import Sandbox
-from lingula.reading.study_reader import compose_study, read_report
+from lingula.reading.study_reader import compose_study
 from lingula.study import Study
 
 
@@ -204,7 +204,7 @@ class FileImport:
         """Read the group's report, and tell whether nothing is left to be done: refused, or stored already."""
         try:
             if group.report is not None:
-                group.told = read_report(group.report.path, self._sandbox.limits)
+                group.told = self._sandbox.read_report(group.report.path)
         except InputError as error:
             self._refuse([group.report.name] if group.report else [], error)
             group.report = None

@@ -23,10 +23,8 @@ from lingula.model.checkpoint import Checkpoint
 from lingula.reading.bounded_io import read_file
 from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.file_key import FileKey
-from lingula.reading.limits import Limits
-from lingula.reading.report_text import decode_text, parse_report
+from lingula.reading.report_text import decode_text
 from lingula.reading.sandbox import Sandbox
-from lingula.reading.study_reader import read_report
 from lingula.study import Study, View
 
 COLUMNS = ("path", "study", "report", "labels", "mesh", "patient", "date", "view", "age")
@@ -115,7 +113,7 @@ class TableImport(FileImport):
         """The study of these rows; None, and its rows refused, where a cell is not understood."""
         try:
             report = _one(rows, "report")
-            told = _told(report, folder, self._sandbox.limits) if report else Study("")
+            told = _told(report, folder, self._sandbox) if report else Study("")
             terms = _listed(_one(rows, "mesh"))
             labels = _listed(_one(rows, "labels"))
             age = _one(rows, "age")
@@ -149,12 +147,11 @@ def _one(rows: Iterable[TableRow], column: str) -> str:
     return cells[0] if cells else ""
 
 
-def _told(cell: str, folder: Path, limits: Limits) -> Study:
+def _told(cell: str, folder: Path, sandbox: Sandbox) -> Study:
     """A report given as text, or as the name of a file."""
-    if "\n" not in cell and Path(cell).suffix.lower() in REPORT_ENDINGS:
-        return read_report(folder / cell, limits)
-    report, notices = parse_report(cell, limits)
-    return Study("", (), report, None, notices)
+    is_name = "\n" not in cell and Path(cell).suffix.lower() in REPORT_ENDINGS
+    return sandbox.read_report(folder / cell if is_name else cell)
+
 
 
 def _listed(cell: str) -> tuple[str, ...]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from lingula.errors import LibraryError, LingulaError
+from lingula.errors import InputError, LibraryError, LingulaError
 from lingula.study import Mode
 
 Candidates = tuple[list[str], npt.NDArray[np.float32]]  # ids, (C, D)
@@ -34,8 +35,17 @@ class Database(Protocol):
     def require(self) -> None:
         """Raise ``LibraryError`` when there is plainly nothing to open."""
 
-    def prepare(self, connection: sa.Connection | None) -> None:
-        """Make what a new library needs; called without a connection before the first one, and with it after."""
+    def created(self) -> AbstractContextManager[Self]:
+        """Where a new library is made: it has its place once the block ends well, and leaves nothing there else."""
+
+    def prepare(self, connection: sa.Connection) -> None:
+        """Make what the tables of a new library need."""
+
+    def check(self) -> None:
+        """Raise ``LibraryError`` where what is on the disk is plainly damaged; quick where nothing was written."""
+
+    def sweep(self) -> int:
+        """Remove temporary files that killed processes left; how many."""
 
     def discard(self, connection: sa.Connection | None) -> None:
         """Remove what ``prepare`` and the tables' making left: called with a connection, and without one when all are
@@ -77,3 +87,12 @@ class Database(Protocol):
 
 def damaged(place: str, why: str) -> LibraryError:
     return LibraryError("index_corrupt", f"{place} is damaged: {why}.", "Restore a backup or import the studies again.")
+
+
+def unanswerable(error: Exception) -> InputError:
+    """For values that no library can hold or be asked for: text with NUL or half a character, numbers too large.
+
+    The database's own words are left out, as they repeat the value.
+    """
+    kind = type(getattr(error, "orig", None) or error).__name__
+    return InputError("bad_request", f"a library cannot be asked for that ({kind}).", "Ask for printable words.")

@@ -133,6 +133,24 @@ class Library:
         """Where data derived from the library may be kept, beside its file; None where it lives in a server."""
         return self._store.database.beside(name)
 
+    @property
+    def place(self) -> str:
+        """Its file, or its URL without a password."""
+        return self._store.place
+
+    def check(self) -> None:
+        """See that the library is there and its file not plainly damaged. Reads a file anew only where it was written.
+
+        Raises:
+            LibraryError: ``library_missing``, ``index_corrupt``. LingulaError: ``storage_unavailable``.
+        """
+        self._store.revision()
+        self._store.database.check()
+
+    def sweep(self) -> int:
+        """Remove temporary files beside the library that killed processes left an hour ago or earlier; how many."""
+        return self._store.database.sweep()
+
     def __enter__(self) -> Self:
         return self
 

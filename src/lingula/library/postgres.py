@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from lingula.errors import InputError, LibraryError, LingulaError
-from lingula.library.database import Candidates, damaged
+from lingula.library.database import Candidates, damaged, unanswerable
 from lingula.library.schema import Base, vector_text
 from lingula.study import MODES, Mode
 
@@ -47,9 +48,18 @@ class Postgres:
     def require(self) -> None:
         pass
 
-    def prepare(self, connection: sa.Connection | None) -> None:
-        if connection is not None:
-            connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS vector")
+    @contextmanager
+    def created(self) -> Iterator[Self]:
+        yield self
+
+    def prepare(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS vector")
+
+    def check(self) -> None:
+        pass
+
+    def sweep(self) -> int:
+        return 0
 
     def discard(self, connection: sa.Connection | None) -> None:
         if connection is not None:
@@ -120,6 +130,12 @@ class Postgres:
         if state in ("58P01", "0A000") and "vector" in said:
             hint = "Install pgvector on the database server."
             return InputError("bad_request", f"{self.place} lacks the extension pgvector.", hint)
+        if (isinstance(error, DataError) and state != "22P03") or (isinstance(error, ProgrammingError) and not state):
+            return unanswerable(error)
+        if state[:2] == "58":
+            return LingulaError(
+                "storage_unavailable", f"{self.place} cannot use its disk.", "Look at the server's log."
+            )
         if not state or state[:2] in ("08", "28", "3D", "53", "57"):
             message = f"{self.place} cannot be reached: {said}"
             return LibraryError("library_missing", message, "Check the URL, and that the server runs.")

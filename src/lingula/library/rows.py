@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 from sqlalchemy import Row
 
 from lingula.errors import ModelError, Notice
@@ -26,7 +28,8 @@ from lingula.library.record import (
     image_digest,
     unit,
 )
-from lingula.study import MODES, Radiograph, Report, Section
+from lingula.library.schema import vector_checksum
+from lingula.study import MODES, Mode, Radiograph, Report, Section
 
 Values = dict[str, Any]  # one row to insert, by column
 
@@ -66,12 +69,13 @@ def from_entry(entry: Entry, digest: str, about: LibraryDescription, secret: byt
         "birth_key": patient_key(secret, entry.patient) or birth_key(secret, dates[0]),
     }
     images = [_from_radiograph(study.study_id, at, image) for at, image in enumerate(study.radiographs)]
-    embeddings = [
-        {"study_id": study.study_id, "mode": mode,
-         "vector": unit(vector, about.dimension, f"{study.study_id} ({mode})").astype("<f4").tobytes()}
-        for mode, vector in entry.embeddings.items()
-    ]  # fmt: skip
+    embeddings = [_from_vector(study.study_id, mode, vector, about) for mode, vector in entry.embeddings.items()]
     return again(row, images, embeddings)
+
+
+def _from_vector(study_id: str, mode: Mode, vector: npt.NDArray[np.floating[Any]], about: LibraryDescription) -> Values:
+    stored = unit(vector, about.dimension, f"{study_id} ({mode})").astype("<f4").tobytes()
+    return {"study_id": study_id, "mode": mode, "vector": stored, "checksum": vector_checksum(study_id, mode, stored)}
 
 
 def again(study: Values, radiographs: list[Values], embeddings: list[Values]) -> StudyRows:

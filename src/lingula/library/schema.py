@@ -6,6 +6,7 @@ column ``study.words`` in PostgreSQL.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,13 @@ ABSENT_AS_NULL = JSON(none_as_null=True)
 def vector_text(vector: npt.NDArray[np.float32]) -> str:
     """As pgvector reads it; every float32 comes back exactly."""
     return "[" + ",".join(map(repr, vector.tolist())) + "]"
+
+
+def vector_checksum(study_id: str, mode: str, vector: bytes) -> str:
+    """16 hex digits over an embedding (little-endian float32) and whose it is: one in a wrong row is noticed."""
+    digest = hashlib.blake2b(f"{study_id}\0{mode}\0".encode(), digest_size=8)
+    digest.update(vector)
+    return digest.hexdigest()
 
 
 class _PgVector(UserDefinedType[Any]):
@@ -166,7 +174,7 @@ class LabelRow(Base):
 
 
 class EmbeddingRow(Base):
-    """``vector`` has unit norm; ``revision`` says with which write it came."""
+    """``vector`` has unit norm; ``revision`` says with which write it came, ``checksum`` what it was then."""
 
     __tablename__ = "embedding"
     __table_args__ = (Index("embedding_by_revision", "mode", "revision"),)
@@ -175,6 +183,7 @@ class EmbeddingRow(Base):
     mode: Mapped[str] = mapped_column(primary_key=True)
     revision: Mapped[int]
     vector: Mapped[bytes] = mapped_column(UnitVector)
+    checksum: Mapped[str] = mapped_column(server_default="")
 
 
 class RefusedRow(Base):

@@ -20,7 +20,7 @@ from lingula.errors import InputError, LibraryError
 from lingula.labels.assertions import Assertion
 from lingula.library import migrations, rows
 from lingula.library.conditions import Condition, clause
-from lingula.library.database import Candidates, Database, damaged
+from lingula.library.database import Candidates, Database, damaged, unanswerable
 from lingula.library.record import (
     Entry,
     LibraryDescription,
@@ -31,7 +31,16 @@ from lingula.library.record import (
     Summary,
     study_digest,
 )
-from lingula.library.schema import EmbeddingRow, FindingRow, LabelRow, LibraryRow, RadiographRow, RefusedRow, StudyRow
+from lingula.library.schema import (
+    EmbeddingRow,
+    FindingRow,
+    LabelRow,
+    LibraryRow,
+    RadiographRow,
+    RefusedRow,
+    StudyRow,
+    vector_checksum,
+)
 from lingula.study import MODES, Mode
 
 Progress = Callable[[int, int], None]
@@ -56,21 +65,26 @@ class Store:
         Raises:
             InputError: ``bad_request`` when the database holds tables already.
         """
-        database.prepare(None)
-        store = cls(database)
-        with store._closed_on_failure(), store._transaction() as connection:
-            database.lock(connection)
+        with database.created() as making:
+            store = cls(making)
+            with store._closed_on_failure():
+                store._make(about)
+                store.settle()
+            store.close()
+        return cls.open(database)
+
+    def _make(self, about: LibraryDescription) -> None:
+        with self._transaction() as connection:
+            self.database.lock(connection)
             if inspect(connection).get_table_names():
-                raise InputError("bad_request", f"{store.place} exists already.", "Open it, or name another place.")
-            database.prepare(connection)
+                raise InputError("bad_request", f"{self.place} exists already.", "Open it, or name another place.")
+            self.database.prepare(connection)
             migrations.upgrade(connection, since=None)
-            store.about, store._secret = about, secrets.token_bytes(32)
             row = {"id": 1, "model": about.model, "vocabulary": about.vocabulary, "labels": list(about.labels),
-                   "dimension": about.dimension, "revision": 0, "secret": store._secret,
-                   "reader": store._reader}  # fmt: skip
+                   "dimension": about.dimension, "revision": 0, "secret": secrets.token_bytes(32),
+                   "reader": self._reader}  # fmt: skip
             connection.execute(insert(LibraryRow), row)
-            database.index_vectors(connection, about.dimension)
-        return store
+            self.database.index_vectors(connection, about.dimension)
 
     @classmethod
     def open(cls, database: Database) -> Store:
@@ -153,6 +167,8 @@ class Store:
                 yield connection
         except DBAPIError as error:
             raise self.database.translated(error) from error
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise unanswerable(error) from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise damaged(self.place, str(error)) from error
 
@@ -378,6 +394,15 @@ class Store:
             found = [one for some in _batches(study_ids)
                      for one in connection.execute(wanted.where(EmbeddingRow.study_id.in_(some)))]  # fmt: skip
         return dict(zip([study_id for study_id, _ in found], self._checked(mode, found), strict=True))
+
+    def altered(self, mode: Mode) -> tuple[str, ...]:
+        """Ids, sorted, of the studies whose embedding of this mode is not the one that was stored."""
+        wanted = select(EmbeddingRow.study_id, EmbeddingRow.vector, EmbeddingRow.checksum)
+        with self._transaction() as connection:
+            found = connection.execute(wanted.where(EmbeddingRow.mode == mode)).all()
+        return tuple(
+            sorted(one.study_id for one in found if vector_checksum(one.study_id, mode, one.vector) != one.checksum)
+        )
 
     def _checked(self, mode: Mode, found: Sequence[Any]) -> npt.NDArray[np.float32]:
         """(N, D) of N (study id, bytes)."""

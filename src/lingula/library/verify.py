@@ -60,8 +60,9 @@ def _assertions(store: Store) -> Iterator[str]:
 
 
 def _vectors(store: Store, gallery_of: Callable[[Mode], Gallery]) -> Iterator[str]:
-    """Each stored vector has its size and norm, and what is searched is what is stored."""
+    """Each stored vector is the one that was stored, and what is searched is what is stored."""
     for mode in MODES:
+        yield from (f"the {mode} embedding of {study_id} is not what was stored" for study_id in store.altered(mode))
         gallery = gallery_of(mode).whole()
         stored = Gallery.empty(store.about.dimension).merged(*store.vectors(mode, 0, gallery.revision))
         if gallery.ids != stored.ids:

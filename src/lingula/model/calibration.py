@@ -58,6 +58,16 @@ class Calibration:
         reach = 1.959964 * np.sqrt(offset + 2 * both * x + factor * x**2)
         return np.stack([sigmoid(x - reach), sigmoid(x + reach)], -1)
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether every part has its shape, and every value is one that a calibration can have."""
+        count = len(self.threshold)
+        shaped = all(getattr(self, name).shape == (count,) for name in ("scale", "shift", "unsure_from", "unsure_to"))
+        shaped &= self.operating.shape == (count, 2, len(CUTS)) and self.doubt.shape == (count, 3)
+        numbers = np.concatenate([self.scale, self.shift, self.unsure_from, self.unsure_to, self.threshold])
+        likely = bool(((self.threshold >= 0) & (self.threshold <= 1)).all())
+        return shaped and likely and bool(np.isfinite(numbers).all()) and not np.isinf(self.doubt).any()
+
     def at_threshold(self) -> Array:
         """(L, 2): sensitivity and specificity on validation at each label's threshold, on a straight line between the
         nearest ``CUTS``; NaN where they are."""

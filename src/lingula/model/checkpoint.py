@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from lingula.errors import ModelError
 from lingula.labels.vocabulary import Vocabulary
 from lingula.model.calibration import Calibration
+from lingula.model.checkpoint_bounds import check_folder, check_header, check_numbers, outline, read_json
 from lingula.model.golden import golden_study
 from lingula.model.study_model import Architecture, StudyModel, batch_studies
 from lingula.model.text_encoder import ReportTokenizer
@@ -38,8 +39,8 @@ DECIDING = ("model.json", "tokenizer.json", "weights.safetensors")
 """Files that decide an answer, in the order of the fingerprint."""
 TOLERANCE = 2e-3
 """Largest difference of a golden value that another machine's arithmetic may cause."""
-PICKLES = (b"\x80", b"PK\x03\x04")
-"""How a pickle and a ``torch.save`` archive start."""
+SHIPPED = {"compact": "d404e9788bd5d84881cf8979855c3e11898c271d4ea4c3e2f947bb5f52988f30"}
+"""For each shipped checkpoint the SHA-256, hex, over the sums that its manifest lists (``content_digest``)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,12 +97,15 @@ class Checkpoint:
         return load_checkpoint(folder)
 
 
-def load_checkpoint(folder: FilePath = "compact", *, check_golden: bool = False, fast: bool = False) -> Checkpoint:
+def load_checkpoint(folder: FilePath = "compact", *, check_golden: bool = True, fast: bool = False) -> Checkpoint:
     """Load a checkpoint folder, or a shipped one by name.
+
+    Nothing of the size that its files claim is allocated before it is known to be sound (``checkpoint_bounds``).
 
     Args:
         folder: path, or ``compact``, the embedded default.
-        check_golden: also compute the golden study and compare.
+        check_golden: compute the golden study and compare, which takes 0.1 s; without it, only weights that do not fit
+            the description are noticed.
         fast: let compiled encoders answer where no gradient is asked for; needs the extra ``fast``, and a minute the
             first time (``lingula.model.openvino``).
 
@@ -110,18 +114,19 @@ def load_checkpoint(folder: FilePath = "compact", *, check_golden: bool = False,
 
     Raises:
         InputError: ``bad_request`` when the extra ``fast`` is asked for and not installed.
-        ModelError: ``model_bad_file`` (missing, unreadable, or tensors that are not the architecture's),
-            ``model_checksum_mismatch`` (altered), ``model_unsafe_format`` (a file that does not belong, or a pickle),
-            ``model_mismatch`` (another golden output).
+        ModelError: ``model_bad_file`` (missing, unreadable, beyond a bound, or tensors that are not the
+            architecture's), ``model_checksum_mismatch`` (altered, or not the checkpoint that shipped),
+            ``model_unsafe_format`` (a file that does not belong, a link, or a pickle), ``model_mismatch`` (another
+            golden output).
     """
-    shipped = Path(__file__).parent / "checkpoints" / str(folder)
-    folder = shipped if shipped.is_dir() else Path(folder)
+    pinned = SHIPPED.get(str(folder))
+    folder = Path(__file__).parent / "checkpoints" / str(folder) if pinned else Path(folder)
     if not (folder / "manifest.json").is_file():
         raise ModelError(
             "model_bad_file", f"{folder} is not a checkpoint: it has no manifest.json.", "Shipped: 'compact'."
         )
-    fingerprint, earlier = _verify(folder)
-    checkpoint = _assemble(folder, fingerprint, earlier)
+    fingerprint, earlier = _verify(folder, pinned)
+    checkpoint = _assemble(folder, fingerprint, earlier, trusted=pinned is not None)
     if check_golden:
         try:
             golden = json.loads((folder / "golden.json").read_text())
@@ -138,18 +143,15 @@ def load_checkpoint(folder: FilePath = "compact", *, check_golden: bool = False,
     return checkpoint
 
 
-def _verify(folder: Path) -> tuple[str, str]:
-    """Compare the folder with its manifest; the fingerprint, and the earlier one."""
+def _verify(folder: Path, pinned: str | None = None) -> tuple[str, str]:
+    """Compare the folder with its manifest, and the manifest with what shipped; the fingerprint, and the earlier one."""
+    check_folder(folder, shipped=pinned is not None)
     try:
-        sums = json.loads((folder / "manifest.json").read_text())
+        sums = read_json(folder / "manifest.json")
     except (ValueError, OSError, RecursionError) as error:
         raise ModelError("model_bad_file", f"{folder / 'manifest.json'} cannot be read: {error}.") from error
     if not isinstance(sums, dict) or sorted(sums) != sorted(FILES):
         raise ModelError("model_bad_file", f"{folder / 'manifest.json'} must name exactly {', '.join(FILES)}.")
-    if extra := sorted({path.name for path in folder.iterdir()} - {*FILES, "manifest.json", "README.md"}):
-        raise ModelError(
-            "model_unsafe_format", f"{folder} holds files that do not belong: {', '.join(extra)}.", "Remove them."
-        )
     for name, expected in sums.items():
         if not (folder / name).is_file():
             raise ModelError("model_bad_file", f"{folder / name} is missing.", "Fetch the checkpoint again.")
@@ -159,6 +161,9 @@ def _verify(folder: Path) -> tuple[str, str]:
                 f"{folder / name} was altered: SHA-256 {found[:12]}…, the manifest says {str(expected)[:12]}….",
                 "Fetch the checkpoint again.",
             )
+    if pinned is not None and content_digest(sums) != pinned:
+        message = f"the checkpoint {folder.name} is not the one that ships with this version."
+        raise ModelError("model_checksum_mismatch", message, "Install lingula again.")
     return fingerprint_of(sums), _sha256(folder / "manifest.json")[:16]
 
 
@@ -168,15 +173,25 @@ def fingerprint_of(sums: Mapping[str, str]) -> str:
     return hashlib.sha256("\n".join(deciding).encode()).hexdigest()[:16]
 
 
+def content_digest(sums: dict[str, str]) -> str:
+    """SHA-256, hex, over the sums of what makes a model: all files but the golden output, which follows from them."""
+    return hashlib.sha256("\n".join(sums[name] for name in FILES if name != "golden.json").encode()).hexdigest()
+
+
 def _stored(tensor: torch.Tensor) -> torch.Tensor:
     """As it is kept on disk: half precision, but integers (counts, positions) as they are."""
     return (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
 
 
-def _assemble(folder: Path, fingerprint: str = "", earlier: str = "") -> Checkpoint:
-    """The parts of a folder. A bad description breaks anywhere (transformers and tokenizers raise what they like)."""
+def _assemble(folder: Path, fingerprint: str = "", earlier: str = "", *, trusted: bool = False) -> Checkpoint:
+    """The parts of a folder. A bad description breaks anywhere (transformers and tokenizers raise what they like).
+
+    Args:
+        trusted: its digest is pinned in the code, so that its bounds need not be judged.
+    """
     try:
-        body = json.loads((folder / "model.json").read_text())
+        body = read_json(folder / "model.json")
+        check_numbers(body["architecture"])
         architecture = Architecture.from_json(body["architecture"])
         vocabulary = Vocabulary.from_json(body["vocabulary"])
         calibration: dict[Mode, Calibration] = {
@@ -187,14 +202,21 @@ def _assemble(folder: Path, fingerprint: str = "", earlier: str = "") -> Checkpo
         )
         training: dict[str, Any] = body["training"]
         usual = None if body.get("usual") is None else np.asarray(body["usual"], np.float32)
-        model = StudyModel(architecture).eval()
+        expected = None if trusted else outline(architecture)
     except Exception as error:
         raise ModelError("model_bad_file", f"{folder} is not described by its JSON files: {error!r}.") from error
     sizes = {len(vocabulary), *(len(entry.threshold) for entry in calibration.values())}
     if sizes != {architecture.labels} or tokenizer.vocabulary_size > architecture.text["vocab_size"]:
         raise ModelError("model_bad_file", f"{folder}: labels, calibration or tokenizer do not fit the architecture.")
-    if usual is not None and (usual.shape[1:] != (architecture.labels, model.patches) or not np.isfinite(usual).all()):
+    if usual is not None and (
+        usual.shape[1:] != (architecture.labels, architecture.grid**2) or not np.isfinite(usual).all()
+    ):
         raise ModelError("model_bad_file", f"{folder}: the usual shares do not fit the architecture.")
+    if not all(entry.is_sound for entry in calibration.values()):
+        raise ModelError("model_bad_file", f"{folder}: the calibration holds values that are no probabilities.")
+    if expected is not None:
+        check_header(folder / "weights.safetensors", expected)
+    model = StudyModel(architecture).eval()
     load_weights(model, folder / "weights.safetensors")
     model.image_encoder.channels_last()
     model.requires_grad_(False)  # it answers; a map asks for gradients of films and words alone
@@ -202,21 +224,14 @@ def _assemble(folder: Path, fingerprint: str = "", earlier: str = "") -> Checkpo
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Load a safetensors file into a model; every key and shape must match, nothing may be left over or not finite."""
+    """Load a safetensors file into a model; every key, shape and type must match, no value may be other than finite."""
+    expected = model.state_dict()
+    check_header(path, expected)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        with path.open("rb") as file:
-            code = "model_unsafe_format" if file.read(4).startswith(PICKLES) else "model_bad_file"
-        raise ModelError(code, f"{path} is not a safetensors file: {error}.") from error
-    expected = model.state_dict()
-    if missing := sorted(expected.keys() - tensors.keys()):
-        raise ModelError("model_bad_file", f"{path.name} lacks {len(missing)} tensors, first {missing[0]}.")
-    if extra := sorted(tensors.keys() - expected.keys()):
-        raise ModelError("model_bad_file", f"{path.name} has {len(extra)} unknown tensors, first {extra[0]}.")
+        raise ModelError("model_bad_file", f"{path} cannot be read: {error}.") from error
     for key, tensor in tensors.items():
-        if tensor.shape != expected[key].shape:
-            raise ModelError("model_bad_file", f"{key} is {tuple(tensor.shape)}, not {tuple(expected[key].shape)}.")
         if not torch.isfinite(tensor).all():
             raise ModelError("model_bad_file", f"{key} in {path.name} holds values that are not finite.")
     model.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in tensors.items()})
@@ -242,4 +257,5 @@ def verify_golden(checkpoint: Checkpoint, golden: dict[Mode, list[float]]) -> No
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,6 +22,7 @@ from lingula.reading.archive import members
 from lingula.reading.folder import walk
 from lingula.reading.limits import Limits
 from lingula.reading.report_openi import OpeniReport, read_report
+from lingula.reading.sandbox import Sandbox
 from lingula.study import View
 from lingula.types import FilePath
 
@@ -117,10 +118,13 @@ class Collection:
         return tuple(image_id for study in self.studies for image_id in study.missing)
 
 
-def scan(root: FilePath, *, limits: Limits = _LIMITS) -> Collection:
+def scan(root: FilePath, *, limits: Limits = _LIMITS, sandbox: Sandbox | None = None) -> Collection:
     """Find reports and images under a folder (or in a single archive of reports) and pair them.
 
     One bad file never stops a scan. An archive of reports that is damaged or unsafe is refused as a whole.
+
+    Args:
+        sandbox: reads the reports in a child process; None reads them in this one.
 
     Raises:
         InputError: not_found when there is no such folder.
@@ -128,7 +132,7 @@ def scan(root: FilePath, *, limits: Limits = _LIMITS) -> Collection:
     root = Path(root)
     if not root.exists():
         raise InputError("not_found", f"No folder {root}.")
-    files = _Sorted(limits)
+    files = _Sorted(limits, sandbox)
     for path in walk(root):
         files.add(path)
     studies = [files.pair(report) for report in sorted(files.reports.values(), key=_number)]
@@ -146,8 +150,8 @@ def scan(root: FilePath, *, limits: Limits = _LIMITS) -> Collection:
 class _Sorted:
     """Files sorted by kind while the folder is walked."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, limits: Limits, sandbox: Sandbox | None) -> None:
+        self.limits, self.sandbox = limits, sandbox
         self.reports: dict[str, OpeniReport] = {}
         self.images: dict[str, list[Path]] = {}
         self.tables = Tables()
@@ -175,7 +179,7 @@ class _Sorted:
             self.refused.append(Refused(path, "not_found", f"The file cannot be read: {error.strerror}."))
 
     def _add_report(self, path: Path, source: Path | bytes) -> None:
-        report = read_report(source, limits=self.limits)
+        report = self.sandbox.read_openi(source) if self.sandbox else read_report(source, limits=self.limits)
         known = self.reports.setdefault(report.study_id, report)
         if known.digest != report.digest:
             raise InputError("uid_conflict", f"Another, different report is {report.study_id} already.")
@@ -186,7 +190,7 @@ class _Sorted:
         """All members or none: a damaged archive shows it at its end."""
         if "report" not in path.name.lower():
             raise InputError("unsupported_format", f"{path.name} is still packed.", "Unpack it first.")
-        trial = _Sorted(self.limits)
+        trial = _Sorted(self.limits, self.sandbox)
         trial.reports = dict(self.reports)
         for member in members(path, limits=self.limits):
             inside = path / member.name

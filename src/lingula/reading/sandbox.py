@@ -7,6 +7,7 @@ well under a second and then reads file after file; after any trouble it is kill
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
 import gc
@@ -24,17 +25,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from lingula.errors import InputError, Notice
+from lingula.errors import InputError, LingulaError, Notice
 from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.file_key import FileKey
 from lingula.reading.limits import Limits
-from lingula.study import Radiograph
+from lingula.study import SECTIONS, Radiograph, Report, Section, Study
 from lingula.types import FilePath
+
+if TYPE_CHECKING:
+    from lingula.reading.report_openi import OpeniReport
 
 T = TypeVar("T")
 _COMMAND = (sys.executable, "-P", "-m", "lingula.reading.sandbox")
@@ -98,6 +102,15 @@ class Sandbox:
         for worker in self._workers:
             worker.stop()
 
+    def check(self) -> None:
+        """See that files can be read.
+
+        Raises:
+            LingulaError: ``reader_unavailable`` where a child could not be started the last time one was needed.
+        """
+        if any(worker.has_failed for worker in self._workers):
+            raise _unavailable()
+
     def read(self, path: FilePath) -> Radiograph:
         """Read one image file; may be called from several threads.
 
@@ -109,8 +122,27 @@ class Sandbox:
 
     def read_file(self, path: FilePath) -> DicomFile:
         """As ``read``, with the Study Instance UID ("" for a picture)."""
-        with self._worker() as worker:
-            return worker.read(Path(path))
+        return self._ask({"image": _sent(Path(path))}, lambda pipe: _receive(pipe, self._limits))
+
+    def read_report(self, source: Path | bytes | str) -> Study:
+        """A study with nothing but what a report says: a file, its bytes, or text that somebody typed.
+
+        Raises:
+            InputError: the child's own refusal; decode_timeout; decode_failed when the child died.
+        """
+        found = self._ask({"report": _sent(source)}, self._receive_report)
+        return Study(found.study_id, (), found.report, found.terms or None, found.notices)
+
+    def read_openi(self, source: Path | bytes) -> OpeniReport:
+        """A report of the Open-i collection; as ``report_openi.read_report``.
+
+        Raises:
+            InputError: as ``read_report``.
+        """
+        return self._ask({"openi": _sent(source)}, self._receive_report)
+
+    def _receive_report(self, pipe: IO[bytes]) -> OpeniReport:
+        return _receive_report(pipe, self._limits)
 
     def read_many(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Radiograph | InputError]]:
         """Read files with all workers; results come in the order of ``paths``, a refusal in place of a radiograph."""
@@ -127,16 +159,14 @@ class Sandbox:
         return self._in_order(paths, self._read_key)
 
     def _read_key(self, path: Path) -> FileKey:
-        with self._worker() as worker:
-            return worker.read_key(path)
+        return self._ask({"key": _sent(path)}, lambda pipe: _receive_key(pipe, self._limits))
 
-    @contextlib.contextmanager
-    def _worker(self) -> Iterator[_Worker]:
+    def _ask(self, request: Any, receive: Callable[[IO[bytes]], T]) -> T:
         if not self._is_open:
             raise RuntimeError("the sandbox is closed; use it in a with statement")
         worker = self._idle.get()
         try:
-            yield worker
+            return worker.ask(request, receive)
         finally:
             self._idle.put(worker)
 
@@ -179,10 +209,18 @@ class _Worker:
         self._options = json.dumps({"limits": asdict(limits), "longest": longest})
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
+        self.has_failed = False
 
     def start(self) -> None:
         self._is_ready = False
-        self._process = subprocess.Popen(
+        try:
+            self._process = self._started()
+        except OSError as error:
+            self.has_failed = True
+            raise _unavailable() from error
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [*_COMMAND, self._options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -201,13 +239,10 @@ class _Worker:
                         pipe.close()
             process.wait()
 
-    def read(self, path: Path) -> DicomFile:
-        return self._ask(path, "image", _receive)
-
-    def read_key(self, path: Path) -> FileKey:
-        return self._ask(path, "key", _receive_key)
-
-    def _ask(self, path: Path, wanted: str, receive: Callable[[IO[bytes], Limits], T]) -> T:
+    def ask(self, request: Any, receive: Callable[[IO[bytes]], T]) -> T:
+        """Send a request, and take its answer with ``receive``."""
+        if self._process is not None and self._process.poll() is not None:  # it died since: no fault of this file
+            self.stop()
         if self._process is None:
             self.start()
         process = self._process
@@ -216,20 +251,25 @@ class _Worker:
         if not self._is_ready:
             with _Deadline(process, _START_SECONDS):
                 self._is_ready = process.stdout.read(len(_READY)) == _READY
-            if not self._is_ready:
+            self.has_failed = not self._is_ready
+            if self.has_failed:
                 self.stop()
-                raise RuntimeError(f"the reading process did not start: {' '.join(_COMMAND)}")
+                raise _unavailable()
         with _Deadline(process, self._limits.seconds) as deadline:
             try:
-                process.stdin.write(json.dumps([wanted, str(path.absolute())]).encode() + b"\n")
+                process.stdin.write(json.dumps(request).encode() + b"\n")
                 process.stdin.flush()
-                return receive(process.stdout, self._limits)
+                return receive(process.stdout)
             except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
                 reason = error
         self.stop()
         if deadline.passed:
             raise InputError("decode_timeout", f"reading took more than {self._limits.seconds:g} s")
         raise InputError("decode_failed", "the reading process died or answered nonsense") from reason
+
+
+def _unavailable() -> LingulaError:
+    return LingulaError("reader_unavailable", "the process that reads files did not start.", "Try again in a moment.")
 
 
 class _Deadline:
@@ -265,16 +305,31 @@ def _read_exactly(pipe: IO[bytes], count: int) -> bytearray:
     return data
 
 
-def _receive_header(pipe: IO[bytes], limits: Limits) -> tuple[dict[str, Any], int]:
+def _receive_header(
+    pipe: IO[bytes], limits: Limits, most: int = _MOST_JSON
+) -> tuple[dict[str, Any], int]:
     """The JSON part of an answer and how many bytes of pixels follow."""
     header_bytes, pixel_bytes = _LENGTHS.unpack(_read_exactly(pipe, _LENGTHS.size))
-    if header_bytes > _MOST_JSON or pixel_bytes > 4 * limits.pixels:
+    if header_bytes > most or pixel_bytes > 4 * limits.pixels:
         raise ValueError("an answer that is too long")
     header = json.loads(_read_exactly(pipe, header_bytes))
     if header["refused"] is not None:
         code, message, hint = (str(part) for part in header["refused"])
         raise InputError(code, message, hint)
     return header, pixel_bytes
+
+
+def _sent(source: Path | bytes | str) -> dict[str, str]:
+    """A report's source as JSON."""
+    if isinstance(source, Path):
+        return {"path": str(source.absolute())}
+    return {"text": source} if isinstance(source, str) else {"bytes": base64.b64encode(source).decode()}
+
+
+def _received(source: dict[str, str]) -> Path | bytes | str:
+    if "path" in source:
+        return Path(source["path"])
+    return source["text"] if "text" in source else base64.b64decode(source["bytes"])
 
 
 def _receive_key(pipe: IO[bytes], limits: Limits) -> FileKey:
@@ -312,6 +367,28 @@ def _receive(pipe: IO[bytes], limits: Limits) -> DicomFile:
     return DicomFile(radiograph, str(header["study_uid"]), str(header["patient"]))
 
 
+def _receive_report(pipe: IO[bytes], limits: Limits) -> OpeniReport:
+    """One report of a child, every part of it checked; raises as ``_receive``."""
+    from lingula.reading.report_openi import OpeniReport
+
+    header, pixel_bytes = _receive_header(pipe, limits, 8 * limits.xml_bytes + _MOST_JSON)
+    if pixel_bytes:
+        raise ValueError("a report with pixels")
+    text, sections = str(header["text"]), []
+    for name, start, end in header["sections"]:
+        if name not in SECTIONS or not 0 <= int(start) <= int(end) <= len(text):
+            raise ValueError("a section outside its report")
+        sections.append(Section(name, int(start), int(end)))
+    return OpeniReport(
+        study_id=str(header["study_id"]),
+        report=Report(text, tuple(sections)),
+        terms=tuple(map(str, header["terms"])),
+        image_ids=tuple(map(str, header["image_ids"])),
+        notices=tuple(Notice(str(code), str(message)) for code, message in header["notices"]),
+        digest=str(header["digest"]),
+    )
+
+
 def shrink(pixels: npt.NDArray[np.float32], longest: int | None) -> npt.NDArray[np.float32]:
     """Reduce a picture so that its longer side is ``longest`` pixels; smaller pictures and None pass unchanged."""
     rows, columns = pixels.shape
@@ -325,16 +402,10 @@ def shrink(pixels: npt.NDArray[np.float32], longest: int | None) -> npt.NDArray[
     return np.ascontiguousarray(np.asarray(resized, np.float32).clip(0, 1))
 
 
-def _answer(wanted: str, path: Path, limits: Limits, longest: int | None) -> tuple[dict[str, Any], memoryview]:
-    from lingula.reading.file_key import read_key
+def _image_answer(path: Path, limits: Limits, longest: int | None) -> tuple[dict[str, Any], memoryview]:
     from lingula.reading.image_file import read_image
 
-    try:
-        if wanted == "key":
-            return {"refused": None, **asdict(read_key(path, limits))}, memoryview(b"")
-        read = read_image(path, limits)
-    except InputError as error:
-        return {"refused": [error.code, error.message, error.hint]}, memoryview(b"")
+    read = read_image(path, limits)
     image = replace(read.radiograph, pixels=shrink(read.radiograph.pixels, longest))
     header = {
         "refused": None,
@@ -350,6 +421,46 @@ def _answer(wanted: str, path: Path, limits: Limits, longest: int | None) -> tup
         "patient": read.patient,
     }
     return header, np.ascontiguousarray(image.pixels).data.cast("B")
+
+
+def _report_answer(kind: str, source: Path | bytes | str, limits: Limits) -> dict[str, Any]:
+    """What a report says, as JSON: of Open-i's collection (``openi``), or of any form (``report``)."""
+    from lingula.reading import report_file, report_openi
+
+    found: OpeniReport | Study
+    if kind == "openi" and not isinstance(source, str):
+        found = report_openi.read_report(source, limits=limits)
+    else:
+        found = report_file.report_study(source, limits)
+    report = found.report or Report("", ())
+    return {
+        "refused": None,
+        "study_id": found.study_id,
+        "text": report.text,
+        "sections": [(part.name, part.start, part.end) for part in report.sections],
+        "terms": found.terms or (),
+        "image_ids": getattr(found, "image_ids", ()),
+        "notices": [(notice.code, notice.message) for notice in found.notices],
+        "digest": getattr(found, "digest", ""),
+    }
+
+
+def _answer(request: dict[str, Any], limits: Limits, longest: int | None) -> tuple[dict[str, Any], memoryview]:
+    """The answer to one request: what is wanted (an image, a file's key, a report), and its source."""
+    from lingula.reading.file_key import read_key
+
+    ((kind, sent),) = request.items()
+    source = _received(sent)
+    try:
+        if kind in ("report", "openi"):
+            return _report_answer(kind, source, limits), memoryview(b"")
+        if not isinstance(source, Path):
+            raise TypeError("films are read from files")
+        if kind == "key":
+            return {"refused": None, **asdict(read_key(source, limits))}, memoryview(b"")
+        return _image_answer(source, limits, longest)
+    except InputError as error:
+        return {"refused": [error.code, error.message, error.hint]}, memoryview(b"")
 
 
 def _resident() -> int:
@@ -378,15 +489,16 @@ def serve(options: str) -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a codec prints must not reach the pipe
     import lingula.reading.file_key
-    import lingula.reading.image_file  # noqa: F401  # before the memory is limited
+    import lingula.reading.image_file
+    import lingula.reading.report_file
+    import lingula.reading.report_openi  # noqa: F401  # before the memory is limited
 
     _confine(limits.memory_bytes)
     small = _resident()
     answers.write(_READY)
     answers.flush()
     for line in sys.stdin.buffer:
-        wanted, path = json.loads(line)
-        header, pixels = _answer(wanted, Path(path), limits, longest)
+        header, pixels = _answer(json.loads(line), limits, longest)
         if header.get("refused") is not None and _resident() > small + _LARGE:
             _return_memory()
         text = json.dumps(header).encode()

@@ -8,18 +8,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lingula.errors import InputError, Notice
-from lingula.reading.bounded_io import read_file, read_head
+from lingula.errors import InputError
+from lingula.reading.bounded_io import read_head
 from lingula.reading.dicom.identity import study_id as made_study_id
 from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.grouping import one_study
 from lingula.reading.image_file import HEAD, read_image, sniff
 from lingula.reading.limits import Limits
-from lingula.reading.report_formats import refuse_document
-from lingula.reading.report_text import decode_text, parse_report
+from lingula.reading.report_file import report_study
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.view_classifier import with_views
-from lingula.study import Report, Study, unique_notices
+from lingula.study import Report, Study
 from lingula.types import FilePath
 
 
@@ -39,7 +38,7 @@ def read_study(
         paths: one file or several: DICOM files, pictures, and reports, each recognised by its content.
         text: report as text: plain, or RTF, HTML, HL7 version 2 or FHIR pasted as it is.
         report: report file, or its bytes: Open-i XML, or text as above.
-        sandbox: reads the images in a child process; None reads them in this one, for files that are trusted.
+        sandbox: reads images and report in a child process; None reads them in this one, for files that are trusted.
         limits: what is accepted; defaults to the sandbox's.
         study_id: name of the study; else the report's, the Study Instance UID, or one made from the content.
         same_study: the caller vouches that the images are of one study, although nothing in them may say so.
@@ -66,7 +65,8 @@ def read_study(
     if not images and not reports and text is None:
         raise InputError("bad_request", "neither an image nor a report")
     read = [sandbox.read_file(path) if sandbox else read_image(path, limits) for path in images]
-    told = read_report(reports[0], limits) if reports else _from_text(text, limits) if text is not None else Study("")
+    source = reports[0] if reports else text
+    told = Study("") if source is None else sandbox.read_report(source) if sandbox else report_study(source, limits)
     study = compose_study(read, told, same_study=same_study)
     return replace(study, study_id=study_id or study.study_id or _content_id(read, study.report))
 
@@ -75,7 +75,7 @@ def compose_study(images: Sequence[DicomFile], told: Study, *, same_study: bool 
     """One study of images that were read and of what its report says, with its views named.
 
     Args:
-        told: a study with nothing but a report, as from ``read_report``; ``Study("")`` for none.
+        told: a study with nothing but a report, as from ``report_study``; ``Study("")`` for none.
         same_study: whether the caller vouches that the images are of one study.
 
     Returns:
@@ -102,33 +102,3 @@ def _content_id(images: Sequence[DicomFile], report: Report | None) -> str:
     if images:
         return made_study_id(*(image.radiograph.digest for image in images))
     return f"report-{hashlib.sha256(report.text.encode()).hexdigest()[:12]}" if report else "query"
-
-
-def read_report(source: Path | bytes, limits: Limits) -> Study:
-    """A study with nothing but what a report says; its id is empty where the report gives none.
-
-    Raises:
-        InputError: as ``report_openi.read_report`` for XML; not_a_report for other documents and binary data;
-            not_found, empty_file, too_large.
-    """
-    head = read_head(source, HEAD) if isinstance(source, Path) else source[:HEAD]
-    name = source.name if isinstance(source, Path) else ""
-    if sniff(head, name) == "xml":
-        from lingula.reading import report_openi  # pulls in the XML parser, which images do without
-
-        found = report_openi.read_report(source, limits=limits)
-        return Study(found.study_id, (), found.report, found.terms or None, found.notices)
-    refuse_document(head, name)
-    data = read_file(source, limits.xml_bytes) if isinstance(source, Path) else source
-    if len(data) > limits.xml_bytes:
-        raise InputError("too_large", f"The report has more than {limits.xml_bytes} bytes.")
-    if not data:
-        raise InputError("empty_file", "The report has no bytes.")
-    decoded, notices = decode_text(data)
-    study = _from_text(decoded, limits)
-    return Study("", (), study.report, None, unique_notices([*notices, *study.notices]))
-
-
-def _from_text(text: str, limits: Limits) -> Study:
-    found: tuple[Report, tuple[Notice, ...]] = parse_report(text, limits)
-    return Study("", (), found[0], None, found[1])

@@ -15,21 +15,22 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from lingula import __version__
-from lingula.errors import HEADER_CODES, InputError, LingulaError, ServerError, cause
+from lingula.errors import HEADER_CODES, STORAGE_ERRNOS, InputError, LingulaError, ServerError, cause, storage_error
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.page.render import style_sheet
 from lingula.practice.practice import Practice
 from lingula.server.jobs import Jobs
-from lingula.server.middleware import Guard, error_body, status_of
+from lingula.server.log import note
+from lingula.server.middleware import INTERNAL, Guard, error_body, status_of
+from lingula.server.redaction import redacted
 from lingula.server.routes import cases_and_search as api
 from lingula.server.routes import library as shelf
 from lingula.server.routes import pages
 from lingula.server.service import Desk
 from lingula.server.settings import Settings
+from lingula.server.spool import sweep
 from lingula.study import DISCLAIMER
-
-log = logging.getLogger("lingula.server")
 
 
 def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settings | None = None) -> FastAPI:
@@ -38,11 +39,17 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        swept = sweep() + (library.sweep() if library is not None else 0)
+        note(logging.INFO, "start", version=__version__, model=checkpoint.fingerprint, swept=swept)
         with Desk(checkpoint, library, settings) as app.state.desk:
-            if library is not None:
-                app.state.jobs = Jobs(app.state.desk, library)
+            if library is None:
+                yield
+            else:
                 app.state.practice = Practice(library, checkpoint.vocabulary.normal, settings.progress)
-            yield
+                app.state.jobs = Jobs(app.state.desk, library)
+                yield
+                app.state.jobs.close()
+        note(logging.INFO, "end")
 
     app = FastAPI(
         title="lingula",
@@ -60,6 +67,7 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
     app.add_exception_handler(LingulaError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(OSError, _system)
 
     @app.get("/static/page.css", include_in_schema=False)
     async def page_css() -> Response:
@@ -67,7 +75,7 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
 
     @app.post("/csp-reports", include_in_schema=False)
     async def csp_report() -> Response:
-        log.warning("a page was stopped by its content security policy")
+        note(logging.WARNING, "policy")
         return Response(status_code=204)
 
     app.mount("/static", StaticFiles(directory=str(files("lingula.server") / "static")))
@@ -76,6 +84,10 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
 
 def _answer(request: Request, error: LingulaError, headers: dict[str, str] | None = None) -> Response:
     request_id = request.scope.get("state", {}).get("request_id", "")
+    desk: Desk | None = getattr(request.app.state, "desk", None)
+    if desk is not None:
+        desk.notice(error)
+    error = redacted(error, desk.places if desk is not None else ())
     status = status_of(error)
     if status == 503:
         headers = {"retry-after": "2", **(headers or {})}
@@ -91,6 +103,15 @@ async def _refused(request: Request, error: Exception) -> Response:
     return _answer(request, error)
 
 
+async def _system(request: Request, error: Exception) -> Response:
+    """What the system refused: the temporary folder or a disk; anything else is a fault of ours."""
+    assert isinstance(error, OSError)
+    if error.errno in STORAGE_ERRNOS:
+        return _answer(request, storage_error(error, "what was sent cannot be kept"))
+    note(logging.ERROR, "internal", kind=type(error).__name__)
+    return _answer(request, INTERNAL)
+
+
 async def _invalid(request: Request, error: Exception) -> Response:
     """FastAPI's own refusals, without the values that were sent."""
     assert isinstance(error, RequestValidationError)
@@ -103,6 +124,8 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, LingulaError):  # raised while the body was read
         return _answer(request, error.__cause__)
+    if isinstance(error.__cause__, OSError):
+        return await _system(request, error.__cause__)
     if error.status_code == 404:
         return _answer(request, ServerError("page_unknown", "There is nothing at this address."))
     if error.status_code == 405:

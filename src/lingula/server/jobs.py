@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
-from lingula.errors import InputError, LingulaError, ServerError, cause
+from lingula.errors import STORAGE_ERRNOS, InputError, LingulaError, ServerError, cause, storage_error
 from lingula.ingest.batches import Imported, Progress
 from lingula.ingest.files import import_files, import_sources
 from lingula.ingest.openi import import_openi
 from lingula.ingest.sources import REPORT_ENDINGS, Source, without_ending
 from lingula.library import Library
 from lingula.library.identity import public_name
+from lingula.model.checkpoint import Checkpoint
+from lingula.model.study_model import StudyModel
 from lingula.reading.archive import ARCHIVE_ENDINGS
 from lingula.reading.bounded_io import read_head
 from lingula.reading.folder import walk
-from lingula.server.service import Desk
+from lingula.server.log import note
+from lingula.server.redaction import without_paths
+from lingula.server.service import FAREWELL, Desk
+from lingula.server.spool import SpoolFolder
 from lingula.study import DISCLAIMER
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -54,6 +59,7 @@ class Job:
     result: Imported | None = None
     refused: tuple[tuple[str, str], ...] = ()
     error: LingulaError | None = None
+    places: tuple[str, ...] = ()
     stop: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -73,8 +79,23 @@ class Job:
             "refused": [
                 {"name": name, "code": code, "message": cause(code)} for name, code in self.refused[:500]
             ],
-            "error": {"code": self.error.code, "message": self.error.message} if self.error else None,
+            "error": {"code": self.error.code, "message": without_paths(self.error.message, self.places)}
+            if self.error else None,
         }  # fmt: skip
+
+
+class _SharedModel:
+    """The model as an import uses it: taken for one batch, so that whoever asks waits for no file and no database."""
+
+    def __init__(self, model: StudyModel, lock: threading.Lock) -> None:
+        self._model, self._lock = model, lock
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        with self._lock:
+            return self._model(*given, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
 
 
 class Jobs:
@@ -104,30 +125,44 @@ class Jobs:
         if not is_there:
             raise InputError("not_found", "there is no such folder.", "Give the whole path of a folder.")
 
-        def run(progress: Progress) -> Imported:
+        def run(checkpoint: Checkpoint, progress: Progress) -> Imported:
             read = import_openi if is_openi(folder) else import_files
-            return read(self._library, self._desk.checkpoint, folder, self._desk.sandbox, progress=progress)
+            return read(self._library, checkpoint, folder, self._desk.sandbox, progress=progress)
 
-        return self._start(run)
+        return self._start(run, folder)
 
     def import_uploads(self, files: Iterable[tuple[str, IO[bytes]]]) -> Job:
         """Import files that were sent: films, reports under a film's name, archives.
 
         They are named by their place in the list, from 00001; of the name that each was sent with, nothing is kept.
         """
-        held = tempfile.TemporaryDirectory(prefix="lingula-")
-        sources = [_spooled(Path(held.name), number, name, file) for number, (name, file) in enumerate(files, 1)]
+        held = SpoolFolder()
+        try:
+            sources = [_spooled(held, number, name, file) for number, (name, file) in enumerate(files, 1)]
+        except BaseException:
+            held.close()
+            raise
 
-        def run(progress: Progress) -> Imported:
-            with held:
-                return import_sources(
-                    self._library, self._desk.checkpoint, sources, self._desk.sandbox, progress=progress
-                )
+        def run(checkpoint: Checkpoint, progress: Progress) -> Imported:
+            return import_sources(self._library, checkpoint, sources, self._desk.sandbox, progress=progress)
 
-        return self._start(run, held.cleanup)
+        return self._start(run, held.path, held.close)
 
-    def _start(self, run: Callable[[Progress], Imported], clean_up: Callable[[], None] = lambda: None) -> Job:
-        job = Job(secrets.token_urlsafe(12))
+    def close(self) -> None:
+        """Stop every import; what was stored stays stored, and those that do not stop are not waited for long."""
+        until = time.monotonic() + FAREWELL
+        for job in self._jobs.values():
+            job.stop.set()
+        while not all(job.is_over for job in self._jobs.values()) and time.monotonic() < until:
+            time.sleep(0.02)
+
+    def _start(
+        self,
+        run: Callable[[Checkpoint, Progress], Imported],
+        folder: Path,
+        clean_up: Callable[[], None] = lambda: None,
+    ) -> Job:
+        job = Job(secrets.token_urlsafe(12), places=(str(folder), *self._desk.places))
         over = [job_id for job_id, each in self._jobs.items() if each.is_over]
         for job_id in over[: max(0, len(self._jobs) - KEPT)]:
             del self._jobs[job_id]
@@ -140,15 +175,14 @@ class Jobs:
         first = path.parts[0] if path.parts else ""
         return first[:5] if _PLACE.fullmatch(first) else public_name(self._library.secret, str(path))
 
-    def _run(self, job: Job, run: Callable[[Progress], Imported], clean_up: Callable[[], None]) -> None:
-        lock = self._desk.model_lock
+    def _run(
+        self, job: Job, run: Callable[[Checkpoint, Progress], Imported], clean_up: Callable[[], None]
+    ) -> None:
+        checkpoint = self._desk.checkpoint
+        model = cast(StudyModel, _SharedModel(checkpoint.model, self._desk.model_lock))
 
         def progress(done: int, total: int) -> None:
-            """Between two batches the model is lent to whoever waits for it."""
             job.done, job.total = done, total
-            lock.release()
-            time.sleep(0.01)
-            lock.acquire()
             if job.stop.is_set():
                 raise Cancelled
 
@@ -160,16 +194,22 @@ class Jobs:
                 return
             job.state = "running"
             try:
-                with lock:
-                    job.result = run(progress)
+                job.result = run(replace(checkpoint, model=model), progress)
                 job.refused = tuple((self._shown_name(each.path), each.code) for each in job.result.refused)
                 job.state = "done"
             except Cancelled:
                 job.state = "cancelled"
             except LingulaError as error:
-                job.error, job.state = error, "failed"
+                job.error = error
+            except OSError as error:
+                known = error.errno in STORAGE_ERRNOS
+                job.error = storage_error(error, "the import cannot go on") if known else _INTERNAL
             except Exception:  # the thread's edge: the job must not seem to run for ever
-                job.error, job.state = ServerError("internal", "Something went wrong here."), "failed"
+                job.error = _INTERNAL
+            if job.error is not None:
+                self._desk.notice(job.error)
+                job.state = "cancelled" if job.stop.is_set() else "failed"
+            note(logging.INFO, "import", state=job.state, code=job.error.code if job.error else "-", done=job.done)
 
 
 def is_openi(folder: Path) -> bool:
@@ -186,12 +226,17 @@ def _is_openi_report(path: Path) -> bool:
         return False
 
 
-def _spooled(folder: Path, number: int, name: str, file: IO[bytes]) -> Source:
+def _spooled(folder: SpoolFolder, number: int, name: str, file: IO[bytes]) -> Source:
     """An upload as a file of ours; of its name the ending of a report or archive, and what lies beside what."""
-    ending = Path(name).suffix.lower()
-    path = (
-        folder / f"{number:05}{ending if ending in (*REPORT_ENDINGS, *ARCHIVE_ENDINGS) else '.file' if ending else ''}"
-    )
-    with path.open("wb") as kept:
-        shutil.copyfileobj(file, kept)
+    ending = Path(name.replace("\0", "")).suffix.lower()
+    kept = ending if ending in (*REPORT_ENDINGS, *ARCHIVE_ENDINGS) else ".file" if ending else ""
+    path = folder.path / f"{number:05}{kept}"
+    try:
+        with path.open("wb") as copy:
+            shutil.copyfileobj(file, copy)
+    except OSError as error:
+        raise storage_error(error, "what was sent cannot be kept") from error
     return Source(path, Path(path.name), without_ending(name) or path.name)
+
+
+_INTERNAL = ServerError("internal", "Something went wrong here.")

@@ -6,6 +6,7 @@ another site, and a script that got into a report must all come to nothing.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
@@ -18,10 +19,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lingula.errors import LingulaError, ServerError
+from lingula.server.log import note
 from lingula.server.settings import Settings
 from lingula.study import DISCLAIMER
-
-log = logging.getLogger("lingula.server")
 
 HEADER = "x-lingula"
 """A request that changes something must bring this header, which no form and no other site can set."""
@@ -42,6 +42,7 @@ _HEADERS = {
     "x-disclaimer": DISCLAIMER,
 }
 _READING = ("GET", "HEAD", "OPTIONS")
+_METHODS = (*_READING, "POST", "PUT", "PATCH", "DELETE")
 _OPEN = (
     "/login",
     "/api/session",
@@ -58,7 +59,8 @@ STATUS = {
     "unauthorized": 401, "forbidden": 403, "not_found": 404, "study_unknown": 404, "case_unknown": 404,
     "job_unknown": 404, "page_unknown": 404, "method_unknown": 405, "uid_conflict": 409, "model_mismatch": 409,
     "library_empty": 409, "library_missing": 409, "library_newer": 409, "too_large": 413, "busy": 503,
-    "disk_full": 507, "internal": 500, "index_corrupt": 500,
+    "disk_full": 507, "internal": 500, "index_corrupt": 500, "storage_unavailable": 503, "reader_unavailable": 503,
+    "too_slow": 408,
 }  # fmt: skip
 
 
@@ -85,18 +87,20 @@ class Guard:
         scope.setdefault("state", {})["request_id"] = request_id
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
         started, status, begun = time.perf_counter(), 500, False
+        body = _Body(receive, self._settings)
 
         async def answer(message: Message) -> None:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
                 own = {key.decode("latin-1").lower() for key, _ in message["headers"]}
-                more = {**_HEADERS, "x-request-id": request_id}
+                more = {**_HEADERS, "x-request-id": request_id, **({"connection": "close"} if body.is_cut else {})}
                 message["headers"] = [
                     *message["headers"],
                     *((key.encode(), value.encode()) for key, value in more.items() if key not in own),
                 ]
-            await send(message)
+            async with asyncio.timeout(self._settings.idle_seconds):  # a client that takes nothing is let go
+                await send(message)
 
         try:
             self._check(scope, headers)
@@ -104,15 +108,15 @@ class Guard:
             await _refuse(answer, scope, error, request_id)
         else:
             try:
-                await self._app(scope, _bounded(receive, self._settings.limits.request_bytes), answer)
+                await self._app(scope, body.receive, answer)
             except Exception as error:  # the edge: its message could hold what was sent, so only its kind is logged
-                log.error("internal error %s %s", type(error).__name__, request_id)
+                note(logging.ERROR, "internal", kind=type(error).__name__, request=request_id)
                 if not begun:
                     await _refuse(answer, scope, INTERNAL, request_id)
         route = getattr(scope.get("route"), "path", "-")
-        log.info(
-            "%s %s %d %.0f ms %s", scope["method"], route, status, 1e3 * (time.perf_counter() - started), request_id
-        )
+        took = round(1e3 * (time.perf_counter() - started))
+        method = scope["method"] if scope["method"] in _METHODS else "-"
+        note(logging.INFO, "request", method=method, route=route, status=status, ms=took, request=request_id)
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
         host = headers.get("host", "")
@@ -152,19 +156,47 @@ def _too_large(most: int) -> LingulaError:
     return LingulaError("too_large", f"the request exceeds {most} bytes.", "Give fewer files at once.")
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
-    """``receive`` that refuses a body longer than it may be, whatever its header says."""
-    seen = 0
+class _Body:
+    """A request's body as it comes: no longer than it may be, whatever its header says, and no slower.
 
-    async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > most:
+    Attributes:
+        is_cut: whether it was given up before its end.
+    """
+
+    def __init__(self, receive: Receive, settings: Settings) -> None:
+        self._receive, self._settings = receive, settings
+        self._bytes, self._is_whole, self.is_cut = 0, False, False
+        self._started = time.monotonic()
+
+    async def receive(self) -> Message:
+        """The next part; after the last, what uvicorn says of the connection.
+
+        Raises:
+            LingulaError: ``too_large``, ``too_slow``.
+        """
+        if self._is_whole:
+            return await self._receive()
+        seconds, most = self._settings.idle_seconds, self._settings.limits.request_bytes
+        try:
+            async with asyncio.timeout(seconds):
+                message = await self._receive()
+        except TimeoutError:
+            self.is_cut = True
+            raise _too_slow() from None
+        self._bytes += len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
+        late = time.monotonic() - self._started - seconds
+        if self._bytes > most:
+            self.is_cut = True
             raise _too_large(most)
+        if not self._is_whole and late * self._settings.body_rate > self._bytes:
+            self.is_cut = True
+            raise _too_slow()
         return message
 
-    return counted
+
+def _too_slow() -> LingulaError:
+    return ServerError("too_slow", "The request came too slowly.", "Send it again over a faster connection.")
 
 
 async def _refuse(send: Callable[[Message], Any], scope: Scope, error: LingulaError, request_id: str) -> None:

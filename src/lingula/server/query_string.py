@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from unicodedata import category
 from urllib.parse import urlencode
 
 from lingula.errors import InputError
@@ -67,7 +68,7 @@ def query_of(values: Mapping[str, Sequence[str]]) -> Query:
         raise InputError("bad_request", "k is not a number.")
     groups = {group: tuple(_wanted(code) for code in values.get(group, ()) if code) for group in _GROUPS}
     return Query(
-        words=tuple(filter(None, values.get("word", ()))),
+        words=_legible_words(values.get("word", ())),
         like=one("like"),
         more=tuple(filter(None, values.get("more", ()))),
         less=tuple(filter(None, values.get("less", ()))),
@@ -79,6 +80,20 @@ def query_of(values: Mapping[str, Sequence[str]]) -> Query:
         k=int(one("k")) if one("k") else _DEFAULTS.k,
         fold=one("fold") != "0",
     ).with_options(**groups)
+
+
+def legible(text: str) -> str:
+    """The text with a space for each character that no text has: NUL and other controls, half a surrogate pair."""
+    return "".join(char if char.isspace() or category(char) not in ("Cc", "Cs", "Cn") else " " for char in text)
+
+
+def legible_query(query: Query) -> Query:
+    """The same question without the words that hold such characters."""
+    return query.with_options(words=_legible_words(query.words), text=legible(query.text))
+
+
+def _legible_words(words: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word for word in words if any(map(str.isalnum, word)) and legible(word) == word)
 
 
 def merged(base: Query, read: Query) -> Query:

@@ -203,10 +203,17 @@ class AboutBody(BaseModel):
     methods: dict[str, str]
 
 
+class ReasonBody(BaseModel):
+    code: str
+    message: str
+    hint: str
+
+
 class HealthBody(BaseModel):
     disclaimer: str
-    status: Literal["ready"]
+    status: Literal["ready", "trouble"]
     version: str
+    reasons: list[ReasonBody]
 
 
 class TokenBody(_Body):

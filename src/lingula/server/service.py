@@ -7,9 +7,12 @@ model (searches from stored vectors, pictures) has threads of its own and is bou
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
+import shutil
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +24,7 @@ from typing import TypeVar
 
 from lingula.analysis import analyze
 from lingula.analysis import search as search_library
-from lingula.errors import InputError, LibraryError, LingulaError, ServerError
+from lingula.errors import InputError, LibraryError, LingulaError, ServerError, storage_error
 from lingula.explanation import METHODS, explain
 from lingula.explanation.comparison import Why, why
 from lingula.library import Library, ReadyGallery
@@ -32,7 +35,9 @@ from lingula.reading.study_reader import read_study
 from lingula.retrieval import Answer, Query, Searched
 from lingula.retrieval.region import Place, RegionAnswer, check_place, library_patches, search_region
 from lingula.retrieval.region_index import Patches
+from lingula.server.log import note
 from lingula.server.settings import Settings
+from lingula.server.spool import SpoolFolder
 from lingula.study import Analysis, Explanation, Study
 
 T = TypeVar("T")
@@ -46,6 +51,10 @@ PATIENCE = 2.0
 """Seconds for which a search by a box waits for patches that are being made."""
 PAIRS = 10
 """Comparisons kept with a case."""
+LEAST_FREE = 32 << 20
+"""Bytes that the temporary folder and the library's disk must have left."""
+FAREWELL = 1.0
+"""Seconds that work under way is waited for when the server ends."""
 ENDINGS = (".xml", ".txt", "")
 """Endings by which a report is told from a picture (``lingula.reading.image_file.sniff``)."""
 
@@ -87,19 +96,48 @@ class Desk:
         self._answers: OrderedDict[tuple[Query, int], Answer] = OrderedDict()
         self._remembering = threading.Lock()
         self._patches = _PatchMaker()
+        self._lasting: dict[str, LingulaError] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Desk:
-        self._stack.enter_context(self.sandbox)
-        self._stack.callback(self._patches.close)
-        self._stack.callback(self._model.close)
-        self._stack.callback(self._readers.close)
+        for part in (self._model, self._readers, self._patches):
+            self._stack.callback(part.close)
+        self._stack.enter_context(self.sandbox)  # ends first: whoever waits for a file is told
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    # -- trouble
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What must not be told of this machine: where the library and temporary files are."""
+        library = self.library.place if self.library is not None else ""
+        return library, str(Path(library).parent) if library else "", tempfile.gettempdir(), str(Path.home())
+
+    def notice(self, error: LingulaError) -> None:
+        """Remember what does not pass by itself, for ``troubles``: a damaged library."""
+        if error.code in ("index_corrupt", "disk_full", "storage_unavailable", "reader_unavailable", "library_missing"):
+            note(logging.ERROR, "trouble", code=error.code)
+        if error.code == "index_corrupt":
+            self._lasting[error.code] = error
+
+    def troubles(self) -> tuple[LingulaError, ...]:
+        """What keeps the server from answering as it should; reads the library, and takes no part in any line."""
+        found = dict(self._lasting)
+        checks = [_check_temporary_folder, self.sandbox.check]
+        if self.library is not None:
+            checks += [self.library.check, lambda: _check_room(Path(self.places[1]))]
+        for check in checks:
+            try:
+                check()
+            except LingulaError as error:
+                found.setdefault(error.code, error)
+                self.notice(error)
+        return tuple(found.values())
 
     # -- work
 
@@ -166,12 +204,11 @@ class Desk:
         """
         if len(files) > FILES:
             raise InputError("bad_request", f"{len(files)} files for one study.", f"At most {FILES}.")
-        with tempfile.TemporaryDirectory(prefix="lingula-") as folder:
+        with SpoolFolder() as folder:
             paths = []
             for number, (name, data) in enumerate(files, 1):
-                ending = Path(name).suffix.lower()
-                paths.append(Path(folder) / f"film {number}{ending if ending in ENDINGS else '.file'}")
-                paths[-1].write_bytes(data)
+                ending = Path(name.replace("\0", "")).suffix.lower()
+                paths.append(folder.add(f"film {number}{ending if ending in ENDINGS else '.file'}", data))
             study = read_study(
                 paths, text=text or None, sandbox=self.sandbox, limits=self.settings.limits, same_study=same_study
             )
@@ -298,7 +335,7 @@ class _PatchMaker:
     def close(self) -> None:
         self._stop.set()
         if self._making is not None:
-            self._making.join()
+            self._making.join(FAREWELL)
 
 
 class _Stopped(Exception):
@@ -331,4 +368,27 @@ class _Line:
             self._inside -= 1
 
     def close(self) -> None:
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """Start nothing more; what is under way is waited for, not for long."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        until = time.monotonic() + FAREWELL
+        while self._inside and time.monotonic() < until:
+            time.sleep(0.02)
+
+
+def _check_temporary_folder() -> None:
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(b"room")
+    except OSError as error:
+        raise storage_error(error, "what is sent cannot be kept") from error
+    _check_room(Path(tempfile.gettempdir()))
+
+
+def _check_room(folder: Path) -> None:
+    """Refuse a disk without room; a folder that is not on a disk here is none of ours."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return
+    if free < LEAST_FREE:
+        raise LingulaError("disk_full", f"only {free >> 20} MiB are left.", "Free some space; nothing was lost.")

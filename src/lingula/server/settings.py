@@ -22,6 +22,9 @@ class Settings:
         progress: where the practice's progress is kept; None keeps it in memory.
         waiting: requests that may wait for the model; one more is answered 503.
         cases, case_bytes: how many uploaded studies are kept, and how much of their pixels; the oldest goes first.
+        header_seconds: within which a request's headers must have come.
+        idle_seconds: most between two parts of a request's body, and until a client takes a part of an answer.
+        body_rate: bytes a second that a body must come with after its first ``idle_seconds``.
         limits: of uploads.
     """
 
@@ -33,4 +36,7 @@ class Settings:
     waiting: int = 16
     cases: int = 64
     case_bytes: int = 512 << 20
+    header_seconds: float = 10.0
+    idle_seconds: float = 20.0
+    body_rate: float = 16_384.0
     limits: Limits = field(default_factory=Limits)

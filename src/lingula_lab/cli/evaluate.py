@@ -121,11 +121,12 @@ def card(
     cite: Annotated[str | None, typer.Option(help="How the cards name the result file; default: its name.")] = None,
     json: Json = False,
 ) -> None:
-    """Write model card (Hugging Face front matter, CLAIM and TRIPOD+AI answers) and datasheet from an evaluation.
+    """Write model card (Hugging Face front matter, CLAIM and TRIPOD+AI answers) and, for Open-i, the datasheet.
 
     Example: [bold]lingula card evaluation/results.json --checkpoint compact --out docs[/]
     """
     from lingula.model.checkpoint import load_checkpoint
+    from lingula_lab.data.provenance import OPENI
     from lingula_lab.report import card as cards
 
     found, model, beside = (
@@ -133,7 +134,9 @@ def card(
         load_checkpoint(checkpoint),
         cards.companions_of(results),
     )
-    pages = {"model-card.md": cards.model_card, "datasheet.md": cards.datasheet}
+    pages = {"model-card.md": cards.model_card}
+    if cards.collection_of(found.about) is OPENI:
+        pages["datasheet.md"] = cards.datasheet
     texts = {out / name: page(found, model, beside) for name, page in pages.items()}
     out.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():

@@ -11,13 +11,14 @@ import typer
 
 from lingula.cli import output
 from lingula.cli.options import Json
+from lingula.errors import InputError
 
 
 def split(
     path: Annotated[Path, typer.Argument(help="The collection.")],
     out: Annotated[Path, typer.Argument(help="Split file to write.")],
     seed: Annotated[int, typer.Option(help="Order in which equal groups are dealt.")] = 0,
-    name: Annotated[str, typer.Option(help="Name of the split.")] = "openi-v1",
+    name: Annotated[str, typer.Option(help="Name of the split; default: that of its file.")] = "",
     earlier: Annotated[str | None, typer.Option(help="Keep this one, leaving out what its parts share.")] = None,
     json: Json = False,
 ) -> None:
@@ -35,7 +36,7 @@ def split(
 
     vocabulary = Vocabulary.load("openi22")
     studies = split_studies(scan(path), vocabulary)
-    made = mended(Split.load(earlier), studies) if earlier else make_split(studies, name=name, seed=seed)
+    made = mended(Split.load(earlier), studies) if earlier else make_split(studies, name=name or out.stem, seed=seed)
     made = sealed(made, studies, vocabulary)
     made.save(out)
     LabelFile.of(made, studies, vocabulary).save(path_beside(out), made)
@@ -52,6 +53,10 @@ def prepare(
         str, typer.Option(help="Prepare films as this preset, shipped or a file, reads them.")
     ] = "compact",
     workers: Annotated[int, typer.Option(help="Reading processes.")] = 2,
+    collection_name: Annotated[
+        str, typer.Option("--collection-name", help="What the collection is; default: told by its identifiers.")
+    ] = "",
+    licence: Annotated[str, typer.Option(help="Under which it may be used; goes with --collection-name.")] = "",
     json: Json = False,
 ) -> None:
     """Read a collection once, through the one pixel path, into a study set for training.
@@ -62,6 +67,7 @@ def prepare(
     from lingula.openi import load_many, scan
     from lingula.reading.preprocess import Preprocessing
     from lingula.reading.sandbox import Sandbox
+    from lingula_lab.data.provenance import named
     from lingula_lab.data.study_set import StudySet
     from lingula_lab.training.fit import Preset
 
@@ -71,7 +77,10 @@ def prepare(
     with Sandbox(workers) as sandbox, output.progress_bar("Reading") as progress:
         studies = load_many(collection, sandbox)
         vocabulary = Vocabulary.load("openi22")
-        made = StudySet.build(studies, out, vocabulary, preprocessing, lambda done: progress(done, total))
+        made = StudySet.build(
+            studies, out, vocabulary, preprocessing, lambda done: progress(done, total),
+            provenance=named(collection_name, licence) if collection_name or licence else None,
+        )  # fmt: skip
     body = {"studies": len(made.ids), "films": len(made.films)}
     output.write_json(body) if json else output.out.print(f"{body['studies']} studies, {body['films']} films: {out}")
 
@@ -96,6 +105,9 @@ def graph(
     from lingula_lab.graph import build_triples, place_labels
 
     vocabulary, parts, studies = Vocabulary.load("openi22"), Split.load(split), StudySet.load(data)
+    if not len(studies.rows(parts.train)):
+        message = f"The study set at {data} has no training study of {parts.name}."
+        raise InputError("bad_request", message, "Name the split of this set with --split.")
     triples = build_triples(vocabulary, (studies.terms[row] for row in studies.rows(parts.train)), ontologies)
     with output.progress_bar("Placing") as progress:
         places = place_labels(

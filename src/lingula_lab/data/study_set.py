@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from lingula.labels.vocabulary import Vocabulary
 from lingula.reading.preprocess import Preprocessing, to_input
 from lingula.study import Report, Section, Study, View
 from lingula_lab.data.make_split import normalise
+from lingula_lab.data.provenance import Provenance, named, recognised
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +32,7 @@ class StudySet:
         films: (N, S, S) uint8 display values (0 black, 255 white), letterboxed.
         owner: (N,) row of the study each film belongs to. views: N views.
         display: how the films were prepared, ``Preprocessing.display``; None in a set that does not say.
+        provenance: the collection they are of.
     """
 
     ids: tuple[str, ...]
@@ -42,6 +44,7 @@ class StudySet:
     owner: npt.NDArray[np.int64]
     views: tuple[View, ...]
     display: tuple[object, ...] | None = None
+    provenance: Provenance = field(default_factory=Provenance)
 
     def require(self, preprocessing: Preprocessing, preset: str) -> None:
         """Raise InputError ``bad_request`` unless the films are what a model with this preprocessing reads.
@@ -78,8 +81,14 @@ class StudySet:
         vocabulary: Vocabulary,
         preprocessing: Preprocessing,
         progress: Callable[[int], None] = lambda done: None,
+        *,
+        provenance: Provenance | None = None,
     ) -> StudySet:
-        """Prepare studies once and keep them in ``folder``."""
+        """Prepare studies once and keep them in ``folder``.
+
+        Args:
+            provenance: the collection they are of; by default the one whose identifiers they have.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         size = preprocessing.size
         rows = []
@@ -100,13 +109,33 @@ class StudySet:
                     }
                 )
                 progress(done)
-        (folder / "studies.json").write_text(
-            json.dumps({"size": size, "display": preprocessing.display, "studies": rows})
-        )
+        source = provenance or recognised(str(row["id"]) for row in rows)
+        body = {"size": size, "display": preprocessing.display, "studies": rows,
+                "collection": {"name": source.name, "licence": source.licence}}  # fmt: skip
+        (folder / "studies.json").write_text(json.dumps(body))
         return cls.load(folder)
 
     @classmethod
     def load(cls, folder: Path) -> StudySet:
+        """The set that ``build`` made.
+
+        Raises:
+            InputError: ``not_found`` where there is none; ``bad_request`` where it is empty or damaged.
+        """
+        hint = "Make one with lingula prepare."
+        try:
+            made = cls._read(folder)
+        except OSError as error:
+            raise InputError("not_found", f"there is no study set at {folder}.", hint) from error
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+            message = f"{folder} is no whole study set ({type(error).__name__})."
+            raise InputError("bad_request", message, hint) from error
+        if not made.ids:
+            raise InputError("bad_request", f"the study set at {folder} has no studies.", hint)
+        return made
+
+    @classmethod
+    def _read(cls, folder: Path) -> StudySet:
         body = json.loads((folder / "studies.json").read_text())
         rows, size = body["studies"], body["size"]
         views = tuple(view for row in rows for view in row["views"])
@@ -121,11 +150,21 @@ class StudySet:
             labels=np.array([[np.nan if v is None else v for v in row["labels"]] for row in rows], np.float32),
             terms=tuple(None if row["terms"] is None else tuple(row["terms"]) for row in rows),
             sides=np.array([row["sides"] for row in rows], np.int8),
-            films=np.memmap(folder / "films.u8", np.uint8, "r", shape=(len(views), size, size)),
+            films=_films(folder / "films.u8", (len(views), size, size)),
             owner=np.repeat(np.arange(len(rows)), [len(row["views"]) for row in rows]),
             views=views,
             display=tuple(body["display"]) if "display" in body else None,
+            provenance=named(**body["collection"]) if "collection" in body else recognised(row["id"] for row in rows),
         )
+
+
+def _films(file: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """(N, S, S), read when they are asked for; none of them where there are none."""
+    if not shape[0]:
+        return np.empty(shape, np.uint8)
+    if file.stat().st_size != shape[0] * shape[1] * shape[2]:
+        raise ValueError("films of another size than is listed")
+    return np.memmap(file, np.uint8, "r", shape=shape)
 
 
 def term_targets(data: StudySet, train: npt.NDArray[np.int64], least: int = 8) -> npt.NDArray[np.float32]:

@@ -75,9 +75,7 @@ class Inputs:
             raise InputError("bad_request", message, "Prepare the studies with the model's vocabulary.")
         self.digest = digest(self.data)
         self.parts = coded_parts(self.data, request.split)
-        if not supported(self.parts.test_targets).any():
-            message = f"No label has {LEAST} positives among the {len(self.parts.test)} coded test studies."
-            raise InputError("bad_request", message, "Measure on a larger collection.")
+        _require_enough(self.parts)
         self.rows: dict[SplitName, Rows] = {
             "train": self.parts.train,
             "validation": self.parts.validation,
@@ -90,7 +88,11 @@ class Inputs:
         self.encoded = {part: self._encode(part, cache, _bar(told, f"Encoding {part}")) for part in SPLITS}
         self.features = self._trunk_features(cache, told) if request.trunk else {}
         documents = texts(self.data, self.parts.train, searches.TEXT)
-        self.words = baselines.WordVectors.fit(documents, seed=request.seed)
+        try:
+            self.words = baselines.WordVectors.fit(documents, seed=request.seed)
+        except ValueError as error:
+            message = f"The {len(documents)} training reports have too few words in common."
+            raise InputError("bad_request", message, "Prepare more studies.") from error
 
     def _encode(self, part: SplitName, cache: Path, progress: Progress) -> EncodedPart:
         """Encoded studies of a part, the coded ones only, sorted by study id as ``parts`` is."""
@@ -189,6 +191,23 @@ def coded_parts(data: StudySet, split: Split) -> Parts:
         found[part] = rows
     targets = (data.labels[found[part]] for part in SPLITS)
     return Parts(found["train"], found["validation"], found["test"], *targets)
+
+
+def _require_enough(parts: Parts) -> None:
+    """Refuse what is too little to measure anything on.
+
+    Raises:
+        InputError: ``bad_request`` when no finding is there and not there often enough in the test part, or few studies
+            are in another.
+    """
+    counts = {part: len(targets) for part, targets in zip(SPLITS, (parts.train, parts.validation), strict=False)}
+    if few := [f"{part} {count}" for part, count in counts.items() if count < LEAST]:
+        message = f"Too few coded studies: {', '.join(few)}; at least {LEAST} are needed."
+        raise InputError("bad_request", message, "Prepare more studies, or name another split.")
+    enough = supported(parts.test_targets) & supported(1 - parts.test_targets, 1)
+    if not enough.any():
+        message = f"Of {len(parts.test)} coded test studies no label has {LEAST} with it, and one without."
+        raise InputError("bad_request", message, "Prepare more studies, or name another split.")
 
 
 def able(data: StudySet, rows: Rows) -> dict[Reading, Flags]:

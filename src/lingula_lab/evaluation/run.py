@@ -238,6 +238,7 @@ def _about(inputs: Inputs) -> dict[str, Any]:
         "vocabulary": {"name": vocabulary.name, "sha256": vocabulary.digest},
         "data": {
             "sha256": inputs.digest,
+            "collection": {"name": inputs.data.provenance.name, "licence": inputs.data.provenance.licence},
             "labels": fingerprint_of(*(str(each.astype(np.int64).tolist()) for each in targets)),
             "studies": counts,
             "not_coded": {p: len(inputs.data.rows(request.split.ids(p))) - counts[p] for p in SPLITS},

@@ -18,7 +18,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lingula.errors import InputError
 from lingula.model.checkpoint import Checkpoint
+from lingula.openi.splits import Split
 from lingula.study import DISCLAIMER
+from lingula_lab.data.provenance import OPENI, Provenance, named
 from lingula_lab.measures.classification import LEAST
 
 HEADLINE = (
@@ -105,7 +107,15 @@ def model_card(results: Results, checkpoint: Checkpoint, companions: Mapping[str
 
 
 def datasheet(results: Results, checkpoint: Checkpoint, companions: Mapping[str, Any]) -> str:
-    """The datasheet of split and labels, Markdown."""
+    """The datasheet of a split of Open-i and its labels, Markdown.
+
+    Raises:
+        InputError: ``bad_request`` for studies of another collection, whose questions nobody answered.
+    """
+    if (collection := collection_of(results.about)) is not OPENI:
+        raise InputError(
+            "bad_request", f"The datasheet answers for Open-i, not for data whose source is {collection.name}."
+        )
     return _render("datasheet.md", results, checkpoint, companions)
 
 
@@ -120,7 +130,8 @@ def front_matter(results: Results, checkpoint: Checkpoint) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     about = results.about
-    split = about["split"]
+    split, collection = about["split"], collection_of(about)
+    title = "Open-i" if collection is OPENI else collection.name
     evaluated = []
     for task, metric, table, row, column in HEADLINE:
         cell = results.value(table, row, column)
@@ -128,8 +139,8 @@ def front_matter(results: Results, checkpoint: Checkpoint) -> str:
             EvalResult(
                 task_type=task,
                 task_name="Findings of a chest film" if "classification" in task else "Similar studies of a chest film",
-                dataset_type="open-i",
-                dataset_name=f"Open-i, test part of {split['name']} ({about['data']['studies']['test']} studies)",
+                dataset_type=collection.code,
+                dataset_name=f"{title}, test part of {split['name']} ({about['data']['studies']['test']} studies)",
                 dataset_split="test",
                 dataset_revision=split["sha256"],
                 metric_type=metric,
@@ -162,6 +173,8 @@ def _render(template: str, results: Results, checkpoint: Checkpoint, companions:
         training=checkpoint.training,
         started=", ".join(f"{part} `{source}`" for part, source in checkpoint.training["started_from"].items())
         or "random weights",
+        collection=collection_of(results.about),
+        openi=OPENI,
         architecture=checkpoint.model.architecture,
         parameters=sum(one.numel() for one in checkpoint.model.parameters()),
         labels=labels,
@@ -173,6 +186,13 @@ def _render(template: str, results: Results, checkpoint: Checkpoint, companions:
         same=lambda names: [(name, name) for name in names],
         disclaimer=DISCLAIMER,
     )  # fmt: skip
+
+
+def collection_of(about: Mapping[str, Any]) -> Provenance:
+    """The collection that was evaluated, as recorded; results from before it was are of Open-i where their split is."""
+    if (recorded := about["data"].get("collection")) is not None:
+        return named(recorded["name"], recorded["licence"])
+    return OPENI if about["split"]["sha256"] == Split.load("openi-v1").digest else Provenance()
 
 
 @cache

@@ -34,7 +34,6 @@ from lingula_lab.training.calibration_fit import fit_calibration
 from lingula_lab.training.loop import Epoch, Recipe, Trainer, predict_set, predict_states
 from lingula_lab.training.pretrained import describe, load_backbone, load_tokenizer, start_from
 
-DATA_NOTE = "Indiana University chest X-ray collection (Open-i), CC BY-NC-ND 4.0: education and research only."
 MOST_USUAL = 1000
 """Training films, evenly taken from all, that make the average film."""
 
@@ -105,7 +104,7 @@ def train_checkpoint(
     beside: Checkpoint | None = None,
     graph: Places | None = None,
     seed: int = 0,
-    note: str = DATA_NOTE,
+    note: str = "",
     progress: Callable[[TrainingProgress], None] = lambda progress: None,
 ) -> Checkpoint:
     """Train a preset on the training split, calibrate on validation, save the checkpoint.
@@ -115,6 +114,7 @@ def train_checkpoint(
         graph: places of the labels in a knowledge graph, for stages that align with it.
         trunk: weights to start from instead of the preset's image backbone, see ``models.pretrained.start_from``.
         beside: a checkpoint of the preset that this one names: the new trunk joins it (``training.beside``).
+        note: on the data, for the record; by default what the study set says of its collection.
 
     Raises:
         InputError: ``bad_request`` when the study set does not fit the preset, the vocabulary, the split or the run,
@@ -207,7 +207,8 @@ def train_checkpoint(
         "split": {"name": split.name, "sha256": split.digest},
         "studies": {"train": len(train), "validation": len(validation)},
         "calibrated_on": "validation",
-        "data": note,
+        "data": note or data.provenance.note,
+        "collection": {"name": data.provenance.name, "licence": data.provenance.licence},
         "versions": {name: version(name) for name in ("lingula", "torch", "transformers")},
     }
     if PartialState().is_main_process:

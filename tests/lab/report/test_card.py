@@ -96,3 +96,22 @@ def test_results_of_another_model_are_refused(results: Results, compact: Checkpo
         Results.load(tmp_path / "results.json", "results.json")
     with pytest.raises(InputError, match="has no classification / us / AUROC"):
         results.value("classification", "us", "AUROC")
+
+
+@pytest.mark.parametrize("collection", [{"name": "Films of our clinic", "licence": "for our students"}, None])
+def test_cards_of_other_data_say_nothing_of_open_i(
+    results: Results, compact: Checkpoint, collection: dict[str, str] | None
+) -> None:
+    """What the data is comes from the results and the training record; a split of another hash is another's."""
+    about = json.loads(json.dumps(results.about))
+    about["split"] = {"name": "ours", "sha256": "0" * 64}
+    if collection is not None:
+        about["data"]["collection"] = collection
+    training = {**compact.training, "data": "Ours.", "split": about["split"]}
+    told = model_card(replace(results, about=about), replace(compact, training=training), {})
+    with pytest.raises(InputError):
+        datasheet(replace(results, about=about), compact, {})
+    wanted = collection["name"] if collection else "not recorded in the study set"
+    assert f"| 7 | data sources | {wanted} |" in told
+    for phrase in ("openi-v1", "American state", "two hospital systems", "XXXX", "CC BY-NC-ND", "Indiana", "open-i"):
+        assert phrase not in told, [line for line in told.splitlines() if phrase in line]

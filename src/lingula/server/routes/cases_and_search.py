@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -20,7 +21,8 @@ from lingula.retrieval.region import Place
 from lingula.server import schema
 from lingula.server import serialise as shown
 from lingula.server.middleware import COOKIE
-from lingula.server.query_string import address, keepable, merged, query_of
+from lingula.server.query_string import address, keepable, legible, legible_query, merged, query_of
+from lingula.server.redaction import redacted, without_paths
 from lingula.server.service import Desk
 from lingula.study import DISCLAIMER, Mode, Study
 
@@ -59,9 +61,17 @@ def library_of(desk: Desk) -> Library:
 
 
 @router.get("/health", response_model=schema.HealthBody, tags=["about"])
-async def health() -> Response:
-    """Whether it is ready."""
-    return JSONResponse({"disclaimer": DISCLAIMER, "status": "ready", "version": __version__})
+async def health(request: Request) -> Response:
+    """Whether it is ready; 503 with the reasons where it is not."""
+    desk = desk_of(request)
+    troubles = [redacted(each, desk.places) for each in await asyncio.to_thread(desk.troubles)]
+    body = {
+        "disclaimer": DISCLAIMER,
+        "status": "trouble" if troubles else "ready",
+        "version": __version__,
+        "reasons": [{"code": each.code, "message": each.message, "hint": each.hint} for each in troubles],
+    }
+    return JSONResponse(body, 503 if troubles else 200)
 
 
 @router.get("/about", response_model=schema.AboutBody, tags=["about"])
@@ -225,7 +235,7 @@ async def understand(request: Request, body: schema.QuestionBody) -> Response:
     base, case_id = query_of(values), next(iter(values.get("case", ())), "")
     if body.text.strip():
         base = base.with_options(present=(), absent=(), uncertain=(), either=(), words=(), text="")
-    read = asked.Query.read(body.text, also=body.also, without=body.without)
+    read = asked.Query.read(legible(body.text), also=body.also, without=body.without)
     query = merged(base, read)
     kept, left = await desk.look_up(lambda: keepable(desk.checkpoint.tokenizer, query.words))
     return JSONResponse(
@@ -246,7 +256,7 @@ async def search(
 ) -> Response:
     """Search the library: by words, findings, filters, a study of it, a case, or any mix."""
     desk = desk_of(request)
-    query = asked.Query.from_json(body.model_dump(exclude_unset=True))
+    query = legible_query(asked.Query.from_json(body.model_dump(exclude_unset=True)))
     answer = await desk.search(query, desk.case(case) if case else None)
     return JSONResponse(answer.to_json())
 
@@ -295,9 +305,10 @@ async def refusals(request: Request) -> Response:
     desk = desk_of(request)
     found = await desk.look_up(library_of(desk).refusals)
     names = [
-        {"name": each.source.replace("\\", "/").rpartition("/")[2], "code": each.code, "message": each.message}
+        {"name": each.source.replace("\\", "/").rpartition("/")[2], "code": each.code,
+         "message": without_paths(each.message, desk.places)}
         for each in found
-    ]
+    ]  # fmt: skip
     return JSONResponse({"disclaimer": DISCLAIMER, "refused": names})
 
 
