@@ -46,6 +46,7 @@ INPUT_CODES = frozenset(
         "not_found",
         "bad_request",
         "report_empty",  # a warning beside a film, a refusal without one
+        "not_a_chest_film",
     ]
 )
 MODEL_CODES = frozenset(["model_checksum_mismatch", "model_bad_file", "model_unsafe_format", "model_mismatch"])
@@ -66,6 +67,8 @@ WARNING_CODES = frozenset(
         "polyglot_preamble",
         "polarity_suspect",
         "out_of_distribution",
+        "not_a_chest_film",
+        "unlike_training_films",
         "report_empty",
         "report_language",
         "no_images",
