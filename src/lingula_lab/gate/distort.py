@@ -182,7 +182,7 @@ def _shapes(rows: int, columns: int, random: Random) -> npt.NDArray[np.floating]
 def _bars(rows: int, columns: int, random: Random) -> npt.NDArray[np.floating]:
     down, across = np.mgrid[0:rows, 0:columns]
     wave = np.sin(across * random.uniform(0.02, 0.3) + down * random.uniform(0, 0.2))
-    return (wave > random.uniform(-0.5, 0.5)).astype(np.float32)
+    return np.asarray(wave > random.uniform(-0.5, 0.5), np.float32)
 
 
 _NOTHING: dict[str, Callable[[int, int, Random], npt.NDArray[np.floating]]] = {
