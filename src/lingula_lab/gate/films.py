@@ -17,7 +17,7 @@ from PIL import Image
 from lingula.errors import InputError
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.gate import film_features
-from lingula.model.preprocess import to_input
+from lingula.reading.preprocess import to_input
 from lingula.model.study_model import collate
 from lingula.openi.splits import Split
 from lingula.study import Radiograph, View
