@@ -158,10 +158,10 @@ def _predictions(
     if outside is not None:
         there, judged = outside.calibration, outside.judged
         elsewhere = there.probabilities(logits)
-        called = zip(judged, there.decide(elsewhere), strict=True)
+        measured, called = ~np.isnan(elsewhere), zip(judged, there.decide(elsewhere), strict=True)
         decisions = tuple(said if told else "abstain" for told, said in called)
-        intervals = np.where(judged[:, None], there.interval(elsewhere), np.nan)
-        probabilities = np.where(judged, elsewhere, probabilities)
+        intervals = np.where(measured[:, None], there.interval(elsewhere), np.nan)
+        probabilities = np.where(measured, elsewhere, probabilities)
         threshold = np.where(judged, there.threshold, threshold)
     rows = zip(checkpoint.vocabulary.labels, probabilities, threshold, decisions, intervals.tolist(), strict=True)
     return tuple(

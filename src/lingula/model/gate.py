@@ -36,7 +36,7 @@ class Outside:
     """How findings are called on chest films unlike the training films.
 
     Attributes:
-        calibration: fitted on films of another source, in image mode.
+        calibration: fitted on films of another source, in image mode; NaN where that source cannot tell of a label.
         judged: (L,), labels that such films tell well enough to be called; the others are left open.
     """
 

@@ -17,9 +17,9 @@ from PIL import Image
 from lingula.errors import InputError
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.gate import film_features
-from lingula.reading.preprocess import to_input
 from lingula.model.study_model import collate
 from lingula.openi.splits import Split
+from lingula.reading.preprocess import to_input
 from lingula.study import Radiograph, View
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.gate.distort import READABLE, UNREADABLE, noise

@@ -65,12 +65,15 @@ def fit_outside(films: GateFilms, codes: Sequence[str], folds: int = 5, source: 
     for label in np.flatnonzero(judged):
         bound = float(np.quantile(probabilities[normal, label], 1 - CALLED_NORMAL))
         threshold[label] = max(threshold[label], bound)
-    return Outside(_with_threshold(fitted, threshold), judged)
+    measured = np.nansum(targets, 0) >= LEAST
+    return Outside(_calling(fitted, threshold, measured), judged)
 
 
-def _with_threshold(fitted: Calibration, threshold: Floats) -> Calibration:
-    empty = np.full_like(threshold, 2.0)  # no band: what is called is called
-    return replace(fitted, threshold=threshold, unsure_from=empty, unsure_to=empty)
+def _calling(fitted: Calibration, threshold: Floats, measured: npt.NDArray[np.bool_]) -> Calibration:
+    """Without a band, what is called is called; without scale and shift where the source cannot tell."""
+    empty, unknown = np.full_like(threshold, 2.0), np.where(measured, 0.0, np.nan)
+    scale, shift = fitted.scale + unknown, fitted.shift + unknown
+    return replace(fitted, scale=scale, shift=shift, threshold=threshold, unsure_from=empty, unsure_to=empty)
 
 
 def _told(goal: Floats, scores: Floats) -> bool:
