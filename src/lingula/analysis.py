@@ -102,7 +102,7 @@ def _stored(library: Searched, query: Query) -> Asked:
 
 
 def leading_label(predictions: Sequence[Prediction], normal: str | None) -> str:
-    """The label worth explaining first: the abnormal one furthest above its threshold, in odds."""
+    """The label worth explaining first: the abnormal one furthest above its threshold, in odds; empty without any."""
 
     def margin(prediction: Prediction) -> float:
         def log_odds(value: float) -> float:
@@ -111,7 +111,8 @@ def leading_label(predictions: Sequence[Prediction], normal: str | None) -> str:
 
         return log_odds(prediction.probability) - log_odds(prediction.threshold)
 
-    return max((p for p in predictions if p.label != normal), key=margin).label
+    leading = max((p for p in predictions if p.label != normal), key=margin, default=None)
+    return leading.label if leading else ""
 
 
 def analyze(
@@ -129,7 +130,7 @@ def analyze(
 
     Args:
         library: where to look for similar cases; none are given without it.
-        label: which label to explain; by default the abnormal one that stands out most.
+        label: which label to explain; by default the flagged one that stands out most, and none where none is flagged.
         methods: of ``explanation.METHODS``; by default the quick ones that passed their tests with this model.
         k: how many similar cases, at most 100; the study itself is never one of them.
         mode: what is read of the study; by default all that tells what it shows.
@@ -158,9 +159,10 @@ def analyze(
             with library.held():
                 born, asked = _born(library, study), Asked(answer.embedding, mode)
                 neighbours, _, _ = ask(library, Query(k=k), asked, exclude=(study.study_id,), birth_key=born)
-        label = label or leading_label(predictions, model.vocabulary.normal)
+        flagged = [prediction for prediction in predictions if prediction.decision == "present"]
+        label = label or leading_label(flagged, model.vocabulary.normal)
         methods = shown_methods(model.fingerprint, QUICK) if methods is None else methods
-        explanations = explain(study, model, label, methods=methods, mode=mode)
+        explanations = explain(study, model, label, methods=methods, mode=mode) if label else ()
     notices = list(study.all_notices)
     if study.report and not study.report.is_empty and model.tokenizer(study.report).cut:
         notices.append(Notice("text_cut", "The report is longer than the model reads; its end is left out."))

@@ -345,6 +345,8 @@ def _show_evidence(analysis: Analysis, names: Names) -> None:
         text = analysis.study.report.text if analysis.study.report else ""
         label = analysis.explanations[0].label
         output.show_explanations(analysis.explanations, text, names.get(label, label))
+    elif analysis.predictions:
+        output.out.print("No finding is flagged, so no evidence is shown. --label names a finding to explain.")
 
 
 def _without(analysis: Analysis, *parts: str) -> dict[str, Any]:

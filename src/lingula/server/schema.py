@@ -106,6 +106,8 @@ class Case(BaseModel):
     model: str
     library: str
     seconds: float
+    answerable: bool
+    familiarity: Literal["known", "unlike", "not_chest"] | None
     films: list[Film]
     report: str | None
     warnings: list[Notice]
