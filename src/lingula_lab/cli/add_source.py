@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lingula.cli import output
-from lingula.cli.options import Model, load_model
+from lingula.cli.options import Json, Model, load_model
 
 
 def add_source(
@@ -18,6 +18,7 @@ def add_source(
     source: Annotated[str, typer.Option(help="Which source of the table.")] = "nih14",
     model: Model = "compact",
     split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
+    json: Json = False,
 ) -> None:
     """Correct a checkpoint's image path in closed form by the labels of films of another source.
 
@@ -29,4 +30,5 @@ def add_source(
 
     checkpoint = load_model(model, fast=False)
     made = with_source(checkpoint, StudySet.load(study_set), Split.load(split), films, out, source)
-    output.out.print(f"Checkpoint: {out} ({made.fingerprint})")
+    body = {"checkpoint": str(out), "model": made.fingerprint}
+    output.write_json(body) if json else output.out.print(f"Checkpoint: {out} ({made.fingerprint})")
