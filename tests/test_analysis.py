@@ -105,8 +105,10 @@ def test_analysis_is_its_parts(checkpoint: Checkpoint, library: Library) -> None
     assert answer.predictions == predict(STUDIES[0], checkpoint)
     assert answer.neighbours == search(Query(k=3), checkpoint, library, STUDIES[0]).neighbours
     assert "S0" not in {n.study_id for n in analyze(STUDIES[0], checkpoint, library, k=100).neighbours}
+    flagged = [p for p in answer.predictions if p.decision == "present"]
+    assert flagged
     assert [e.method for e in answer.explanations] == list(shown_methods("", QUICK))
-    assert {e.label for e in answer.explanations} == {leading_label(answer.predictions, "normal")}
+    assert {e.label for e in answer.explanations} == {leading_label(flagged, "normal")}
     assert (answer.model, answer.library) == (checkpoint.fingerprint, library.fingerprint)
     assert answer.seconds > 0
     body = json.loads(json.dumps(answer.to_json(), allow_nan=False))
@@ -172,3 +174,11 @@ def test_leading_label() -> None:
     assert leading_label(predictions, "normal") == "b"
     assert leading_label(predictions, None) == "normal"
     assert leading_label(predictions[3:], "normal") == "c"
+    assert leading_label(predictions[:1], "normal") == ""
+
+
+def test_without_a_flagged_finding_no_map_is_drawn_unless_one_is_named(checkpoint: Checkpoint) -> None:
+    out_of_reach = replace(checkpoint.calibration["joint"], threshold=np.full(22, 1.0))
+    checkpoint = replace(checkpoint, calibration={**checkpoint.calibration, "joint": out_of_reach})
+    assert analyze(STUDIES[0], checkpoint).explanations == ()
+    assert {e.label for e in analyze(STUDIES[0], checkpoint, label="hernia").explanations} == {"hernia"}

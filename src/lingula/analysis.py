@@ -13,11 +13,11 @@ from lingula.errors import InputError, Notice
 from lingula.explanation import QUICK, explain, shown_methods
 from lingula.library import shipped_gallery as gallery
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.encode import predict, predict_and_embed
+from lingula.model.encode import ask_model, predict
 from lingula.model.study_model import legible, study_mode
 from lingula.retrieval import Answer, Query, QueryEmbedding, Searched, ask
 from lingula.retrieval.judge import judge, require_model
-from lingula.study import Analysis, Mode, Neighbour, Prediction, Report, Study, unique_notices
+from lingula.study import Analysis, Explanation, Mode, Neighbour, Prediction, Report, Study, unique_notices
 
 Vector = npt.NDArray[np.float32]
 
@@ -58,11 +58,13 @@ def search(
     if study is not None:
         study = legible(study, model.tokenizer)
         mode = study_mode(study, query.source)
-        asked, notices = QueryEmbedding(predict_and_embed(study, model, mode)[1], mode), study.all_notices
+        said_of = ask_model(study, model, mode)
+        asked, notices = QueryEmbedding(said_of.embedding, mode), said_of.study.all_notices
         exclude = {*_itself(study, library), *exclude}
+        study = said_of.study
     elif not query.like and (sentence := query.sentence()):
         said = Study("question", report=Report.from_sections(findings=sentence))
-        asked = QueryEmbedding(predict_and_embed(said, model, "text")[1], "text")
+        asked = QueryEmbedding(ask_model(said, model, "text").embedding, "text")
     with library.held():
         if query.like and study is None:
             asked = _stored(library, query)
@@ -106,7 +108,7 @@ def _stored(library: Searched, query: Query) -> QueryEmbedding:
 
 
 def leading_label(predictions: Sequence[Prediction], normal: str | None) -> str:
-    """The label worth explaining first: the abnormal one furthest above its threshold, in odds."""
+    """The label worth explaining first: the abnormal one furthest above its threshold, in odds; empty without any."""
 
     def margin(prediction: Prediction) -> float:
         def log_odds(value: float) -> float:
@@ -115,7 +117,8 @@ def leading_label(predictions: Sequence[Prediction], normal: str | None) -> str:
 
         return log_odds(prediction.probability) - log_odds(prediction.threshold)
 
-    return max((p for p in predictions if p.label != normal), key=margin).label
+    leading = max((p for p in predictions if p.label != normal), key=margin, default=None)
+    return leading.label if leading else ""
 
 
 def analyze(
@@ -127,15 +130,17 @@ def analyze(
     methods: Sequence[str] | None = None,
     k: int = 5,
     mode: Mode | None = None,
+    anyway: bool = False,
 ) -> Analysis:
-    """Findings, similar cases and evidence for one study.
+    """Findings, similar cases and evidence for one study; none of them where a film is not a chest radiograph.
 
     Args:
         library: where to look for similar cases; none are given without it.
-        label: which label to explain; by default the abnormal one that stands out most.
+        label: which label to explain; by default the flagged one that stands out most, and none where none is flagged.
         methods: of ``explanation.METHODS``; by default the quick ones that passed their tests with this model.
         k: how many similar cases, at most 100; the study itself is never one of them.
         mode: what is read of the study; by default all that tells what it shows.
+        anyway: answer all the same where a film is not a chest radiograph.
 
     Returns:
         The whole answer; ``to_json`` is what the command line and the API give.
@@ -147,16 +152,24 @@ def analyze(
     started = time.perf_counter()
     study = legible(study, model.tokenizer)
     mode = study_mode(study, mode)
-    predictions, embedding = predict_and_embed(study, model, mode)
+    answer = ask_model(study, model, mode)
+    study, predictions = answer.study, answer.predictions
     neighbours: tuple[Neighbour, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
     if library is not None:
         require_model(library, model)
-        with library.held():
-            born, asked = _born(library, study), QueryEmbedding(embedding, mode)
-            neighbours, _, _ = ask(library, Query(k=k), asked, exclude=_itself(study, library), birth_key=born)
-    label = label or leading_label(predictions, model.vocabulary.normal)
-    methods = shown_methods(model.fingerprint, QUICK) if methods is None else methods
-    explanations = explain(study, model, label, methods=methods, mode=mode)
+    if not (answer.answerable or anyway):
+        predictions = ()
+    else:
+        if library is not None:
+            with library.held():
+                born, asked = _born(library, study), QueryEmbedding(answer.embedding, mode)
+                itself = _itself(study, library)
+                neighbours, _, _ = ask(library, Query(k=k), asked, exclude=itself, birth_key=born)
+        flagged = [prediction for prediction in predictions if prediction.decision == "present"]
+        label = label or leading_label(flagged, model.vocabulary.normal)
+        methods = shown_methods(model.fingerprint, QUICK) if methods is None else methods
+        explanations = explain(study, model, label, methods=methods, mode=mode) if label else ()
     notices = list(study.all_notices)
     if study.report and not study.report.is_empty and model.tokenizer(study.report).cut:
         notices.append(Notice("text_cut", "The report is longer than the model reads; its end is left out."))
@@ -168,9 +181,16 @@ def analyze(
         explanations=explanations,
         model=model.fingerprint,
         library=library.fingerprint if library is not None else "",
-        notices=unique_notices(notices),
+        notices=_gate_first(unique_notices(notices)),
         seconds=time.perf_counter() - started,
+        films=answer.films,
     )
+
+
+def _gate_first(notices: Sequence[Notice]) -> tuple[Notice, ...]:
+    """What decides whether the answer can be trusted at all stands before everything else."""
+    order = ("not_a_chest_film", "unlike_training_films")
+    return tuple(sorted(notices, key=lambda notice: order.index(notice.code) if notice.code in order else len(order)))
 
 
 __all__ = ["analyze", "leading_label", "predict", "search"]

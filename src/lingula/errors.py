@@ -49,6 +49,7 @@ INPUT_CODES = frozenset(
         "bad_request",
         "report_empty",  # a warning beside a film, a refusal without one
         "burned_in_annotation",  # a warning, where nobody asked to refuse such films
+        "not_a_chest_film",
     ]
 )
 HEADER_CODES = (
@@ -96,6 +97,8 @@ WARNING_CODES = frozenset(
         "polyglot_preamble",
         "polarity_suspect",
         "out_of_distribution",
+        "not_a_chest_film",
+        "unlike_training_films",
         "report_empty",
         "report_language",
         "no_images",

@@ -333,9 +333,34 @@ class Explanation:
     trust: Trust | None = None
 
 
+Familiarity = Literal["known", "unlike", "not_chest"]
+Projection = Literal["PA", "AP", "lateral"]
+
+
+@dataclass(frozen=True, slots=True)
+class FilmJudgement:
+    """What the gate says of a film before anything else is said of it (``lingula.model.gate``).
+
+    Attributes:
+        familiarity: known, a chest film unlike those the model learnt from, or not a chest radiograph.
+        projection: PA, AP (which a portable film is) or lateral, as the picture looks.
+        chest, known: probabilities, [0, 1].
+    """
+
+    image_id: str
+    familiarity: Familiarity
+    projection: Projection
+    chest: float
+    known: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
-    """The whole answer to one question: findings, similar cases, evidence."""
+    """The whole answer to one question: findings, similar cases, evidence.
+
+    Attributes:
+        films: one judgement a film that was read; empty where no film was, or no gate was fitted for the model.
+    """
 
     study: Study
     mode: Mode
@@ -346,6 +371,17 @@ class Analysis:
     library: str
     notices: tuple[Notice, ...] = ()
     seconds: float = 0.0
+    films: tuple[FilmJudgement, ...] = ()
+
+    @property
+    def familiarity(self) -> Familiarity | None:
+        """Of the least familiar film; None where no film was judged."""
+        return least_familiar(self.films)
+
+    @property
+    def answerable(self) -> bool:
+        """False where a film is not a chest radiograph: what is said of findings then means nothing."""
+        return self.familiarity != "not_chest"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``--json``; maps are left out (``--npz`` and ``--html`` carry them)."""
@@ -356,6 +392,11 @@ class Analysis:
             "model": self.model,
             "library": self.library,
             "seconds": round(self.seconds, 4),
+            "answerable": self.answerable,
+            "familiarity": self.familiarity,
+            "films": [
+                _plain(film, "image_id", "familiarity", "projection", "chest", "known") for film in self.films
+            ],
             "images": [
                 {"image_id": r.image_id, "view": r.view, "rows": r.pixels.shape[0], "columns": r.pixels.shape[1],
                  "decoder": r.decoder}
@@ -383,6 +424,13 @@ def _round(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 6)
     return list(value) if isinstance(value, tuple) else value
+
+
+def least_familiar(films: Iterable[FilmJudgement]) -> Familiarity | None:
+    """The worst of the judgements; None of none."""
+    judged = {film.familiarity for film in films}
+    order: tuple[Familiarity, ...] = ("not_chest", "unlike", "known")
+    return next((each for each in order if each in judged), None)
 
 
 def unique_notices(notices: Iterable[Notice]) -> tuple[Notice, ...]:

@@ -18,6 +18,7 @@ from lingula.explanation import explain as ask
 from lingula.explanation.contribution import contribution
 from lingula.explanation.gradcam import gradcam
 from lingula.explanation.integrated_gradients import GOOD, PIECES, _Path, integrated_gradients
+from lingula.explanation.methods import smoothed
 from lingula.explanation.occlusion import SQUARES, occlusion
 from lingula.explanation.target import Target, blurred
 from lingula.model.checkpoint import Checkpoint
@@ -316,3 +317,13 @@ def test_what_cannot_be_explained_is_refused(checkpoint: Checkpoint, wrong: dict
     with pytest.raises(InputError) as refused:
         explain(model=checkpoint, **{"study": STUDY, "label": LABEL, **wrong})  # type: ignore[arg-type]
     assert refused.value.code == "bad_request"
+
+
+def test_smoothing_keeps_the_sum_and_is_the_mirrored_gaussian() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    maps = torch.randn(2, 14, 14, generator=torch.Generator().manual_seed(0))
+    smooth = smoothed(maps)
+    torch.testing.assert_close(smooth.sum((1, 2)), maps.sum((1, 2)), atol=1e-4, rtol=0)
+    expected = [gaussian_filter(each.double().numpy(), 14 / 16, mode="reflect", truncate=16) for each in maps]
+    np.testing.assert_allclose(smooth.numpy(), expected, atol=1e-5)

@@ -10,6 +10,7 @@ import typer
 
 from lingula.cli import output
 from lingula.cli.options import (
+    Anyway,
     Fast,
     Files,
     Html,
@@ -49,18 +50,21 @@ def predict(
     same_study: SameStudy = False,
     model: Model = "compact",
     fast: Fast = False,
+    anyway: Anyway = False,
     json: Json = False,
 ) -> None:
     """Findings with calibrated probabilities.
 
     Example: [bold]lingula predict chest.dcm[/]
     """
-    analysis, _ = _answer(read(files, report, text, same_study), load_model(model, fast), None, methods=())
+    asked = read(files, report, text, same_study)
+    analysis, _ = _answer(asked, load_model(model, fast), None, methods=(), anyway=anyway)
     if json:
         return output.write_json(_without(analysis, "neighbours", "explanations", "library"))
     output.banner()
     output.show_notices(analysis)
-    output.show_predictions(analysis.predictions)
+    if analysis.predictions:
+        output.show_predictions(analysis.predictions)
 
 
 def search(
@@ -263,6 +267,7 @@ def explain(
         bool, typer.Option("--contour", help="The figure with lines round the strongest areas instead of colours.")
     ] = False,
     html: Html = None,
+    anyway: Anyway = False,
     json: Json = False,
 ) -> None:
     """Where in the film and which words, by every method that passed its tests, each with how far to trust it.
@@ -273,7 +278,7 @@ def explain(
 
     study, checkpoint = read(files, report, text, same_study), load_model(model, fast)
     methods = method or shown_methods(checkpoint.fingerprint, METHODS)
-    analysis, names = _answer(study, checkpoint, None, label=label, methods=methods)
+    analysis, names = _answer(study, checkpoint, None, label=label, methods=methods, anyway=anyway)
     if npz:
         _save_maps(npz, analysis.explanations)
     if png:
@@ -303,6 +308,7 @@ def analyze(
     fast: Fast = False,
     k: K = 5,
     html: Html = None,
+    anyway: Anyway = False,
     json: Json = False,
 ) -> None:
     """Findings, similar studies and evidence in one go, as a table, JSON or a page. Evidence is by the quick methods;
@@ -312,16 +318,17 @@ def analyze(
     """
     study, checkpoint = read(files, report, text, same_study), load_model(model, fast)
     with opened(library, checkpoint) as known:
-        analysis, names = _answer(study, checkpoint, known, label=label, methods=method, k=k)
+        analysis, names = _answer(study, checkpoint, known, label=label, methods=method, k=k, anyway=anyway)
         if html:
             _write(html, analysis, names, known)
     if json:
         return output.write_json(analysis.to_json())
     output.banner()
     output.show_notices(analysis)
-    output.show_predictions(analysis.predictions)
-    output.show_neighbours(analysis.neighbours, names)
-    _show_evidence(analysis, names)
+    if analysis.predictions:
+        output.show_predictions(analysis.predictions)
+        output.show_neighbours(analysis.neighbours, names)
+        _show_evidence(analysis, names)
     if html:
         output.out.print(f"Page: {html}")
 
@@ -347,6 +354,8 @@ def _show_evidence(analysis: Analysis, names: Names) -> None:
         text = analysis.study.report.text if analysis.study.report else ""
         label = analysis.explanations[0].label
         output.show_explanations(analysis.explanations, text, names.get(label, label))
+    elif analysis.predictions:
+        output.out.print("No finding is flagged, so no evidence is shown. --label names a finding to explain.")
 
 
 def _without(analysis: Analysis, *parts: str) -> dict[str, Any]:

@@ -39,6 +39,9 @@ Fast = Annotated[
 ]
 
 
+Anyway = Annotated[bool, typer.Option("--anyway", help="Answer though a film is not a chest radiograph.")]
+
+
 LibraryAt = Annotated[str, typer.Option("--library", envvar="LINGULA_LIBRARY", help="Path or URL of the library.")]
 
 

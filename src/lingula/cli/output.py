@@ -80,6 +80,8 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 def show_notices(analysis: Analysis) -> None:
     for notice in analysis.notices:
         out.print(f"[yellow]![/] {escape(notice.message)} [dim]\\[{notice.code}][/]")
+    if not analysis.answerable and not analysis.predictions:
+        out.print("No findings are given. --anyway shows what the model would say.")
 
 
 def show_predictions(predictions: tuple[Prediction, ...]) -> None:

@@ -210,7 +210,7 @@ def _said(checkpoint: Checkpoint, study: Study, labels: tuple[str, ...] | None) 
     if labels is not None:
         return dict.fromkeys(labels, "present"), "coding"
     decided = {"present": "present", "absent": "absent", "abstain": "uncertain"}
-    return {p.label: decided[p.decision] for p in predict(study, checkpoint)}, "prediction"
+    return {p.label: decided[p.decision] for p in predict(study, checkpoint, anyway=True)}, "prediction"
 
 
 def _side(side: Side) -> dict[str, Any]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from lingula.errors import InputError, Notice
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import batch_studies, legible, study_mode
-from lingula.study import MODES, Mode, Prediction, Study
+from lingula.model.gate import Outside, film_features, gate_of
+from lingula.model.study_model import Batch, Encoded, batch_studies, legible, study_mode
+from lingula.study import MODES, FilmJudgement, Mode, Prediction, Radiograph, Study, View, least_familiar
 
 Vector = npt.NDArray[np.float32]
 
@@ -47,40 +50,121 @@ def available_modes(study: Study) -> tuple[Mode, ...]:
     return MODES if both else (study_mode(study),)
 
 
-def predict(study: Study, model: Checkpoint, mode: Mode | None = None) -> tuple[Prediction, ...]:
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelAnswer:
+    """What the model says of one study in one mode.
+
+    Attributes:
+        study: with unknown views named, and what the gate found in its films' notices.
+        predictions: one a label, in the vocabulary's order. embedding: (D,) float32 of unit norm.
+        films: the gate's judgements; empty where no film was read, or the model has no gate.
+    """
+
+    study: Study
+    predictions: tuple[Prediction, ...]
+    embedding: Vector
+    films: tuple[FilmJudgement, ...] = ()
+
+    @property
+    def answerable(self) -> bool:
+        """False where a film is not a chest radiograph."""
+        return least_familiar(self.films) != "not_chest"
+
+
+def predict(
+    study: Study, model: Checkpoint, mode: Mode | None = None, *, anyway: bool = False
+) -> tuple[Prediction, ...]:
     """Calibrated probabilities and decisions for every label.
 
     Args:
         study: with at least a radiograph or report text.
         mode: what is read of it, ``image``, ``text`` or ``joint``; by default all that tells what it shows.
+        anyway: answer all the same where a film is not a chest radiograph.
 
     Returns:
         One ``Prediction`` a label, in the vocabulary's order; probabilities in [0, 1].
 
     Raises:
-        InputError: ``bad_request`` when the study lacks what the mode reads.
+        InputError: ``bad_request`` when the study lacks what the mode reads, ``not_a_chest_film`` where a film is none.
     """
     study = legible(study, model.tokenizer)
-    return predict_and_embed(study, model, study_mode(study, mode))[0]
+    answer = ask_model(study, model, study_mode(study, mode))
+    if not (answer.answerable or anyway):
+        name = next(film.image_id for film in answer.films if film.familiarity == "not_chest")
+        raise InputError("not_a_chest_film", f"{name} does not look like a chest radiograph.", "Ask anyway=True.")
+    return answer.predictions
 
 
-def predict_and_embed(study: Study, checkpoint: Checkpoint, mode: Mode) -> tuple[tuple[Prediction, ...], Vector]:
-    """A study's predictions, in the vocabulary's order, and its embedding (D,) float32 of unit norm, in one mode."""
-    tensors = batch_studies([study], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
+def ask_model(study: Study, checkpoint: Checkpoint, mode: Mode) -> ModelAnswer:
+    """A study through the model in one mode, its films judged by the checkpoint's gate before fusion.
+
+    A film whose view its thumbnail does not tell gets the one the gate tells, and is read with that.
+    """
+    gate = gate_of(checkpoint.fingerprint)
+    films: tuple[FilmJudgement, ...] = ()
     with torch.inference_mode():
-        output = checkpoint.model(tensors, (mode,))[mode]
+        tensors, encoded = _encoded(study, checkpoint)
+        if gate and study.radiographs and mode != "text":
+            films = gate.judge(film_features(checkpoint.model, encoded, tensors), study.radiographs)
+            named = with_judgements(study, films)
+            if [film.view for film in named.radiographs] != [film.view for film in study.radiographs]:
+                _, encoded = _encoded(named, checkpoint)
+            study = named
+        output = checkpoint.model.fuse(encoded.only(mode))
+    outside = gate.outside if gate and mode == "image" and least_familiar(films) == "unlike" else None
+    predictions = _predictions(checkpoint, output.logits[0].numpy(), mode, outside)
+    return ModelAnswer(study, predictions, output.embedding[0].numpy(), films)
+
+
+def with_judgements(study: Study, films: Sequence[FilmJudgement]) -> Study:
+    """The study with unknown views named as the gate sees them, and its warnings in place of the thumbnail's."""
+    return replace(
+        study, radiographs=tuple(_annotated(*pair) for pair in zip(study.radiographs, films, strict=True))
+    )  # fmt: skip
+
+
+def _annotated(film: Radiograph, judgement: FilmJudgement) -> Radiograph:
+    kept = tuple(each for each in film.notices if each.code not in ("out_of_distribution", "view_uncertain"))
+    view: View = film.view
+    if view == "unknown" and judgement.familiarity != "not_chest":
+        view = "lateral" if judgement.projection == "lateral" else "frontal"
+    warning = _WARNINGS.get(judgement.familiarity)
+    told = (Notice(warning[0], f"{film.image_id}: {warning[1]}"),) if warning else ()
+    return replace(film, view=view, notices=(*told, *kept))
+
+
+_WARNINGS = {
+    "not_chest": ("not_a_chest_film", "this does not look like a chest radiograph, upright and whole."),
+    "unlike": (
+        "unlike_training_films",
+        "a chest film unlike those the model learnt from. Findings are told less well on such films; those that are "
+        "not told at all are left open.",
+    ),
+}
+
+
+def _encoded(study: Study, checkpoint: Checkpoint) -> tuple[Batch, Encoded]:
+    tensors = batch_studies([study], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
+    return tensors, checkpoint.model.encode(tensors)
+
+
+def _predictions(
+    checkpoint: Checkpoint, logits: npt.NDArray[np.floating], mode: Mode, outside: Outside | None
+) -> tuple[Prediction, ...]:
+    """One prediction a label, (L,) logits calibrated for the mode, or for films from elsewhere."""
     calibration = checkpoint.calibration[mode]
-    probabilities = calibration.probabilities(output.logits[0].numpy())
-    rows = zip(
-        checkpoint.vocabulary.labels,
-        probabilities,
-        calibration.threshold,
-        calibration.decide(probabilities),
-        calibration.interval(probabilities).tolist(),
-        strict=True,
-    )
-    predictions = tuple(
+    probabilities, threshold = calibration.probabilities(logits), calibration.threshold
+    decisions, intervals = calibration.decide(probabilities), calibration.interval(probabilities)
+    if outside is not None:
+        there, judged = outside.calibration, outside.judged
+        elsewhere = there.probabilities(logits)
+        measured, called = ~np.isnan(elsewhere), zip(judged, there.decide(elsewhere), strict=True)
+        decisions = tuple(said if told else "abstain" for told, said in called)
+        intervals = np.where(measured[:, None], there.interval(elsewhere), np.nan)
+        probabilities = np.where(measured, elsewhere, probabilities)
+        threshold = np.where(judged, there.threshold, threshold)
+    rows = zip(checkpoint.vocabulary.labels, probabilities, threshold, decisions, intervals.tolist(), strict=True)
+    return tuple(
         Prediction(label.code, label.name, float(p), float(t), said, None if np.isnan(low) else (low, high))
         for label, p, t, said, (low, high) in rows
     )
-    return predictions, output.embedding[0].numpy()

@@ -106,6 +106,8 @@ class CaseBody(BaseModel):
     model: str
     library: str
     seconds: float
+    answerable: bool
+    familiarity: Literal["known", "unlike", "not_chest"] | None
     films: list[FilmBody]
     report: str | None
     warnings: list[NoticeBody]

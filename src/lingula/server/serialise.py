@@ -31,7 +31,8 @@ LARGEST = 4096
 
 def case_json(case: Case) -> dict[str, Any]:
     body = case.analysis.to_json()
-    kept = ("disclaimer", "study_id", "mode", "model", "library", "seconds", "warnings", "predictions", "neighbours")
+    kept = ("disclaimer", "study_id", "mode", "model", "library", "seconds", "answerable",
+            "familiarity", "warnings", "predictions", "neighbours")  # fmt: skip
     report = case.study.report
     films = [film_json(film, film_url(case.case_id, row)) for row, film in enumerate(case.study.radiographs)]
     return {

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from lingula.errors import InputError
-from lingula_lab.cli import audit, bench, demo, evaluate, gallery, phantom, train
+from lingula_lab.cli import add_source, audit, bench, demo, evaluate, gallery, gate, phantom, train
 
 BASE: tuple[Callable[..., Any], ...] = (phantom.phantom, demo.demo)
 """Commands that need nothing but the base."""
@@ -23,6 +23,8 @@ LABORATORY: tuple[Callable[..., Any], ...] = (
     audit.audit,
     bench.bench,
     gallery.gallery,
+    gate.gate,
+    add_source.add_source,
 )
 """Commands that need the extra ``lab``."""
 PACKAGES = ("accelerate", "ir_measures", "scipy", "sklearn")

@@ -1,0 +1,1 @@
+"""The gate before an answer: films of several sources, their distortions, the fit and what it is worth."""
