@@ -144,7 +144,7 @@ def test_only_allow_listed_facts_are_shown_and_made_safe(write_dicom, ramp: np.n
     path = write_dicom(ramp, PatientName="Doe^Jane", PatientID="4711", Manufacturer="a\x1b[31m<b>" + "x" * 50)
     radiograph = read_dicom(path)
     facts = dict(radiograph.attributes)
-    assert facts["Manufacturer"].startswith("a?[31m<b>x")
+    assert "Manufacturer" not in facts  # no maker that is known
     assert facts["TransferSyntaxUID"] == "Explicit VR Little Endian"
     assert not {"Doe^Jane", "4711", "19500615"} & set(facts.values())
     assert (radiograph.birth_date, radiograph.study_date, radiograph.image_id) == ("19500615", "20200131", "1.2.3.4")
