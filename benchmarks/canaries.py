@@ -2,11 +2,11 @@
 
     python benchmarks/canaries.py
 
-Planted are a mark in every text attribute of the DICOM dictionary, UIDs of one root and one date in every attribute of
-those kinds, the mark in the names of files, folders and members of archives and in the metadata of pictures, among
-films that are accepted and films that are refused for it. Looked through are the library's files, exports, what the server
-answers (API and pages) to imports, uploads and questions, and its log. What the command line prints to the files' owner
-names files and is not looked through.
+Planted are a mark in every text attribute of the DICOM dictionary, UIDs of one root and one date in every attribute
+of those kinds, the mark in the names of files, folders and members of archives and in the metadata of pictures,
+among films that are accepted and films that are refused for it. Looked through are the library's files, exports,
+what the server answers (API and pages) to imports, uploads and questions, and its log. What the command line prints
+to the files' owner names files and is not looked through.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
     python benchmarks/import_speed.py COLLECTION [STUDIES]
 
-Read: files to model input, through the sandbox, counted from the first image asked for to the last input made: decoding
-in two child processes, true geometry, grey levels and resize to the model's square. Scanning (reports, pairing) is
-timed apart. Imported: ``lingula import openi`` into a new library with the shipped model, from its start to its end, and the
-most that it and its children have in memory; with STUDIES, only so many. Decoding and the rest share the machine's
-cores, so nothing else should run.
+Read: files to model input, through the sandbox, counted from the first image asked for to the last input made:
+decoding in two child processes, true geometry, grey levels and resize to the model's square. Scanning (reports,
+pairing) is timed apart. Imported: ``lingula import openi`` into a new library with the shipped model, from its
+start to its end, and the most that it and its children have in memory; with STUDIES, only so many. Decoding and the
+rest share the machine's cores, so nothing else should run.
 """
 
 from __future__ import annotations

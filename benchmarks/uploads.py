@@ -2,9 +2,9 @@
 
     python benchmarks/uploads.py [UPLOADS]
 
-A made-up film a time, none like another, is sent to ``lingula serve`` with the shipped model: nine in ten as a case,
-one in ten as an import into the library, every twentieth damaged. Memory is that of the server and its children, as it is
-after a tenth of the uploads, when what is kept of cases is full, and at the end.
+A made-up film a time, none like another, is sent to ``lingula serve`` with the shipped model: nine in ten as a
+case, one in ten as an import into the library, every twentieth damaged. Memory is that of the server and its
+children, as it is after a tenth of the uploads, when what is kept of cases is full, and at the end.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import kill
 from lingula.errors import InputError, LibraryError, ModelError
 from lingula.library import Entry, Library, Refusal
 from lingula.study import Radiograph, Report, Study
@@ -187,3 +188,19 @@ def test_an_answer_is_of_one_revision_and_none_is_stale(
         other.reindex()  # writes all assertions anew
         monkeypatch.setattr(store, "assertions", lambda ids: {study: () for study in ids})
         assert library.assertions(["S2"]) == {"S2": ()}
+
+
+def test_a_discarded_library_leaves_nothing(library: Library, place: str, specimen: Specimen) -> None:
+    library.add_many([specimen(1)])
+    library.discard()
+    with pytest.raises(LibraryError) as missing:
+        Library.open(place)
+    assert missing.value.code == "library_missing"
+    with Library.create(place, **kill.ABOUT) as again:
+        assert again.ids() == ()
+
+
+def test_studies_are_found_by_the_digests_of_their_films(library: Library, specimen: Specimen) -> None:
+    library.add_many([specimen(number) for number in range(3)])
+    digests = [image.digest for image in library.get("S1").radiographs]
+    assert library.holders([*digests, "none"]) == {digest: frozenset({"S1"}) for digest in digests}

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,22 @@ def test_many_in_order_with_refusals_in_place(films: list[Path], tmp_path: Path)
     assert [answer.code for _, answer in answers if isinstance(answer, InputError)] == ["not_dicom", "not_found"]
     heights = [answer.pixels.shape[0] for _, answer in answers if not isinstance(answer, InputError)]
     assert heights == list(range(40, 52))
+
+
+def test_keys_tell_files_apart_without_decoding(films: list[Path], tmp_path: Path) -> None:
+    from own_films import dicom
+
+    paths = [tmp_path / "one", tmp_path / "other.dcm", films[0]]
+    paths[0].write_bytes(dicom(1, study="1.2.3"))
+    paths[1].write_bytes(dicom(2, study="1.2.3"))
+    with Sandbox(2) as reader:
+        keys = [key for _, key in reader.read_keys([*paths, tmp_path / "none"])]
+    assert isinstance(keys[-1], InputError)
+    assert keys[-1].code == "not_found"
+    found = [key for key in keys if not isinstance(key, InputError)]
+    assert [key.digest for key in found] == [sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert found[0].study == found[1].study != ""
+    assert found[2].study == ""
 
 
 def test_leaving_many_early_closes_cleanly(films: list[Path]) -> None:

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from lingula.cli import output
+from lingula.cli.memory import return_freed_memory
 from lingula.cli.options import DEFAULT_LIBRARY, Fast, Json, LibraryAt, Model, load_model
 from lingula.errors import InputError
 from lingula.openi.fetch import NLM_URL, What
@@ -156,7 +157,12 @@ def _target(model: str, fast: bool, library: str, workers: int) -> Iterator[Targ
     checkpoint = load_model(model, fast)
     bar = output.progress_bar("Importing")
     with destination(checkpoint, library) as opened, Sandbox(workers) as sandbox, bar as progress:
-        yield checkpoint, opened, sandbox, progress
+
+        def told(done: int, of: int) -> None:
+            progress(done, of)
+            return_freed_memory()
+
+        yield checkpoint, opened, sandbox, told
 
 
 def encode(

@@ -9,6 +9,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ImplicitVRLittleEndian
 
 from lingula.reading.dicom import read_dicom
+from lingula.reading.dicom.attributes import allowed
 
 FULL = {"WindowCenter": 2048, "WindowWidth": 4096}
 
@@ -150,3 +151,23 @@ def test_only_allow_listed_facts_are_shown_and_made_safe(write_dicom, ramp: np.n
     assert (radiograph.birth_date, radiograph.study_date, radiograph.image_id) == ("19500615", "20200131", "1.2.3.4")
     assert "Jane" not in repr(radiograph)
     assert radiograph.view == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "kept"),
+    [
+        ("Manufacturer", "FUJI PHOTO FILM Co., ltd.", "Fuji"),
+        ("Manufacturer", "St. Elsewhere Hospital", ""),
+        ("BodyPartExamined", "PORT CHEST", "PORT CHEST"),
+        ("BodyPartExamined", "CHEST^DOE JANE", ""),
+        ("ViewPosition", "PA", "PA"),
+        ("ViewPosition", "JANE", ""),
+        ("Modality", "CR", "CR"),
+        ("Modality", "DOE", ""),
+        ("PhotometricInterpretation", "MONOCHROME2", "MONOCHROME2"),
+        ("Rows", "2048", "2048"),
+        ("BitsStored", "12 DOE", ""),
+    ],
+)
+def test_an_attribute_is_kept_where_it_says_what_it_can(keyword: str, value: str, kept: str) -> None:
+    assert allowed(keyword, value) == kept
