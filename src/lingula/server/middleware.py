@@ -42,6 +42,8 @@ _HEADERS = {
     "x-disclaimer": DISCLAIMER,
 }
 _READING = ("GET", "HEAD", "OPTIONS")
+_SMALL = 1 << 16
+"""Bytes of an answer that a connection takes at once."""
 _METHODS = (*_READING, "POST", "PUT", "PATCH", "DELETE")
 _OPEN = (
     "/login",
@@ -99,6 +101,8 @@ class Guard:
                     *message["headers"],
                     *((key.encode(), value.encode()) for key, value in more.items() if key not in own),
                 ]
+            if len(message.get("body", b"")) < _SMALL and not message.get("more_body", False):
+                return await send(message)  # into the buffer of the connection
             async with asyncio.timeout(self._settings.idle_seconds):  # a client that takes nothing is let go
                 await send(message)
 
