@@ -48,7 +48,7 @@ def one_study(images: Sequence[DicomFile], *, same_study: bool = False) -> tuple
         if count > MOST_OF_A_VIEW:
             raise InputError("several_studies", f"{count} films with view {view} in one study", _VOUCH)
         return next(iter(studies)), ()
-    if len(films) > 2 or len(views) == 1:
+    if len(films) > 2 or set(views) != {"frontal", "lateral"}:
         raise InputError(
             "several_studies", f"{len(films)} films, and nothing says that they are of one patient", _VOUCH
         )
