@@ -17,6 +17,7 @@ from lingula.reading.limits import Limits
 from lingula.reading.report_text import decode_text, parse_report
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.study_reader import read_study
+from lingula.reading.view_classifier import ViewClassifier
 from lingula.study import Radiograph
 from lingula_phantom.case import draw_frontal, draw_lateral, sample_case
 
@@ -134,10 +135,14 @@ def seen(view: str, *, uid: str = "", patient: str = "", born: str = "") -> Dico
 
 
 def drawn(view: str, number: int) -> np.ndarray:
-    """(256, ...) float32 pixels of a chest."""
-    rng = np.random.default_rng(number)
-    case = sample_case(number, rng, None)
-    return (draw_frontal if view == F else draw_lateral)(case, rng, 256).astype(np.float32)
+    """(256, ...) float32 pixels of a chest, drawn until the view is recognised."""
+    while True:
+        rng = np.random.default_rng(number)
+        case = sample_case(number, rng, None)
+        pixels = (draw_frontal if view == F else draw_lateral)(case, rng, 256).astype(np.float32)
+        if ViewClassifier.shipped().annotate(Radiograph("film", pixels)).view == view:
+            return pixels
+        number += 1000
 
 
 F, L = "frontal", "lateral"
