@@ -154,7 +154,8 @@ def asked(case: str, folder: Path) -> bool:
         ways = (("--report", "-"), ("--text", "-"), ("--report", "/dev/stdin"))
         answers = [json.loads(lingula("predict", *way, "--json", given=report).stdout) for way in ways]
         return all(
-            {p["label"]: p for p in each["predictions"]}["pleural_effusion"]["decision"] == "present" for each in answers
+            {p["label"]: p for p in each["predictions"]}["pleural_effusion"]["decision"] == "present"
+            for each in answers
         )
     if case == "c09":
         questions = ("w/o effusion", "R/O pneumonia", "atelectasis/pneumonia", "s/p CABG")
@@ -219,9 +220,7 @@ def main() -> None:
     before = sum(case["got"] == "as expected" for case in cases)
     body = {"right": right, "total": len(cases), "right_before": before, "wrong": wrong, "refused": REFUSED}
     unit = {"unit": "cases"}
-    write_result(
-        "tried", body, {"tried_right": {"value": right, **unit}, "tried_total": {"value": len(cases), **unit}}
-    )
+    write_result("tried", body, {"tried_right": {"value": right, **unit}, "tried_total": {"value": len(cases), **unit}})
     print(json.dumps(body))
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lingula.errors import Notice
 from lingula.page import render_page, write_page
 from lingula.page.evidence import LABEL_SLOTS, METHOD_SLOTS
 from lingula.page.render import style_sheet
@@ -197,3 +198,13 @@ def test_what_utf8_cannot_hold_is_still_written(make, tmp_path):
     )
     write_page(tmp_path / "page.html", **given)
     assert b"a&#55296;b" in (tmp_path / "page.html").read_bytes()
+
+
+def test_a_doubt_about_the_input_stands_before_the_answer(make) -> None:
+    given = make(films=1)
+    message = "Film 1: this does not look like a chest radiograph."
+    doubt = (Notice("not_a_chest_film", message), Notice("blank_image", "The picture is blank."))
+    page = render_page(**{**given, "analysis": replace(given["analysis"], predictions=(), notices=doubt)})
+    assert page.index(message) < page.index("findings-title") < page.index("The picture is blank.")
+    assert page.count(message) == 1
+    assert "no findings are given" in page

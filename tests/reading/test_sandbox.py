@@ -234,6 +234,8 @@ def test_a_child_is_as_small_after_big_files_as_before(tmp_path: Path, films: li
 
 def _megabytes(worker: Any) -> float:
     return int(Path(f"/proc/{worker._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def test_reports_are_read_in_the_child_as_here(tmp_path: Path) -> None:
     xml = tmp_path / "report.xml"
     xml.write_text(

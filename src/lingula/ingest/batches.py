@@ -144,9 +144,7 @@ def batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield batch
 
 
-def encoded(
-    checkpoint: Checkpoint, studies: Iterable[Study], refused: list[Refused] | None = None
-) -> Iterator[Entry]:
+def encoded(checkpoint: Checkpoint, studies: Iterable[Study], refused: list[Refused] | None = None) -> Iterator[Entry]:
     """Studies as a library takes them: embedded, coded where somebody coded them. One without a film and without a
     report that the model can read is left out, and added to ``refused``."""
     entries = (Entry(study, {}) for study in studies)

@@ -153,7 +153,6 @@ def _told(cell: str, folder: Path, sandbox: Sandbox) -> Study:
     return sandbox.read_report(folder / cell if is_name else cell)
 
 
-
 def _listed(cell: str) -> tuple[str, ...]:
     return tuple(part for part in _LISTED.split(cell.strip()) if part)
 

@@ -90,8 +90,10 @@ def predict(
     study = legible(study, model.tokenizer)
     answer = ask_model(study, model, study_mode(study, mode))
     if not (answer.answerable or anyway):
-        name = next(film.image_id for film in answer.films if film.familiarity == "not_chest")
-        raise InputError("not_a_chest_film", f"{name} does not look like a chest radiograph.", "Ask anyway=True.")
+        number = 1 + [film.familiarity for film in answer.films].index("not_chest")
+        raise InputError(
+            "not_a_chest_film", f"Film {number} does not look like a chest radiograph.", "Ask anyway=True."
+        )
     return answer.predictions
 
 
@@ -118,18 +120,17 @@ def ask_model(study: Study, checkpoint: Checkpoint, mode: Mode) -> ModelAnswer:
 
 def with_judgements(study: Study, films: Sequence[FilmJudgement]) -> Study:
     """The study with unknown views named as the gate sees them, and its warnings in place of the thumbnail's."""
-    return replace(
-        study, radiographs=tuple(_annotated(*pair) for pair in zip(study.radiographs, films, strict=True))
-    )  # fmt: skip
+    pairs = enumerate(zip(study.radiographs, films, strict=True), 1)
+    return replace(study, radiographs=tuple(_annotated(f"Film {number}", *pair) for number, pair in pairs))
 
 
-def _annotated(film: Radiograph, judgement: FilmJudgement) -> Radiograph:
+def _annotated(name: str, film: Radiograph, judgement: FilmJudgement) -> Radiograph:
     kept = tuple(each for each in film.notices if each.code not in ("out_of_distribution", "view_uncertain"))
     view: View = film.view
     if view == "unknown" and judgement.familiarity != "not_chest":
         view = "lateral" if judgement.projection == "lateral" else "frontal"
     warning = _WARNINGS.get(judgement.familiarity)
-    told = (Notice(warning[0], f"{film.image_id}: {warning[1]}"),) if warning else ()
+    told = (Notice(warning[0], f"{name}: {warning[1]}"),) if warning else ()
     return replace(film, view=view, notices=(*told, *kept))
 
 

@@ -86,6 +86,10 @@ class Note:
     error: float
 
 
+DOUBTS = ("not_a_chest_film", "unlike_training_films", "polarity_suspect")
+"""Warnings that decide whether an answer can be trusted at all: they stand before it."""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """The whole page."""
@@ -100,6 +104,7 @@ class View:
     present: tuple[FindingView, ...]
     unsure: tuple[FindingView, ...]
     absent: tuple[FindingView, ...]
+    doubts: tuple[str, ...]
     warnings: tuple[str, ...]
     cases: tuple[CaseView, ...]
     methods: tuple[Method, ...]
@@ -137,7 +142,8 @@ def view_of(
         present=tuple(f for f in findings if f.prediction.decision == "present"),
         unsure=tuple(f for f in findings if f.prediction.decision == "abstain"),
         absent=tuple(f for f in findings if f.prediction.decision == "absent"),
-        warnings=tuple(dict.fromkeys(notice.message for notice in notices)),
+        doubts=tuple(notice.message for notice in notices if notice.code in DOUBTS),
+        warnings=tuple(dict.fromkeys(notice.message for notice in notices if notice.code not in DOUBTS)),
         cases=tuple(
             case(n, neighbour_studies.get(n.study_id), neighbour_explanations.get(n.study_id, ())) for n in shown
         ),

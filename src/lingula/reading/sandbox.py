@@ -305,9 +305,7 @@ def _read_exactly(pipe: IO[bytes], count: int) -> bytearray:
     return data
 
 
-def _receive_header(
-    pipe: IO[bytes], limits: Limits, most: int = _MOST_JSON
-) -> tuple[dict[str, Any], int]:
+def _receive_header(pipe: IO[bytes], limits: Limits, most: int = _MOST_JSON) -> tuple[dict[str, Any], int]:
     """The JSON part of an answer and how many bytes of pixels follow."""
     header_bytes, pixel_bytes = _LENGTHS.unpack(_read_exactly(pipe, _LENGTHS.size))
     if header_bytes > most or pixel_bytes > 4 * limits.pixels:

@@ -175,9 +175,7 @@ class Jobs:
         first = path.parts[0] if path.parts else ""
         return first[:5] if _PLACE.fullmatch(first) else public_name(self._library.secret, str(path))
 
-    def _run(
-        self, job: Job, run: Callable[[Checkpoint, Progress], Imported], clean_up: Callable[[], None]
-    ) -> None:
+    def _run(self, job: Job, run: Callable[[Checkpoint, Progress], Imported], clean_up: Callable[[], None]) -> None:
         checkpoint = self._desk.checkpoint
         model = cast(StudyModel, _SharedModel(checkpoint.model, self._desk.model_lock))
 
