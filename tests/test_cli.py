@@ -180,7 +180,7 @@ def test_a_folder_import_lists_bad_files_and_keeps_good_ones(film: Path, tmp_pat
     answer = json.loads(run("import", "files", str(folder), "--library", str(tmp_path / "own.sqlite"), "--json"))
     assert answer["added"] == 2
     refused = {Path(r["file"]).name: r["code"] for r in answer["refused"]}
-    assert refused == {"cut.dcm": "truncated", "empty.png": "empty_file", "note.pdf": "not_dicom"}
+    assert refused == {"cut.dcm": "truncated", "empty.png": "empty_file", "note.pdf": "not_a_report"}
 
 
 def test_nothing_came_in_leaves_no_library_and_says_so(tmp_path: Path) -> None:

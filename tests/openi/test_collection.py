@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from lingula.errors import InputError
 from lingula.openi import Collection, Refused, load, load_many, scan
 from lingula.openi.loading import unsquash
 from lingula.openi.tables import image_key
+from lingula.reading.view_classifier import ViewClassifier
 from lingula.study import Radiograph
 
 
@@ -172,7 +174,8 @@ def test_loading_names_dates_and_unsquashes(tmp_path: Path) -> None:
         (8, 2),
         "19400101",
     )
-    assert (other.image_id, other.view, other.pixels.shape) == ("CXR1_IM-1-3001", "unknown", (8, 8))
+    assert (other.image_id, other.pixels.shape) == ("CXR1_IM-1-3001", (8, 8))
+    assert other.view == ViewClassifier.shipped().annotate(replace(other, view="unknown")).view  # never the header's
     assert [(entry.path.name, entry.code) for entry in refused] == [("1_IM-1-2001.jpg", "decode_failed")]
     assert [notice.code for notice in first.notices] == ["bad_image_ref", "bad_image_ref"]
     assert first.terms == ("normal",)

@@ -19,8 +19,11 @@ from lingula.library import Entry, Library
 from lingula.library.identity import deidentified
 from lingula.model.checkpoint import Checkpoint
 from lingula.openi.collection import Refused
+from lingula.reading.bounded_io import read_head
 from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.file_key import FileKey
+from lingula.reading.image_file import HEAD
+from lingula.reading.report_formats import refuse_document
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.study_reader import compose_study
 from lingula.study import Study
@@ -172,8 +175,7 @@ class FileImport:
             if len(near) > 1:
                 self._refuse([report.name], InputError("bad_request", "a report beside films of several studies."))
             elif nearest is None:
-                hint = "Reports lie beside a film under its name, or stand in a table (lingula import table)."
-                self._refuse([report.name], InputError("unsupported_format", "a report without a film.", hint))
+                self._refuse([report.name], _lone_report(report))
             elif nearest.report is not None:
                 self._refuse([report.name], InputError("bad_request", "a second report for one study."))
             else:
@@ -283,3 +285,13 @@ class FileImport:
 
     def _refuse(self, names: Iterable[Path], error: LingulaError) -> None:
         self.refused += [Refused(name, error.code, f"{error.message} {error.hint}".strip()) for name in names]
+
+
+def _lone_report(report: Source) -> InputError:
+    """Why a report that lies beside no film is refused: by its kind where that is never read."""
+    try:
+        refuse_document(read_head(report.path, HEAD), report.name.name)
+    except InputError as error:
+        return error
+    hint = "Reports lie beside a film under its name, or stand in a table (lingula import table)."
+    return InputError("unsupported_format", "a report without a film.", hint)

@@ -22,7 +22,7 @@ LEAST_SPREAD = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class FilmSource:
     """Films of another source.
 
     Attributes:
@@ -37,7 +37,7 @@ class Source:
 
 
 def fit_correction(
-    own: Tensor, views: Tensor, source: Source, *, loyalty: float = 3.0, strength: float = 1e4, least: int = 5
+    own: Tensor, views: Tensor, source: FilmSource, *, loyalty: float = 3.0, strength: float = 1e4, least: int = 5
 ) -> Tensor:
     """(C, L): what to add to the log-odds of a film with features x, ``(x - mean of its view) @ correction``.
 

@@ -16,7 +16,7 @@ from lingula.model.study_model import collate
 from lingula.openi.splits import Split
 from lingula.reading.preprocess import to_input
 from lingula.study import VIEWS, Radiograph
-from lingula_lab.compact.add_source import Source, apply_correction, centres_of, fit_correction
+from lingula_lab.compact.add_source import FilmSource, apply_correction, centres_of, fit_correction
 from lingula_lab.compact.feature_cache import pooled_features
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.gate.films import table_films
@@ -42,7 +42,7 @@ def with_source(
     theirs, log_odds, targets = _source(checkpoint, films, source, progress)
     frontal = torch.full((len(theirs),), VIEWS.index("frontal"))
     scale, shift = (torch.tensor(each, dtype=torch.float32) for each in (calibration.scale, calibration.shift))
-    told = Source(theirs, frontal, log_odds * scale + shift, targets)
+    told = FilmSource(theirs, frontal, log_odds * scale + shift, targets)
     apply_correction(model, fit_correction(features, views, told), scale, centres_of(features, views))
     training = {**checkpoint.training, "added": {"source": source, "films": len(theirs)}}
     made = replace(

@@ -49,9 +49,9 @@ def film(number: int) -> Image.Image:
 
 
 def text(number: int) -> str:
-    """Forty made-up words, digits and stops between them."""
+    """Forty made-up words, digits and stops between them, and one that tells of a chest."""
     chosen = random.Random(number)
-    return f"{number} " + ". ".join(" ".join(chosen.choices(WORDS, k=8)) for _ in range(5)) + "."
+    return f"{number} heart " + ". ".join(" ".join(chosen.choices(WORDS, k=8)) for _ in range(5)) + "."
 
 
 def report(number: int, findings: str, term: str = "normal") -> str:

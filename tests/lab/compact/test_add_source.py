@@ -12,7 +12,7 @@ from tests import made_up
 from lingula.model.study_model import batch_studies
 from lingula.openi.splits import Split
 from lingula.study import Study
-from lingula_lab.compact.add_source import Source, apply_correction, centres_of, fit_correction
+from lingula_lab.compact.add_source import FilmSource, apply_correction, centres_of, fit_correction
 from lingula_lab.compact.with_source import with_source
 from lingula_lab.data.study_set import StudySet
 
@@ -23,7 +23,7 @@ def test_another_source_is_learnt_and_the_own_films_stay() -> None:
     own = torch.randn(300, 8, generator=random) * torch.tensor([1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1])
     theirs = torch.randn(200, 8, generator=random)
     goal = (theirs[:, 5] > 0).float()[:, None]
-    source = Source(theirs, torch.zeros(200, dtype=torch.long), torch.zeros(200, 1), goal)
+    source = FilmSource(theirs, torch.zeros(200, dtype=torch.long), torch.zeros(200, 1), goal)
     views = torch.zeros(300, dtype=torch.long)
     loose, tight = (fit_correction(own, views, source, loyalty=loyal, strength=1.0) for loyal in (0.01, 1e4))
     right = ((theirs - theirs.mean(0)) @ loose)[:, 0] > 0

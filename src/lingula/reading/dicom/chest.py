@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from lingula.errors import InputError, Notice
+from lingula.reading.dicom.attributes import allowed
 from lingula.reading.dicom.elements import element, shown, text
 
 MODALITIES = frozenset({"CR", "DX", "RG"})
@@ -126,7 +127,8 @@ def modality_notices(dataset: Dataset) -> tuple[Notice, ...]:
     modality = text(dataset, "Modality").upper()
     if modality in MODALITIES:
         return ()
-    named = f"modality {shown(modality, 16)}" if modality else "no modality"
+    known = allowed("Modality", modality)  # a notice is stored with the film: nothing else of the header is told
+    named = f"modality {known}" if known else "an unknown modality" if modality else "no modality"
     return (Notice("modality_assumed", f"The header says {named}; the film was read as a projection radiograph."),)
 
 
@@ -159,7 +161,7 @@ def body_part_notices(dataset: Dataset) -> tuple[Notice, ...]:
         return (Notice("body_part_absent", "The header does not name the body part; a chest is assumed."),)
     if names_chest(part):
         return ()
-    message = f"The header names body part {shown(part, 24)}, its description the chest; the chest was believed."
+    message = "The header names another body part, its description the chest; the chest was believed."
     return (Notice("body_part_conflict", message),)
 
 
