@@ -101,7 +101,7 @@ def styles(checkpoint: Checkpoint, reports: int = REPORTS, seed: int = SEED) -> 
 
 
 def planted(checkpoint: Checkpoint, seed: int = SEED) -> dict[str, float]:
-    """A finding alone against the same at the end of 40 to 160 sentences, more than one window, that name none present."""
+    """A finding alone against the same at the end of 40 to 160 sentences that name none present."""
     chance, shares = random.Random(seed), []
     codes = checkpoint.vocabulary.codes
     for code, words in PLANTED.items():

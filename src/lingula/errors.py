@@ -127,35 +127,67 @@ CAUSES = {
     "not_found": "There is no such file, folder, preset, split or vocabulary, or it cannot be opened.",
     "empty_file": "The file has no bytes.",
     "too_large": "It exceeds file_bytes, a report xml_bytes.",
-    "unsupported_format": "A picture that is none of PNG, JPEG, TIFF, BMP, WebP and JPEG XL (HEIC, GIF), a packed file in a collection, or a table that lacks its columns.",
-    "not_a_chest_film": "Findings were asked of a film that does not look like a chest radiograph (Python; elsewhere it is a warning).",
-    "bad_request": "The question makes no sense: nothing to read, two reports, an unknown label, method, mode or split part, k out of range, a target that exists.",
+    "unsupported_format": (
+        "A picture that is none of PNG, JPEG, TIFF, BMP, WebP and JPEG XL (HEIC, GIF), a packed "
+        "file in a collection, or a table that lacks its columns."
+    ),
+    "not_a_chest_film": (
+        "Findings were asked of a film that does not look like a chest radiograph (Python; elsewhere it is a warning)."
+    ),
+    "bad_request": (
+        "The question makes no sense: nothing to read, two reports, an unknown label, method, mode "
+        "or split part, k out of range, a target that exists."
+    ),
     "not_dicom": "Neither a DICOM file nor a picture, by content.",
     "truncated": "The file ends inside an element.",
     "bad_header": "A value the image depends on is missing, damaged or contradicts another.",
     "nesting_too_deep": "Sequences are nested deeper than sequence_depth.",
     "decompression_bomb": "A deflated data set exceeds inflated_bytes.",
     "not_an_image": "The object has no pixels (a report, a presentation state).",
-    "unsupported_modality": "Modality is another one; or it is absent, OT, SC and the like, and neither SOP class nor body part nor description makes it a radiograph of the chest.",
-    "wrong_body_part": "The header names another body part (and no description of the series the chest), or an animal.",
+    "unsupported_modality": (
+        "Modality is another one; or it is absent, OT, SC and the like, and neither SOP class nor "
+        "body part nor description makes it a radiograph of the chest."
+    ),
+    "wrong_body_part": (
+        "The header names another body part (and no description of the series the chest), or an animal."
+    ),
     "unsupported_transfer_syntax": "A compression that is not read (video, private ones).",
-    "unsupported_photometric": "Colours over more than a tenth of the picture that no tint explains, a palette, or another interpretation that is not grey.",
+    "unsupported_photometric": (
+        "Colours over more than a tenth of the picture that no tint explains, a palette, or another"
+        " interpretation that is not grey."
+    ),
     "multiframe": "More than one frame, or an animated picture.",
     "image_too_small": "A side is below 32 pixels.",
     "image_bomb": "Rows × columns exceed pixels.",
-    "pixel_mismatch": "Header and pixel data, or header and codestream, disagree on the size; or the pixels are encapsulated and the transfer syntax says they are not.",
+    "pixel_mismatch": (
+        "Header and pixel data, or header and codestream, disagree on the size; or the pixels are "
+        "encapsulated and the transfer syntax says they are not."
+    ),
     "decode_failed": "The codec refused the data, the image is cut, or the child process died (memory).",
-    "burned_in_annotation": "The header says that text is burned into the picture, and such films were to be refused.",
+    "burned_in_annotation": (
+        "The header says that text is burned into the picture, and such films were to be refused."
+    ),
     "decode_timeout": "Reading took longer than seconds.",
     "image_decode_failed": "A picture that is damaged or cut.",
-    "uid_conflict": "One identifier names different contents: in the files given, in a collection, or in the library.",
-    "several_studies": "The films name several patients; or they name none and are not one frontal and one lateral film; or there are more than two of one view.",
+    "uid_conflict": (
+        "One identifier names different contents: in the files given, in a collection, or in the library."
+    ),
+    "several_studies": (
+        "The films name several patients; or they name none and are not one frontal and one lateral"
+        " film; or there are more than two of one view."
+    ),
     "xml_malformed": "Not well-formed XML.",
     "xml_encoding": "The declared encoding is unknown or wrong.",
     "xml_forbidden_dtd": "A document type declaration, which could expand or fetch entities.",
     "xml_too_deep": "Elements are nested deeper than xml_depth.",
-    "not_a_report": "Well-formed, but no Open-i report; a PDF, Word document or table; JSON without one FHIR DiagnosticReport, HL7 without report text, or one entered in error; binary data; or a study with neither image nor text.",
-    "report_empty": "There is no film, and nothing in the report was read: no text, none that tells of a chest, or none in English.",
+    "not_a_report": (
+        "Well-formed, but no Open-i report; a PDF, Word document or table; JSON without one FHIR "
+        "DiagnosticReport, HL7 without report text, or one entered in error; binary data; or a "
+        "study with neither image nor text."
+    ),
+    "report_empty": (
+        "There is no film, and nothing in the report was read: no text, none that tells of a chest, or none in English."
+    ),
     "archive_unsafe_path": "A member's name leads out of the archive, or it is a link.",
     "archive_unsupported_member": "A device, pipe, sparse file or odd compression.",
     "archive_bomb": "A member exceeds file_bytes, or all together archive_bytes.",

@@ -9,8 +9,8 @@ from lingula_phantom.write import generate, make_case
 
 __all__ = [
     "KINDS",
-    "PhantomFinding",
     "PhantomCase",
+    "PhantomFinding",
     "draw_frontal",
     "draw_lateral",
     "generate",

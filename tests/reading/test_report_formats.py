@@ -35,8 +35,20 @@ def codes(text: str) -> list[str]:
 
 # -- headings
 
-REASONS = ("CLINICAL INFORMATION", "CLINICAL DATA", "Clinical History", "HX", "REASON FOR STUDY", "Reason for Examination",
-           "REASON FOR THE EXAM", "INDICATION", "NDICATION", "Indicaton", "PERTINENT HISTORY", "CLINICAL QUESTION")  # fmt: skip
+REASONS = (
+    "CLINICAL INFORMATION",
+    "CLINICAL DATA",
+    "Clinical History",
+    "HX",
+    "REASON FOR STUDY",
+    "Reason for Examination",
+    "REASON FOR THE EXAM",
+    "INDICATION",
+    "NDICATION",
+    "Indicaton",
+    "PERTINENT HISTORY",
+    "CLINICAL QUESTION",
+)
 FINDINGS = ("FINDINGS", "Findings", "OBSERVATIONS", "REPORT", "Radiographic findings", "FINDIGNS")
 CONCLUSIONS = ("IMPRESSION", "Conclusion", "OPINION", "INTERPRETATION", "SUMMARY", "Final impression", "IMPRESION")
 FORMS = ("{}: ", "{}:\n", "{}\n", "## {}\n\n", "**{}:** ", "1. {}: ", "{} - ", "*** {} ***\n", "[{}]\n")
@@ -94,11 +106,20 @@ def test_headings_take_linear_time() -> None:
 
 # -- formats
 
-RTF = r"{\rtf1\ansi\ansicpg1252{\fonttbl\f0 Arial;}{\*\generator x;}\f0 FINDINGS: There isn\'92t a pneumothorax.\par Small left pleural effu\u64257?ion{\b .}\par}"
-HTML = "<html><head><title>No effusion</title><style>p{}</style></head><body><b>FINDINGS</b><br>No pneumothorax<br>Small left pleural effusion</body></html>"
+RTF = (
+    r"{\rtf1\ansi\ansicpg1252{\fonttbl\f0 Arial;}{\*\generator x;}\f0 FINDINGS: There isn\'92t a pneumothorax.\par "
+    r"Small left pleural effu\u64257?ion{\b .}\par}"
+)
+HTML = (
+    "<html><head><title>No effusion</title><style>p{}</style></head><body><b>FINDINGS</b><br>No pneumothorax<br>"
+    "Small left pleural effusion</body></html>"
+)
 ROWS = "<table><tr><td>Pneumothorax</td><td>No</td></tr><tr><td>Pleural effusion</td><td>Yes</td></tr></table>"
-HL7 = ("MSH|^~\\&|RIS|X|||202001011200||ORU^R01|1|P|2.3\rPID|1||9\rOBR|1|||71020\r"
-       "OBX|1|TX|71020&GDT||No pneumothorax\\.br\\Small left pleural effusion||||||F\rOBX|2|TX|71020&IMP||Effusion \\T\\ more||||||F")  # fmt: skip
+HL7 = (
+    "MSH|^~\\&|RIS|X|||202001011200||ORU^R01|1|P|2.3\rPID|1||9\rOBR|1|||71020\r"
+    "OBX|1|TX|71020&GDT||No pneumothorax\\.br\\Small left pleural effusion||||||F\r"
+    "OBX|2|TX|71020&IMP||Effusion \\T\\ more||||||F"
+)
 
 
 def fhir(**parts: object) -> str:
@@ -110,12 +131,19 @@ def form(text: str, kind: str = "text/plain") -> list[dict[str, str]]:
 
 
 WRAPPED = {
-    "report.txt": TEXT, "report.md": TEXT.replace("FINDINGS:", "## Findings\n\n"), "report.rpt": TEXT, "report.rtf": RTF.replace("\\u64257?ion", "sion"),
-    "report.html": HTML, "rows.html": f"<p>FINDINGS</p>{ROWS}", "report.hl7": HL7, "conclusion.json": fhir(conclusion=TEXT),
-    "form.json": fhir(presentedForm=form(TEXT)), "inner.json": fhir(presentedForm=form(HTML, "text/html")),
+    "report.txt": TEXT,
+    "report.md": TEXT.replace("FINDINGS:", "## Findings\n\n"),
+    "report.rpt": TEXT,
+    "report.rtf": RTF.replace("\\u64257?ion", "sion"),
+    "report.html": HTML,
+    "rows.html": f"<p>FINDINGS</p>{ROWS}",
+    "report.hl7": HL7,
+    "conclusion.json": fhir(conclusion=TEXT),
+    "form.json": fhir(presentedForm=form(TEXT)),
+    "inner.json": fhir(presentedForm=form(HTML, "text/html")),
     "div.json": fhir(text={"div": f"<div>{TEXT}</div>"}),
     "bundle.json": json.dumps({"resourceType": "Bundle", "entry": [{"resource": json.loads(fhir(conclusion=TEXT))}]}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WRAPPED)
@@ -130,13 +158,19 @@ def test_formats_are_read_by_content(name: str, tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "report.pdf": b"%PDF-1.4\nBT (No pneumothorax.) Tj ET", "report.docx": b"PK\x03\x04" + bytes(200), "old.doc": b"\xd0\xcf\x11\xe0" + bytes(200),
-    "list.csv": b"id,report,label\n1,clear,0\n", "list.txt": b"id,report,label\n1,clear,0\n2,effusion,1\n",
-    "patient.json": b'{"resourceType": "Patient"}', "wrong.json": fhir(status="entered-in-error", conclusion=TEXT).encode(),
+    "report.pdf": b"%PDF-1.4\nBT (No pneumothorax.) Tj ET",
+    "report.docx": b"PK\x03\x04" + bytes(200),
+    "old.doc": b"\xd0\xcf\x11\xe0" + bytes(200),
+    "list.csv": b"id,report,label\n1,clear,0\n",
+    "list.txt": b"id,report,label\n1,clear,0\n2,effusion,1\n",
+    "patient.json": b'{"resourceType": "Patient"}',
+    "wrong.json": fhir(status="entered-in-error", conclusion=TEXT).encode(),
     "pdf.json": fhir(presentedForm=[{"contentType": "application/pdf", "data": "JVBERi0="}]).encode(),
-    "deep.json": b'{"a":' + b"[" * 100000, "two.json": f"[{fhir(conclusion=TEXT)}, {fhir(conclusion=TEXT)}]".encode(),
-    "empty.hl7": b"MSH|^~\\&|RIS\rPID|1||9\r", "binary.txt": b"FINDINGS\x00\x01\x02: clear",
-}  # fmt: skip
+    "deep.json": b'{"a":' + b"[" * 100000,
+    "two.json": f"[{fhir(conclusion=TEXT)}, {fhir(conclusion=TEXT)}]".encode(),
+    "empty.hl7": b"MSH|^~\\&|RIS\rPID|1||9\r",
+    "binary.txt": b"FINDINGS\x00\x01\x02: clear",
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -192,12 +226,22 @@ def test_encodings(encoding: str, tmp_path: Path) -> None:
 # -- languages
 
 FOREIGN = [
-    "Kein Pneumothorax. Kleiner Pleuraerguss links.", "Keine Infiltrate, kein pneumothorax.", "Pas de pneumothorax. Discret épanchement pleural gauche.",
-    "Absence de pneumothorax. Poumons clairs.", "No se observa pneumothorax. Derrame pleural izquierdo.", "Sin derrame pleural ni pneumothorax.",
-    "Nao ha pneumothorax; geen pneumothorax; nessun pneumothorax.", "Não há pneumotórax. Pequeno derrame pleural à direita.",
-    "Non si osserva pneumothorax. Versamento pleurico a destra.", "Geen pneumothorax. Klein pleuravocht links.", "Ingen pneumothorax. Hjertet er normalt.",
-    "Bez pneumothorax. Srdce v normě.", "Пневмоторакса нет.", "胸部正常。无气胸。", "لا يوجد استرواح الصدر",
-]  # fmt: skip
+    "Kein Pneumothorax. Kleiner Pleuraerguss links.",
+    "Keine Infiltrate, kein pneumothorax.",
+    "Pas de pneumothorax. Discret épanchement pleural gauche.",
+    "Absence de pneumothorax. Poumons clairs.",
+    "No se observa pneumothorax. Derrame pleural izquierdo.",
+    "Sin derrame pleural ni pneumothorax.",
+    "Nao ha pneumothorax; geen pneumothorax; nessun pneumothorax.",
+    "Não há pneumotórax. Pequeno derrame pleural à direita.",
+    "Non si osserva pneumothorax. Versamento pleurico a destra.",
+    "Geen pneumothorax. Klein pleuravocht links.",
+    "Ingen pneumothorax. Hjertet er normalt.",
+    "Bez pneumothorax. Srdce v normě.",
+    "Пневмоторакса нет.",
+    "胸部正常。无气胸。",
+    "لا يوجد استرواح الصدر",
+]
 
 
 @pytest.mark.parametrize("text", FOREIGN)

@@ -39,7 +39,7 @@ def test_uploads_of_one_name_all_come_in(stock: Stock, tmp_path: Path) -> None:
         second = send(server, ("image.png", picture(3)))
         again = send(server, ("other.png", picture(3)), ("image.png", b"no picture"))
         assert [(job["added"], job["present"]) for job in (first, second, again)] == [(2, 0), (1, 0), (0, 1)]
-        assert [(row["name"], row["code"]) for row in again["refused"]] == [("00002", "not_a_report")]
+        assert [(row["name"], row["code"]) for row in again["refused"]] == [("00002", "unsupported_format")]
         with_report = send(server, ("case.dcm", dicom(9)), ("case.txt", b"FINDINGS: Clear lungs."))
         assert with_report["added"] == 1
         assert sum(library.get(study).report is not None for study in library.ids()) == 1

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from tests.server.conftest import Stock, running
 
 from lingula.ingest.batches import create_library, encoded
@@ -335,11 +338,12 @@ def test_the_library_is_imported_into_stopped_and_wandered_in(page: Any, served:
     page.focus("canvas[data-map]")
     page.keyboard.press("ArrowRight")
     assert "CXR9" in page.inner_text("[data-note]")
-    film, other = film_of(served)[0].read_bytes(), b"no film at all" * 20
+    film, other = io.BytesIO(), b"no film at all" * 20
+    Image.fromarray((np.add.outer(np.arange(96), np.arange(80)) % 251).astype(np.uint8)).save(film, "PNG")
     page.set_input_files(
         '[name="files"]',
         [
-            {"name": "of somebody.dcm", "mimeType": "application/dicom", "buffer": film},
+            {"name": "of somebody.dcm", "mimeType": "application/dicom", "buffer": film.getvalue()},
             {"name": "wrong.dcm", "mimeType": "application/dicom", "buffer": other},
         ],
     )

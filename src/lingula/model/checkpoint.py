@@ -144,7 +144,7 @@ def load_checkpoint(folder: FilePath = "compact", *, check_golden: bool = True, 
 
 
 def _verify(folder: Path, pinned: str | None = None) -> tuple[str, str]:
-    """Compare the folder with its manifest, and the manifest with what shipped; the fingerprint, and the earlier one."""
+    """Compare the folder with its manifest, and that with what shipped; the fingerprint, and the earlier one."""
     check_folder(folder, shipped=pinned is not None)
     try:
         sums = read_json(folder / "manifest.json")

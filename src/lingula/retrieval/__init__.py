@@ -8,4 +8,4 @@ from lingula.retrieval.matching import Judge, Searched
 from lingula.retrieval.query import Query, Wanted
 from lingula.retrieval.ranking import QueryEmbedding, ask
 
-__all__ = ["Answer", "QueryEmbedding", "Judge", "Query", "Searched", "Wanted", "ask"]
+__all__ = ["Answer", "Judge", "Query", "QueryEmbedding", "Searched", "Wanted", "ask"]
