@@ -3,8 +3,9 @@
     python benchmarks/tried.py FOLDER
 
 FOLDER holds ``cases.jsonl`` (a line a case: ``report``, ``question`` or ``files``, what is ``expected``, what an
-earlier version ``got``) and the files. Reports and questions are compared with what the case expects of each finding; a case of
-files has a check of its own below, by its id; the few that are ways of asking have one, too, in a folder made for it.
+earlier version ``got``) and the files. Reports and questions are compared with what the case expects of each finding;
+a case of files has a check of its own below, by its id; the few that are ways of asking have one, too, in a folder
+made for it.
 """
 
 from __future__ import annotations
