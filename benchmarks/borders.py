@@ -41,7 +41,7 @@ def bordered(film: Array) -> dict[str, Array]:
 def answer(checkpoint: Checkpoint, film: Radiograph, pixels: Array) -> tuple[Array, str]:
     """Probabilities (labels,) and the view named."""
     study = with_views(Study("film", (replace(film, pixels=np.ascontiguousarray(pixels)),)))
-    return np.array([each.probability for each in predict(checkpoint, study)], np.float32), study.radiographs[0].view
+    return np.array([each.probability for each in predict(study, checkpoint)], np.float32), study.radiographs[0].view
 
 
 def changes(checkpoint: Checkpoint, films: list[Radiograph]) -> dict[str, Any]:

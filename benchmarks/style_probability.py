@@ -80,7 +80,7 @@ STYLES: dict[str, Callable[[Facts], str]] = {
 
 def probabilities(checkpoint: Checkpoint, text: str) -> np.ndarray:
     """(L,) calibrated, of a text."""
-    return np.array([p.probability for p in predict(checkpoint, read_study([], text=text))])
+    return np.array([p.probability for p in predict(read_study([], text=text), checkpoint)])
 
 
 def styles(checkpoint: Checkpoint, reports: int = REPORTS, seed: int = SEED) -> dict[str, dict[str, float]]:

@@ -1,7 +1,7 @@
 """One manner of writing for the model: what a report says in lines, lists or a form, set as the prose it learnt from.
 
 Pure functions of a text. Every character of the outcome knows where in the report it comes from, so that evidence is
-shown in the reader's own words. Prose in American spelling, as Open-i is, comes out as it was.
+shown in the reader's own words. Prose in American spelling comes out as it was, but for the numbers of a list.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ class Canonical:
         return max(inside, default=0)
 
 
-_LAYOUT = re.compile(r"[\n\t|\u2022\u25aa\u25cf\u25e6\u2023\u00b7]")
 _MARK = re.compile(
     r"\s*(?:(?:[-*+>\u2022\u25aa\u25cf\u25e6\u2023\u00b7|]|\(?#?\d{1,2}[.)]|\(?[a-h]\))(?=\s|$)\s*)*", re.IGNORECASE
 )
@@ -87,16 +86,9 @@ def canonical(text: str, start: int, end: int, said: Sequence[Assertion]) -> Can
     effusion."), and British spelling is American. ``said`` are the report's assertions, telling what answers mean.
     """
     made = Canonical()
-    laid_out = _LAYOUT.search(text, start, end) is not None
-    for first, last in (
-        sentences(text, start, end) if laid_out or _LABELLED.search(text, start, end) else [(start, end)]
-    ):
+    for first, last in sentences(text, start, end):
         here = [each for each in said if first <= each.start and each.end <= last]
-        answered = _answered(text, first, last, here)
-        if not laid_out and not answered:
-            _spelt(made, text, first, last)
-        else:
-            _sentence(made, text, first, last, answered)
+        _sentence(made, text, first, last, _answered(text, first, last, here))
     return made
 
 
