@@ -84,9 +84,9 @@ def test_report_of_one_window_is_read_whole() -> None:
 
 @pytest.mark.parametrize("odd", ["心 β-blocker ½", "naïve ﬁlm", "a\u0301 \u200b zero", "😀 wide", "[SEP] wide"])
 def test_unknown_characters_do_not_shift_spans(odd: str) -> None:
-    report = Report.from_sections(findings=f"{odd} spine", impression="Worn spine.")
+    report = Report.from_sections(findings=f"{odd} spine.", impression="Worn spine.")
     words = _words(made_up.tokenizer(), report)
-    assert "".join(words).endswith("spine|Wornspine.|")
+    assert "".join(words).endswith("spine.|Wornspine.|")
     assert all(0 <= start <= end <= len(report.text) for start, end in made_up.tokenizer()(report).spans)
 
 

@@ -125,7 +125,8 @@ def _sentence(
     last = first + len(text[first:last].rstrip(" \t\n|;,"))
     if first < last:
         _spelt(made, text, first, last)
-        made.put(" " if text[last - 1] in _STOPS else ". ", last - 1, last)
+        has_words = re.search(r"[A-Za-z0-9]", text[first:last]) is not None
+        made.put(". " if has_words and text[last - 1] not in _STOPS else " ", last - 1, last)
 
 
 def _spelt(made: Canonical, text: str, start: int, end: int) -> None:
