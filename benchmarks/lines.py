@@ -1,6 +1,6 @@
 """How much Python a reader of the product must see, by room, and the laboratory and the phantom beside it.
 
-    python benchmarks/lines.py
+python benchmarks/lines.py
 """
 
 from __future__ import annotations

@@ -112,8 +112,9 @@ def keepable(tokenizer: ReportTokenizer, words: Iterable[str]) -> tuple[tuple[st
     kept: list[str] = []
     left: list[str] = []
     for word in words:
-        spans = [s for s in tokenizer(Report.from_sections(findings=word)).spans if s[1] > s[0]]
-        (kept if len(spans) == 1 else left).append(word)
+        tokens = tokenizer(Report.from_sections(findings=f"{word}."))
+        pieces = sum(end > start for start, end in tokens.spans) - 1  # the stop is no part of the word
+        (kept if pieces == 1 else left).append(word)
     return tuple(kept), tuple(left)
 
 
