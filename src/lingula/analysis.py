@@ -60,7 +60,7 @@ def search(
         mode = study_mode(study, query.source)
         said_of = ask_model(study, model, mode)
         asked, notices = QueryEmbedding(said_of.embedding, mode), said_of.study.all_notices
-        exclude = {*_itself(study, library), *exclude}
+        exclude = {*library.ids_of(study), *exclude}
         study = said_of.study
     elif not query.like and (sentence := query.sentence()):
         said = Study("question", report=Report.from_sections(findings=sentence))
@@ -90,11 +90,6 @@ def _born(library: Searched, study: Study | None, like: str = "") -> str:
     if study is None:
         return next((known.birth_key for known in library.summaries([like]).values()), "") if like else ""
     return library.birth_key(next((image.birth_date for image in study.radiographs if image.birth_date), ""))
-
-
-def _itself(study: Study, library: Searched) -> frozenset[str]:
-    """Under which ids the study asked with may stand in the library."""
-    return library.ids_of(study)
 
 
 def _stored(library: Searched, query: Query) -> QueryEmbedding:
@@ -164,7 +159,7 @@ def analyze(
         if library is not None:
             with library.held():
                 born, asked = _born(library, study), QueryEmbedding(answer.embedding, mode)
-                itself = _itself(study, library)
+                itself = library.ids_of(study)
                 neighbours, _, _ = ask(library, Query(k=k), asked, exclude=itself, birth_key=born)
         flagged = [prediction for prediction in predictions if prediction.decision == "present"]
         label = label or leading_label(flagged, model.vocabulary.normal)
