@@ -104,7 +104,7 @@ def own_folder(root: Path, good: int = 20, bad: int = 300) -> Path:
             (folder / f"IM{number:04}").write_bytes(dicom(number))
         else:
             (folder / "image.png").write_bytes(picture(number))
-    (root / "[bold red]bad[=red]").mkdir()
+    (root / "[bold red]bad[=red]").mkdir(parents=True)
     for number in range(bad):
         name, data = _bad(number)
         (root / "[bold red]bad[=red]" / name).write_bytes(data)

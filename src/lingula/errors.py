@@ -40,6 +40,7 @@ INPUT_CODES = frozenset(
         "image_bomb",
         "image_decode_failed",
         "unsupported_format",
+        "image_without_report",
         "archive_unsafe_path",
         "archive_unsupported_member",
         "archive_bomb",
@@ -131,6 +132,7 @@ CAUSES = {
         "A picture that is none of PNG, JPEG, TIFF, BMP, WebP and JPEG XL (HEIC, GIF), a packed "
         "file in a collection, or a table that lacks its columns."
     ),
+    "image_without_report": "An image in a collection that none of its reports names.",
     "not_a_chest_film": (
         "Findings were asked of a film that does not look like a chest radiograph (Python; elsewhere it is a warning)."
     ),

@@ -89,7 +89,7 @@ def encode_openi(
     known = set(library.ids())
     todo = [files for files in collection if files.study_id not in known]
     batches = [todo[start : start + BATCH] for start in range(0, len(todo), BATCH)]
-    refused = list(collection.refused)
+    refused = list(collection.left_out)
     present = done = len(collection.studies) - len(todo)
     added = images = 0
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere

@@ -40,7 +40,7 @@ def import_openi(
     asked = [files for files in collection if only is None or files.study_id in only]
     todo = [files for files in asked if files.study_id not in known]
     present = done = len(asked) - len(todo)
-    refused = list(collection.refused)
+    refused = list(collection.left_out)
 
     def told(count: int) -> None:
         nonlocal done

@@ -113,6 +113,17 @@ class Collection:
         return tuple(image for study in self.studies for image in study.images)
 
     @property
+    def left_out(self) -> tuple[Refused, ...]:
+        """Each file that no study has and that is no copy of another: unusable, not named by a report, or of no use."""
+        unnamed = "No report of the collection names this image. lingula import files takes films without reports."
+        foreign = "Neither a report, an image nor a table of the collection."
+        return (
+            *self.refused,
+            *(Refused(path, "image_without_report", unnamed) for path in self.unreferenced),
+            *(Refused(path, "unsupported_format", foreign) for path in self.others),
+        )
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """Ids of images that reports name and no file has."""
         return tuple(image_id for study in self.studies for image_id in study.missing)
