@@ -13,13 +13,13 @@ from tests.server.conftest import Server, Stock, running
 
 from lingula.errors import InputError, LibraryError, ServerError
 from lingula.ingest import batches, openi
-from lingula.practice.practice import WAITS, Practice
+from lingula.teaching.practice import WAITS, Practice
 from lingula.server import Settings
 
 
 def test_right_and_wrong_answers_by_hand(stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1000.0]
-    monkeypatch.setattr("lingula.practice.practice.time.time", lambda: clock[0])
+    monkeypatch.setattr("lingula.teaching.practice.time.time", lambda: clock[0])
     kept = tmp_path / "progress.json"
     practice = Practice(stock.library, "normal", kept, seed=0)
     card = practice.next()

@@ -121,7 +121,7 @@ def teach(
     Example: [bold]lingula teach drill --export cards.txt[/]
     """
     from lingula.labels.vocabulary import Vocabulary
-    from lingula.practice import drill as drills
+    from lingula.teaching import drill as drills
 
     if not (folder / drills.KEY).is_file():
         if answer or export:
@@ -157,8 +157,8 @@ def _make_drill(folder: Path, library: str, count: int, seed: int, model: str, f
     """Mine, explain both films of each card for its finding, write both pages; the key last, so that it is whole."""
     from lingula.explanation import explain
     from lingula.library import Library
-    from lingula.practice import drill as drills
-    from lingula.practice.drill_pages import write_answers, write_questions
+    from lingula.teaching import drill as drills
+    from lingula.teaching.drill_pages import write_answers, write_questions
     from lingula.study import Study
 
     checkpoint = options.load_model(model, fast)
@@ -186,7 +186,7 @@ def _exported(folder: Path, path: Path, names: dict[str, str]) -> str:
     """Progress as CSV, or cards as Anki's text import; the films come from the questions page."""
     import re
 
-    from lingula.practice import drill as drills
+    from lingula.teaching import drill as drills
 
     cards = drills.read_key(folder)
     if path.suffix == ".csv":

@@ -19,7 +19,7 @@ from lingula.errors import HEADER_CODES, STORAGE_ERRNOS, InputError, LingulaErro
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.page.render import style_sheet
-from lingula.practice.practice import Practice
+from lingula.teaching.practice import Practice
 from lingula.server.jobs import Jobs
 from lingula.server.log import note
 from lingula.server.middleware import INTERNAL, Guard, error_body, status_of

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from lingula.errors import InputError, ServerError
 from lingula.library import Library
-from lingula.practice.practice import Difficulty, Practice
+from lingula.teaching.practice import Difficulty, Practice
 from lingula.server import schema
 from lingula.server.jobs import Jobs
 from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, desk_of, library_of

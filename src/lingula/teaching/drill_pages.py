@@ -8,7 +8,7 @@ from pathlib import Path
 from lingula.page.evidence import name_of
 from lingula.page.picture import data_uri, display_scale, film_png, legend_png, overlay_png, shrink
 from lingula.page.render import environment
-from lingula.practice.drill import DrillCard
+from lingula.teaching.drill import DrillCard
 from lingula.study import Explanation, Radiograph, Study
 
 _SIDE = 512

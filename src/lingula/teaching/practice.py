@@ -23,8 +23,8 @@ from typing import Literal
 from lingula.errors import InputError, LibraryError, ServerError
 from lingula.library import Library, Summary
 from lingula.library.spreadsheet import cell
-from lingula.practice.drill import NEAREST, look_alikes, to_anki
-from lingula.practice.drill_pages import film_uri
+from lingula.teaching.drill import NEAREST, look_alikes, to_anki
+from lingula.teaching.drill_pages import film_uri
 
 Difficulty = Literal["easy", "hard"]
 CHOICES = 4

@@ -16,7 +16,7 @@ from PIL import Image
 from tests import made_up
 
 from lingula.errors import InputError
-from lingula.practice.drill import (
+from lingula.teaching.drill import (
     DrillCard,
     DrillProgress,
     duel,
@@ -28,7 +28,7 @@ from lingula.practice.drill import (
     to_csv,
     write_key,
 )
-from lingula.practice.drill_pages import write_questions
+from lingula.teaching.drill_pages import write_questions
 from lingula.study import Study
 
 NAMES = {"effusion": "Pleural effusion", "nodule": "Nodule"}
