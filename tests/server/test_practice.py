@@ -13,8 +13,8 @@ from tests.server.conftest import Server, Stock, running
 
 from lingula.errors import InputError, LibraryError, ServerError
 from lingula.ingest import batches, openi
-from lingula.teaching.practice import WAITS, Practice
 from lingula.server import Settings
+from lingula.teaching.practice import WAITS, Practice
 
 
 def test_right_and_wrong_answers_by_hand(stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

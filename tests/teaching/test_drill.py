@@ -16,6 +16,7 @@ from PIL import Image
 from tests import made_up
 
 from lingula.errors import InputError
+from lingula.study import Study
 from lingula.teaching.drill import (
     DrillCard,
     DrillProgress,
@@ -29,7 +30,6 @@ from lingula.teaching.drill import (
     write_key,
 )
 from lingula.teaching.drill_pages import write_questions
-from lingula.study import Study
 
 NAMES = {"effusion": "Pleural effusion", "nodule": "Nodule"}
 

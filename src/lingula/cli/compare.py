@@ -157,9 +157,9 @@ def _make_drill(folder: Path, library: str, count: int, seed: int, model: str, f
     """Mine, explain both films of each card for its finding, write both pages; the key last, so that it is whole."""
     from lingula.explanation import explain
     from lingula.library import Library
+    from lingula.study import Study
     from lingula.teaching import drill as drills
     from lingula.teaching.drill_pages import write_answers, write_questions
-    from lingula.study import Study
 
     checkpoint = options.load_model(model, fast)
     names, normal = {label.code: label.name for label in checkpoint.vocabulary.labels}, checkpoint.vocabulary.normal

@@ -19,7 +19,6 @@ from lingula.errors import HEADER_CODES, STORAGE_ERRNOS, InputError, LingulaErro
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.page.render import style_sheet
-from lingula.teaching.practice import Practice
 from lingula.server.jobs import Jobs
 from lingula.server.log import note
 from lingula.server.middleware import INTERNAL, Guard, error_body, status_of
@@ -31,6 +30,7 @@ from lingula.server.service import Desk
 from lingula.server.settings import Settings
 from lingula.server.spool import sweep
 from lingula.study import DISCLAIMER
+from lingula.teaching.practice import Practice
 
 
 def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settings | None = None) -> FastAPI:

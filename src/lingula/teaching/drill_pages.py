@@ -8,8 +8,8 @@ from pathlib import Path
 from lingula.page.evidence import name_of
 from lingula.page.picture import data_uri, display_scale, film_png, legend_png, overlay_png, shrink
 from lingula.page.render import environment
-from lingula.teaching.drill import DrillCard
 from lingula.study import Explanation, Radiograph, Study
+from lingula.teaching.drill import DrillCard
 
 _SIDE = 512
 

@@ -14,11 +14,11 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from lingula.errors import InputError, ServerError
 from lingula.library import Library
-from lingula.teaching.practice import Difficulty, Practice
 from lingula.server import schema
 from lingula.server.jobs import Jobs
 from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, desk_of, library_of
 from lingula.study import DISCLAIMER
+from lingula.teaching.practice import Difficulty, Practice
 
 EVERY = 0.25
 """Seconds between two looks at a job."""
