@@ -161,7 +161,7 @@ def analyze(
                 born, asked = _born(library, study), QueryEmbedding(answer.embedding, mode)
                 itself = library.ids_of(study)
                 neighbours, _, _ = ask(library, Query(k=k), asked, exclude=itself, birth_key=born)
-        flagged = [prediction for prediction in predictions if prediction.decision == "present"]
+        flagged = [prediction for prediction in predictions if prediction.flagged]
         label = label or leading_label(flagged, model.vocabulary.normal)
         methods = shown_methods(model.fingerprint, QUICK) if methods is None else methods
         explanations = explain(study, model, label, methods=methods, mode=mode) if label else ()

@@ -131,7 +131,14 @@ class Study:
         return replace(self, radiographs=())
 
 
-Decision = Literal["present", "absent", "abstain"]
+Decision = Literal["present", "absent", "abstain", "cannot_judge"]
+DECISION_WORDS: dict[Decision, str] = {
+    "present": "flagged", "absent": "not flagged", "abstain": "not sure", "cannot_judge": "cannot judge"
+}  # fmt: skip
+"""How a decision on a finding is said to a reader."""
+NORMAL = "normal"
+"""Code of the label that says that nothing was found; it is no finding and is never flagged."""
+_NORMAL_WORDS: dict[Decision, str] = {**DECISION_WORDS, "present": "likely", "absent": "unlikely"}
 Mode = Literal["image", "text", "joint"]
 MODES: tuple[Mode, ...] = ("image", "text", "joint")
 
@@ -145,8 +152,8 @@ class Prediction:
         name: the label's name for a reader.
         probability: calibrated, in [0, 1].
         threshold: cut chosen on validation, in [0, 1].
-        decision: present, absent, or abstain where the probability lies too near the threshold to tell, or above it
-            though a call of this label tells little.
+        decision: present, absent, abstain where the probability lies too near the threshold to tell, or above it
+            though a call of this label tells little, or cannot_judge where films like this one do not tell the label.
         interval: bounds of the probability, 95 %, from how few studies it was calibrated on; None where nobody looked.
     """
 
@@ -156,6 +163,16 @@ class Prediction:
     threshold: float
     decision: Decision
     interval: tuple[float, float] | None = None
+
+    @property
+    def flagged(self) -> bool:
+        """Whether it is a finding called present; *normal* is none."""
+        return self.decision == "present" and self.label != NORMAL
+
+    @property
+    def words(self) -> str:
+        """The decision for a reader."""
+        return (_NORMAL_WORDS if self.label == NORMAL else DECISION_WORDS)[self.decision]
 
 
 PartName = Literal["image", "text", "joint", "hub", "words", "labels"]

@@ -112,7 +112,8 @@ def test_what_follows_from_the_answer(checkpoint: Checkpoint, monkeypatch: pytes
     unlike = analyze(study, checkpoint, methods=())
     assert unlike.answerable
     assert unlike.notices[0].code == "unlike_training_films"
-    assert [p.decision for p in unlike.predictions] == ["present" if j else "abstain" for j in judged]
+    assert [p.decision for p in unlike.predictions] == ["present" if j else "cannot_judge" for j in judged]
+    assert [p.words for p in unlike.predictions] == ["flagged" if j else "cannot judge" for j in judged]
 
     with_gate([1, 1, 1, -1])
     turned = analyze(Study("x", (made_up.film(1, view="unknown"),)), checkpoint, methods=())

@@ -132,6 +132,7 @@ def test_findings_are_ordered_by_decision_then_probability(make, parse):
     given = make()
     first = given["analysis"].predictions[0]
     rows = [("A", 0.2, "absent"), ("B", 0.7, "present"), ("C", 0.9, "abstain"), ("D", 0.8, "present")]
+    rows += [("E", 0.99, "cannot_judge"), ("normal", 0.1, "present")]
     given["analysis"] = replace(
         given["analysis"],
         predictions=tuple(
@@ -139,7 +140,10 @@ def test_findings_are_ordered_by_decision_then_probability(make, parse):
         ),
     )
     html = render_page(**given)
-    assert re.findall(r'<span class="name">(\w)</span>', html) == ["D", "B", "C", "A"]
+    assert re.findall(r'<span class="name">(\w+)</span>', html) == ["normal", "D", "B", "C", "A", "E"]
+    assert re.findall(r'<span class="decision \w+">([\w ]+)</span>', html) == [
+        "Likely", "Flagged", "Flagged", "Not sure", "Not flagged", "Cannot judge"
+    ]  # fmt: skip
     assert html.index("<details>") < html.index('<span class="name">A')
 
 

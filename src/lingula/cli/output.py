@@ -27,8 +27,7 @@ out = Console()
 err = Console(stderr=True)
 
 _UNSHOWN = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")  # C1, direction marks, surrogates
-_COLOUR = {"present": "bold yellow", "abstain": "cyan", "absent": "dim"}
-_WORD = {"present": "flagged", "abstain": "not sure", "absent": "not flagged"}
+_COLOUR = {"present": "bold yellow", "abstain": "cyan", "absent": "dim", "cannot_judge": "dim"}
 
 
 def banner() -> None:
@@ -86,7 +85,7 @@ def show_notices(analysis: Analysis) -> None:
 
 def show_predictions(predictions: tuple[Prediction, ...]) -> None:
     """A table: what stands out first."""
-    order = {"present": 0, "abstain": 1, "absent": 2}
+    order = {"present": 0, "abstain": 1, "absent": 2, "cannot_judge": 3}
     ranges = ["95 %"] if any(p.interval for p in predictions) else []  # older checkpoints know none
     table = Table("finding", "", "probability", *ranges, "threshold", "", box=None, header_style="dim")
     for p in sorted(predictions, key=lambda p: (order[p.decision], -p.probability)):
@@ -94,7 +93,7 @@ def show_predictions(predictions: tuple[Prediction, ...]) -> None:
         style = _COLOUR[p.decision]
         table.add_row(
             f"[{style}]{p.name}[/]",
-            f"[{style}]{_WORD[p.decision]}[/]",
+            f"[{style}]{p.words}[/]",
             f"{p.probability:.2f}",
             *(f"[dim]{p.interval[0]:.2f}–{p.interval[1]:.2f}[/]" if p.interval else "" for _ in ranges),
             f"{p.threshold:.2f}",

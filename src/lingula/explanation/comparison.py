@@ -209,8 +209,9 @@ def _said(checkpoint: Checkpoint, study: Study, labels: tuple[str, ...] | None) 
         return {code: str(said) for code, said in found.items()} | dict.fromkeys(labels or (), "present"), "report"
     if labels is not None:
         return dict.fromkeys(labels, "present"), "coding"
-    decided = {"present": "present", "absent": "absent", "abstain": "uncertain"}
-    return {p.label: decided[p.decision] for p in predict(study, checkpoint, anyway=True)}, "prediction"
+    decided = {"present": "present", "absent": "absent", "abstain": "uncertain"}  # what cannot be judged is not said
+    predictions = predict(study, checkpoint, anyway=True)
+    return {p.label: decided[p.decision] for p in predictions if p.decision in decided}, "prediction"
 
 
 def _side(side: Side) -> dict[str, Any]:

@@ -138,8 +138,8 @@ _WARNINGS = {
     "not_chest": ("not_a_chest_film", "this does not look like a chest radiograph, upright and whole."),
     "unlike": (
         "unlike_training_films",
-        "a chest film unlike those the model learnt from. Findings are told less well on such films; those that are "
-        "not told at all are left open.",
+        "a chest film unlike those the model learnt from. Findings are told less well on such films; those that "
+        "cannot be judged on them are marked so.",
     ),
 }
 
@@ -160,7 +160,7 @@ def _predictions(
         there, judged = outside.calibration, outside.judged
         elsewhere = there.probabilities(logits)
         measured, called = ~np.isnan(elsewhere), zip(judged, there.decide(elsewhere), strict=True)
-        decisions = tuple(said if told else "abstain" for told, said in called)
+        decisions = tuple(said if told else "cannot_judge" for told, said in called)
         intervals = np.where(measured[:, None], there.interval(elsewhere), np.nan)
         probabilities = np.where(measured, elsewhere, probabilities)
         threshold = np.where(judged, there.threshold, threshold)

@@ -13,7 +13,7 @@ from lingula.page.evidence import Layer, Legend, Marked, Slots, drawable, layers
 from lingula.page.methods import Method, in_order, method
 from lingula.page.picture import CASE_SIDES, FILM_SIDES, data_uri, film_png, fit, legend_png
 from lingula.page.report_runs import ReportRun, pieces, runs
-from lingula.study import Analysis, Explanation, Neighbour, Prediction, Radiograph, Report, Study, unique_notices
+from lingula.study import NORMAL, Analysis, Explanation, Neighbour, Prediction, Radiograph, Report, Study, unique_notices
 
 CASES = 5  # similar cases shown
 
@@ -58,7 +58,7 @@ class FindingView:
 
     @property
     def decision_name(self) -> str:
-        return {"present": "Flagged", "absent": "Not flagged", "abstain": "Not sure"}[self.prediction.decision]
+        return self.prediction.words.capitalize()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,11 @@ class View:
     strips: Mapping[bool, str]
     report: tuple[ReportRun, ...]
     marked: tuple[Marked, ...]
+    normal: tuple[FindingView, ...]
     present: tuple[FindingView, ...]
     unsure: tuple[FindingView, ...]
     absent: tuple[FindingView, ...]
+    unjudged: tuple[FindingView, ...]
     doubts: tuple[str, ...]
     warnings: tuple[str, ...]
     cases: tuple[CaseView, ...]
@@ -126,8 +128,9 @@ def view_of(
     study, explanations = analysis.study, drawable(analysis.explanations)
     slots = slots_of(explanations, names)
     report = study.report if study.report and study.report.text.strip() else None
-    findings = _findings(analysis.predictions, slots)
-    present = tuple(p.label for p in analysis.predictions if p.decision == "present")
+    every = _findings(analysis.predictions, slots)
+    findings = [f for f in every if f.prediction.label != NORMAL]
+    present = tuple(p.label for p in analysis.predictions if p.flagged)
     shown = sorted(analysis.neighbours, key=lambda n: n.rank)[:CASES]
     case = partial(_case, present=present, slots=slots, link=link)
     notices = unique_notices((*analysis.notices, *study.all_notices))
@@ -139,9 +142,11 @@ def view_of(
         strips={signed: data_uri(legend_png(signed=signed)) for signed in (False, True)},
         report=runs(report) if report else (),
         marked=marked(report, explanations, slots) if report else (),
+        normal=tuple(f for f in every if f.prediction.label == NORMAL),
         present=tuple(f for f in findings if f.prediction.decision == "present"),
         unsure=tuple(f for f in findings if f.prediction.decision == "abstain"),
         absent=tuple(f for f in findings if f.prediction.decision == "absent"),
+        unjudged=tuple(f for f in findings if f.prediction.decision == "cannot_judge"),
         doubts=tuple(notice.message for notice in notices if notice.code in DOUBTS),
         warnings=tuple(dict.fromkeys(notice.message for notice in notices if notice.code not in DOUBTS)),
         cases=tuple(

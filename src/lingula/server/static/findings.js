@@ -1,7 +1,8 @@
 // The threshold: one cut for all findings or each finding's own, and what validation says of it.
 import { ask, percent } from "./api.js";
 
-const NAMES = { present: "Flagged", absent: "Not flagged", abstain: "Not sure" };
+const NAMES = { present: "Flagged", absent: "Not flagged" };
+const NORMAL = { present: "Likely", absent: "Unlikely" }; // no finding: it has a row of its own and is never flagged
 
 export async function start() {
   const root = document.querySelector("[data-threshold-for]");
@@ -20,11 +21,11 @@ export async function start() {
     for (const row of rows) {
       const { label, probability, threshold, decision } = row.dataset;
       const cut = at === null ? Number(threshold) : points.cuts[at];
-      const said = at === null ? decision : Number(probability) >= cut ? "present" : "absent";
+      const said = at === null || decision === "cannot_judge" ? decision : Number(probability) >= cut ? "present" : "absent";
       row.classList.remove("present", "absent", "abstain");
       row.classList.add(said);
       row.querySelector(".decision").className = `decision ${said}`;
-      row.querySelector(".decision").textContent = NAMES[said];
+      row.querySelector(".decision").textContent = said === decision ? row.dataset.words : (label === "normal" ? NORMAL : NAMES)[said];
       row.querySelector(".bar").setAttribute("class", `bar ${said}`);
       for (const end of ["x1", "x2"]) row.querySelector(".tick").setAttribute(end, (cut * 100).toFixed(1));
       row.querySelector("[data-cut]").textContent = `cut ${percent(cut)}`;
@@ -34,13 +35,13 @@ export async function start() {
       row.querySelector("[data-operating]").textContent =
         found === null && spared === null ? (known ? "validation has no case of it" : "")
           : `${about}finds ${found === null ? "–" : percent(found)}, spares ${spared === null ? "–" : percent(spared)}`;
-      groups[said].querySelector("tbody").append(row);
+      if (label !== "normal") groups[said].querySelector("tbody").append(row);
     }
     for (const [name, group] of Object.entries(groups)) {
       const count = group.querySelectorAll("tbody tr").length;
       group.hidden = !count;
       const summary = group.querySelector("summary");
-      if (summary) summary.textContent = `${count} below ${count === 1 ? "its" : "their"} threshold`;
+      if (summary && name === "absent") summary.textContent = `${count} below ${count === 1 ? "its" : "their"} threshold`;
       if (name === "present") document.querySelector("[data-none]").hidden = Boolean(count);
     }
     out.textContent = at === null ? "each finding’s own" : `${percent(points.cuts[at])} for all`;
