@@ -13,7 +13,17 @@ from lingula.page.evidence import Layer, Legend, Marked, Slots, drawable, layers
 from lingula.page.methods import Method, in_order, method
 from lingula.page.picture import CASE_SIDES, FILM_SIDES, data_uri, film_png, fit, legend_png
 from lingula.page.report_runs import ReportRun, pieces, runs
-from lingula.study import NORMAL, Analysis, Explanation, Neighbour, Prediction, Radiograph, Report, Study, unique_notices
+from lingula.study import (
+    NORMAL,
+    Analysis,
+    Explanation,
+    Neighbour,
+    Prediction,
+    Radiograph,
+    Report,
+    Study,
+    unique_notices,
+)
 
 CASES = 5  # similar cases shown
 
