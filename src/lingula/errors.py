@@ -70,7 +70,17 @@ HEADER_CODES = (
 )
 """Refusals whose messages may quote what stands in the header of a file."""
 MODEL_CODES = frozenset(["model_checksum_mismatch", "model_bad_file", "model_unsafe_format", "model_mismatch"])
-LIBRARY_CODES = frozenset(["index_corrupt", "library_missing", "library_newer", "library_empty", "study_unknown"])
+LIBRARY_CODES = frozenset(
+    [
+        "index_corrupt",
+        "library_missing",
+        "library_newer",
+        "library_empty",
+        "study_unknown",
+        "set_unknown",
+        "set_changed",
+    ]
+)
 FETCH_CODES = frozenset(["fetch_failed", "fetch_checksum", "disk_full", "storage_unavailable"])
 SERVER_CODES = frozenset(
     [
@@ -79,6 +89,7 @@ SERVER_CODES = frozenset(
         "unauthorized",
         "case_unknown",
         "job_unknown",
+        "link_unknown",
         "page_unknown",
         "method_unknown",
         "too_slow",

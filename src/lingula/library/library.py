@@ -38,6 +38,7 @@ from lingula.library.record import (
 from lingula.library.rows import StudyRows
 from lingula.library.sqlite import sync_folder
 from lingula.library.store import Progress, Store
+from lingula.library.teaching_records import TeachingRecords
 from lingula.library.vectors import Gallery, check_k
 from lingula.library.verify import problems
 from lingula.study import MODES, Mode, Neighbour, Study
@@ -128,6 +129,11 @@ class Library:
     def discard(self) -> None:
         """Remove the library with all it holds, and close it."""
         self._store.discard()
+
+    @property
+    def teaching(self) -> TeachingRecords:
+        """Sets, links for classes, answers and reviews."""
+        return self._store.teaching
 
     def beside(self, name: str) -> Path | None:
         """Where data derived from the library may be kept, beside its file; None where it lives in a server."""
@@ -222,7 +228,8 @@ class Library:
         return self._store.take(studies, self._store.secret)
 
     def copy_from(self, other: Library, progress: Progress = lambda done, of: None) -> tuple[Outcome, ...]:
-        """Add every study of another library with its embeddings: nothing is decoded or encoded again.
+        """Add every study of another library with its embeddings, and what is taught with it: nothing is decoded or
+        encoded again.
 
         Studies that are there already are passed over, so a copy that was stopped goes on. The other library may be
         written meanwhile. Only into an empty library do its keys of birth dates come along.
@@ -247,6 +254,7 @@ class Library:
                 outcomes += self._store.take(other._store.rows_of(missing), other._store.secret)
             progress(start + len(some), len(ids))
         self._store.refuse(other.refusals())
+        self.teaching.copy_from(other.teaching)
         return tuple(outcomes)
 
     def rename_model(self, earlier: str, now: str) -> bool:

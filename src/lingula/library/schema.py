@@ -192,3 +192,55 @@ class RefusedRow(Base):
     source: Mapped[str] = mapped_column(primary_key=True)
     code: Mapped[str]
     message: Mapped[str]
+
+
+class TeachingSetRow(Base):
+    """A set of studies to teach with; ``version`` counts its changes, ``body`` is as ``teaching.sets`` writes it."""
+
+    __tablename__ = "teaching_set"
+
+    set_id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    title: Mapped[str]
+    version: Mapped[int]
+    body: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class ClassLinkRow(Base):
+    """A way into one task of one set for a class: ``link_id`` is the SHA-256 of its token, ``until`` in seconds since
+    1970."""
+
+    __tablename__ = "class_link"
+
+    link_id: Mapped[str] = mapped_column(primary_key=True)
+    set_id: Mapped[str]
+    task: Mapped[str]
+    until: Mapped[float]
+
+
+class TeachingAnswerRow(Base):
+    """An answer given once; ``link_id`` and ``set_id`` are empty where it was given outside of a class or a set."""
+
+    __tablename__ = "teaching_answer"
+    __table_args__ = (Index("teaching_answer_by_set", "set_id", "student"),)
+
+    answer_id: Mapped[str] = mapped_column(primary_key=True)
+    set_id: Mapped[str]
+    link_id: Mapped[str]
+    student: Mapped[str]
+    task: Mapped[str]
+    study_id: Mapped[str]
+    at: Mapped[float]
+    right: Mapped[bool]
+    body: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class ReviewRow(Base):
+    """When a study is due to a student again, and how that was reckoned."""
+
+    __tablename__ = "review"
+
+    student: Mapped[str] = mapped_column(primary_key=True)
+    study_id: Mapped[str] = mapped_column(primary_key=True)
+    due: Mapped[float]
+    body: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -41,6 +41,7 @@ from lingula.library.schema import (
     StudyRow,
     vector_checksum,
 )
+from lingula.library.teaching_records import TeachingRecords
 from lingula.study import MODES, Mode
 
 Progress = Callable[[int, int], None]
@@ -57,6 +58,7 @@ class Store:
         self.about = LibraryDescription("", "", (), 0)
         self._secret = b""
         self._reader = rows.reader_version()
+        self.teaching = TeachingRecords(self._transaction)
 
     @classmethod
     def create(cls, database: Database, about: LibraryDescription) -> Store:

@@ -59,6 +59,7 @@ _OPEN = (
 INTERNAL = ServerError("internal", "Something went wrong here.", "The request id names it in the log.")
 STATUS = {
     "unauthorized": 401, "forbidden": 403, "not_found": 404, "study_unknown": 404, "case_unknown": 404,
+    "set_unknown": 404, "set_changed": 409, "link_unknown": 404,
     "job_unknown": 404, "page_unknown": 404, "method_unknown": 405, "uid_conflict": 409, "model_mismatch": 409,
     "library_empty": 409, "library_missing": 409, "library_newer": 409, "too_large": 413, "busy": 503,
     "disk_full": 507, "internal": 500, "index_corrupt": 500, "storage_unavailable": 503, "reader_unavailable": 503,

@@ -19,6 +19,7 @@ from lingula.study import Report
 
 WritingStatus = Literal["found", "missed", "invented", "wrong_side", "hedged_otherwise"]
 NORMAL = "normal"
+ORDER: tuple[Polarity, ...] = (*STRENGTH, "absent")
 SECTIONS_READ = ("findings", "impression")
 DENIED_IN_GENERAL = ("abnormality", "disease", "process", "finding", "pathology")
 """Words whose denial says that a film is normal, though they name no finding."""
@@ -120,7 +121,7 @@ class _Reading:
         about = self.assertions.get(unit, ())
         names = {each.finding for each in about}
         said = {polarity([each for each in about if each.section in SECTIONS_READ], name) for name in names}
-        return next((each for each in (*STRENGTH, "absent") if each in said), None)  # type: ignore[misc]
+        return next((each for each in ORDER if each in said), None)
 
     def asserts(self, unit: str) -> bool:
         return self.said(unit) in STRENGTH
@@ -214,7 +215,8 @@ def _normal(own: _Reading, theirs: _Reading) -> tuple[WritingMark, ...]:
     if not (own.is_normal or theirs.is_normal):
         return ()
     status: WritingStatus = "found" if own.is_normal and theirs.is_normal else "invented" if own.is_normal else "missed"
-    said, told = (("present" if each.is_normal else None) for each in (own, theirs))
+    said: Polarity | None = "present" if own.is_normal else None
+    told: Polarity | None = "present" if theirs.is_normal else None
     mark = WritingMark(
         finding=NORMAL, status=status, written_as=said, reported_as=told, written_sides=(), reported_sides=(),
         written=own.passages(NORMAL), reported=theirs.passages(NORMAL),
