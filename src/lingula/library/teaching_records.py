@@ -110,7 +110,9 @@ class TeachingRecords:
             done = connection.execute(update(TeachingSetRow).where(*own).values(changed))
         if done.rowcount != 1:
             self.set(record.set_id)
-            raise LibraryError("set_changed", "The set was changed meanwhile.", "Open it again and make the change anew.")
+            raise LibraryError(
+                "set_changed", "The set was changed meanwhile.", "Open it again and make the change anew."
+            )
         return SetRecord(**changed)
 
     def delete_set(self, set_id: str) -> None:
