@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("link_id", sa.Text, nullable=False, primary_key=True),
         sa.Column("set_id", sa.Text, nullable=False),
         sa.Column("task", sa.Text, nullable=False),
-        sa.Column("until", sa.Float, nullable=False),
+        sa.Column("until", sa.Double, nullable=False),
     )
     op.create_table(
         "teaching_answer",
@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("student", sa.Text, nullable=False),
         sa.Column("task", sa.Text, nullable=False),
         sa.Column("study_id", sa.Text, nullable=False),
-        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("at", sa.Double, nullable=False),
         sa.Column("right", sa.Boolean, nullable=False),
         sa.Column("body", sa.JSON, nullable=False),
     )
@@ -40,7 +40,7 @@ def upgrade() -> None:
         "review",
         sa.Column("student", sa.Text, nullable=False),
         sa.Column("study_id", sa.Text, nullable=False),
-        sa.Column("due", sa.Float, nullable=False),
+        sa.Column("due", sa.Double, nullable=False),
         sa.Column("body", sa.JSON, nullable=False),
         sa.PrimaryKeyConstraint("student", "study_id"),
     )
