@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from lingula.cli import output
-from lingula.cli.options import DEFAULT_LIBRARY, Fast, Json, Model, load_model
+from lingula.cli.options import DEFAULT_LIBRARY, Fast, load_model
+from lingula.configuration import table_of
 from lingula.errors import InputError, LibraryError
 
 
@@ -21,19 +22,49 @@ def register(app: typer.Typer) -> None:
     app.command()(serve)
 
 
+def _read_file(context: typer.Context, file: Path | None) -> Path | None:
+    """What the file says becomes what the other options are by default."""
+    if file is not None:
+        known = [parameter.name for parameter in context.command.params if parameter.name not in ("config", None)]
+        context.default_map = table_of(file, "serve", [name for name in known if name])
+    return file
+
+
 def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="LINGULA_CONFIG",
+            callback=_read_file,
+            is_eager=True,
+            help="A TOML file with these options in its table serve.",
+        ),
+    ] = None,
     library: Annotated[str, typer.Option("--library", envvar="LINGULA_LIBRARY", help="The library.")] = DEFAULT_LIBRARY,
-    host: Annotated[str, typer.Option(help="Address to listen at; other than this machine's own needs a token.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8321,
-    name: Annotated[list[str] | None, typer.Option(help="Name under which it may be asked, besides the host.")] = None,
-    token: Annotated[str, typer.Option(envvar="LINGULA_TOKEN", help="What a request must bring.")] = "",
-    evaluation: Annotated[Path | None, typer.Option(help="Folder that lingula evaluate wrote.")] = None,
-    progress: Annotated[Path | None, typer.Option(help="File for the progress of practice.")] = None,
-    model: Model = "compact",
+    host: Annotated[
+        str,
+        typer.Option(
+            envvar="LINGULA_SERVE_HOST", help="Address to listen at; other than this machine's own needs a token."
+        ),
+    ] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option(envvar="LINGULA_SERVE_PORT", help="Port; 0 takes a free one.")] = 8321,
+    name: Annotated[
+        list[str] | None, typer.Option(envvar="LINGULA_SERVE_NAME", help="Name under which it may be asked.")
+    ] = None,
+    token: Annotated[
+        str, typer.Option(envvar=["LINGULA_TOKEN", "LINGULA_SERVE_TOKEN"], help="What a request must bring.")
+    ] = "",
+    evaluation: Annotated[
+        Path | None, typer.Option(envvar="LINGULA_SERVE_EVALUATION", help="Folder that lingula evaluate wrote.")
+    ] = None,
+    progress: Annotated[
+        Path | None, typer.Option(envvar="LINGULA_SERVE_PROGRESS", help="File for the progress of practice.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", envvar="LINGULA_MODEL", help="Checkpoint folder, or a shipped one by name.")
+    ] = "compact",
     fast: Fast = False,
-    json: Json = False,
+    json: Annotated[bool, typer.Option("--json", envvar="LINGULA_SERVE_JSON", help="Address and log as JSON.")] = False,
 ) -> None:
     """The page and the HTTP API, for a browser on this machine. Ends with Ctrl-C. A line a request goes to standard
     error, as JSON with --json.
@@ -70,10 +101,10 @@ def serve(
             output.out.print(f"Token: {token}", highlight=False)
     with opened or nullcontext():
         write_log(as_json=json)
-        config = config_of(create_app(checkpoint, opened, settings), settings)
+        served = config_of(create_app(checkpoint, opened, settings), settings)
         gc.collect()
         gc.freeze()  # loaded to stay: looking through it for garbage halts every answer for a third of a second
-        Server(config).run(sockets=[listening])
+        Server(served).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
