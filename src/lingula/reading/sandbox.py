@@ -32,6 +32,7 @@ import numpy.typing as npt
 
 from lingula.errors import InputError, LingulaError, Notice
 from lingula.reading.dicom.reader import DicomFile
+from lingula.reading.dicom.source import read_source, well_formed
 from lingula.reading.file_key import FileKey
 from lingula.reading.limits import Limits
 from lingula.study import SECTIONS, Radiograph, Report, Section, Study
@@ -160,6 +161,14 @@ class Sandbox:
 
     def _read_key(self, path: Path) -> FileKey:
         return self._ask({"key": _sent(path)}, lambda pipe: _receive_key(pipe, self._limits))
+
+    def read_source(self, path: FilePath) -> dict[str, str]:
+        """What objects made from a film repeat of its header; as ``dicom.source.read_source``.
+
+        Raises:
+            InputError: as ``read``.
+        """
+        return self._ask({"source": _sent(Path(path))}, lambda pipe: _receive_source(pipe, self._limits))
 
     def _ask(self, request: Any, receive: Callable[[IO[bytes]], T]) -> T:
         if not self._is_open:
@@ -338,6 +347,14 @@ def _receive_key(pipe: IO[bytes], limits: Limits) -> FileKey:
     return key
 
 
+def _receive_source(pipe: IO[bytes], limits: Limits) -> dict[str, str]:
+    header, pixel_bytes = _receive_header(pipe, limits)
+    elements = {str(keyword): str(value) for keyword, value in header["elements"].items()}
+    if pixel_bytes or well_formed(elements) != elements:
+        raise ValueError("elements that are not well formed")
+    return elements
+
+
 def _receive(pipe: IO[bytes], limits: Limits) -> DicomFile:
     """One answer of a child, every part of it checked.
 
@@ -456,6 +473,8 @@ def _answer(request: dict[str, Any], limits: Limits, longest: int | None) -> tup
             raise TypeError("films are read from files")
         if kind == "key":
             return {"refused": None, **asdict(read_key(source, limits))}, memoryview(b"")
+        if kind == "source":
+            return {"refused": None, "elements": read_source(source, limits)}, memoryview(b"")
         return _image_answer(source, limits, longest)
     except InputError as error:
         return {"refused": [error.code, error.message, error.hint]}, memoryview(b"")

@@ -80,12 +80,12 @@ def study_uid_of(data: bytes, limits: Limits) -> str:
     Raises:
         InputError: any code of ``open_part10``; bad_header, nesting_too_deep.
     """
-    return text(_parse(open_part10(data, limits)), "StudyInstanceUID")
+    return text(parse_envelope(open_part10(data, limits)), "StudyInstanceUID")
 
 
 def _read(data: bytes, limits: Limits) -> DicomFile:
     envelope = open_part10(data, limits)
-    dataset = _parse(envelope)
+    dataset = parse_envelope(envelope)
     envelope = _with_syntax(envelope, dataset)
     header = judge(dataset, envelope, limits)
     notices = [*envelope.notices, *header_notices(dataset)]
@@ -135,7 +135,12 @@ def _with_syntax(envelope: Envelope, dataset: Dataset) -> Envelope:
     return replace(envelope, transfer_syntax=guessed, notices=(*envelope.notices, said))
 
 
-def _parse(envelope: Envelope) -> Dataset:
+def parse_envelope(envelope: Envelope) -> Dataset:
+    """The data set of an opened file; its elements are converted when they are asked for.
+
+    Raises:
+        InputError: bad_header, nesting_too_deep, or what stopped the walk over its elements.
+    """
     try:
         return read_dataset(BytesIO(envelope.dataset), envelope.implicit, envelope.little)
     except RecursionError as error:
