@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from typing import Any
+
+from lingula.plain import DISCLAIMER
 
 INPUT_CODES = frozenset(
     [
@@ -235,9 +236,20 @@ class LingulaError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip() + f" [{self.code}]"
 
-    def to_json(self) -> dict[str, Any]:
-        """The body of an error answer."""
-        return {"code": self.code, "message": self.message, "hint": self.hint}
+    def answer(self, request_id: str | None = None) -> ErrorAnswer:
+        """The same as commands print it and routes answer it."""
+        return ErrorAnswer(self.code, self.message, self.hint, request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """Why something was refused: a stable code, words, a remedy; ``request_id`` names a request in a server's log."""
+
+    code: str
+    message: str
+    hint: str = ""
+    request_id: str | None = None
+    disclaimer: str = DISCLAIMER
 
 
 class InputError(LingulaError):
@@ -303,6 +315,3 @@ class Notice:
     def __post_init__(self) -> None:
         if self.code not in WARNING_CODES:
             raise ValueError(f"{self.code!r} is not a warning code")
-
-    def to_json(self) -> dict[str, Any]:
-        return {"code": self.code, "message": self.message}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import Notice
-
-DISCLAIMER = "For education and research. Not for diagnostic use."
+from lingula.plain import DISCLAIMER as DISCLAIMER
+from lingula.plain import HIDDEN, named, plain
 
 View = Literal["frontal", "lateral", "unknown"]
 VIEWS: tuple[View, ...] = ("frontal", "lateral", "unknown")
@@ -264,31 +264,32 @@ class Neighbour:
     study_id: str
     score: float
     labels: tuple[str, ...]
-    report: Report | None = field(default=None, repr=False)
+    report: Report | None = field(default=None, repr=False, metadata=HIDDEN)
     image_ids: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
-    snippet: Snippet | None = None
+    snippet: Snippet | None = field(default=None, metadata=HIDDEN)
     evidence: tuple[Evidence, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     same_patient: tuple[str, ...] = ()
     link: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data; the snippet as text, with marks as spans of it."""
+    SHOWN: ClassVar = {"snippet": "snippet_text", "marks": "snippet_marks"}
+
+    @property
+    def snippet_text(self) -> str | None:
+        return self.report.text[self.snippet.start : self.snippet.end] if self.report and self.snippet else None
+
+    @property
+    def snippet_marks(self) -> tuple[Mark, ...]:
+        """The marks of the snippet as spans of ``snippet_text``."""
         cut = self.snippet if self.report else None
-        text = self.report.text if self.report else ""
-        return {
-            **_plain(self, "rank", "study_id", "score", "labels", "image_ids", "same_patient", "link"),
-            "parts": [_plain(part, "name", "score", "weight", "value", "source") for part in self.parts],
-            "snippet": cut and text[cut.start : cut.end],
-            "marks": [
-                {"start": mark.start - cut.start, "end": mark.end - cut.start, "finding": mark.finding,
-                 "polarity": mark.polarity}
-                for mark in cut.marks
-            ] if cut else [],
-            "evidence": [_plain(each, "finding", "asked", "said", "basis", "probability") for each in self.evidence],
-            "duplicates": [_plain(each, "study_id", "why") for each in self.duplicates],
-        }  # fmt: skip
+        at = cut.start if cut else 0
+        return tuple(replace(mark, start=mark.start - at, end=mark.end - at) for mark in cut.marks) if cut else ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in every answer; the snippet as text."""
+        body: dict[str, Any] = plain(self)
+        return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +344,7 @@ class Explanation:
 
     method: str
     label: str
-    maps: tuple[npt.NDArray[np.float32], ...] = field(default=(), repr=False)
+    maps: tuple[npt.NDArray[np.float32], ...] = field(default=(), repr=False, metadata=HIDDEN)
     tokens: tuple[TokenScore, ...] = ()
     signed: bool = False
     completeness_error: float | None = None
@@ -371,24 +372,64 @@ class FilmJudgement:
     known: float
 
 
+@dataclass(frozen=True, slots=True)
+class ShownFilm:
+    """A film as an answer names it.
+
+    Attributes:
+        rows, columns: its size in pixels. attributes: as of ``Radiograph``.
+        familiarity, projection, chest, known: what the gate says of it; None where no gate was asked.
+        picture: where a server shows it; None elsewhere.
+    """
+
+    image_id: str
+    view: View
+    rows: int
+    columns: int
+    decoder: str
+    attributes: Mapping[str, str]
+    familiarity: Familiarity | None = None
+    projection: Projection | None = None
+    chest: float | None = None
+    known: float | None = None
+    picture: str | None = None
+
+    @classmethod
+    def of(cls, film: Radiograph, said: FilmJudgement | None = None) -> ShownFilm:
+        rows, columns = film.pixels.shape
+        shown = cls(film.image_id, film.view, rows, columns, film.decoder, dict(film.attributes))
+        if said is None:
+            return shown
+        return replace(
+            shown, familiarity=said.familiarity, projection=said.projection, chest=said.chest, known=said.known
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
     """The whole answer to one question: findings, similar cases, evidence.
 
     Attributes:
         films: one judgement a film that was read; empty where no film was, or no gate was fitted for the model.
+        case_id: under which a server holds it; None elsewhere.
     """
 
-    study: Study
+    study: Study = field(metadata=HIDDEN)
     mode: Mode
     predictions: tuple[Prediction, ...]
     neighbours: tuple[Neighbour, ...]
     explanations: tuple[Explanation, ...]
     model: str
     library: str
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[Notice, ...] = field(default=(), metadata=named("warnings"))
     seconds: float = 0.0
-    films: tuple[FilmJudgement, ...] = ()
+    films: tuple[FilmJudgement, ...] = field(default=(), metadata=HIDDEN)
+    case_id: str | None = None
+
+    SHOWN: ClassVar = {
+        **{name: name for name in ("disclaimer", "study_id", "answerable", "familiarity", "report")},
+        "films": "shown_films",
+    }
 
     @property
     def familiarity(self) -> Familiarity | None:
@@ -400,47 +441,28 @@ class Analysis:
         """False where a film is not a chest radiograph: what is said of findings then means nothing."""
         return self.familiarity != "not_chest"
 
+    @property
+    def disclaimer(self) -> str:
+        return DISCLAIMER
+
+    @property
+    def study_id(self) -> str:
+        return self.study.study_id
+
+    @property
+    def report(self) -> str | None:
+        """The text of the report, of which token scores are spans."""
+        return self.study.report.text if self.study.report else None
+
+    @property
+    def shown_films(self) -> tuple[ShownFilm, ...]:
+        judged = {each.image_id: each for each in self.films}
+        return tuple(ShownFilm.of(film, judged.get(film.image_id)) for film in self.study.radiographs)
+
     def to_json(self) -> dict[str, Any]:
-        """Plain data for ``--json``; maps are left out (``--npz`` and ``--html`` carry them)."""
-        return {
-            "disclaimer": DISCLAIMER,
-            "study_id": self.study.study_id,
-            "mode": self.mode,
-            "model": self.model,
-            "library": self.library,
-            "seconds": round(self.seconds, 4),
-            "answerable": self.answerable,
-            "familiarity": self.familiarity,
-            "films": [
-                _plain(film, "image_id", "familiarity", "projection", "chest", "known") for film in self.films
-            ],
-            "images": [
-                {"image_id": r.image_id, "view": r.view, "rows": r.pixels.shape[0], "columns": r.pixels.shape[1],
-                 "decoder": r.decoder}
-                for r in self.study.radiographs
-            ],
-            "warnings": [notice.to_json() for notice in self.notices],
-            "predictions": [
-                _plain(p, "label", "name", "probability", "interval", "threshold", "decision") for p in self.predictions
-            ],
-            "neighbours": [neighbour.to_json() for neighbour in self.neighbours],
-            "explanations": [
-                {"method": e.method, "label": e.label, "signed": e.signed, "completeness_error": e.completeness_error,
-                 "trust": {key: _round(value) for key, value in asdict(e.trust).items()} if e.trust else None,
-                 "tokens": [_plain(t, "start", "end", "score") for t in e.tokens]}
-                for e in self.explanations
-            ],
-        }  # fmt: skip
-
-
-def _plain(value: object, *names: str) -> dict[str, Any]:
-    return {name: _round(getattr(value, name)) for name in names}
-
-
-def _round(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 6)
-    return list(value) if isinstance(value, tuple) else value
+        """What the command line prints and the API answers; maps are left out (``--npz`` and ``--html`` carry them)."""
+        body: dict[str, Any] = plain(self)
+        return body
 
 
 def least_familiar(films: Iterable[FilmJudgement]) -> Familiarity | None:

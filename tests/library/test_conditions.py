@@ -76,7 +76,7 @@ def test_assertions_are_those_of_the_report(filled: Library) -> None:
     for study_id, text in REPORTS.items():
         assert said[study_id] == read_assertions(Report.from_sections(findings=text))
     assert said["e"] == ()
-    assert dict(filled.status().by_finding)["effusion"] == 2
+    assert filled.status().mentioned["effusion"] == 2
 
 
 def test_summaries_carry_what_an_answer_shows(filled: Library, specimen: Callable[[int], Entry]) -> None:

@@ -135,10 +135,10 @@ def test_status_counts_and_refusals(library: Library, specimen: Specimen) -> Non
     library.refuse("a.dcm", "truncated", "half a cake")
     status = library.status()
     assert (status.studies, status.radiographs, status.uncoded) == (3, 4, 0)
-    assert status.by_label == (("normal", 2), ("cardiomegaly", 2), ("pleural_effusion", 1))
-    assert status.by_view == (("frontal", 2), ("lateral", 2))
-    assert status.by_mode == (("image", 2), ("text", 3), ("joint", 2))
-    assert status.by_refusal == (("truncated", 2),)
+    assert tuple(status.labels.items()) == (("normal", 2), ("cardiomegaly", 2), ("pleural_effusion", 1))
+    assert tuple(status.views.items()) == (("frontal", 2), ("lateral", 2))
+    assert tuple(status.embeddings.items()) == (("image", 2), ("text", 3), ("joint", 2))
+    assert tuple(status.refused.items()) == (("truncated", 2),)
     assert status.to_json()["embeddings"] == {"image": 2, "text": 3, "joint": 2}
     assert library.refusals() == (
         Refusal("a.dcm", "truncated", "half a cake"), Refusal("b.dcm", "truncated", "too short"),

@@ -22,7 +22,8 @@ from lingula.errors import ServerError
 from lingula.model.calibration import CUTS, Calibration
 from lingula.reading.limits import Limits
 from lingula.server import Settings
-from lingula.server.serialise import operating_json
+from lingula.server.answers import OwnThreshold
+from lingula.server.serialise import threshold_costs
 from lingula.server.service import _Line
 from lingula.study import DISCLAIMER
 
@@ -204,9 +205,9 @@ def test_what_an_own_threshold_costs_is_told_between_the_cuts() -> None:
     known = np.full((2, 2, len(CUTS)), np.nan)
     known[0, :, 4], known[0, :, 5] = (0.9, 0.1), (0.5, 0.7)  # at 0.1 and 0.15
     calibration = replace(Calibration.identity(2), threshold=np.array([0.125, 0.5]), operating=known)
-    labels = operating_json(calibration, ("told", "unknown"), "image")["labels"]
-    assert labels["told"]["own"] == {"sensitivity": 0.7, "specificity": 0.4}
-    assert labels["unknown"]["own"] == {"sensitivity": None, "specificity": None}
+    labels = threshold_costs(calibration, ("told", "unknown"), "image").labels
+    assert labels["told"].own == OwnThreshold(sensitivity=0.7, specificity=0.4)
+    assert labels["unknown"].own == OwnThreshold(sensitivity=None, specificity=None)
 
 
 def test_a_box_on_a_case_is_searched_for(served: Server) -> None:

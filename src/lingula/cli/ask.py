@@ -60,7 +60,7 @@ def predict(
     asked = read(files, report, text, same_study)
     analysis, _ = _answer(asked, load_model(model, fast), None, methods=(), anyway=anyway)
     if json:
-        return output.write_json(_without(analysis, "neighbours", "explanations", "library"))
+        return output.write_json(analysis)
     output.banner()
     output.show_notices(analysis)
     if analysis.predictions:
@@ -172,7 +172,7 @@ def search(
     with opened(library, checkpoint) as known:
         answer = find(query, checkpoint, known, study)
     if json:
-        return output.write_json(answer.to_json())
+        return output.write_json(answer)
     output.banner()
     output.show_answer(answer, {label.code: label.name for label in checkpoint.vocabulary.labels}, explain=explain)
 
@@ -203,7 +203,7 @@ def _search_region(
             films = {each.neighbour.study_id: known.get(each.neighbour.study_id).study() for each in answer.found}
             write_region(html, answer, films, names)
     if json:
-        return output.write_json(answer.to_json())
+        return output.write_json(answer)
     output.banner()
     output.show_region(answer, names)
     if html:
@@ -290,7 +290,7 @@ def explain(
     if html:
         _write(html, analysis, names, library=None)
     if json:
-        return output.write_json(_without(analysis, "predictions", "neighbours", "library"))
+        return output.write_json(_shown(analysis, names))
     output.banner()
     output.show_notices(analysis)
     _show_evidence(analysis, names)
@@ -322,7 +322,7 @@ def analyze(
         if html:
             _write(html, analysis, names, known)
     if json:
-        return output.write_json(analysis.to_json())
+        return output.write_json(_shown(analysis, names))
     output.banner()
     output.show_notices(analysis)
     if analysis.predictions:
@@ -358,8 +358,12 @@ def _show_evidence(analysis: Analysis, names: Names) -> None:
         output.out.print("No finding is flagged, so no evidence is shown. --label names a finding to explain.")
 
 
-def _without(analysis: Analysis, *parts: str) -> dict[str, Any]:
-    return {key: value for key, value in analysis.to_json().items() if key not in parts}
+def _shown(analysis: Analysis, names: Names) -> dict[str, Any]:
+    """The answer with its explanations as the API gives each."""
+    from lingula.page.explained import shown_explanation
+
+    shown = [shown_explanation(analysis.study, each, names) for each in analysis.explanations]
+    return {**analysis.to_json(), "explanations": shown}
 
 
 def _save_maps(path: Path, explanations: tuple[Explanation, ...]) -> None:

@@ -189,9 +189,7 @@ def encode(
 def _report(result: Imported, json: bool) -> None:
     """What became of the import; exit code 1 where nothing came in."""
     if json:
-        refused = [{"file": str(r.path), "code": r.code, "message": r.message} for r in result.refused]
-        names = ("added", "present", "images", "missing", "unreferenced", "copies", "unused")
-        output.write_json({**{name: getattr(result, name) for name in names}, "refused": refused})
+        output.write_json(result)
     else:
         _show(result)
     if not result.added and not result.present:

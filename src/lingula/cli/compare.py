@@ -62,7 +62,7 @@ def why(
 
         write_pair(html, found, names)
     if json:
-        return output.write_json(found.to_json())
+        return output.write_json(found)
     output.banner()
     _show(found, names)
 

@@ -63,6 +63,7 @@ def import_library(
     Example: [bold]lingula library import backup.sqlite --library postgresql://user@host/lingula[/]
     """
     from lingula.library import Library
+    from lingula.openi.collection import Refused
 
     bar = output.progress_bar("Importing")
     with Library.open(source) as other, Library.like(other, library) as opened, bar as progress:
@@ -70,7 +71,7 @@ def import_library(
     refused = [outcome for outcome in outcomes if outcome.error]
     counts = {state: sum(one.state == state for one in outcomes) for state in ("added", "present", "refused")}
     if json:
-        told = [{"study_id": one.study_id, **(one.error.to_json() if one.error else {})} for one in refused]
+        told = [Refused(Path(one.study_id), one.error.code, one.error.message) for one in outcomes if one.error]
         return output.write_json({**counts, "refused": told})
     output.out.print(f"{counts['added']} studies added, {counts['present']} there before, {len(refused)} refused.")
     for one in refused[:50]:
@@ -85,11 +86,14 @@ def status(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
     from lingula.library import Library
 
     with Library.open(library) as opened:
-        body = opened.status().to_json()
+        found = opened.status()
     if json:
-        return output.write_json(body)
+        return output.write_json(found)
+    output.banner()
     table = Table("", "", box=None, show_header=False)
-    for key, value in body.items():
+    for key, value in found.to_json().items():
+        if key == "disclaimer":
+            continue
         shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
         table.add_row(key, shown)
     output.out.print(table)

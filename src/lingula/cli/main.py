@@ -51,7 +51,7 @@ def main() -> None:
         app()
     except LingulaError as error:
         if "--json" in sys.argv:
-            write_json({"error": error.to_json()})
+            write_json(error.answer())
         else:
             err.print(f"[bold red]{error.code}[/]  {plain(error.message)}", highlight=False)
             if error.hint:

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from lingula.errors import InputError
+from lingula.plain import plain as plain_data
 from lingula.study import DISCLAIMER, Analysis, Evidence, Explanation, Neighbour, Prediction
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def plain(text: str) -> str:
 
 
 def write_json(body: Any) -> None:
-    """One JSON object on standard output; what a terminal would act on or cannot show is escaped."""
-    text = json.dumps(body, ensure_ascii=False)
+    """A dataclass or dictionary as one JSON object on standard output; what a terminal cannot show is escaped."""
+    text = json.dumps(plain_data(body), ensure_ascii=False)
     sys.stdout.write(_UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,11 @@ from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import predict
 from lingula.model.study_model import study_mode
+from lingula.plain import DISCLAIMER, HIDDEN, named, plain
 from lingula.retrieval import Query
 from lingula.retrieval.judge import judge, require_model
 from lingula.retrieval.ranking import Met, met
-from lingula.study import DISCLAIMER, Mode, Study
+from lingula.study import Mode, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,59 @@ class FindingPair:
     """
 
     finding: str
-    one: str | None
-    other: str | None
+    name: str
+    one: str | None = field(metadata=named("query"))
+    other: str | None = field(metadata=named("neighbour"))
     basis: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FilmRegion:
+    """A part of a film, in shares of its width and height; ``film`` is its row in the study."""
+
+    film: int
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class RegionPair:
+    """Two regions that show alike; ``score`` is what they add to the similarity."""
+
+    score: float
+    query: FilmRegion
+    neighbour: FilmRegion
+
+
+@dataclass(frozen=True, slots=True)
+class SentencePair:
+    """Two sentences that say alike."""
+
+    score: float
+    query: str
+    neighbour: str
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarityShare:
+    """What films or report of the query add to the similarity."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShownChange:
+    """The smallest set of regions or words without which the neighbour is no longer among the first."""
+
+    kind: str
+    found: bool
+    rank_before: int
+    rank_after: int
+    regions: tuple[FilmRegion, ...]
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,54 +96,104 @@ class Why:
         rank: of the study in the library for this query. similarity: the cosine a search gives, taken apart.
         shared, differing: findings both are said to show; findings one shows and the other does not.
         met: what findings and words asked for besides add to the score of the search.
+        maps: where a server shows what each part of each film adds, for ``query`` and ``neighbour``; empty elsewhere.
     """
 
     study_id: str
     mode: Mode
     rank: int
-    similarity: Similarity
+    similarity: Similarity = field(metadata=HIDDEN)
     shared: tuple[FindingPair, ...]
     differing: tuple[FindingPair, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[Change, ...] = field(metadata=HIDDEN)
     model: str
-    met: tuple[Met, ...] = ()
+    met: tuple[Met, ...] = field(default=(), metadata=named("asked"))
+    maps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    SHOWN: ClassVar = {
+        **{name: name for name in ("disclaimer", "score", "total", "sum_error", "remainder", "shares", "matched")},
+        **{name: name for name in ("sentences", "query", "neighbour")},
+        "changes": "shown_changes",
+    }
+
+    @property
+    def disclaimer(self) -> str:
+        return DISCLAIMER
+
+    @property
+    def score(self) -> float:
+        return self.similarity.score
 
     @property
     def total(self) -> float:
         """The score of a search that asks for the same: the cosine and what is met besides."""
-        return self.similarity.score + sum(each.score for each in self.met)
+        return self.score + sum(each.score for each in self.met)
+
+    @property
+    def sum_error(self) -> float:
+        return self.similarity.sum_error
+
+    @property
+    def remainder(self) -> float:
+        return self.similarity.remainder
+
+    @property
+    def query(self) -> Side:
+        return self.similarity.one
+
+    @property
+    def neighbour(self) -> Side:
+        return self.similarity.other
+
+    @property
+    def shares(self) -> tuple[SimilarityShare, ...]:
+        """With the remainder they add up to ``score``."""
+        both = (("films", self.query.image), ("report", self.query.text))
+        return tuple(SimilarityShare(name, score) for name, score in both if score)
+
+    @property
+    def matched(self) -> tuple[RegionPair, ...]:
+        return tuple(
+            RegionPair(each.score, _region(each.one, self.query.study), _region(each.other, self.neighbour.study))
+            for each in self.similarity.matches
+        )
+
+    @property
+    def sentences(self) -> tuple[SentencePair, ...]:
+        return tuple(
+            SentencePair(each.score, _words(self.query.study, each.one), _words(self.neighbour.study, each.other))
+            for each in self.similarity.sentences
+        )
+
+    @property
+    def shown_changes(self) -> tuple[ShownChange, ...]:
+        study = self.query.study
+        return tuple(
+            ShownChange(
+                kind=each.kind,
+                found=each.found,
+                rank_before=each.rank_before,
+                rank_after=each.rank_after,
+                regions=tuple(_region(place, study) for place in each.places),
+                words=tuple(_words(study, span) for span in each.words),
+            )
+            for each in self.changes
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; maps are left out."""
-        found = self.similarity
-        return {
-            "disclaimer": DISCLAIMER,
-            "study_id": self.study_id,
-            "mode": self.mode,
-            "model": self.model,
-            "rank": self.rank,
-            "score": round(found.score, 6),
-            "asked": [{"part": m.part, "asked": m.asked, "score": round(m.score, 6)} for m in self.met],
-            "total": round(self.total, 6),
-            "sum_error": found.sum_error,
-            "remainder": round(found.remainder, 6),
-            "query": _side(found.one),
-            "neighbour": _side(found.other),
-            "matched_regions": [
-                {"score": round(m.score, 6), "query": _place(m.one), "neighbour": _place(m.other)}
-                for m in found.matches
-            ],
-            "aligned_sentences": [
-                {"score": round(s.score, 6), "query": list(s.one), "neighbour": list(s.other)} for s in found.sentences
-            ],
-            "shared": [_pair(pair) for pair in self.shared],
-            "differing": [_pair(pair) for pair in self.differing],
-            "what_would_change": [
-                {"kind": c.kind, "found": c.found, "rank_before": c.rank_before, "rank_after": c.rank_after,
-                 "regions": [_place(place) for place in c.places], "words": [list(span) for span in c.words]}
-                for c in self.changes
-            ],
-        }  # fmt: skip
+        """What the command line prints and the API answers; maps are left out."""
+        body: dict[str, Any] = plain(self)
+        return body
+
+
+def _region(place: tuple[int, int, int, int, int], study: Study) -> FilmRegion:
+    film, x, y, width, height = place
+    rows, columns = study.radiographs[film].pixels.shape
+    return FilmRegion(film, x / columns, y / rows, width / columns, height / rows)
+
+
+def _words(study: Study, span: tuple[int, int]) -> str:
+    return study.report.text[slice(*span)] if study.report else ""
 
 
 def why(
@@ -195,7 +296,13 @@ def _findings(
     said, bases = zip(*(_said(checkpoint, s, coded) for s, coded in ((one, None), (other, labels))), strict=True)
     codes = [c for c in checkpoint.vocabulary.codes if c != checkpoint.vocabulary.normal]
     return tuple(
-        FindingPair(code, said[0].get(code), said[1].get(code), (bases[0], bases[1]))
+        FindingPair(
+            finding=code,
+            name=checkpoint.vocabulary[code].name,
+            one=said[0].get(code),
+            other=said[1].get(code),
+            basis=(bases[0], bases[1]),
+        )
         for code in codes
         if code in said[0] or code in said[1]
     )
@@ -212,16 +319,3 @@ def _said(checkpoint: Checkpoint, study: Study, labels: tuple[str, ...] | None) 
     decided = {"present": "present", "absent": "absent", "abstain": "uncertain"}  # what cannot be judged is not said
     predictions = predict(study, checkpoint, anyway=True)
     return {p.label: decided[p.decision] for p in predictions if p.decision in decided}, "prediction"
-
-
-def _side(side: Side) -> dict[str, Any]:
-    tokens = [{"start": t.start, "end": t.end, "score": round(t.score, 6)} for t in side.tokens]
-    return {"image": round(side.image, 6), "text": round(side.text, 6), "tokens": tokens}
-
-
-def _place(place: tuple[int, int, int, int, int]) -> dict[str, int]:
-    return dict(zip(("film", "x", "y", "width", "height"), place, strict=True))
-
-
-def _pair(pair: FindingPair) -> dict[str, Any]:
-    return {"finding": pair.finding, "query": pair.one, "neighbour": pair.other, "basis": list(pair.basis)}

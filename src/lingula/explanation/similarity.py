@@ -14,6 +14,7 @@ from torch import Tensor
 from lingula.explanation.contribution import usual_shares_of
 from lingula.explanation.target import Target, blurred, without
 from lingula.model.checkpoint import Checkpoint
+from lingula.plain import HIDDEN
 from lingula.reading.preprocess import Letterbox, to_radiograph
 from lingula.study import Mode, Report, Study, TokenScore
 
@@ -49,8 +50,8 @@ class Aligned:
 class Side:
     """One study's part of a cosine: shares of its patches (maps in film pixels) and words, summing to ``total``."""
 
-    study: Study
-    maps: tuple[Floats, ...] = field(repr=False)
+    study: Study = field(metadata=HIDDEN)
+    maps: tuple[Floats, ...] = field(repr=False, metadata=HIDDEN)
     tokens: tuple[TokenScore, ...]
     image: float
     text: float

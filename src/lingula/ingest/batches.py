@@ -14,6 +14,7 @@ from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import embed
 from lingula.model.study_model import legible, nothing_read
 from lingula.openi.collection import Refused
+from lingula.plain import DISCLAIMER
 from lingula.study import Study
 
 BATCH = 16
@@ -48,6 +49,7 @@ class Imported:
     refused: tuple[Refused, ...] = ()
     copies: int = 0
     unused: tuple[str, ...] = ()
+    disclaimer: str = DISCLAIMER
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import InputError, LingulaError, ModelError, Notice
 from lingula.library import preview
+from lingula.plain import DISCLAIMER, FLAT, plain
 from lingula.study import Mode, Radiograph, Report, Study, View
 
 NORM_TOLERANCE = 1e-4  # float32 normalisation errs by 1e-7; a vector nobody normalised errs by far more
@@ -161,42 +162,35 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class LibraryStatus:
-    """Counts for a reader; each ``by_...`` holds (name, count) pairs.
+    """Counts for a reader, by name.
 
-    ``uncoded`` counts the studies whose labels nobody knows, which ``by_label`` leaves out; ``by_finding`` counts the
+    ``uncoded`` counts the studies whose labels nobody knows, which ``labels`` leaves out; ``mentioned`` counts the
     studies whose report mentions a finding, in whatever way. ``outdated``: assertions were read by other rules than
-    today's, which ``reindex`` mends.
+    today's, which ``reindex`` mends. ``location`` is None where it must not be told.
     """
 
-    location: str
-    about: LibraryDescription
+    location: str | None
+    about: LibraryDescription = field(metadata=FLAT)
     studies: int
     radiographs: int
     uncoded: int
-    by_label: tuple[tuple[str, int], ...]
-    by_view: tuple[tuple[str, int], ...]
-    by_mode: tuple[tuple[str, int], ...]
-    by_refusal: tuple[tuple[str, int], ...]
-    by_finding: tuple[tuple[str, int], ...]
+    labels: Mapping[str, int]
+    views: Mapping[str, int]
+    embeddings: Mapping[str, int]
+    refused: Mapping[str, int]
+    mentioned: Mapping[str, int]
     outdated: bool
 
+    SHOWN: ClassVar = {"disclaimer": "disclaimer"}
+
+    @property
+    def disclaimer(self) -> str:
+        return DISCLAIMER
+
     def to_json(self) -> dict[str, Any]:
-        """Plain data for ``--json``."""
-        return {
-            "location": self.location,
-            "model": self.about.model,
-            "vocabulary": self.about.vocabulary,
-            "dimension": self.about.dimension,
-            "studies": self.studies,
-            "radiographs": self.radiographs,
-            "uncoded": self.uncoded,
-            "labels": dict(self.by_label),
-            "views": dict(self.by_view),
-            "embeddings": dict(self.by_mode),
-            "refused": dict(self.by_refusal),
-            "mentioned": dict(self.by_finding),
-            "outdated": self.outdated,
-        }
+        """What the command line prints and the API answers."""
+        body: dict[str, Any] = plain(self)
+        return body
 
 
 def unit(vector: npt.ArrayLike, dimension: int, owner: str) -> npt.NDArray[np.float32]:

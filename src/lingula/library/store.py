@@ -428,24 +428,23 @@ class Store:
     def status(self) -> LibraryStatus:
         with self._transaction() as connection:
             coded = connection.execute(select(StudyRow.labels)).scalars().all()
-            by_view = _tally(connection, RadiographRow.view)
-            by_mode = _tally(connection, EmbeddingRow.mode)
-            by_refusal = _tally(connection, RefusedRow.code)
+            views = _tally(connection, RadiographRow.view)
+            modes = _tally(connection, EmbeddingRow.mode)
+            refused = _tally(connection, RefusedRow.code)
             studies = func.count(FindingRow.study_id.distinct())
-            mentioned = connection.execute(select(FindingRow.finding, studies).group_by(FindingRow.finding))
-            by_finding = {finding: count for finding, count in mentioned}
+            mentioned = connection.execute(select(FindingRow.finding, studies).group_by(FindingRow.finding)).all()
         counts = Counter(label for labels in coded for label in labels or ())
         return LibraryStatus(
             location=self.place,
             about=self.about,
             studies=len(coded),
-            radiographs=sum(by_view.values()),
+            radiographs=sum(views.values()),
             uncoded=sum(labels is None for labels in coded),
-            by_label=tuple((label, counts[label]) for label in self.about.labels),
-            by_view=tuple(sorted(by_view.items())),
-            by_mode=tuple((mode, by_mode.get(mode, 0)) for mode in MODES),
-            by_refusal=tuple(sorted(by_refusal.items())),
-            by_finding=tuple(sorted(by_finding.items())),
+            labels={label: counts[label] for label in self.about.labels},
+            views=dict(sorted(views.items())),
+            embeddings={mode: modes.get(mode, 0) for mode in MODES},
+            refused=dict(sorted(refused.items())),
+            mentioned=dict(sorted((finding, count) for finding, count in mentioned)),
             outdated=self.outdated(),
         )
 

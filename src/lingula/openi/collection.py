@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lingula.errors import InputError
 from lingula.openi.tables import Tables, image_key
+from lingula.plain import named
 from lingula.reading.archive import members
 from lingula.reading.folder import walk
 from lingula.reading.limits import Limits
@@ -75,7 +76,7 @@ class StudyFiles:
 class Refused:
     """A file that cannot be used, and why: ``code`` and text of the InputError."""
 
-    path: Path
+    path: Path = field(metadata=named("name"))
     code: str
     message: str
 

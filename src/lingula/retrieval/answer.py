@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from lingula.errors import Notice
-from lingula.retrieval.query import Query
-from lingula.study import DISCLAIMER, Neighbour
+from lingula.plain import DISCLAIMER, named, plain
+from lingula.retrieval.query import Query, Unknown
+from lingula.study import Neighbour
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,23 +24,26 @@ class Answer:
     neighbours: tuple[Neighbour, ...]
     matching: int
     searched: int
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[Notice, ...] = field(default=(), metadata=named("warnings"))
     model: str = ""
     library: str = ""
     seconds: float = 0.0
 
+    SHOWN: ClassVar = {name: name for name in ("disclaimer", "understood", "not_understood")}
+
+    @property
+    def disclaimer(self) -> str:
+        return DISCLAIMER
+
+    @property
+    def understood(self) -> tuple[str, ...]:
+        return self.query.explain()
+
+    @property
+    def not_understood(self) -> tuple[Unknown, ...]:
+        return self.query.not_understood
+
     def to_json(self) -> dict[str, Any]:
-        """Plain data for ``--json`` and the server."""
-        return {
-            "disclaimer": DISCLAIMER,
-            "query": self.query.to_json(),
-            "understood": list(self.query.explain()),
-            "not_understood": [asdict(unknown) for unknown in self.query.not_understood],
-            "matching": self.matching,
-            "searched": self.searched,
-            "neighbours": [neighbour.to_json() for neighbour in self.neighbours],
-            "warnings": [notice.to_json() for notice in self.notices],
-            "model": self.model,
-            "library": self.library,
-            "seconds": round(self.seconds, 4),
-        }
+        """What the command line prints and the API answers."""
+        body: dict[str, Any] = plain(self)
+        return body

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
+
+from annotated_types import Interval, MaxLen
 
 from lingula.errors import InputError
 from lingula.labels import Vocabulary, search_findings
 from lingula.labels.assertion_rules import load_rules
 from lingula.labels.laterality import Side
 from lingula.labels.spelling import proposal
+from lingula.plain import plain
 from lingula.retrieval.question import question, understand
 from lingula.study import Mode, View
 
@@ -36,6 +40,8 @@ class Wanted:
     side: Side | None = None
     place: str | None = None
 
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
     def __str__(self) -> str:
         """In words: "effusion (right, base)"."""
         name = _names().get(self.finding, self.finding).lower() if self.finding else "any finding"
@@ -49,6 +55,10 @@ class Unknown:
 
     word: str
     proposal: str | None
+
+
+Findings = Annotated[tuple[Wanted, ...], MaxLen(MOST)]
+Words = Annotated[tuple[str, ...], MaxLen(MOST)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +78,24 @@ class Query:
         fold: whether duplicates of an answer are folded into it.
     """
 
-    text: str = ""
-    present: tuple[Wanted, ...] = ()
-    absent: tuple[Wanted, ...] = ()
-    uncertain: tuple[Wanted, ...] = ()
-    either: tuple[Wanted, ...] = ()
-    words: tuple[str, ...] = ()
+    text: Annotated[str, MaxLen(LONGEST)] = ""
+    present: Findings = ()
+    absent: Findings = ()
+    uncertain: Findings = ()
+    either: Findings = ()
+    words: Words = ()
     like: str = ""
-    more: tuple[str, ...] = ()
-    less: tuple[str, ...] = ()
+    more: Words = ()
+    less: Words = ()
     view: View | None = None
     age: tuple[int, int] | None = None
-    labels: tuple[str, ...] = ()
+    labels: Words = ()
     source: Mode | None = None
     target: Mode | None = None
-    k: int = 10
+    k: Annotated[int, Interval(ge=1, le=MOST)] = 10
     fold: bool = True
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         """Refuse what no library could answer: InputError ``bad_request``."""
@@ -209,7 +221,8 @@ class Query:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; ``from_json`` reads it back."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        body: dict[str, Any] = plain(self)
+        return body
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Self:
@@ -218,59 +231,26 @@ class Query:
         Raises:
             InputError: ``bad_request`` for an unknown attribute or a value of the wrong kind.
         """
-        known = {each.name for each in fields(cls)}
-        if unknown := sorted(set(body) - known):
-            raise InputError("bad_request", f"a query has no {unknown[0]!r}.", f"It has {', '.join(sorted(known))}.")
-        values: dict[str, Any] = {}
-        for name, value in body.items():
-            values[name] = _checked(name, value)
-        if values.get("text") and not any(values.get(name) for name in _UNDERSTOOD):
-            read = cls.read(values["text"])
-            values |= {name: getattr(read, name) for name in _UNDERSTOOD}
-        return cls(**values)
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            query = TypeAdapter(cls).validate_json(json.dumps(body), strict=True)
+        except (ValidationError, TypeError) as error:
+            first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+            name = " ".join(map(str, first["loc"]))
+            raise InputError("bad_request", f"{name or 'the body'} of a query: {first['msg']}.") from None
+        return query.with_text_read()
+
+    def with_text_read(self) -> Self:
+        """The question its text asks, with the other attributes; itself where it says more than a text."""
+        if not self.text or any(getattr(self, name) for name in _UNDERSTOOD):
+            return self
+        read = type(self).read(self.text)
+        return self.with_options(**{name: getattr(read, name) for name in _UNDERSTOOD})
 
 
 _UNDERSTOOD = ("present", "absent", "uncertain", "either", "words")
 _WANTED = ("present", "absent", "uncertain", "either")
-_STRINGS = ("words", "more", "less", "labels")
-
-
-def _checked(name: str, value: Any) -> Any:
-    """A JSON value as the attribute wants it."""
-
-    def fail(expected: str) -> InputError:
-        return InputError("bad_request", f"{name} of a query must be {expected}.")
-
-    if name in _WANTED:
-        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-            raise fail("a list of findings")
-        if any(set(each) - {"finding", "side", "place"} for each in value) or not all(
-            part is None or isinstance(part, str) for each in value for part in each.values()
-        ):
-            raise fail('a list of {"finding", "side", "place"}')
-        return tuple(Wanted(each.get("finding") or "", each.get("side"), each.get("place")) for each in value)
-    if name in _STRINGS:
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise fail("a list of words")
-        return tuple(value)
-    if name == "age":
-        sound = value is None or (
-            isinstance(value, list) and len(value) == 2 and all(type(years) is int for years in value)
-        )
-        if not sound:
-            raise fail("[from, to] in years")
-        return None if value is None else tuple(value)
-    if name == "k":
-        if type(value) is not int:
-            raise fail("a whole number")
-    elif name == "fold":
-        if type(value) is not bool:
-            raise fail("true or false")
-    elif value is None and name in ("view", "source", "target"):
-        pass
-    elif not isinstance(value, str):
-        raise fail("text")
-    return value
 
 
 @cache

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,13 @@ from lingula.library.record import image_digest
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.openvino import user_cache
 from lingula.openi.collection import published
+from lingula.plain import DISCLAIMER, FLAT, HIDDEN, named, plain
 from lingula.reading.preprocess import Letterbox, to_input
 from lingula.retrieval import Query, Searched
 from lingula.retrieval.judge import require_model
 from lingula.retrieval.ranking import snippet
 from lingula.retrieval.region_index import Basis, FilmKey, Patches, PatchFolder
-from lingula.study import DISCLAIMER, VIEWS, Neighbour, Radiograph, Study, View
+from lingula.study import VIEWS, Neighbour, Radiograph, Study, View
 
 Progress = Callable[[int, int], None]
 BATCH = 16
@@ -46,8 +47,15 @@ class Place:
     width: int
     height: int
 
-    def to_json(self) -> dict[str, int]:
-        return {"film": self.film, "x": self.x, "y": self.y, "width": self.width, "height": self.height}
+
+@dataclass(frozen=True, slots=True)
+class FilmBox:
+    """A box with the size of the film it is on, in whose pixels it is given; ``image_id`` of a film asked with."""
+
+    place: Place = field(metadata=FLAT)
+    rows: int
+    columns: int
+    image_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,13 +65,21 @@ class RegionFound:
     Attributes:
         rows, columns: of that film as it was imported, the pixels of ``place``; the library's preview of it is smaller.
         mirrored: whether it is seen on the other side.
+        picture: where a server shows the library's preview; None elsewhere.
     """
 
-    neighbour: Neighbour
-    place: Place
-    rows: int
-    columns: int
+    neighbour: Neighbour = field(metadata=FLAT)
+    place: Place = field(metadata=HIDDEN)
+    rows: int = field(metadata=HIDDEN)
+    columns: int = field(metadata=HIDDEN)
     mirrored: bool
+    picture: str | None = None
+
+    SHOWN: ClassVar = {"region": "region"}
+
+    @property
+    def region(self) -> FilmBox:
+        return FilmBox(self.place, self.rows, self.columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,41 +90,36 @@ class RegionAnswer:
         study, place: what was asked. films: how many films of the same view were searched.
     """
 
-    study: Study
-    place: Place
-    found: tuple[RegionFound, ...]
-    films: int
-    mirrored: bool
-    notices: tuple[Notice, ...]
+    study: Study = field(metadata=HIDDEN)
+    place: Place = field(metadata=HIDDEN)
+    found: tuple[RegionFound, ...] = field(metadata=named("neighbours"))
+    films: int = field(metadata=named("films_searched"))
+    mirrored: bool = field(metadata=named("mirrored_allowed"))
+    notices: tuple[Notice, ...] = field(metadata=named("warnings"))
     model: str
     library: str
     seconds: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for ``--json`` and the server."""
-        kept = ("rank", "study_id", "score", "labels", "image_ids", "link", "snippet", "marks")
+    SHOWN: ClassVar = {name: name for name in ("disclaimer", "study_id", "region")}
+
+    @property
+    def disclaimer(self) -> str:
+        return DISCLAIMER
+
+    @property
+    def study_id(self) -> str:
+        return self.study.study_id
+
+    @property
+    def region(self) -> FilmBox:
         film = self.study.radiographs[self.place.film]
-        asked = {"image_id": film.image_id, "rows": film.pixels.shape[0], "columns": film.pixels.shape[1]}
-        found = [
-            {
-                **{key: value for key, value in each.neighbour.to_json().items() if key in kept},
-                "region": {**each.place.to_json(), "rows": each.rows, "columns": each.columns},
-                "mirrored": each.mirrored,
-            }
-            for each in self.found
-        ]
-        return {
-            "disclaimer": DISCLAIMER,
-            "study_id": self.study.study_id,
-            "region": {**self.place.to_json(), **asked},
-            "mirrored_allowed": self.mirrored,
-            "films_searched": self.films,
-            "neighbours": found,
-            "warnings": [notice.to_json() for notice in self.notices],
-            "model": self.model,
-            "library": self.library,
-            "seconds": round(self.seconds, 4),
-        }
+        rows, columns = film.pixels.shape
+        return FilmBox(self.place, rows, columns, film.image_id)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the command line prints and the API answers."""
+        body: dict[str, Any] = plain(self)
+        return body
 
 
 def search_region(

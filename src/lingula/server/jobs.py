@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, ClassVar, Literal, cast
 
-from lingula.errors import STORAGE_ERRNOS, InputError, LingulaError, ServerError, cause, storage_error
+from lingula.errors import STORAGE_ERRNOS, ErrorAnswer, InputError, LingulaError, ServerError, cause, storage_error
 from lingula.ingest.batches import Imported, Progress
 from lingula.ingest.files import import_files, import_sources
 from lingula.ingest.openi import import_openi
@@ -23,6 +23,8 @@ from lingula.library import Library
 from lingula.library.identity import public_name
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.study_model import StudyModel
+from lingula.openi.collection import Refused
+from lingula.plain import HIDDEN
 from lingula.reading.archive import ARCHIVE_ENDINGS
 from lingula.reading.bounded_io import read_head
 from lingula.reading.folder import walk
@@ -30,7 +32,6 @@ from lingula.server.log import note
 from lingula.server.redaction import without_paths
 from lingula.server.service import FAREWELL, Desk
 from lingula.server.spool import SpoolFolder
-from lingula.study import DISCLAIMER
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 KEPT = 20
@@ -56,32 +57,31 @@ class Job:
     state: State = "waiting"
     done: int = 0
     total: int = 0
-    result: Imported | None = None
-    refused: tuple[tuple[str, str], ...] = ()
-    error: LingulaError | None = None
-    places: tuple[str, ...] = ()
-    stop: threading.Event = field(default_factory=threading.Event)
+    result: Imported | None = field(default=None, metadata=HIDDEN)
+    refused: tuple[tuple[str, str], ...] = field(default=(), metadata=HIDDEN)
+    error: LingulaError | None = field(default=None, metadata=HIDDEN)
+    places: tuple[str, ...] = field(default=(), metadata=HIDDEN)
+    stop: threading.Event = field(default_factory=threading.Event, metadata=HIDDEN)
+
+    SHOWN: ClassVar = {"*": "outcome", "refused": "shown_refusals", "error": "shown_error"}
 
     @property
     def is_over(self) -> bool:
         return self.state in ("done", "failed", "cancelled")
 
-    def to_json(self) -> dict[str, Any]:
-        found = self.result
-        return {
-            "disclaimer": DISCLAIMER,
-            "job_id": self.job_id,
-            "state": self.state,
-            "done": self.done,
-            "total": self.total,
-            "added": found.added if found else 0,
-            "present": found.present if found else 0,
-            "refused": [
-                {"name": name, "code": code, "message": cause(code)} for name, code in self.refused[:500]
-            ],
-            "error": {"code": self.error.code, "message": without_paths(self.error.message, self.places)}
-            if self.error else None,
-        }  # fmt: skip
+    @property
+    def outcome(self) -> Imported:
+        return self.result or Imported(0, 0, 0)
+
+    @property
+    def shown_refusals(self) -> tuple[Refused, ...]:
+        return tuple(Refused(Path(name), code, cause(code)) for name, code in self.refused[:500])
+
+    @property
+    def shown_error(self) -> ErrorAnswer | None:
+        if self.error is None:
+            return None
+        return ErrorAnswer(self.error.code, without_paths(self.error.message, self.places))
 
 
 class _SharedModel:

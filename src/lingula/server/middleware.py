@@ -19,9 +19,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lingula.errors import LingulaError, ServerError
+from lingula.plain import DISCLAIMER, plain
 from lingula.server.log import note
 from lingula.server.settings import Settings
-from lingula.study import DISCLAIMER
 
 HEADER = "x-lingula"
 """A request that changes something must bring this header, which no form and no other site can set."""
@@ -73,7 +73,8 @@ def status_of(error: LingulaError) -> int:
 
 
 def error_body(error: LingulaError, request_id: str) -> dict[str, Any]:
-    return {**error.to_json(), "request_id": request_id, "disclaimer": DISCLAIMER}
+    body: dict[str, Any] = plain(error.answer(request_id))
+    return body
 
 
 class Guard:

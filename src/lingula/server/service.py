@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -63,10 +63,13 @@ ENDINGS = (".xml", ".txt", "")
 class Case:
     """A study somebody brought in, with its answer. Lives in memory only."""
 
-    case_id: str
     analysis: Analysis
     explanations: dict[tuple[str, str], Explanation] = field(default_factory=dict)
     whys: OrderedDict[str, Why] = field(default_factory=OrderedDict)
+
+    @property
+    def case_id(self) -> str:
+        return self.analysis.case_id or ""
 
     @property
     def study(self) -> Study:
@@ -217,7 +220,7 @@ class Desk:
     def answer(self, study: Study, k: int = 5) -> Case:
         """Findings and neighbours of a study, kept as a case."""
         analysis = analyze(study, self.checkpoint, self.searched, methods=(), k=k)
-        case = Case(secrets.token_urlsafe(12), analysis)
+        case = Case(replace(analysis, case_id=secrets.token_urlsafe(12)))
         self._cases[case.case_id] = case
         self._make_room()
         return case

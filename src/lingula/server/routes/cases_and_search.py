@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from dataclasses import asdict
+from dataclasses import replace
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
@@ -13,21 +14,26 @@ from fastapi.responses import JSONResponse, Response
 
 from lingula import __version__
 from lingula import retrieval as asked
-from lingula.errors import InputError, LibraryError, ServerError
+from lingula.errors import ErrorAnswer, InputError, LibraryError, ServerError
 from lingula.explanation import METHODS
-from lingula.library import Library
+from lingula.explanation.comparison import Why
+from lingula.library import Library, LibraryStatus
+from lingula.openi.collection import Refused
+from lingula.page.explained import ShownExplanation
 from lingula.page.methods import method
-from lingula.retrieval.region import Place
+from lingula.plain import plain
+from lingula.retrieval.region import Place, RegionAnswer
 from lingula.server import schema
 from lingula.server import serialise as shown
+from lingula.server.answers import About, Health, Reason, Refusals, ShownStudy, ThresholdCosts, Understood
 from lingula.server.middleware import COOKIE
 from lingula.server.query_string import address, keepable, legible, legible_query, merged, query_of
 from lingula.server.redaction import redacted, without_paths
 from lingula.server.service import Desk
-from lingula.study import DISCLAIMER, Mode, Study
+from lingula.study import Analysis, Mode, Study
 
 REFUSED: dict[int | str, dict[str, Any]] = {
-    status: {"model": schema.ErrorBody, "description": words}
+    status: {"model": schema.answer(ErrorAnswer), "description": words}
     for status, words in {
         400: "The request is not well formed.",
         401: "A token is needed.",
@@ -49,6 +55,11 @@ Row = Annotated[int, Path(ge=0, le=1000)]
 Label = Annotated[str, Path(max_length=64)]
 
 
+def answered(answer: object, status: int = 200) -> JSONResponse:
+    """A dataclass as the body of a response."""
+    return JSONResponse(plain(answer), status)
+
+
 def desk_of(request: Request) -> Desk:
     desk: Desk = request.app.state.desk
     return desk
@@ -60,36 +71,30 @@ def library_of(desk: Desk) -> Library:
     return desk.library
 
 
-@router.get("/health", response_model=schema.HealthBody, tags=["about"])
+@router.get("/health", response_model=schema.answer(Health), tags=["about"])
 async def health(request: Request) -> Response:
     """Whether it is ready; 503 with the reasons where it is not."""
     desk = desk_of(request)
     troubles = [redacted(each, desk.places) for each in await asyncio.to_thread(desk.troubles)]
-    body = {
-        "disclaimer": DISCLAIMER,
-        "status": "trouble" if troubles else "ready",
-        "version": __version__,
-        "reasons": [{"code": each.code, "message": each.message, "hint": each.hint} for each in troubles],
-    }
-    return JSONResponse(body, 503 if troubles else 200)
+    reasons = tuple(Reason(each.code, each.message, each.hint) for each in troubles)
+    return answered(Health("trouble" if troubles else "ready", __version__, reasons), 503 if troubles else 200)
 
 
-@router.get("/about", response_model=schema.AboutBody, tags=["about"])
+@router.get("/about", response_model=schema.answer(About), tags=["about"])
 async def about(request: Request) -> Response:
     """Which model and library answer, and what can be asked for."""
     desk = desk_of(request)
     studies = await desk.look_up(lambda: len(desk.library) if desk.library is not None else 0)
     fingerprint = await desk.look_up(lambda: desk.library.fingerprint if desk.library is not None else None)
-    return JSONResponse(
-        {
-            "disclaimer": DISCLAIMER,
-            "version": __version__,
-            "model": desk.checkpoint.fingerprint,
-            "library": fingerprint,
-            "studies": studies,
-            "labels": desk.names,
-            "methods": {code: method(code).name for code in METHODS},
-        }
+    return answered(
+        About(
+            version=__version__,
+            model=desk.checkpoint.fingerprint,
+            library=fingerprint,
+            studies=studies,
+            labels=desk.names,
+            methods={code: method(code).name for code in METHODS},
+        )
     )
 
 
@@ -105,14 +110,14 @@ async def session(request: Request, body: schema.TokenBody) -> Response:
     return answer
 
 
-@router.get("/operating/{mode}", response_model=schema.OperatingBody, tags=["about"])
+@router.get("/operating/{mode}", response_model=schema.answer(ThresholdCosts), tags=["about"])
 async def operating(request: Request, mode: Mode) -> Response:
     """What a threshold costs: sensitivity and specificity on validation at each cut."""
     checkpoint = desk_of(request).checkpoint
-    return JSONResponse(shown.operating_json(checkpoint.calibration[mode], checkpoint.vocabulary.codes, mode))
+    return answered(shown.threshold_costs(checkpoint.calibration[mode], checkpoint.vocabulary.codes, mode))
 
 
-@router.post("/cases", response_model=schema.CaseBody, status_code=201, tags=["cases"])
+@router.post("/cases", response_model=schema.answer(Analysis), status_code=201, tags=["cases"])
 async def bring(
     request: Request,
     files: Annotated[list[UploadFile] | None, File(description="DICOM files or pictures, and/or one report.")] = None,
@@ -134,7 +139,7 @@ async def bring(
     return await _answer(desk, study)
 
 
-@router.post("/studies/{study_id}/case", response_model=schema.CaseBody, status_code=201, tags=["cases"])
+@router.post("/studies/{study_id}/case", response_model=schema.answer(Analysis), status_code=201, tags=["cases"])
 async def bring_stored(request: Request, study_id: StudyId) -> Response:
     """Ask about a study of the library as if it had been brought in: the examples of the page."""
     desk = desk_of(request)
@@ -147,7 +152,7 @@ async def _answer(desk: Desk, study: Study) -> Response:
     return JSONResponse(shown.case_json(case), 201)
 
 
-@router.get("/cases/{case_id}", response_model=schema.CaseBody, tags=["cases"])
+@router.get("/cases/{case_id}", response_model=schema.answer(Analysis), tags=["cases"])
 async def case(request: Request, case_id: CaseId) -> Response:
     """A study brought in before."""
     return JSONResponse(shown.case_json(desk_of(request).case(case_id)))
@@ -177,18 +182,20 @@ async def film(
     return _png(await desk.look_up(lambda: shown.film_png(films[row], bits, side)))
 
 
-@router.get("/cases/{case_id}/evidence/{label}/{method}", response_model=schema.ExplainedBody, tags=["evidence"])
+@router.get(
+    "/cases/{case_id}/evidence/{label}/{method}", response_model=schema.answer(ShownExplanation), tags=["evidence"]
+)
 async def evidence(request: Request, case_id: CaseId, label: Label, method: Label) -> Response:
     """What spoke for one finding, by one method: outlines on the films and words of the report."""
     desk = desk_of(request)
     held = desk.case(case_id)
 
-    def made() -> dict[str, Any]:
+    def made() -> ShownExplanation:
         for explanation in desk.evidence(held, label, (method,)):
-            return shown.explained_json(held, explanation, desk.names)
+            return shown.explained(held, explanation, desk.names)
         raise InputError("bad_request", f"{method} needs a film, and there is none.")
 
-    return JSONResponse(await desk.ask_model(made))
+    return answered(await desk.ask_model(made))
 
 
 @router.get(
@@ -207,12 +214,12 @@ async def evidence_map(request: Request, case_id: CaseId, label: Label, method: 
     return _png(await desk.ask_model(made))
 
 
-@router.get("/cases/{case_id}/why/{study_id}", response_model=schema.WhyBody, tags=["evidence"])
+@router.get("/cases/{case_id}/why/{study_id}", response_model=schema.answer(Why), tags=["evidence"])
 async def why(request: Request, case_id: CaseId, study_id: StudyId) -> Response:
     """Why a study of the library is like a case: shares that add up, matched regions, findings, sentences."""
     desk = desk_of(request)
     held = desk.case(case_id)
-    return JSONResponse(await desk.ask_model(lambda: shown.why_json(held, desk.why(held, study_id), desk.names)))
+    return answered(await desk.ask_model(lambda: shown.why_with_maps(held, desk.why(held, study_id))))
 
 
 @router.get(
@@ -227,7 +234,7 @@ async def why_map(
     return _png(await desk.ask_model(lambda: shown.why_png(desk.why(held, study_id), side, row)))
 
 
-@router.post("/understand", response_model=schema.UnderstoodBody, tags=["search"])
+@router.post("/understand", response_model=schema.answer(Understood), tags=["search"])
 async def understand(request: Request, body: schema.QuestionBody) -> Response:
     """Read a question in words: what it asks, and the address of the page that answers it."""
     desk = desk_of(request)
@@ -238,45 +245,43 @@ async def understand(request: Request, body: schema.QuestionBody) -> Response:
     read = asked.Query.read(legible(body.text), also=body.also, without=body.without)
     query = merged(base, read)
     kept, left = await desk.look_up(lambda: keepable(desk.checkpoint.tokenizer, query.words))
-    return JSONResponse(
-        {
-            "disclaimer": DISCLAIMER,
-            "query": query.to_json(),
-            "understood": list(query.explain()),
-            "not_understood": [asdict(unknown) for unknown in query.not_understood],
-            "address": address(query.with_options(words=kept), case_id),
-            "left_out": list(left),
-        }
+    return answered(
+        Understood(
+            query=query,
+            understood=query.explain(),
+            not_understood=query.not_understood,
+            address=address(query.with_options(words=kept), case_id),
+            left_out=left,
+        )
     )
 
 
-@router.post("/search", response_model=schema.AnswerBody, tags=["search"])
+@router.post("/search", response_model=schema.answer(asked.Answer), tags=["search"])
 async def search(
-    request: Request, body: schema.QueryBody, case: Annotated[str, Query(max_length=64, description="A case.")] = ""
+    request: Request, body: asked.Query, case: Annotated[str, Query(max_length=64, description="A case.")] = ""
 ) -> Response:
     """Search the library: by words, findings, filters, a study of it, a case, or any mix."""
     desk = desk_of(request)
-    query = legible_query(asked.Query.from_json(body.model_dump(exclude_unset=True)))
-    answer = await desk.search(query, desk.case(case) if case else None)
-    return JSONResponse(answer.to_json())
+    query = legible_query(body.with_text_read())
+    return answered(await desk.search(query, desk.case(case) if case else None))
 
 
-@router.post("/cases/{case_id}/region", response_model=schema.RegionAnswerBody, tags=["search"])
+@router.post("/cases/{case_id}/region", response_model=schema.answer(RegionAnswer), tags=["search"])
 async def region(request: Request, case_id: CaseId, body: schema.BoxBody) -> Response:
     """Search by what is inside a box on a film of a case; 503 ``busy`` while the library is prepared for it."""
     desk = desk_of(request)
     held = desk.case(case_id)
     place = Place(body.film, body.x, body.y, body.width, body.height)
     answer = await desk.region(held, place, mirrored=body.mirrored, k=body.k)
-    return JSONResponse(shown.region_json(answer))
+    return answered(shown.region_with_pictures(answer))
 
 
-@router.get("/studies/{study_id}", response_model=schema.StudyBody, tags=["library"])
+@router.get("/studies/{study_id}", response_model=schema.answer(ShownStudy), tags=["library"])
 async def study(request: Request, study_id: StudyId) -> Response:
     """A study of the library."""
     desk = desk_of(request)
     library = library_of(desk)
-    return JSONResponse(shown.study_json(await desk.look_up(lambda: library.get(study_id))))
+    return answered(shown.shown_study(await desk.look_up(lambda: library.get(study_id))))
 
 
 @router.get("/studies/{study_id}/films/{row}", responses=PNG, response_class=Response, tags=["library"])
@@ -290,30 +295,28 @@ async def stored_film(request: Request, study_id: StudyId, row: Row) -> Response
     return _png(record.radiographs[row].png)
 
 
-@router.get("/library", response_model=schema.LibraryStatusBody, tags=["library"])
+@router.get("/library", response_model=schema.answer(LibraryStatus), tags=["library"])
 async def status(request: Request) -> Response:
     """Counts by label, view and finding."""
     desk = desk_of(request)
-    body = (await desk.look_up(library_of(desk).status)).to_json()
-    del body["location"]
-    return JSONResponse({"disclaimer": DISCLAIMER, **body})
+    return answered(replace(await desk.look_up(library_of(desk).status), location=None))
 
 
-@router.get("/library/refusals", response_model=schema.RefusalsBody, tags=["library"])
+@router.get("/library/refusals", response_model=schema.answer(Refusals), tags=["library"])
 async def refusals(request: Request) -> Response:
     """What could not be imported, and why."""
     desk = desk_of(request)
     found = await desk.look_up(library_of(desk).refusals)
-    names = [
-        {"name": each.source.replace("\\", "/").rpartition("/")[2], "code": each.code,
-         "message": without_paths(each.message, desk.places)}
-        for each in found
-    ]  # fmt: skip
-    return JSONResponse({"disclaimer": DISCLAIMER, "refused": names})
+    names = (FilePath(each.source.replace("\\", "/").rpartition("/")[2]) for each in found)
+    told = (
+        Refused(name, each.code, without_paths(each.message, desk.places))
+        for name, each in zip(names, found, strict=True)
+    )
+    return answered(Refusals(tuple(told)))
 
 
 def _png(data: bytes) -> Response:
     return Response(data, media_type="image/png")
 
 
-__all__ = ["desk_of", "library_of", "router"]
+__all__ = ["answered", "desk_of", "library_of", "router"]

@@ -14,9 +14,11 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from lingula.errors import InputError, ServerError
 from lingula.library import Library
+from lingula.plain import plain
 from lingula.server import schema
-from lingula.server.jobs import Jobs
-from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, desk_of, library_of
+from lingula.server.answers import LibraryMap, MapPoint
+from lingula.server.jobs import Job, Jobs
+from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, answered, desk_of, library_of
 from lingula.study import DISCLAIMER
 from lingula.teaching.practice import Difficulty, Practice
 
@@ -44,25 +46,25 @@ def _practice(request: Request) -> Practice:
     return practice
 
 
-@router.post("/imports", response_model=schema.JobBody, status_code=202, tags=["library"])
+@router.post("/imports", response_model=schema.answer(Job), status_code=202, tags=["library"])
 async def import_uploads(request: Request, files: Annotated[list[UploadFile], File()]) -> Response:
     """Import films, reports under a film's name, archives; a job. Refused files are named by place, from 00001."""
     jobs, brought = _jobs(request), [(file.filename or "", file.file) for file in files]
-    return JSONResponse((await asyncio.to_thread(jobs.import_uploads, brought)).to_json(), 202)
+    return answered(await asyncio.to_thread(jobs.import_uploads, brought), 202)
 
 
-@router.post("/imports/folder", response_model=schema.JobBody, status_code=202, tags=["library"])
+@router.post("/imports/folder", response_model=schema.answer(Job), status_code=202, tags=["library"])
 async def import_folder(request: Request, body: schema.FolderBody) -> Response:
     """Import a folder of the server's machine; only where the server listens to its own machine."""
     if not desk_of(request).settings.folder_imports:
         raise ServerError("forbidden", "Folders are imported only on the server's own machine.", "Send the files.")
-    return JSONResponse(_jobs(request).import_folder(FilePath(body.folder)).to_json(), 202)
+    return answered(_jobs(request).import_folder(FilePath(body.folder)), 202)
 
 
-@router.get("/jobs/{job_id}", response_model=schema.JobBody, tags=["library"])
+@router.get("/jobs/{job_id}", response_model=schema.answer(Job), tags=["library"])
 async def job(request: Request, job_id: Id) -> Response:
     """How far an import is."""
-    return JSONResponse(_jobs(request).get(job_id).to_json())
+    return answered(_jobs(request).get(job_id))
 
 
 @router.get("/jobs/{job_id}/events", responses=STREAM, response_class=StreamingResponse, tags=["library"])
@@ -73,7 +75,7 @@ async def events(request: Request, job_id: Id) -> Response:
     async def changes() -> AsyncIterator[str]:
         last = ""
         while True:
-            over, now = followed.is_over, json.dumps(followed.to_json())
+            over, now = followed.is_over, json.dumps(plain(followed))
             if now != last:
                 yield f"data: {now}\n\n"
                 last = now
@@ -84,23 +86,23 @@ async def events(request: Request, job_id: Id) -> Response:
     return StreamingResponse(changes(), media_type="text/event-stream")
 
 
-@router.delete("/jobs/{job_id}", response_model=schema.JobBody, tags=["library"])
+@router.delete("/jobs/{job_id}", response_model=schema.answer(Job), tags=["library"])
 async def cancel(request: Request, job_id: Id) -> Response:
     """Stop an import after the batch it is at; what was stored stays stored."""
     stopped = _jobs(request).get(job_id)
     stopped.stop.set()
-    return JSONResponse(stopped.to_json())
+    return answered(stopped)
 
 
-@router.get("/library/map", response_model=schema.LibraryMapBody, tags=["library"])
+@router.get("/library/map", response_model=schema.answer(LibraryMap), tags=["library"])
 async def library_map(request: Request) -> Response:
     """The library's films as points of the plane."""
     desk = desk_of(request)
     library = library_of(desk)
-    return JSONResponse(await desk.look_up(lambda: _map(library)))
+    return answered(await desk.look_up(lambda: _map(library)))
 
 
-def _map(library: Library) -> dict[str, Any]:
+def _map(library: Library) -> LibraryMap:
     """Principal components of the image embeddings, signs fixed so that the same library gives the same map."""
     gallery = library.gallery("image")
     known = library.summaries(gallery.ids)
@@ -112,11 +114,11 @@ def _map(library: Library) -> dict[str, Any]:
         axes = axes * np.where(axes[np.abs(axes).argmax(0), [0, 1]] < 0, -1, 1)
         places, share = centred @ axes, float(values[[-1, -2]].sum() / max(values.sum(), 1e-12))
         places = places / max(float(np.abs(places).max()), 1e-12)
-    points = [
-        {"study_id": study, "x": round(float(x), 4), "y": round(float(y), 4), "labels": list(known[study].labels)}
+    points = (
+        MapPoint(study, round(float(x), 4), round(float(y), 4), known[study].labels)
         for study, (x, y) in zip(gallery.ids, places, strict=True)
-    ]
-    return {"disclaimer": DISCLAIMER, "share": round(share, 4), "points": points}
+    )
+    return LibraryMap(round(share, 4), tuple(points))
 
 
 @router.post("/practice", response_model=schema.CardBody, status_code=201, tags=["practice"])

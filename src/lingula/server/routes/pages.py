@@ -213,7 +213,7 @@ async def practice(request: Request) -> Response:
     """Unknown films to say something of."""
     desk = desk_of(request)
     status = await desk.look_up(library_of(desk).status)
-    labels = [(code, desk.names.get(code, code)) for code, count in status.by_label if count]
+    labels = [(code, desk.names.get(code, code)) for code, count in status.labels.items() if count]
     normal = desk.checkpoint.vocabulary.normal
     return _page("practice.html", here="/practice", labels=[pair for pair in labels if pair[0] != normal])
 
