@@ -1,9 +1,9 @@
 """The whole evaluation of the embedded model on the real test split, twice: is the second run the same, how long is it?
 
-    python benchmarks/evaluate.py STUDY_SET COLLECTION TRUNK OUT
+    python benchmarks/evaluate.py STUDY_SET COLLECTION TRUNK OUT [fast]
 
 STUDY_SET is the folder that ``lingula prepare`` wrote, TRUNK a frozen ImageNet MobileNetV1, OUT a folder that keeps
-the encoded studies. The first run encodes what OUT lacks; the second, from the cache, is timed. Writes the tables to
+the encoded studies; with ``fast`` compiled encoders encode them (``lingula.model.openvino``). The first run encodes what OUT lacks; the second, from the cache, is timed. Writes the tables to
 ``results/evaluation.json`` and ``results/evaluation.md``, and what README and the cards in ``docs/`` say of them.
 """
 
@@ -20,6 +20,7 @@ from lingula.model.checkpoint import load_checkpoint
 from lingula.openi.splits import Split
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.evaluation.inputs import Request
+from lingula_lab.evaluation.ledger import append_look, ledger_of
 from lingula_lab.evaluation.run import Evaluation, evaluate
 from lingula_lab.report import report
 from machine import RESULTS, write_result
@@ -28,6 +29,7 @@ COMMAND = (
     "lingula evaluate compact --data STUDY_SET --split openi-v1 --out DIR --collection COLLECTION --trunk TRUNK "
     "--resamples 1000 --seed 0"
 )
+REASON = "the release: figures of the shipped checkpoint with the reader of its version"
 FINDINGS, SIMILAR, PAIRS = "classification", "retrieval_generalization_jaccard", "pairs"
 HEADLINE = {
     "image_auroc_macro": (FINDINGS, "image, frontal", "AUROC macro", "AUROC"),
@@ -54,7 +56,11 @@ HEADLINE = {
 
 def once(arguments: list[Path], data: StudySet) -> tuple[Evaluation, float]:
     _, collection, trunk, out = arguments
-    checkpoint, split = load_checkpoint("compact"), Split.load("openi-v1")
+    checkpoint = load_checkpoint("compact", fast="fast" in sys.argv[5:])
+    split = Split.load("openi-v1")
+    append_look(
+        ledger_of("openi-v1"), split=split.digest, model=checkpoint.fingerprint, what="tables", reason=REASON
+    )  # fmt: skip
     started = time.perf_counter()
     found = evaluate(Request(checkpoint, data, split, collection, trunk, command=COMMAND), out)
     report.write(found, out, data, checkpoint.vocabulary)

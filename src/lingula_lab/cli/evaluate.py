@@ -46,6 +46,9 @@ def evaluate(
     qrels: Annotated[Path | None, typer.Option(help="TREC qrels for --run, in place of the split's labels.")] = None,
     explanations: Annotated[bool, typer.Option("--explanations", help="Measure the evidence instead.")] = False,
     boxes: Annotated[Path | None, typer.Option(help="Boxed films for --explanations: bbox.csv, images/.")] = None,
+    reason: Annotated[
+        str, typer.Option(help="Why the test part is looked at; kept in the ledger beside the split.")
+    ] = "not said",
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of studies.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of every resample.")] = 0,
     json: Json = False,
@@ -66,7 +69,9 @@ def evaluate(
     if run is not None:
         return _score(run, protocol, split, qrels, resamples, seed, json)
     if explanations:
-        return _explanations(checkpoint or "compact", split, collection, boxes, out, resamples, seed, json)
+        return _explanations(
+            checkpoint or "compact", split, collection, boxes, out, resamples=resamples, seed=seed, reason=reason, json=json
+        )  # fmt: skip
     if checkpoint is None and data is None:
         return _export(split, out, seed, json)
     if checkpoint is None or data is None:
@@ -97,6 +102,7 @@ def evaluate(
         seed=seed,
         command=" ".join(parts),
     )
+    _look(split, request.split.digest, request.checkpoint.fingerprint, "tables", reason)
     with _stages() as progress:
         found = measure(request, out, progress)
     if against is not None:
@@ -191,8 +197,10 @@ def _explanations(
     collection: Path | None,
     boxes: Path | None,
     out: Path,
+    *,
     resamples: int,
     seed: int,
+    reason: str,
     json: bool,
 ) -> None:
     """The tables of the evidence, and ``trust.json``: what ``explain`` shows with a map of this
@@ -206,8 +214,10 @@ def _explanations(
     if collection is None:
         raise InputError("bad_request", "--explanations reads films.", "Name --collection, the unpacked collection.")
     checkpoint, plan = load_checkpoint(model), Plan(resamples=resamples, seed=seed)
+    parts = Split.load(split)
+    _look(split, parts.digest, checkpoint.fingerprint, "evidence", reason)
     with _stages() as told:
-        cases = coded_cases(checkpoint, collection, Split.load(split).test, plan, told)
+        cases = coded_cases(checkpoint, collection, parts.test, plan, told)
         boxed = boxed_films(read_boxes(boxes)) if boxes else []
         found = measure(checkpoint, cases, boxed, plan, told)
     out.mkdir(parents=True, exist_ok=True)
@@ -219,6 +229,16 @@ def _explanations(
     for table in found.tables:
         _show(table)
     output.out.print(f"Written: {out / 'explanations.md'}, {out / 'trust.json'}")
+
+
+def _look(split: str, digest: str, model: str, what: str, reason: str) -> None:
+    """Write down, before anything is measured, that a model is asked about the split's test part."""
+    from lingula_lab.evaluation.ledger import append_look, ledger_of
+
+    ledger = ledger_of(split)
+    known = append_look(ledger, split=digest, model=model, what=what, reason=reason)
+    models = {look.model for look in known if look.split == digest}
+    output.err.print(f"[dim]{ledger.name}: {len(models)} models have been measured on this test part.[/]")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lingula.cli import output
-from lingula.cli.options import Json, Model, load_model
+from lingula.cli.options import Fast, Json, Model, load_model
 
 SEED = 0
 
@@ -22,6 +22,11 @@ def gate(
     split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
     features: Annotated[Path | None, typer.Option(help="Keep the films' features here, or read them.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; by default that of the package.")] = None,
+    boxed: Annotated[
+        Path | None, typer.Option(help="Boxed films (labels.csv, images/), kept with the features for measuring.")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=100, help="Most films of a source.")] = 1500,
+    fast: Fast = False,
     json: Json = False,
 ) -> None:
     """Fit what tells chest films like those the model learnt from, other chest films, and everything else apart.
@@ -34,17 +39,18 @@ def gate(
     from lingula_lab.gate import films as sources
     from lingula_lab.gate.fit import fit_gate
 
-    checkpoint = load_model(model, fast=False)
+    checkpoint = load_model(model, fast=fast)
     if features is not None and features.is_file():
         read = sources.GateFilms.load(features)
     else:
         plain = [
-            *sources.openi_films(StudySet.load(study_set), Split.load(split)),
-            *sources.table_films(films),
+            *sources.openi_films(StudySet.load(study_set), Split.load(split), sample),
+            *sources.table_films(films, sample),
             *sources.other_pictures(pictures),
         ]
         changed = sources.distorted(plain, SEED)
-        every = chain(plain, changed, sources.nothing(350, SEED), sources.phantoms(75))
+        measured = sources.boxed_films(boxed) if boxed else ()
+        every = chain(plain, measured, changed, sources.nothing(350, SEED), sources.phantoms(75))
         with output.progress_bar("Reading films") as progress:
             read = sources.read_features(checkpoint, every, progress)
         if features is not None:

@@ -29,7 +29,7 @@ Names = npt.NDArray[np.str_]
 DISTORTED = 100
 """Films of each source that each distortion is tried on."""
 SAMPLE = 1500
-"""Most films of a source that a table lists."""
+"""Most films of a source, and of the training part of the own collection."""
 _TOGETHER = 16
 
 
@@ -81,17 +81,18 @@ class Film:
     labels: str = ""
 
 
-def openi_films(data: StudySet, split: Split) -> Iterator[Film]:
-    """Films of the training and the validation part, as the study set keeps them."""
+def openi_films(data: StudySet, split: Split, sample: int = SAMPLE) -> Iterator[Film]:
+    """Films of the validation part and at most ``sample`` of the training part, as the study set keeps them."""
     for part in ("train", "validation"):
-        for row in data.rows(sorted(split.ids(part))):
-            for film in data.films_of(row):
-                pixels = np.asarray(data.films[film], np.float32) / np.float32(255)
-                yield Film(_unpadded(pixels), "openi", part=part, view=data.views[film], patient=data.ids[row])
+        own = [(int(film), row) for row in data.rows(sorted(split.ids(part))) for film in data.films_of(row)]
+        for place in _sample(len(own), sample if part == "train" else len(own)):
+            film, row = own[place]
+            pixels = np.asarray(data.films[film], np.float32) / np.float32(255)
+            yield Film(_unpadded(pixels), "openi", part=part, view=data.views[film], patient=data.ids[row])
 
 
-def table_films(folder: Path) -> Iterator[Film]:
-    """Films of a folder with ``films.csv`` (path, source, view, patient_id, labels), at most ``SAMPLE`` of a source.
+def table_films(folder: Path, sample: int = SAMPLE) -> Iterator[Film]:
+    """Films of a folder with ``films.csv`` (path, source, view, patient_id, labels), at most ``sample`` of a source.
 
     Raises:
         InputError: ``not_found`` without the table.
@@ -99,11 +100,24 @@ def table_films(folder: Path) -> Iterator[Film]:
     rows = _rows(folder / "films.csv")
     for source in sorted({row["source"] for row in rows}):
         own = [row for row in rows if row["source"] == source]
-        chosen = np.sort(np.random.default_rng(0).permutation(len(own))[:SAMPLE])
-        for row in (own[place] for place in chosen):
+        for row in (own[place] for place in _sample(len(own), sample)):
             yield Film(
                 _grey(folder / row["path"]), source, view=row["view"], patient=row["patient_id"], labels=row["labels"]
             )  # fmt: skip
+
+
+def _sample(count: int, most: int) -> list[int]:
+    """At most so many places of so many, in their order, the same each time."""
+    return sorted(np.random.default_rng(0).permutation(count)[:most].tolist())
+
+
+def boxed_films(folder: Path) -> Iterator[Film]:
+    """Films of ChestX-ray14 with boxes: a folder with ``labels.csv`` as it is published and ``images``."""
+    for row in _rows(folder / "labels.csv"):
+        name, patient = row["Image Index"], f"{int(row['Patient ID']):08d}"
+        if (path := folder / "images" / name).is_file():
+            labels, view = row["Finding Labels"], row["View Position"]
+            yield Film(_grey(path), "nih_bbox_dev", part="validation", view=view, patient=patient, labels=labels)
 
 
 def other_pictures(folder: Path) -> Iterator[Film]:
