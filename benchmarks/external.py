@@ -14,6 +14,9 @@ from pathlib import Path
 
 from lingula.model.checkpoint import load_checkpoint
 from lingula.model.gate import gate_of
+from lingula_lab.data.label_file import LabelFile
+from lingula_lab.data.make_split import UNKNOWN
+from lingula_lab.evaluation.tables.sources import sources_table
 from lingula_lab.gate import measure
 from lingula_lab.gate.films import GateFilms
 from lingula_lab.gate.outside import nih_targets
@@ -60,6 +63,9 @@ def main() -> None:
         "nih_auroc_by_label": by_label,
         **{name: each.to_json() for name, each in figures.items()},
     }
+    labels = LabelFile.load("openi-v1").codes
+    coded = {study: codes for study, codes in labels.items() if UNKNOWN not in codes}
+    body["tables"] = {"sources": sources_table(films, checkpoint, coded).to_json()}
     if (films.source == "nih_bbox_dev").any():
         boxed, boxed_labels = measure.macro_auroc(films, "nih_bbox_dev", codes)
         body |= {"nih_bbox_dev_auroc_macro": boxed.to_json(), "nih_bbox_dev_auroc_by_label": boxed_labels}

@@ -36,6 +36,9 @@ def evaluate(
     library: Annotated[
         str | None, typer.Option(help="A library this checkpoint filled: does it hold what the tables measure?")
     ] = None,
+    sources: Annotated[
+        Path | None, typer.Option(help="Films of other sources, as gate --features kept them: the table by source.")
+    ] = None,
     against: Annotated[
         Path | None, typer.Option(help="Folder of another checkpoint's evaluation: compare in pairs.")
     ] = None,
@@ -90,6 +93,7 @@ def evaluate(
     parts += ["--collection COLLECTION"] if collection else []
     parts += [f"--trunk {trunk.name}"] if trunk else []
     parts += ["--library LIBRARY"] if library else []
+    parts += ["--sources FEATURES"] if sources else []
     parts += [f"--resamples {resamples} --seed {seed}"]
     request = Request(
         load_checkpoint(checkpoint),
@@ -98,6 +102,7 @@ def evaluate(
         collection=collection,
         trunk=trunk,
         library=library,
+        sources=sources,
         resamples=resamples,
         seed=seed,
         command=" ".join(parts),
@@ -256,7 +261,7 @@ def _stages() -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
-_HEADLINES = {"classification", "retrieval_generalization_jaccard", "pairs", "against"}
+_HEADLINES = {"sources", "classification", "retrieval_generalization_jaccard", "pairs", "against"}
 
 
 def _show(table: Table) -> None:

@@ -6,6 +6,7 @@ state stays the sum of its patches, and embedding, contributions and head stay w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,15 +52,13 @@ def fit_correction(
     """
     mine, spread = _centred(own, views)
     theirs = (source.features - source.features.mean(0)) / spread
-    spread_gram = theirs.T @ theirs + loyalty * (mine.T @ mine)
-    spread_gram.diagonal().add_(strength)
-    factor = torch.linalg.cholesky(spread_gram)
+    solve = _ridge(torch.cat([theirs, loyalty**0.5 * mine]), strength)
     told = (source.targets == 1).sum(0) >= least
     correction = torch.zeros(own.shape[1], source.targets.shape[1], dtype=own.dtype)
     for _ in range(STEPS):
         residual = _residuals(source.log_odds + theirs @ correction, source.targets, told)
         pull = theirs.T @ residual - loyalty * (mine.T @ (mine @ correction)) - strength * correction
-        correction = correction + STEP * torch.cholesky_solve(pull, factor)
+        correction = correction + STEP * solve(pull)
     return correction / spread[:, None]
 
 
@@ -83,6 +82,21 @@ def centres_of(features: Tensor, views: Tensor) -> Tensor:
     """(views, C) mean features of each view in the order of ``VIEWS``; of a view without films the mean of all."""
     means = [features[views == v].mean(0) if bool((views == v).any()) else features.mean(0) for v in range(len(VIEWS))]
     return torch.stack(means)
+
+
+def _ridge(rows: Tensor, strength: float) -> Callable[[Tensor], Tensor]:
+    """What solves ``(rows' rows + strength) x = b`` for b (C, L), in the smaller of rows (N, C) and columns."""
+    wide = rows.shape[0] < rows.shape[1]
+    gram = rows @ rows.T if wide else rows.T @ rows
+    gram.diagonal().add_(strength)
+    factor = torch.linalg.cholesky(gram)
+
+    def solve(b: Tensor) -> Tensor:
+        if wide:
+            return (b - rows.T @ torch.cholesky_solve(rows @ b, factor)) / strength
+        return torch.cholesky_solve(b, factor)
+
+    return solve
 
 
 def _centred(features: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:

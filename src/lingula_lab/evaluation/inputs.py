@@ -44,6 +44,7 @@ class Request:
         collection: folder of the collection, for the published label set and the subgroups; None leaves these out.
         trunk: weights of a frozen ImageNet MobileNetV1 for the baseline; None leaves it out.
         library: filled by this checkpoint, to be held against the tables; None leaves that out.
+        sources: films of other sources as ``lingula gate --features`` kept them, for the table by source.
         command: as a reader would type it.
     """
 
@@ -53,6 +54,7 @@ class Request:
     collection: Path | None = None
     trunk: Path | None = None
     library: str | None = None
+    sources: Path | None = None
     resamples: int = RESAMPLES
     seed: int = SEED
     command: str = ""

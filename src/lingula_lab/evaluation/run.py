@@ -34,7 +34,9 @@ from lingula_lab.evaluation.tables.retrieval import (
     Ranking,
     Search,
 )
+from lingula_lab.evaluation.tables.sources import sources_table
 from lingula_lab.evaluation.trec import DEPTH, RANDOM, write_all_qrels, write_run
+from lingula_lab.gate.films import GateFilms
 from lingula_lab.measures.classification import supported
 from lingula_lab.measures.relevance import any_label, rules
 from lingula_lab.measures.table import Bars, Plot, Table
@@ -112,6 +114,9 @@ def evaluate(request: Request, out: Path, told: Told = lambda what, done, of: No
     if request.library:
         with Library.open(request.library, model=request.checkpoint.fingerprint) as library:
             tables.append(library_table(library, inputs.encoded))
+    if request.sources:
+        films = GateFilms.load(request.sources)
+        tables.append(sources_table(films, request.checkpoint, _codes_by_study(inputs)))
     others = _other_labels(inputs)
     tables.append(_chance(inputs, grounds, others))
     tables += _published(inputs, systems, searches, others)
@@ -169,6 +174,17 @@ def _chance(inputs: Inputs, grounds: dict[Protocol, Ground], others: Sequence[La
             protocol: Ground.of(protocol, parts["test"], parts[GALLERY[protocol]], [rule]) for protocol in PROTOCOLS
         }
     return retrieval.chance_table(judges, inputs.draws, inputs.request.seed)
+
+
+def _codes_by_study(inputs: Inputs) -> dict[str, tuple[str, ...]]:
+    """Label codes of every coded study of the set."""
+    data, codes = inputs.data, inputs.vocabulary.codes
+    coded = (~np.isnan(data.labels)).any(1).tolist()
+    return {
+        study: tuple(code for code, yes in zip(codes, row, strict=True) if yes == 1)
+        for study, row, known in zip(data.ids, data.labels, coded, strict=True)
+        if known
+    }
 
 
 def _under(grounds: dict[Protocol, Ground], rule: str) -> dict[Protocol, Ground]:

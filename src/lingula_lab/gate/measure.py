@@ -105,27 +105,41 @@ def macro_auroc(films: GateFilms, source: str, codes: Sequence[str]) -> tuple[Me
     """Over labels with at least ``LEAST`` positives, and each by itself; the interval is over patients."""
     rows = np.flatnonzero((films.source == source) & (films.change == ""))
     targets, logits = nih_targets(films.labels[rows].tolist(), codes), films.logits[rows].astype(np.float64)
-    counted = [j for j in range(len(codes)) if (targets[:, j] == 1).sum() >= LEAST]
+    each = {codes[j]: round(_auroc(targets[:, j], logits[:, j]), 4) for j in counted(targets)}
+    return macro_of(targets, logits, films.patient[rows]), each
+
+
+def counted(targets: Floats) -> list[int]:
+    """Labels with at least ``LEAST`` positives, as places."""
+    return [j for j in range(targets.shape[1]) if (targets[:, j] == 1).sum() >= LEAST]
+
+
+def macro_of(targets: Floats, scores: Floats, groups: npt.NDArray[np.str_]) -> Measured:
+    """Macro AUROC of films (N, L) over the labels that are ``counted``; the interval draws whole groups (N,)."""
+    labels = counted(targets)
 
     def macro(chosen: npt.NDArray[np.int64]) -> float:
-        return float(np.nanmean([_auroc(targets[chosen, j], logits[chosen, j]) for j in counted]))
+        return float(np.nanmean([_auroc(targets[chosen, j], scores[chosen, j]) for j in labels]))
 
-    everyone = np.arange(len(rows))
-    each = {codes[j]: round(_auroc(targets[:, j], logits[:, j]), 4) for j in counted}
-    return _measured(macro, everyone, films.patient[rows]), each
+    return _measured(macro, np.arange(len(targets)), groups)
 
 
-def calibration_error(crossing: Crossed, films: GateFilms, codes: Sequence[str], bins: int = 15) -> Measured:
-    """ECE over all known labels together, bins of equal size (Nixon et al. 2019), of the probabilities shown."""
+def calibration_error(crossing: Crossed, films: GateFilms, codes: Sequence[str]) -> Measured:
+    """``ece_of`` the probabilities shown."""
     targets = nih_targets(films.labels[crossing.rows].tolist(), codes)
+    return ece_of(targets, crossing.probability, films.patient[crossing.rows])
+
+
+def ece_of(targets: Floats, probability: Floats, groups: npt.NDArray[np.str_], bins: int = 15) -> Measured:
+    """ECE over all known labels together, bins of equal size (Nixon et al. 2019)."""
 
     def error(chosen: npt.NDArray[np.int64]) -> float:
-        goal, p = targets[chosen].ravel(), crossing.probability[chosen].ravel()
+        goal, p = targets[chosen].ravel(), probability[chosen].ravel()
         goal, p = goal[~np.isnan(goal)], p[~np.isnan(goal)]
         parts = np.array_split(np.argsort(p, kind="stable"), bins)
         return float(sum(abs(p[part].mean() - goal[part].mean()) * len(part) for part in parts) / len(p))
 
-    return _measured(error, np.arange(len(crossing.rows)), films.patient[crossing.rows], draws=100)
+    return _measured(error, np.arange(len(targets)), groups, draws=100)
 
 
 def validation(films: GateFilms) -> Flags:

@@ -21,6 +21,7 @@ from lingula.model.checkpoint import Checkpoint
 from lingula.openi.splits import Split
 from lingula.study import DISCLAIMER
 from lingula_lab.data.provenance import OPENI, Provenance, named
+from lingula_lab.evaluation.ledger import ledger_of, looks
 from lingula_lab.measures.classification import LEAST
 
 HEADLINE = (
@@ -31,7 +32,7 @@ HEADLINE = (
     ("image-feature-extraction", "ndcg_at_10", "retrieval_generalization_jaccard", "image → image", "nDCG@10"),
 )
 """Task and metric as the Hub names them, then table, row and column: what the front matter says, films alone."""
-COMPANIONS = ("audit", "label_agreement", "label_support")
+COMPANIONS = ("audit", "external", "label_agreement", "label_support")
 """Files that may lie next to the results; their part of a card is left out where they do not."""
 
 
@@ -182,10 +183,22 @@ def _render(template: str, results: Results, checkpoint: Checkpoint, companions:
         least=LEAST,
         headline=results.about["headline_labels"],
         front=front_matter(results, checkpoint),
+        sources=_sources(results, companions),
+        looks=len({look.model for look in looks(ledger_of(results.about["split"]["name"]))}),
         has={name: companions.get(name) for name in COMPANIONS},
         same=lambda names: [(name, name) for name in names],
         disclaimer=DISCLAIMER,
     )  # fmt: skip
+
+
+def _sources(results: Results, companions: Mapping[str, Any]) -> Results | None:
+    """Where the table by source stands: in the results themselves, or in the file beside them."""
+    if "sources" in results.tables:
+        return results
+    beside = companions.get("external")
+    if not beside or "sources" not in beside.get("tables", {}) or beside["model"] != results.about["model"]:
+        return None
+    return Results(results.name.replace("evaluation.json", "external.json"), {}, beside["tables"])
 
 
 def collection_of(about: Mapping[str, Any]) -> Provenance:
