@@ -3,8 +3,9 @@
     python benchmarks/evaluate.py STUDY_SET COLLECTION TRUNK OUT [fast]
 
 STUDY_SET is the folder that ``lingula prepare`` wrote, TRUNK a frozen ImageNet MobileNetV1, OUT a folder that keeps
-the encoded studies; with ``fast`` compiled encoders encode them (``lingula.model.openvino``). The first run encodes what OUT lacks; the second, from the cache, is timed. Writes the tables to
-``results/evaluation.json`` and ``results/evaluation.md``, and what README and the cards in ``docs/`` say of them.
+the encoded studies; with ``fast`` compiled encoders encode them (``lingula.model.openvino``). The first run encodes
+what OUT lacks; the second, from the cache, is timed. Writes the tables to ``results/evaluation.json`` and
+``results/evaluation.md``, and what README and the cards in ``docs/`` say of them.
 """
 
 from __future__ import annotations

@@ -72,9 +72,8 @@ def evaluate(
     if run is not None:
         return _score(run, protocol, split, qrels, resamples, seed, json)
     if explanations:
-        return _explanations(
-            checkpoint or "compact", split, collection, boxes, out, resamples=resamples, seed=seed, reason=reason, json=json
-        )  # fmt: skip
+        model, how = checkpoint or "compact", {"resamples": resamples, "seed": seed}
+        return _explanations(model, split, collection, boxes, out, **how, reason=reason, json=json)
     if checkpoint is None and data is None:
         return _export(split, out, seed, json)
     if checkpoint is None or data is None:

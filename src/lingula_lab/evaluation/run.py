@@ -179,11 +179,10 @@ def _chance(inputs: Inputs, grounds: dict[Protocol, Ground], others: Sequence[La
 def _codes_by_study(inputs: Inputs) -> dict[str, tuple[str, ...]]:
     """Label codes of every coded study of the set."""
     data, codes = inputs.data, inputs.vocabulary.codes
-    coded = (~np.isnan(data.labels)).any(1).tolist()
     return {
         study: tuple(code for code, yes in zip(codes, row, strict=True) if yes == 1)
-        for study, row, known in zip(data.ids, data.labels, coded, strict=True)
-        if known
+        for study, row in zip(data.ids, data.labels, strict=True)
+        if not np.isnan(row).all()
     }
 
 

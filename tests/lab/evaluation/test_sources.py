@@ -18,9 +18,11 @@ from lingula_lab.gate.fit import fit_gate
 def films() -> GateFilms:
     """60 films each of the own validation and training part and of NIH in both projections, and other pictures."""
     random = np.random.default_rng(0)
-    kinds = [("openi", "train", "frontal", 4, 3), ("openi", "validation", "frontal", 4, 3),
-             ("openi", "validation", "lateral", 4, 3), ("openi", "train", "lateral", 4, 3),
-             ("nih14", "train", "AP", 4, -3), ("nih14", "train", "PA", 4, -3), ("not_chest", "train", "", -4, 0)]  # fmt: skip
+    kinds = [
+        ("openi", "train", "frontal", 4, 3), ("openi", "validation", "frontal", 4, 3),
+        ("openi", "validation", "lateral", 4, 3), ("openi", "train", "lateral", 4, 3),
+        ("nih14", "train", "AP", 4, -3), ("nih14", "train", "PA", 4, -3), ("not_chest", "train", "", -4, 0),
+    ]  # fmt: skip
     rows = [(kind, number) for kind in kinds for number in range(60)]
     features = np.array([kind[3:] for kind, _ in rows], np.float32)
     features = np.concatenate([features, np.array([[kind[2] == "AP", kind[2] == "lateral"] for kind, _ in rows])], 1)
