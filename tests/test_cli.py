@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def library(collection: Path) -> Path:
     """The phantom studies, imported through the command, with one damaged film among them."""
     victim = sorted((collection / "NLMCXR_dcm").rglob("*.dcm"))[-1]
     victim.write_bytes(victim.read_bytes()[:5000])
-    path = collection / "library.sqlite"
+    path = collection.parent / "library of phantoms.sqlite"
     answer = json.loads(run("import", "openi", str(collection), "--library", str(path), "--json"))
     assert answer["added"] == 8
     assert [(Path(r["name"]).name, r["code"]) for r in answer["refused"]] == [(victim.name, "truncated")]
@@ -150,6 +151,27 @@ def test_predict_on_text_alone_reads_negation(library: Path) -> None:
     present = effusion("FINDINGS: There is a large left pleural effusion. IMPRESSION: Left pleural effusion.")
     absent = effusion("FINDINGS: There is no pleural effusion. The lungs are clear. IMPRESSION: Normal chest.")
     assert present > 2 * absent
+
+
+def test_predict_of_a_folder_is_a_table_a_row_a_study(film: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "films", tmp_path / "findings.csv"
+    (folder / "bad").mkdir(parents=True)
+    (folder / "film.dcm").write_bytes(film.read_bytes())
+    (folder / "film.txt").write_text("FINDINGS: Large left pleural effusion. IMPRESSION: Effusion.")
+    (folder / "bad" / "none.dcm").write_bytes(b"not a film")
+    told = json.loads(run("predict", str(folder), "--out", str(out), "--json"))
+    assert [(Path(each["name"]).name, each["code"]) for each in told["refused"]] == [("none.dcm", "not_dicom")]
+    with out.open() as file:
+        (row,) = csv.DictReader(file)
+    alone = json.loads(run("predict", str(film), "--report", str(folder / "film.txt"), "--json"))
+    assert row["mode"] == alone["mode"] == "joint"
+    assert {each["label"]: each["decision"] for each in alone["predictions"]} == {
+        each["label"]: row[f"{each['label']} decision"] for each in alone["predictions"]
+    }
+    told = json.loads(run("predict", str(folder), "--out", str(tmp_path / "findings.parquet"), "--json"))
+    assert told["studies"] == 1
+    refused = runner.invoke(app, ["predict", str(folder), "--out", str(tmp_path / "findings.xls")])
+    assert refused.exception.code == "bad_request"  # type: ignore[union-attr]
 
 
 def test_explain_saves_maps_in_the_films_own_pixels(film: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from lingula.study import Analysis, Explanation, Neighbour, Prediction, Radiograph, Report, Study
 
 __version__ = "0.1.0"
+
+logging.getLogger("lingula").addHandler(logging.NullHandler())
 
 _HOME = {
     "analysis": ("analyze", "predict", "search"),

@@ -51,12 +51,21 @@ def predict(
     model: Model = "compact",
     fast: Fast = False,
     anyway: Anyway = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", callback=output.writable, help="With a folder or archive: the table, .csv or .parquet."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Findings with calibrated probabilities.
+    """Findings with calibrated probabilities; of every study of a folder as a table.
 
     Example: [bold]lingula predict chest.dcm[/]
+    Example: [bold]lingula predict ./films --out findings.csv[/]
     """
+    if out is not None or (files and len(files) == 1 and files[0].is_dir()):
+        from lingula.cli.predict_folder import predict_folder
+
+        return predict_folder(files or [], out, model=load_model(model, fast), anyway=anyway, json=json)
     asked = read(files, report, text, same_study)
     analysis, _ = _answer(asked, load_model(model, fast), None, methods=(), anyway=anyway)
     if json:

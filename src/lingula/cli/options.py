@@ -65,7 +65,7 @@ Html = Annotated[
 ]
 
 
-K = Annotated[int, typer.Option("--k", help="How many similar studies, 1 to 100.")]
+K = Annotated[int, typer.Option("--k", "-k", help="How many similar studies, 1 to 100.")]
 
 
 Label = Annotated[str | None, typer.Option("--label", help="Finding to explain; by default the one that stands out.")]

@@ -7,6 +7,7 @@ another ending, or beside a study folder under the folder's name.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from lingula.library.identity import deidentified
 from lingula.model.checkpoint import Checkpoint
 from lingula.openi.collection import Refused
 from lingula.reading.bounded_io import read_head
+from lingula.reading.dicom.identity import study_id as made_study_id
 from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.file_key import FileKey
 from lingula.reading.image_file import HEAD
@@ -27,6 +29,8 @@ from lingula.reading.report_formats import refuse_document
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.study_reader import compose_study
 from lingula.study import Study
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -99,30 +103,18 @@ def import_sources(
     return run.result(Path())
 
 
-class FileImport:
-    """One import while it runs."""
+class FileGroups:
+    """Files put together as studies, with their reports; what becomes of each group is ``store``'s."""
 
-    def __init__(
-        self,
-        library: Library,
-        checkpoint: Checkpoint,
-        sandbox: Sandbox,
-        *,
-        refuse_burned_in: bool = False,
-        progress: Progress = lambda done, of: None,
-    ) -> None:
-        self._library, self._checkpoint, self._sandbox = library, checkpoint, sandbox
-        self._reader = BurnedInRefused(sandbox) if refuse_burned_in else sandbox
-        self._progress = progress
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
         self._seen: set[str] = set()
-        self._names: dict[str, list[Path]] = {}
-        self._done = self._total = 0
         self.refused: list[Refused] = []
-        self.added = self.present = self.images = self.copies = 0
+        self.copies = 0
 
-    def result(self, root: Path, unused: tuple[str, ...] = ()) -> Imported:
-        noted = note_refused(self._library, self.refused, root)
-        return Imported(self.added, self.present, self.images, refused=noted, copies=self.copies, unused=unused)
+    def store(self, groups: list[Group]) -> None:
+        """Do with these studies what they are read for."""
+        raise NotImplementedError
 
     def take(self, sources: Iterable[Source]) -> None:
         """Import files; archives one after the other, when all else is stored. Archives in archives are refused."""
@@ -181,6 +173,85 @@ class FileImport:
             else:
                 nearest.report = report
 
+    def _refuse(self, names: Iterable[Path], error: LingulaError) -> None:
+        told = [Refused(name, error.code, f"{error.message} {error.hint}".strip()) for name in names]
+        for each in told:
+            _LOG.warning("a file was refused: %s", each.code)
+        self.refused += told
+
+    def _read_report(self, group: Group) -> None:
+        """Read the file of the group's report; a refused one is noted, and the group has none."""
+        try:
+            if group.report is not None:
+                group.told = self._sandbox.read_report(group.report.path)
+        except InputError as error:
+            self._refuse([group.report.name] if group.report else [], error)
+            group.report = None
+
+    def _composed(self, group: Group, read: list[DicomFile]) -> Study | None:
+        """The study of a group whose films were read; None, and its files refused, where it is none."""
+        if group.films and not read:
+            if group.report is not None:
+                self._refuse([group.report.name], InputError("unsupported_format", "a report whose film was refused."))
+            return None
+        try:
+            study = compose_study(read, group.told)
+            if not study.radiographs and (study.report is None or study.report.is_empty):
+                raise InputError("not_a_report", "neither a readable film nor the text of a report.")
+        except LingulaError as error:
+            self._refuse(group.names, error)
+            return None
+        return study
+
+
+class StudyReader(FileGroups):
+    """Files read as studies without a library; each is given to ``deliver`` with its group."""
+
+    def __init__(self, sandbox: Sandbox, deliver: Callable[[Study, Group], None]) -> None:
+        super().__init__(sandbox)
+        self._deliver = deliver
+
+    def store(self, groups: list[Group]) -> None:
+        answers = self._sandbox.read_files([source.path for group in groups for source, _ in group.films])
+        for group in groups:
+            self._read_report(group)
+            read: list[DicomFile] = []
+            for source, key in group.films:
+                _, answer = next(answers)
+                if isinstance(answer, InputError):
+                    self._refuse([source.name], answer)
+                else:
+                    read.append(group.change(key.digest, answer))
+            if (study := self._composed(group, read)) is not None:
+                digests = (film.digest for film in study.radiographs)
+                name = study.study_id or made_study_id(*digests)
+                self._deliver(replace(study, study_id=name), group)
+
+
+class FileImport(FileGroups):
+    """One import while it runs."""
+
+    def __init__(
+        self,
+        library: Library,
+        checkpoint: Checkpoint,
+        sandbox: Sandbox,
+        *,
+        refuse_burned_in: bool = False,
+        progress: Progress = lambda done, of: None,
+    ) -> None:
+        super().__init__(sandbox)
+        self._library, self._checkpoint = library, checkpoint
+        self._reader = BurnedInRefused(sandbox) if refuse_burned_in else sandbox
+        self._progress = progress
+        self._names: dict[str, list[Path]] = {}
+        self._done = self._total = 0
+        self.added = self.present = self.images = 0
+
+    def result(self, root: Path, unused: tuple[str, ...] = ()) -> Imported:
+        noted = note_refused(self._library, self.refused, root)
+        return Imported(self.added, self.present, self.images, refused=noted, copies=self.copies, unused=unused)
+
     # -- storing
 
     def store(self, groups: list[Group]) -> None:
@@ -204,12 +275,7 @@ class FileImport:
 
     def _settled(self, group: Group, holders: dict[str, frozenset[str]]) -> bool:
         """Read the group's report, and tell whether nothing is left to be done: refused, or stored already."""
-        try:
-            if group.report is not None:
-                group.told = self._sandbox.read_report(group.report.path)
-        except InputError as error:
-            self._refuse([group.report.name] if group.report else [], error)
-            group.report = None
+        self._read_report(group)
         if not group.films or not all(digest in holders for digest in group.digests):
             return False
         self._done += 1
@@ -260,14 +326,10 @@ class FileImport:
                 self._told(1)
 
     def _entry(self, group: Group, read: list[DicomFile]) -> Entry | None:
-        if group.films and not read:
-            if group.report is not None:
-                self._refuse([group.report.name], InputError("unsupported_format", "a report whose film was refused."))
+        study = self._composed(group, read)
+        if study is None:
             return None
         try:
-            study = compose_study(read, group.told)
-            if not study.radiographs and (study.report is None or study.report.is_empty):
-                raise InputError("not_a_report", "neither a readable film nor the text of a report.")
             study = deidentified(study, self._library.secret, name=group.told.study_id)
         except LingulaError as error:
             self._refuse(group.names, error)
@@ -282,9 +344,6 @@ class FileImport:
         """Whether a study without films is there already, with the same report."""
         stored = self._library.summaries([study.study_id]).get(study.study_id)
         return stored is not None and not stored.images and stored.report == study.report
-
-    def _refuse(self, names: Iterable[Path], error: LingulaError) -> None:
-        self.refused += [Refused(name, error.code, f"{error.message} {error.hint}".strip()) for name in names]
 
 
 def _lone_report(report: Source) -> InputError:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import InputError, LibraryError, ModelError
+from lingula.frames import table_of
 from lingula.labels.assertions import Assertion
 from lingula.library.conditions import Condition
 from lingula.library.database_url import database_at
@@ -313,6 +314,35 @@ class Library:
         if known.count is None:
             known.count = self._store.count()
         return known.count
+
+    def __iter__(self) -> Iterator[str]:
+        """Study ids, sorted as plain strings."""
+        return iter(self.ids())
+
+    def __contains__(self, study_id: object) -> bool:
+        return isinstance(study_id, str) and bool(self.summaries([study_id]))
+
+    def __getitem__(self, study_id: str) -> Study:
+        """A study by its id; as ``study``."""
+        return self.study(study_id)
+
+    def to_frame(self) -> Any:
+        """A pandas table, a row a study: id, labels, age, films, report.
+
+        Raises:
+            InputError: ``bad_request`` where pandas is not installed.
+        """
+        shown = self._store.summaries(self.ids())
+        return table_of(
+            {
+                "study_id": study_id,
+                "labels": known.labels if known.coded else None,
+                "age": known.age,
+                "image_ids": [image.image_id for image in known.images],
+                "report": known.report.text if known.report else None,
+            }
+            for study_id, known in shown.items()
+        )
 
     def _now(self) -> RecordCache:
         if (known := self._known).revision != (revision := self.revision):

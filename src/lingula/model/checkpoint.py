@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,10 @@ from lingula.labels.vocabulary import Vocabulary
 from lingula.model.calibration import Calibration
 from lingula.model.checkpoint_bounds import check_folder, check_header, check_numbers, outline, read_json
 from lingula.model.golden import golden_study
+from lingula.model.predictions import Predictions, Told
 from lingula.model.study_model import Architecture, StudyModel, batch_studies
 from lingula.model.text_encoder import ReportTokenizer
-from lingula.study import MODES, Mode
+from lingula.study import MODES, Mode, Study
 from lingula.types import FilePath
 
 FILES = ("golden.json", "model.json", "tokenizer.json", "weights.safetensors")
@@ -95,6 +97,30 @@ class Checkpoint:
         sums = {name: _sha256(folder / name) for name in FILES}
         (folder / "manifest.json").write_text(json.dumps(sums, indent=1) + "\n")
         return load_checkpoint(folder)
+
+    def predict(
+        self,
+        studies: Study | Iterable[Study],
+        mode: Mode | None = None,
+        *,
+        anyway: bool = False,
+        progress: Told = False,
+    ) -> Predictions:
+        """Calibrated predictions for one study or many; as ``lingula.model.many.predict_many``."""
+        answer: Predictions = _many().predict_many(studies, self, mode, anyway=anyway, progress=progress)
+        return answer
+
+    def embed(
+        self, studies: Study | Iterable[Study], mode: Mode | None = None, *, progress: Told = False
+    ) -> npt.NDArray[np.float32]:
+        """Embeddings (N, D) of one study or many; as ``lingula.model.many.embed_many``."""
+        rows: npt.NDArray[np.float32] = _many().embed_many(studies, self, mode, progress=progress)
+        return rows
+
+
+def _many() -> Any:
+    """What asks a checkpoint, imported when it is asked: it knows checkpoints, and they do not know it."""
+    return import_module("lingula.model.many")
 
 
 def load_checkpoint(folder: FilePath = "compact", *, check_golden: bool = True, fast: bool = False) -> Checkpoint:

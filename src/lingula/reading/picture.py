@@ -162,7 +162,7 @@ _SIZES: dict[str, Callable[[bytes], Size]] = {
 def _decode(data: bytes, kind: str) -> tuple[Floats, int, tuple[Notice, ...]]:
     """Pixels in [0, 1], bits per sample, and what was odd."""
     if kind == "JXL":
-        return _grey_of_array(_decode_jxl(data))
+        return grey_of_array(_decode_jxl(data))
     is_jpeg = kind == "JPEG"
     end = read_jpeg(data).end if is_jpeg else None
     whole = closed(data) if is_jpeg and end is None else data
@@ -175,16 +175,17 @@ def _decode(data: bytes, kind: str) -> tuple[Floats, int, tuple[Notice, ...]]:
             if is_jpeg:
                 _require_whole(data, end, np.asarray(first))
             ImageOps.exif_transpose(first, in_place=True)
-            pixels, bits, odd = _grey_of_image(first)
+            pixels, bits, odd = grey_of_image(first)
     return pixels, bits, notices + odd
 
 
-def _grey_of_image(image: Image.Image) -> tuple[Floats, int, tuple[Notice, ...]]:
+def grey_of_image(image: Image.Image) -> tuple[Floats, int, tuple[Notice, ...]]:
+    """Pixels in [0, 1] of an opened picture, bits per sample, and what was odd."""
     if image.mode == "L":
         return _in_range(np.asarray(image), 8)
     if image.mode.startswith(("I", "F")):
         wide = np.asarray(image)
-        pixels, bits, odd = _grey_of_array(wide)
+        pixels, bits, odd = grey_of_array(wide)
         is_negative = isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0  # Pillow leaves it so
         return 1 - pixels if is_negative else pixels, bits, odd
     if image.mode == "1":
@@ -210,7 +211,7 @@ def _decode_jxl(data: bytes) -> npt.NDArray[Any]:
     return decoded
 
 
-def _grey_of_array(values: npt.NDArray[Any]) -> tuple[Floats, int, tuple[Notice, ...]]:
+def grey_of_array(values: npt.NDArray[Any]) -> tuple[Floats, int, tuple[Notice, ...]]:
     """Pixels in [0, 1] of samples of any type, (rows, columns) or (rows, columns, channels)."""
     odd: tuple[Notice, ...] = ()
     if values.ndim == 3 and values.shape[-1] <= 2:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from lingula.errors import Notice
+from lingula.frames import table_of
 from lingula.plain import DISCLAIMER, named, plain
 from lingula.retrieval.query import Query, Unknown
 from lingula.study import Neighbour
@@ -42,6 +43,14 @@ class Answer:
     @property
     def not_understood(self) -> tuple[Unknown, ...]:
         return self.query.not_understood
+
+    def to_frame(self) -> Any:
+        """The neighbours as a pandas table, a row each.
+
+        Raises:
+            InputError: ``bad_request`` where pandas is not installed.
+        """
+        return table_of(neighbour.to_json() for neighbour in self.neighbours)
 
     def to_json(self) -> dict[str, Any]:
         """What the command line prints and the API answers."""
