@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +14,58 @@ from tests.server.conftest import Server, Stock, running
 
 from lingula.errors import InputError, LibraryError, ServerError
 from lingula.ingest import batches, openi
+from lingula.library import Library
 from lingula.server import Settings
-from lingula.teaching.practice import WAITS, Practice
+from lingula.teaching.practice import Practice
+from lingula.teaching.repetition import AGAIN
 
 
-def test_right_and_wrong_answers_by_hand(stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [1000.0]
-    monkeypatch.setattr("lingula.teaching.practice.time.time", lambda: clock[0])
-    kept = tmp_path / "progress.json"
-    practice = Practice(stock.library, "normal", kept, seed=0)
+@pytest.fixture
+def library(stock: Stock, tmp_path: Path) -> Iterator[Library]:
+    """A copy: what is answered here is not due elsewhere."""
+    stock.library.backup(tmp_path / "copy.sqlite")
+    with Library.open(tmp_path / "copy.sqlite") as copy:
+        yield copy
+
+
+def test_right_and_wrong_answers_by_hand(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1e9]
+    monkeypatch.setattr("time.time", lambda: clock[0])
+    practice = Practice(library, "normal", seed=0)
     card = practice.next()
-    coded = set(stock.library.get(card.study_id).labels or ())
+    coded = set(library.get(card.study_id).labels or ())
     assert card.answer == coded & set(card.choices)
     assert list(card.choices) == sorted(card.choices)
     with pytest.raises(InputError):
         practice.answer(card.card_id, ["no such label"])
-    assert practice.answer(card.card_id, sorted(card.answer)).is_right
+    verdict = practice.answer(card.card_id, sorted(card.answer), confidence=80)
+    assert verdict.is_right
+    first = verdict.due - clock[0]
+    assert 86_400 <= first <= 4 * 86_400  # FSRS: a good first answer holds some days
     with pytest.raises(ServerError):
         practice.answer(card.card_id, [])  # once
-    seen = json.loads(kept.read_text())["studies"][card.study_id]
-    assert seen == {"box": 1, "due": clock[0] + WAITS[1], "seen": 1, "right": 1}
-    assert practice.due() == 0
-    clock[0] += WAITS[1]
-    again = Practice(stock.library, "normal", kept, seed=1).next()  # what is due comes first
-    assert again.study_id == card.study_id
+    assert (practice.due(), practice.due(verdict.due)) == (0, 1)
+    clock[0] = verdict.due
+    again = Practice(library, "normal", seed=1)
+    second = again.next()
+    assert second.study_id == card.study_id  # what is due comes first
+    later = again.answer(second.card_id, sorted(second.answer), confidence=80).due
+    assert later - clock[0] > 2 * first
+    assert practice.export().splitlines()[1] == f"{card.study_id},2,2,{round(later)}"
 
 
-def test_a_wrong_answer_comes_back_at_once(stock: Stock) -> None:
-    practice = Practice(stock.library, "normal", seed=0)
+def test_what_was_missed_comes_back_after_others(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1e9]
+    monkeypatch.setattr("time.time", lambda: clock[0])
+    practice = Practice(library, "normal", seed=0)
     card = practice.next(difficulty="hard")
     wrong = next(iter(set(card.choices) - card.answer))
     verdict = practice.answer(card.card_id, [wrong])
     assert (verdict.is_right, verdict.wrong, set(verdict.missed)) == (False, (wrong,), set(card.answer))
     assert practice.findings[wrong].right == 0
+    assert practice.hardest() == [card.study_id]
+    assert practice.next().study_id != card.study_id
+    clock[0] += AGAIN.total_seconds() + 1
     assert practice.next().study_id == card.study_id
 
 
@@ -58,22 +78,6 @@ def test_asking_for_a_finding_gives_nothing_away(stock: Stock) -> None:
     assert 15 < sum(finding in card.answer for card in cards) < 45
     with pytest.raises(LibraryError):
         practice.next("tuberculosis_of_the_moon")
-
-
-def test_what_was_answered_is_exported_for_anki(stock: Stock) -> None:
-    """Hardest first, films in front without their names, codes behind; nothing that was never answered."""
-    practice = Practice(stock.library, "normal", seed=3)
-    assert practice.export_anki({}).splitlines() == ["#separator:tab", "#html:true", "#tags:lingula"]
-    first = practice.next()
-    practice.answer(first.card_id, sorted(first.answer))
-    second = practice.next()
-    practice.answer(second.card_id, [next(iter(set(second.choices) - second.answer))])
-    third = practice.next(difficulty="hard")
-    notes = [line.split("\t") for line in practice.export_anki({"effusion": "Effusion"}).splitlines()[3:]]
-    assert [back.rpartition("(")[2].rstrip(")") for _, back in notes] == [second.study_id, first.study_id]
-    assert all(front.startswith("What does it show?<br><img src=") for front, _ in notes)
-    assert all(study not in front for study in (first.study_id, second.study_id) for front, _ in notes)
-    assert third.study_id in {first.study_id, second.study_id} or third.study_id not in practice.export_anki({})
 
 
 def follow(server: Server, job: Any, until: float = 60) -> Any:

@@ -20,12 +20,10 @@ from lingula.study import Study
 from lingula.teaching.drill import (
     DrillCard,
     DrillProgress,
-    duel,
     look_alikes,
     mine,
     read_key,
     shown_film,
-    to_anki,
     to_csv,
     write_key,
 )
@@ -109,10 +107,6 @@ def test_progress_is_kept_and_exported(tmp_path: Path) -> None:
         ("Pleural effusion", "B A", "true"),
         ("Nodule", "A", "false"),
     ]
-    notes = to_anki(duel(card, ("data:1", "data:2"), NAMES) for card in cards).splitlines()
-    assert notes[0] == "#separator:tab"
-    assert [line.count("\t") for line in notes[3:]] == [1, 1]
-    assert "S1" not in notes[3].split("\t")[0]
 
 
 def test_a_folder_without_a_drill_is_refused(tmp_path: Path) -> None:

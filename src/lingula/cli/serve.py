@@ -57,9 +57,6 @@ def serve(
     evaluation: Annotated[
         Path | None, typer.Option(envvar="LINGULA_SERVE_EVALUATION", help="Folder that lingula evaluate wrote.")
     ] = None,
-    progress: Annotated[
-        Path | None, typer.Option(envvar="LINGULA_SERVE_PROGRESS", help="File for the progress of practice.")
-    ] = None,
     model: Annotated[
         str, typer.Option("--model", envvar="LINGULA_MODEL", help="Checkpoint folder, or a shipped one by name.")
     ] = "compact",
@@ -90,7 +87,7 @@ def serve(
             raise
         output.err.print("There is no library yet: findings and evidence only. Make one with: lingula import")
     hosts = tuple(dict.fromkeys([*(LOOPBACK if local else (host,)), *(name or ())]))
-    settings = Settings(hosts=hosts, token=token, folder_imports=local, evaluation=evaluation, progress=progress)
+    settings = Settings(hosts=hosts, token=token, folder_imports=local, evaluation=evaluation)
     listening = _listen(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
     if json:

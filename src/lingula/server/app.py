@@ -25,7 +25,7 @@ from lingula.server.middleware import INTERNAL, Guard, error_body, status_of
 from lingula.server.redaction import redacted
 from lingula.server.routes import cases_and_search as api
 from lingula.server.routes import library as shelf
-from lingula.server.routes import pages
+from lingula.server.routes import learn, pages, teaching
 from lingula.server.service import Desk
 from lingula.server.settings import Settings
 from lingula.server.spool import sweep
@@ -45,7 +45,7 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
             if library is None:
                 yield
             else:
-                app.state.practice = Practice(library, checkpoint.vocabulary.normal, settings.progress)
+                app.state.practice = Practice(library, checkpoint.vocabulary.normal)
                 app.state.jobs = Jobs(app.state.desk, library)
                 yield
                 app.state.jobs.close()
@@ -63,6 +63,9 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
     app.add_middleware(Guard, settings=settings)
     app.include_router(api.router)
     app.include_router(shelf.router)
+    app.include_router(teaching.router)
+    app.include_router(teaching.classes)
+    app.include_router(learn.router, include_in_schema=False)
     app.include_router(pages.router, include_in_schema=False)
     app.add_exception_handler(LingulaError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -45,16 +45,9 @@ _READING = ("GET", "HEAD", "OPTIONS")
 _SMALL = 1 << 16
 """Bytes of an answer that a connection takes at once."""
 _METHODS = (*_READING, "POST", "PUT", "PATCH", "DELETE")
-_OPEN = (
-    "/login",
-    "/api/session",
-    "/api/health",
-    "/static/page.css",
-    "/static/app.css",
-    "/static/login.js",
-    "/static/api.js",
-    "/csp-reports",
-)
+_OPEN = ("/login", "/api/session", "/api/health", "/csp-reports")
+_OPEN_BELOW = ("/static/", "/class/")
+"""Our own scripts and style sheets, the same for everybody; and class links, each with a token of its own."""
 
 INTERNAL = ServerError("internal", "Something went wrong here.", "The request id names it in the log.")
 STATUS = {
@@ -131,7 +124,7 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._settings.limits.request_bytes:
             raise _too_large(self._settings.limits.request_bytes)
-        if self._settings.token and scope["path"] not in _OPEN and not self._admits(headers):
+        if self._settings.token and not _is_open(scope["path"]) and not self._admits(headers):
             raise ServerError("unauthorized", "A token is needed.", "Sign in with the token the server printed.")
         if scope["method"] in _READING or scope["path"] == "/csp-reports":
             return
@@ -149,6 +142,11 @@ class Guard:
                 cookie = None
             brought = cookie.value if cookie else ""
         return hmac.compare_digest(brought.encode(), self._settings.token.encode())
+
+
+def _is_open(path: str) -> bool:
+    """Whether an address asks for no token of the server."""
+    return path in _OPEN or path.startswith(_OPEN_BELOW)
 
 
 def _name(host: str) -> str:

@@ -85,7 +85,10 @@ class CardBody(BaseModel):
 
 
 class TickedBody(_Body):
+    """Findings that were ticked, and how sure in percent."""
+
     chosen: list[str] = Field(max_length=50)
+    confidence: int = Field(70, ge=0, le=100)
 
 
 class VerdictBody(BaseModel):
@@ -94,6 +97,7 @@ class VerdictBody(BaseModel):
     answer: list[str]
     missed: list[str]
     wrong: list[str]
+    due: float
     study_id: str
     labels: list[str]
     report: str | None
@@ -108,6 +112,7 @@ class FindingProgressBody(BaseModel):
 class ProgressBody(BaseModel):
     disclaimer: str
     due: int
+    due_today: int
     findings: dict[str, FindingProgressBody]
 
 

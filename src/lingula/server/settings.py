@@ -19,7 +19,6 @@ class Settings:
         token: what a request must bring; empty only on loopback.
         folder_imports: whether a folder of this machine may be imported by its path.
         evaluation: folder that ``lingula evaluate`` wrote for the checkpoint, shown on the page of the model.
-        progress: where the practice's progress is kept; None keeps it in memory.
         waiting: requests that may wait for the model; one more is answered 503.
         cases, case_bytes: how many uploaded studies are kept, and how much of their pixels; the oldest goes first.
         header_seconds: within which a request's headers must have come.
@@ -32,7 +31,6 @@ class Settings:
     token: str = field(default="", repr=False)
     folder_imports: bool = True
     evaluation: Path | None = None
-    progress: Path | None = None
     waiting: int = 16
     cases: int = 64
     case_bytes: int = 512 << 20

@@ -172,19 +172,6 @@ def to_csv(cards: Sequence[DrillCard], progress: DrillProgress, names: Mapping[s
     return stream.getvalue()
 
 
-def to_anki(cards: Iterable[tuple[str, str]]) -> str:
-    """Anki's text import of (front, back) in HTML, films inlined: tab between, one card a line."""
-    lines = ["\t".join(" ".join(side.split()) for side in card) for card in cards]
-    return "\n".join(["#separator:tab", "#html:true", "#tags:lingula", *lines]) + "\n"
-
-
-def duel(card: DrillCard, films: tuple[str, str], names: Mapping[str, str]) -> tuple[str, str]:
-    """Front and back of a drill's card for Anki; ``films`` are data URIs."""
-    front = f'A <img src="{films[0]}"> B <img src="{films[1]}">'
-    asked = f"Which film shows {names.get(card.finding, card.finding).lower()}?<br>{front}"
-    return asked, f"Film {card.film} ({card.a if card.film == 'A' else card.b})"
-
-
 def _write(path: Path, data: bytes) -> None:
     """All of it or nothing: a drill that was interrupted keeps its last state."""
     aside = path.with_suffix(path.suffix + ".new")

@@ -1,4 +1,4 @@
-"""Practice: unknown films of the library with look-alikes for distraction; what was hard comes back sooner.
+"""Learning alone: unknown films of the library with look-alikes for distraction, back when FSRS says so.
 
 Nothing that is sent before an answer gives it away: a card is a random name, its picture is drawn anew, its
 choices are in the order of their names, and identifiers, labels and report come with the verdict.
@@ -8,41 +8,27 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import random
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from html import escape
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from lingula.errors import InputError, LibraryError, ServerError
 from lingula.library import Library, Summary
 from lingula.library.spreadsheet import cell
-from lingula.teaching.drill import NEAREST, look_alikes, to_anki
-from lingula.teaching.drill_pages import film_uri
+from lingula.library.teaching_records import TaskAnswer
+from lingula.teaching import repetition
+from lingula.teaching.drill import NEAREST, look_alikes
 
 Difficulty = Literal["easy", "hard"]
 CHOICES = 4
-WAITS = (0, 600, 86_400, 3 * 86_400, 7 * 86_400, 30 * 86_400)
-"""Seconds until a study comes back, by how often it was answered well in a row (Leitner's boxes)."""
 OPEN_CARDS = 200
-EXPORTED = 200
-"""Cards of one export for Anki: each holds its films."""
-
-
-@dataclass(slots=True)
-class Seen:
-    """How a study went: its box, when it is due, answers given and right."""
-
-    box: int = 0
-    due: float = 0.0
-    seen: int = 0
-    right: int = 0
+ALONE = "alone"
+"""The task of an answer that belongs to no set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,37 +45,32 @@ class PracticeCard:
 
 @dataclass(frozen=True, slots=True)
 class PracticeVerdict:
-    """What comes with an answer."""
+    """What comes with an answer; ``due`` is when the study comes back, in seconds since 1970."""
 
     card: PracticeCard
     is_right: bool
     missed: tuple[str, ...]
     wrong: tuple[str, ...]
+    due: float
 
 
-@dataclass(slots=True)
-class _Progress:
-    studies: dict[str, Seen] = field(default_factory=dict)
-    findings: dict[str, Seen] = field(default_factory=dict)
+@dataclass(frozen=True, slots=True)
+class FindingProgress:
+    """How often a finding was asked for or named, and how often that was right."""
+
+    seen: int
+    right: int
 
 
 class Practice:
-    """The cards of a library and one person's progress, in a file of its own where one is named."""
+    """The cards of a library for one student, whose progress the library keeps."""
 
-    def __init__(self, library: Library, normal: str | None, path: Path | None = None, seed: int | None = None) -> None:
-        self._library, self._normal, self._path = library, normal, path
+    def __init__(self, library: Library, normal: str | None, student: str = "me", seed: int | None = None) -> None:
+        self._library, self._normal, self.student = library, normal, student
         self._random = random.Random(seed)
         self._open: OrderedDict[str, PracticeCard] = OrderedDict()
         self._lock = threading.Lock()
         self._stock: tuple[int, dict[str, Summary]] = (-1, {})
-        self._progress = _Progress()
-        if path is not None and path.exists():
-            try:
-                body = json.loads(path.read_text("utf-8"))
-                told = {kind: {key: Seen(**row) for key, row in body[kind].items()} for kind in ("studies", "findings")}
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise InputError("bad_request", f"{path} holds no progress.", "Name another file.") from error
-            self._progress = _Progress(**told)
 
     def next(self, finding: str = "", difficulty: Difficulty = "easy") -> PracticeCard:
         """The next card: what is due first, then what was never seen.
@@ -129,56 +110,66 @@ class Practice:
             raise ServerError("case_unknown", "That card is no longer open.", "Take the next one.")
         return card
 
-    def answer(self, card_id: str, chosen: Sequence[str]) -> PracticeVerdict:
-        """Judge an answer, once; nothing chosen says "none of these"."""
+    def answer(self, card_id: str, chosen: Sequence[str], confidence: int = 70) -> PracticeVerdict:
+        """Judge an answer, once; nothing chosen says "none of these".
+
+        Args:
+            confidence: in percent that it is right: how soon the study comes back depends on it, too.
+        """
         with self._lock:
             card = self.card(card_id)
             if unknown := sorted(set(chosen) - set(card.choices)):
                 raise InputError("bad_request", f"{unknown[0]} is none of the choices.")
+            if not 0 <= confidence <= 100:
+                raise InputError("bad_request", "confidence is a number of percent, 0 to 100.")
             del self._open[card_id]
-            missed, wrong = sorted(card.answer - set(chosen)), sorted(set(chosen) - card.answer)
-            right = not missed and not wrong
-            now = time.time()
-            _note(self._progress.studies.setdefault(card.study_id, Seen()), right, now)
-            for label in {*card.answer, *wrong}:
-                _note(self._progress.findings.setdefault(label, Seen()), label not in {*missed, *wrong}, now)
-            self._keep()
-        return PracticeVerdict(card, right, tuple(missed), tuple(wrong))
+        missed, wrong = sorted(card.answer - set(chosen)), sorted(set(chosen) - card.answer)
+        right = not missed and not wrong
+        before = self._library.teaching.reviews(self.student).get(card.study_id)
+        review = repetition.reviewed(self.student, card.study_id, before, right=right, confidence=confidence)
+        body = {"confidence": confidence, "answer": sorted(card.answer), "missed": missed, "invented": wrong}
+        answer = TaskAnswer(
+            answer_id=secrets.token_hex(16), set_id="", link_id="", student=self.student, task=ALONE,
+            study_id=card.study_id, at=time.time(), right=right, body=body,
+        )  # fmt: skip
+        self._library.teaching.add_answer(answer, review)
+        return PracticeVerdict(card, right, tuple(missed), tuple(wrong), review.due)
 
     @property
-    def findings(self) -> dict[str, Seen]:
+    def findings(self) -> dict[str, FindingProgress]:
         """Progress by finding."""
-        return dict(self._progress.findings)
+        seen, right = dict[str, int](), dict[str, int]()
+        for each in self._given():
+            for code in {*each.body["answer"], *each.body["invented"]}:
+                seen[code] = seen.get(code, 0) + 1
+                right[code] = right.get(code, 0) + (code not in {*each.body["missed"], *each.body["invented"]})
+        return {code: FindingProgress(seen[code], right[code]) for code in seen}
 
-    def due(self) -> int:
-        """How many studies seen before are due again."""
-        now = time.time()
-        return sum(seen.due <= now for seen in self._progress.studies.values())
+    def due(self, until: float | None = None) -> int:
+        """How many studies seen before are due again by a time, now by default."""
+        return len(repetition.due_ids(self._library.teaching.reviews(self.student), until))
 
     def export(self) -> str:
-        """Progress by study as CSV."""
+        """Progress by study as CSV; due in seconds since 1970."""
+        reviews, given = self._library.teaching.reviews(self.student), self._library.teaching.answers(student=self.student)
         text = io.StringIO()
         table = csv.writer(text)
-        table.writerow(["study_id", "seen", "right", "box", "due"])
-        for study_id, seen in sorted(self._progress.studies.items()):
-            table.writerow([cell(study_id), seen.seen, seen.right, seen.box, round(seen.due)])
+        table.writerow(["study_id", "seen", "right", "due"])
+        for study_id in sorted({each.study_id for each in given}):
+            about = [each.right for each in given if each.study_id == study_id]
+            due = round(reviews[study_id].due) if study_id in reviews else ""
+            table.writerow([cell(study_id), len(about), sum(about), due])
         return text.getvalue()
 
-    def export_anki(self, names: Mapping[str, str]) -> str:
-        """The films answered before, hardest first, as cards for Anki: the films in front, what is coded behind."""
-        kept = sorted(self._progress.studies.items(), key=lambda pair: (pair[1].box, pair[0]))[:EXPORTED]
-        stored = set(self._library.summaries([study_id for study_id, _ in kept]))
-        cards = []
-        for study_id, _ in kept:
-            if study_id in stored:
-                record = self._library.get(study_id)
-                shown = [film.radiograph() for film in record.radiographs if film.view != "lateral"]
-                films = " ".join(f'<img src="{film_uri(film)}">' for film in shown or record.study().radiographs)
-                coded = ", ".join(names.get(code, code) for code in record.labels or ())
-                cards.append(
-                    (f"What does it show?<br>{films}", f"{escape(coded) or 'nothing coded'} ({escape(study_id)})")
-                )
-        return to_anki(cards)
+    def hardest(self) -> list[str]:
+        """Studies answered before, those missed most often first."""
+        wrong: dict[str, int] = {}
+        for each in self._given():
+            wrong[each.study_id] = wrong.get(each.study_id, 0) + (1 if not each.right else 0)
+        return sorted(wrong, key=lambda study: (-wrong[study], study))
+
+    def _given(self) -> list[TaskAnswer]:
+        return [each for each in self._library.teaching.answers(student=self.student) if each.task == ALONE]
 
     def _studies(self) -> dict[str, Summary]:
         """Coded studies with a film, read again when the library has grown."""
@@ -191,11 +182,12 @@ class Practice:
         return self._stock[1]
 
     def _choose(self, pool: Sequence[str]) -> str:
-        now, seen = time.time(), self._progress.studies
-        due = sorted((seen[study].due, study) for study in pool if study in seen and seen[study].due <= now)
+        reviews = self._library.teaching.reviews(self.student)
+        due = [study for study in repetition.due_ids(reviews) if study in set(pool)]
         if due:
-            return due[0][1]
-        return self._random.choice([study for study in pool if study not in seen] or list(pool))
+            return due[0]
+        new = [study for study in pool if study not in reviews]
+        return self._random.choice(new) if new else min(pool, key=lambda study: (reviews[study].due, study))
 
     def _choices(
         self,
@@ -224,17 +216,3 @@ class Practice:
         if study_id not in vectors:
             return ()
         return self._library.nearest(vectors[study_id], mode="image", k=NEAREST, exclude=(study_id,))
-
-    def _keep(self) -> None:
-        if self._path is not None:
-            body = {kind: {key: asdict(seen) for key, seen in getattr(self._progress, kind).items()}
-                    for kind in ("studies", "findings")}  # fmt: skip
-            fresh = self._path.with_suffix(".new")
-            fresh.write_text(json.dumps(body), "utf-8")
-            fresh.replace(self._path)
-
-
-def _note(seen: Seen, right: bool, now: float) -> None:
-    seen.box = min(seen.box + 1, len(WAITS) - 1) if right else 0
-    seen.due = now + WAITS[seen.box]
-    seen.seen, seen.right = seen.seen + 1, seen.right + right

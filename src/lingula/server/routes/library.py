@@ -1,4 +1,4 @@
-"""The HTTP API of the library and of practice: imports as jobs, the map, cards and verdicts."""
+"""The HTTP API of the library: imports as jobs, the map."""
 
 from __future__ import annotations
 
@@ -9,26 +9,22 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, File, Path, Query, Request, UploadFile
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi import APIRouter, File, Path, Request, UploadFile
+from fastapi.responses import Response, StreamingResponse
 
-from lingula.errors import InputError, ServerError
+from lingula.errors import ServerError
 from lingula.library import Library
 from lingula.plain import plain
 from lingula.server import schema
 from lingula.server.answers import LibraryMap, MapPoint
 from lingula.server.jobs import Job, Jobs
-from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, answered, desk_of, library_of
-from lingula.study import DISCLAIMER
-from lingula.teaching.practice import Difficulty, Practice
+from lingula.server.routes.cases_and_search import REFUSED, answered, desk_of, library_of
 
 EVERY = 0.25
 """Seconds between two looks at a job."""
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {}}, "description": "One event a change, each a Job."}
 }
-TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}, "description": "Cards, one a line."}}
-CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}, "description": "A table."}}
 
 router = APIRouter(prefix="/api", responses=REFUSED)
 Id = Annotated[str, Path(max_length=64)]
@@ -38,12 +34,6 @@ def _jobs(request: Request) -> Jobs:
     library_of(desk_of(request))
     jobs: Jobs = request.app.state.jobs
     return jobs
-
-
-def _practice(request: Request) -> Practice:
-    library_of(desk_of(request))
-    practice: Practice = request.app.state.practice
-    return practice
 
 
 @router.post("/imports", response_model=schema.answer(Job), status_code=202, tags=["library"])
@@ -119,86 +109,3 @@ def _map(library: Library) -> LibraryMap:
         for study, (x, y) in zip(gallery.ids, places, strict=True)
     )
     return LibraryMap(round(share, 4), tuple(points))
-
-
-@router.post("/practice", response_model=schema.CardBody, status_code=201, tags=["practice"])
-async def next_card(
-    request: Request,
-    finding: Annotated[str, Query(max_length=64, description="A label to practise; empty for all.")] = "",
-    difficulty: Difficulty = "easy",
-) -> Response:
-    """The next unknown film."""
-    desk, practice = desk_of(request), _practice(request)
-    if finding and finding not in desk.names:
-        raise InputError("bad_request", f"no label {finding!r}.")
-    card = await desk.look_up(lambda: practice.next(finding, difficulty))
-    body = {
-        "disclaimer": DISCLAIMER,
-        "card_id": card.card_id,
-        "films": [f"/api/practice/{card.card_id}/films/{row}" for row in range(len(card.rows))],
-        "choices": {code: desk.names.get(code, code) for code in card.choices},
-        "difficulty": card.difficulty,
-        "due": practice.due(),
-    }
-    return JSONResponse(body, 201)
-
-
-@router.get("/practice/progress", response_model=schema.ProgressBody, tags=["practice"])
-async def progress(request: Request) -> Response:
-    """How it goes, by finding."""
-    names, practice = desk_of(request).names, _practice(request)
-    found = {
-        code: {"name": names.get(code, code), "seen": seen.seen, "right": seen.right}
-        for code, seen in sorted(practice.findings.items())
-    }
-    return JSONResponse({"disclaimer": DISCLAIMER, "due": practice.due(), "findings": found})
-
-
-@router.get("/practice/export", responses=CSV, response_class=Response, tags=["practice"])
-async def export(request: Request) -> Response:
-    """Progress by study as CSV."""
-    headers = {"content-disposition": 'attachment; filename="lingula-practice.csv"'}
-    return Response(f"# {DISCLAIMER}\r\n{_practice(request).export()}", media_type="text/csv", headers=headers)
-
-
-@router.get("/practice/export/anki", responses=TEXT, response_class=Response, tags=["practice"])
-async def export_anki(request: Request) -> Response:
-    """The films answered before, hardest first, as Anki's text import."""
-    desk, practice = desk_of(request), _practice(request)
-    headers = {"content-disposition": 'attachment; filename="lingula-anki.txt"'}
-    cards = await desk.look_up(lambda: practice.export_anki(desk.names))
-    return Response(cards, media_type="text/plain", headers=headers)
-
-
-@router.get("/practice/{card_id}/films/{row}", responses=PNG, response_class=Response, tags=["practice"])
-async def card_film(request: Request, card_id: Id, row: Row) -> Response:
-    """The film of an open card."""
-    desk, card = desk_of(request), _practice(request).card(card_id)
-    if row >= len(card.rows):
-        raise InputError("not_found", "the card has no such film.")
-    record = await desk.look_up(lambda: library_of(desk).get(card.study_id))
-    return Response(record.radiographs[card.rows[row]].png, media_type="image/png")
-
-
-@router.post("/practice/{card_id}", response_model=schema.VerdictBody, tags=["practice"])
-async def judge(request: Request, card_id: Id, body: schema.TickedBody) -> Response:
-    """Answer a card, once; what the film shows comes with the verdict."""
-    desk, practice = desk_of(request), _practice(request)
-    verdict = await desk.look_up(lambda: practice.answer(card_id, body.chosen))
-    record = await desk.look_up(lambda: library_of(desk).get(verdict.card.study_id))
-
-    def named(codes: Any) -> list[str]:
-        return [desk.names.get(code, code) for code in codes]
-
-    return JSONResponse(
-        {
-            "disclaimer": DISCLAIMER,
-            "right": verdict.is_right,
-            "answer": named(sorted(verdict.card.answer)),
-            "missed": named(verdict.missed),
-            "wrong": named(verdict.wrong),
-            "study_id": record.study_id,
-            "labels": named(record.labels or ()),
-            "report": record.report.text if record.report else None,
-        }
-    )

@@ -29,7 +29,7 @@ from lingula.server.serialise import film_url, stored_url
 from lingula.server.service import Case
 from lingula.study import Neighbour, Radiograph, Study, View
 
-PLACES = (("/", "Ask"), ("/search", "Search"), ("/practice", "Practise"), ("/library", "Library"), ("/model", "Model"))
+PLACES = (("/", "Ask"), ("/search", "Search"), ("/learn", "Learn"), ("/library", "Library"), ("/model", "Model"))
 EXAMPLES = 6
 _VIEWS = {"frontal": "Frontal film", "lateral": "Lateral film", "unknown": "Film (view unknown)"}
 
@@ -215,7 +215,7 @@ async def practice(request: Request) -> Response:
     status = await desk.look_up(library_of(desk).status)
     labels = [(code, desk.names.get(code, code)) for code, count in status.labels.items() if count]
     normal = desk.checkpoint.vocabulary.normal
-    return _page("practice.html", here="/practice", labels=[pair for pair in labels if pair[0] != normal])
+    return _page("practice.html", here="/learn", labels=[pair for pair in labels if pair[0] != normal])
 
 
 @router.get("/library")

@@ -2,6 +2,13 @@
 import { ask, element, say } from "./api.js";
 import { Viewer } from "./viewer.js";
 
+function when(due) {
+  const minutes = Math.max(1, Math.round((1000 * due - Date.now()) / 60_000));
+  if (minutes < 90) return `in ${minutes} minutes, after others`;
+  const days = Math.round(minutes / 1440);
+  return days > 1 ? `in ${days} days` : "tomorrow";
+}
+
 export function start() {
   const root = document.querySelector("form[data-practice]");
   if (!root) return;
@@ -36,13 +43,14 @@ export function start() {
     event.preventDefault();
     const chosen = [...ticks.querySelectorAll("input:checked")].map((box) => box.value);
     try {
-      const said = await ask(`/api/practice/${card.card_id}`, { method: "POST", json: { chosen } });
+      const said = await ask(`/api/practice/${card.card_id}`, { method: "POST", json: { chosen, confidence: Number(ticks.elements.confidence.value) } });
       verdict.replaceChildren(
         element("h2", { class: said.right ? "right" : "not-right" }, said.right ? "Right" : "Not quite"),
         element("p", {}, said.answer.length ? `Of these it shows: ${said.answer.join(", ")}.` : "It shows none of these."),
         ...[["Missed", said.missed], ["Not there", said.wrong]].filter(([, names]) => names.length).map(([title, names]) => element("p", {}, `${title}: ${names.join(", ")}.`)),
         element("p", { class: "aside" }, `Coded with: ${said.labels.join(", ") || "nothing"}.`),
         element("div", { class: "report-text", dir: "auto" }, said.report ?? "There is no report."),
+        element("p", { class: "aside" }, `Back ${when(said.due)}.`),
         element("p", {}, element("a", { href: `/study/${encodeURIComponent(said.study_id)}` }, `Open ${said.study_id}`)),
       );
       verdict.hidden = false;
@@ -57,6 +65,7 @@ export function start() {
   const progress = async () => {
     const told = await ask("/api/practice/progress");
     const rows = Object.values(told.findings);
+    place("due").textContent = told.due_today ? `${told.due_today} due today.` : "";
     place("progress").hidden = !rows.length;
     place("no-progress").hidden = Boolean(rows.length);
     place("progress").querySelector("tbody").replaceChildren(...rows.map((row) =>

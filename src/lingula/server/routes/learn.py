@@ -1,0 +1,134 @@
+"""The pages of Learn: sets, tasks, results, and the one page of a class."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import Response
+
+from lingula.library import Library
+from lingula.server.routes.cases_and_search import desk_of, library_of
+from lingula.server.routes.pages import _page
+from lingula.server.routes.teaching import SetId, Student, Token, findings_of, link_of, student_of
+from lingula.server.serialise import stored_url
+from lingula.server.service import Desk
+from lingula.teaching import repetition
+from lingula.teaching.results import CONFIDENCES, propose_next, results_of
+from lingula.teaching.sets import TeachingSet, case_findings, choices_of, load_set, load_sets
+from lingula.teaching.tasks import Task, film_rows
+
+router = APIRouter()
+TASK_NAMES = {
+    "quiz": ("Quiz", "What does it show?"),
+    "pairs": ("Pairs", "Which of two films shows it?"),
+    "marking": ("Marking", "Draw where it is."),
+    "writing": ("Writing", "Write the impression."),
+}
+CERTAINTIES = dict(zip(CONFIDENCES, ("guessed", "unsure", "sure", "certain"), strict=True))
+
+
+@router.get("/learn")
+async def learn(
+    request: Request,
+    query: Annotated[str, Query(max_length=1000)] = "",
+    studies: Annotated[str, Query(max_length=20_000)] = "",
+) -> Response:
+    """What is due, the sets, and a form for a new one, filled in where a search leads here."""
+    desk = desk_of(request)
+    library = desk.library
+    shown = await desk.look_up(lambda: _overview(library)) if library is not None else None
+    return _page("learn.html", here="/learn", overview=shown, query=query, studies=studies)
+
+
+def _overview(library: Library) -> dict[str, Any]:
+    sets = load_sets(library)
+    firsts = {each.set_id: next(iter(each.ids), "") for each in sets}
+    known = library.summaries([study for study in firsts.values() if study])
+    pictures = {
+        set_id: stored_url(study, film_rows([image.view for image in known[study].images])[0])
+        for set_id, study in firsts.items()
+        if study in known and known[study].images
+    }
+    reviews = library.teaching.reviews("me")
+    return {
+        "sets": sets,
+        "pictures": pictures,
+        "due": len(repetition.due_ids(reviews, repetition.end_of_day())),
+        "seen": len(reviews),
+    }
+
+
+@router.get("/learn/sets/{set_id}")
+async def one_set(request: Request, set_id: SetId) -> Response:
+    """A set, to be looked through and changed."""
+    desk = desk_of(request)
+    library = library_of(desk)
+    known, cases, choices = await desk.look_up(lambda: _cases(desk, library, set_id))
+    names = sorted(desk.names.items(), key=lambda pair: pair[1])
+    return _page(
+        "set.html", here="/learn", set=known, cases=cases, choices=choices, labels=names, tasks=TASK_NAMES.items(),
+        has_marks=any(case.drawings for case in known.cases),
+    )  # fmt: skip
+
+
+def _cases(desk: Desk, library: Library, set_id: str) -> tuple[TeachingSet, list[dict[str, Any]], tuple[str, ...]]:
+    """The set, what each of its cases shows on the page, and the findings its quiz asks for."""
+    findings = findings_of(desk)
+    known = load_set(library, set_id)
+    summaries = library.summaries(known.ids)
+    cases = []
+    for case in known.cases:
+        summary = summaries.get(case.study_id)
+        views = [image.view for image in summary.images] if summary else []
+        shown = findings.named(case_findings(case, summary, findings.normal)) if summary else ()
+        films = [{"row": row, "picture": stored_url(case.study_id, row), "view": views[row]} for row in film_rows(views)]
+        cases.append({"case": case, "body": asdict(case), "films": films, "shows": shown or ("Normal",), "is_there": summary is not None})
+    return known, cases, choices_of(known, library, findings.codes, findings.normal)
+
+
+@router.get("/learn/sets/{set_id}/results")
+async def results(request: Request, set_id: SetId) -> Response:
+    """How a set went."""
+    desk = desk_of(request)
+    library, findings = library_of(desk), findings_of(desk)
+    known = await desk.look_up(lambda: load_set(library, set_id))
+    found = await desk.look_up(lambda: results_of(library, known, findings))
+    proposed = await desk.look_up(lambda: propose_next(library, known, findings)) if found.answers else ()
+    summaries = await desk.look_up(lambda: library.summaries(found.hardest))
+    pictures = {
+        study: stored_url(study, film_rows([image.view for image in known_.images])[0])
+        for study, known_ in summaries.items()
+        if known_.images
+    }
+    return _page(
+        "results.html", here="/learn", set=known, results=found, proposed=proposed, pictures=pictures,
+        certainties=CERTAINTIES,
+    )  # fmt: skip
+
+
+@router.get("/learn/sets/{set_id}/{task}")
+async def task(request: Request, set_id: SetId, task: Annotated[Task, Path()], student: Student = "me") -> Response:
+    """A task of a set, one question after another."""
+    desk = desk_of(request)
+    library = library_of(desk)
+    known = await desk.look_up(lambda: load_set(library, set_id))
+    return _page(
+        "task.html", here="/learn", title=known.title, task=task, base=f"/api/sets/{known.set_id}/{task}",
+        student=student, back=f"/learn/sets/{known.set_id}", is_class=False, joined=True, names=TASK_NAMES,
+    )  # fmt: skip
+
+
+@router.get("/class/{token}")
+async def class_page(request: Request, token: Token) -> Response:
+    """The page of a class link: a name first, then the task. It leads nowhere else."""
+    desk = desk_of(request)
+    link = await link_of(request, token)
+    library = library_of(desk)
+    known = await desk.look_up(lambda: load_set(library, link.set_id))
+    student = student_of(request, link)
+    return _page(
+        "task.html", title=known.title, task=link.task, base=f"/class/{token}", student=student, back="",
+        is_class=True, joined=bool(student), names=TASK_NAMES,
+    )  # fmt: skip
