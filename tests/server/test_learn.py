@@ -118,11 +118,21 @@ def test_a_class_link_opens_nothing_else(classroom: Server) -> None:
     base = f"/api/sets/{set_['set_id']}"
     path = teacher(classroom, "POST", f"{base}/links", {"task": "quiz", "days": 1})["address"]
     cookie, token = joined(classroom, path, "Bo"), path.rpartition("/")[2]
-    for other in ("/api/sets", base, f"{base}/results", "/api/about", "/api/search?q=effusion", "/learn", "/api/practice"):
+    for other in (
+        "/api/sets",
+        base,
+        f"{base}/results",
+        "/api/about",
+        "/api/search?q=effusion",
+        "/learn",
+        "/api/practice",
+    ):
         assert classroom.ask("GET", other, Cookie=cookie).status == 401
         assert classroom.ask("GET", other, Authorization=f"Bearer {token}").status == 401
     study = set_["cases"][0]["study_id"]
-    assert classroom.ask("GET", f"/api/studies/{study}/films/0", Cookie=f"{cookie}; lingula_token={token}").status == 401
+    assert (
+        classroom.ask("GET", f"/api/studies/{study}/films/0", Cookie=f"{cookie}; lingula_token={token}").status == 401
+    )
     assert classroom.ask("GET", f"{path}/next").json["code"] == "forbidden"  # without a name
     forged = cookie[:-4] + "0000"
     assert classroom.ask("GET", f"{path}/next", Cookie=forged).json["code"] == "forbidden"

@@ -11,7 +11,6 @@ from lingula.cli import options, output
 from lingula.errors import InputError
 
 if TYPE_CHECKING:
-    from lingula.model.checkpoint import Checkpoint
     from lingula.teaching.drill import DrillCard
     from lingula.teaching.sets import TeachingSet
     from lingula.teaching.tasks import Findings, Reveal, TaskQuestion
@@ -72,22 +71,19 @@ def list_sets(library: options.LibraryAt = options.DEFAULT_LIBRARY, json: option
     Example: [bold]lingula teach list --library library.sqlite[/]
     """
     from lingula.library import Library
-    from lingula.teaching.sets import load_sets
+    from lingula.teaching.sets import listed, load_sets
 
     with Library.open(library) as known:
         sets = load_sets(known)
     if json:
-        rows = [{"set_id": s.set_id, "title": s.title, "owner": s.owner, "studies": len(s.cases)} for s in sets]
-        return output.write_json({"sets": rows})
+        return output.write_json(listed(sets))
     for each in sets:
         output.out.print(f"{each.set_id}  {output.plain(each.title)}  {len(each.cases)} studies", highlight=False)
     if not sets:
         output.out.print("No sets yet. lingula teach create makes one.")
 
 
-def show(
-    name: SetName, library: options.LibraryAt = options.DEFAULT_LIBRARY, json: options.Json = False
-) -> None:
+def show(name: SetName, library: options.LibraryAt = options.DEFAULT_LIBRARY, json: options.Json = False) -> None:
     """What is in a set.
 
     Example: [bold]lingula teach show Effusions[/]
@@ -155,9 +151,9 @@ def quiz(
     name: SetName,
     task: Annotated[str, typer.Option(help="quiz, pairs, marking or writing.")] = "quiz",
     student: Student = "me",
-    film: Annotated[
-        Path, typer.Option(callback=output.writable, help="Where the question's film is written.")
-    ] = Path("film.png"),
+    film: Annotated[Path, typer.Option(callback=output.writable, help="Where the question's film is written.")] = Path(
+        "film.png"
+    ),
     answer: Annotated[
         str | None, typer.Option(help="Findings by code, with commas; A or B; x,y or x,y,x,y in percent; or words.")
     ] = None,
@@ -192,12 +188,7 @@ def quiz(
             place.write_bytes(session.film(question.question_id, row))
             films.append(str(place))
     if json:
-        from dataclasses import asdict
-
-        return output.write_json(
-            {"reveal": asdict(reveal) if reveal else None, "question": asdict(question) if question else None,
-             "films": films}
-        )  # fmt: skip
+        return output.write_json({"reveal": reveal, "question": question, "films": films})
     output.banner()
     _show_reveal(reveal)
     _show_question(question, films)
@@ -248,8 +239,6 @@ def results(name: SetName, library: options.LibraryAt = options.DEFAULT_LIBRARY,
 
     Example: [bold]lingula teach results Effusions --json[/]
     """
-    from dataclasses import asdict
-
     from lingula.library import Library
     from lingula.teaching.results import results_of
     from lingula.teaching.sets import load_set
@@ -257,7 +246,7 @@ def results(name: SetName, library: options.LibraryAt = options.DEFAULT_LIBRARY,
     with Library.open(library) as known:
         found = results_of(known, load_set(known, name), _findings())
     if json:
-        return output.write_json(asdict(found))
+        return output.write_json(found)
     output.out.print(f"[bold]{output.plain(found.title)}[/]  {found.answers} answers", highlight=False)
     for who in found.students:
         output.out.print(
@@ -306,7 +295,7 @@ def _given(task: str, answer: str, confidence: int) -> Any:
 
 def _told(found: TeachingSet, json: bool) -> None:
     if json:
-        return output.write_json(found.to_json())
+        return output.write_json(found)
     output.out.print(f"[bold]{output.plain(found.title)}[/]  {found.set_id}", highlight=False)
     for case in found.cases:
         marks = f"  {len(case.drawings)} marks" if case.drawings else ""

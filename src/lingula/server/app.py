@@ -24,8 +24,8 @@ from lingula.server.log import note
 from lingula.server.middleware import INTERNAL, Guard, error_body, status_of
 from lingula.server.redaction import redacted
 from lingula.server.routes import cases_and_search as api
-from lingula.server.routes import library as shelf
 from lingula.server.routes import learn, pages, teaching
+from lingula.server.routes import library as shelf
 from lingula.server.service import Desk
 from lingula.server.settings import Settings
 from lingula.server.spool import sweep

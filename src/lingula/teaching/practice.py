@@ -151,7 +151,10 @@ class Practice:
 
     def export(self) -> str:
         """Progress by study as CSV; due in seconds since 1970."""
-        reviews, given = self._library.teaching.reviews(self.student), self._library.teaching.answers(student=self.student)
+        reviews, given = (
+            self._library.teaching.reviews(self.student),
+            self._library.teaching.answers(student=self.student),
+        )
         text = io.StringIO()
         table = csv.writer(text)
         table.writerow(["study_id", "seen", "right", "due"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lingula.library import Library
 from lingula.library.teaching_records import TaskAnswer
-from lingula.study import DISCLAIMER
+from lingula.plain import DISCLAIMER
 from lingula.teaching.sets import TeachingSet, case_findings, shown_findings
 from lingula.teaching.tasks import NEAREST, Findings, near_without
 

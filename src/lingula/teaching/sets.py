@@ -18,6 +18,7 @@ from lingula.labels.assertions import FOUND, polarity, read_assertions
 from lingula.labels.findings import label_of
 from lingula.library import Library, StudyRecord, Summary
 from lingula.library.teaching_records import SetRecord
+from lingula.plain import DISCLAIMER
 
 Shape = Literal["box", "point", "arrow"]
 POINTS: Mapping[Shape, int] = {"box": 2, "point": 1, "arrow": 2}
@@ -84,6 +85,7 @@ class TeachingSet:
     question: str = QUESTION
     choices: tuple[str, ...] = ()
     version: int = field(default=1)
+    disclaimer: str = DISCLAIMER
 
     def to_json(self) -> dict[str, Any]:
         """As the API answers and ``--json`` prints."""
@@ -113,6 +115,24 @@ class TeachingSet:
     @property
     def ids(self) -> tuple[str, ...]:
         return tuple(case.study_id for case in self.cases)
+
+
+@dataclass(frozen=True, slots=True)
+class SetLine:
+    """A set in a list of sets; ``studies`` says how many."""
+
+    set_id: str
+    title: str
+    owner: str
+    studies: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetList:
+    """Sets, by title."""
+
+    sets: tuple[SetLine, ...]
+    disclaimer: str = DISCLAIMER
 
 
 # -- stored
@@ -146,13 +166,20 @@ def load_set(library: Library, set_id: str) -> TeachingSet:
     named = [each for each in library.teaching.sets() if each.title == set_id]
     if len(named) > 1:
         ids = ", ".join(each.set_id for each in named)
-        raise LibraryError("set_unknown", f"{len(named)} sets have the title {set_id!r}.", f"Name one by its id: {ids}.")
+        raise LibraryError(
+            "set_unknown", f"{len(named)} sets have the title {set_id!r}.", f"Name one by its id: {ids}."
+        )
     return _loaded(named[0] if named else library.teaching.set(set_id))
 
 
 def load_sets(library: Library) -> tuple[TeachingSet, ...]:
     """All sets, by title."""
     return tuple(_loaded(record) for record in library.teaching.sets())
+
+
+def listed(sets: Sequence[TeachingSet]) -> SetList:
+    """A line for each set."""
+    return SetList(tuple(SetLine(each.set_id, each.title, each.owner, len(each.cases)) for each in sets))
 
 
 def change_set(library: Library, changed: TeachingSet) -> TeachingSet:

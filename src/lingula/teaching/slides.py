@@ -15,7 +15,7 @@ from lingula.library import Library, StudyRecord
 from lingula.library.record import StoredRadiograph
 from lingula.study import DISCLAIMER, Report
 from lingula.teaching.credit import credit_of
-from lingula.teaching.sets import Drawing, TeachingCase, TeachingSet, case_findings
+from lingula.teaching.sets import Drawing, TeachingSet, case_findings
 from lingula.teaching.tasks import Findings, film_rows, history
 
 WIDTH, HEIGHT = 1600, 900

@@ -21,8 +21,9 @@ from lingula.labels import read_assertions
 from lingula.library import Library, StudyRecord, Summary
 from lingula.library.record import OLDEST
 from lingula.library.teaching_records import TaskAnswer
+from lingula.plain import DISCLAIMER
 from lingula.reading.report_text import parse_report
-from lingula.study import DISCLAIMER, Report, Section
+from lingula.study import Report, Section
 from lingula.teaching import repetition
 from lingula.teaching.marking import FilmScale, MarkResult, judge_marks
 from lingula.teaching.sets import (

@@ -83,8 +83,18 @@ def _cases(desk: Desk, library: Library, set_id: str) -> tuple[TeachingSet, list
         summary = summaries.get(case.study_id)
         views = [image.view for image in summary.images] if summary else []
         shown = findings.named(case_findings(case, summary, findings.normal)) if summary else ()
-        films = [{"row": row, "picture": stored_url(case.study_id, row), "view": views[row]} for row in film_rows(views)]
-        cases.append({"case": case, "body": asdict(case), "films": films, "shows": shown or ("Normal",), "is_there": summary is not None})
+        films = [
+            {"row": row, "picture": stored_url(case.study_id, row), "view": views[row]} for row in film_rows(views)
+        ]
+        cases.append(
+            {
+                "case": case,
+                "body": asdict(case),
+                "films": films,
+                "shows": shown or ("Normal",),
+                "is_there": summary is not None,
+            }
+        )
     return known, cases, choices_of(known, library, findings.codes, findings.normal)
 
 

@@ -13,7 +13,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
@@ -27,22 +27,25 @@ from lingula.labels import search_findings
 from lingula.library import Entry, Library
 from lingula.library.teaching_records import ClassLink
 from lingula.openi.collection import Refused
+from lingula.plain import DISCLAIMER
 from lingula.retrieval.judge import judge
 from lingula.server import schema
-from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, desk_of, library_of
+from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, answered, desk_of, library_of
 from lingula.server.service import Desk
-from lingula.study import DISCLAIMER, Study
+from lingula.study import Study
 from lingula.teaching import repetition
 from lingula.teaching.anki import AnkiCard, hard_cards, set_cards, write_apkg
 from lingula.teaching.gathering import gathered
 from lingula.teaching.practice import Difficulty, Practice
 from lingula.teaching.results import TeachingResults, propose_next, results_of
 from lingula.teaching.sets import (
+    SetList,
     TeachingSet,
     add_cases,
     change_set,
     export_set,
     import_set,
+    listed,
     load_set,
     load_sets,
     new_set,
@@ -113,40 +116,27 @@ class LinkBody(_Body):
     days: int = Field(7, ge=1, le=LONGEST_LINK)
 
 
-class LinkAnswer(_Body):
-    """Where the class goes: an address on this server; told once, kept as a digest only."""
-
-    address: str
-    until: float
-    disclaimer: str = DISCLAIMER
-
-
 class NameBody(_Body):
     """A name or nickname."""
 
     name: str = Field(min_length=SHORTEST_NAME, max_length=LONGEST_NAME)
 
 
-class SetLine(_Body):
-    """A set in the list."""
+@dataclass(frozen=True, slots=True)
+class ClassAddress:
+    """Where a class goes, an address on this server, until when; told once, kept as a digest only."""
 
-    set_id: str
-    title: str
-    owner: str
-    studies: int
-
-
-class SetList(_Body):
-    """All sets, by title."""
-
-    sets: list[SetLine]
+    address: str
+    until: float
     disclaimer: str = DISCLAIMER
 
 
-class NextQuestion(_Body):
-    """The next question; null when everything was answered right."""
+@dataclass(frozen=True, slots=True)
+class NextQuestion:
+    """The next question; None when everything was answered right."""
 
     question: TaskQuestion | None
+    disclaimer: str = DISCLAIMER
 
 
 def findings_of(desk: Desk) -> Findings:
@@ -172,10 +162,6 @@ def _practice(request: Request) -> Practice:
     return practice
 
 
-def _plain(value: Any) -> JSONResponse:
-    return JSONResponse(asdict(value))
-
-
 def _attachment(name: str) -> dict[str, str]:
     return {"content-disposition": f'attachment; filename="{name}"'}
 
@@ -183,17 +169,16 @@ def _attachment(name: str) -> dict[str, str]:
 # -- sets
 
 
-@router.get("/sets", response_model=SetList, tags=["sets"])
+@router.get("/sets", response_model=schema.answer(SetList), tags=["sets"])
 async def sets(request: Request) -> Response:
     """The library's sets."""
     desk = desk_of(request)
     library = library_of(desk)
     found = await desk.look_up(lambda: load_sets(library))
-    rows = [SetLine(set_id=s.set_id, title=s.title, owner=s.owner, studies=len(s.cases)) for s in found]
-    return JSONResponse(SetList(sets=rows).model_dump())
+    return answered(listed(found))
 
 
-@router.post("/sets", response_model=TeachingSet, status_code=201, tags=["sets"])
+@router.post("/sets", response_model=schema.answer(TeachingSet), status_code=201, tags=["sets"])
 async def make_set(request: Request, body: NewSetBody) -> Response:
     """Make a set."""
     desk = desk_of(request)
@@ -206,25 +191,25 @@ async def make_set(request: Request, body: NewSetBody) -> Response:
         return new_set(library, body.title, owner=body.owner, study_ids=ids)
 
     line = desk.ask_model if body.query else desk.look_up
-    return JSONResponse(asdict(await line(made)), 201)
+    return answered(await line(made), 201)
 
 
-@router.post("/sets/import", response_model=TeachingSet, status_code=201, tags=["sets"])
+@router.post("/sets/import", response_model=schema.answer(TeachingSet), status_code=201, tags=["sets"])
 async def bring_set(request: Request, body: dict[str, Any]) -> Response:
     """Bring in an exported set."""
     desk = desk_of(request)
     library = library_of(desk)
     text = await request.body()
-    return JSONResponse(asdict(await desk.look_up(lambda: import_set(library, text))), 201)
+    return answered(await desk.look_up(lambda: import_set(library, text)), 201)
 
 
-@router.get("/sets/{set_id}", response_model=TeachingSet, tags=["sets"])
+@router.get("/sets/{set_id}", response_model=schema.answer(TeachingSet), tags=["sets"])
 async def one_set(request: Request, set_id: SetId) -> Response:
     """A set."""
-    return _plain(await _set(request, set_id))
+    return answered(await _set(request, set_id))
 
 
-@router.put("/sets/{set_id}", response_model=TeachingSet, tags=["sets"])
+@router.put("/sets/{set_id}", response_model=schema.answer(TeachingSet), tags=["sets"])
 async def save_set(request: Request, set_id: SetId, body: dict[str, Any]) -> Response:
     """Store a set that was changed; its ``version`` says which one was read."""
     desk = desk_of(request)
@@ -236,7 +221,7 @@ async def save_set(request: Request, set_id: SetId, body: dict[str, Any]) -> Res
     def saved() -> TeachingSet:
         return change_set(library, TeachingSet.from_json(body, set_id=set_id, version=version))
 
-    return _plain(await desk.look_up(saved))
+    return answered(await desk.look_up(saved))
 
 
 @router.delete("/sets/{set_id}", status_code=204, tags=["sets"])
@@ -248,7 +233,7 @@ async def delete_set(request: Request, set_id: SetId) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/sets/{set_id}/cases", response_model=TeachingSet, tags=["sets"])
+@router.post("/sets/{set_id}/cases", response_model=schema.answer(TeachingSet), tags=["sets"])
 async def add(request: Request, set_id: SetId, body: AddedBody) -> Response:
     """Add studies at the end of a set."""
     desk = desk_of(request)
@@ -257,7 +242,7 @@ async def add(request: Request, set_id: SetId, body: AddedBody) -> Response:
         study = desk.case(body.case_id).study
         await desk.ask_model(lambda: _keep(desk, library, study))
         ids.append(study.study_id)
-    return _plain(await desk.look_up(lambda: add_cases(library, load_set(library, set_id), ids)))
+    return answered(await desk.look_up(lambda: add_cases(library, load_set(library, set_id), ids)))
 
 
 def _keep(desk: Desk, library: Library, study: Study) -> None:
@@ -322,15 +307,15 @@ async def _apkg(desk: Desk, title: str, cards: Any, name: str) -> Response:
     return Response(data, media_type="application/octet-stream", headers=_attachment(f"{name}.apkg"))
 
 
-@router.get("/sets/{set_id}/results", response_model=TeachingResults, tags=["sets"])
+@router.get("/sets/{set_id}/results", response_model=schema.answer(TeachingResults), tags=["sets"])
 async def results(request: Request, set_id: SetId) -> Response:
     """How it went: by student, film and finding."""
     desk, known = desk_of(request), await _set(request, set_id)
     library = library_of(desk)
-    return _plain(await desk.look_up(lambda: results_of(library, known, findings_of(desk))))
+    return answered(await desk.look_up(lambda: results_of(library, known, findings_of(desk))))
 
 
-@router.post("/sets/{set_id}/next-set", response_model=TeachingSet, status_code=201, tags=["sets"])
+@router.post("/sets/{set_id}/next-set", response_model=schema.answer(TeachingSet), status_code=201, tags=["sets"])
 async def next_set(request: Request, set_id: SetId) -> Response:
     """Make the set that is proposed after this one: more of what was missed, and look-alikes without it."""
     desk, known = desk_of(request), await _set(request, set_id)
@@ -342,10 +327,10 @@ async def next_set(request: Request, set_id: SetId) -> Response:
             raise InputError("bad_request", "Nothing was answered yet.", "A next set follows from the answers.")
         return new_set(library, f"After {known.title}"[:200], owner=known.owner, study_ids=ids)
 
-    return JSONResponse(asdict(await desk.look_up(made)), 201)
+    return answered(await desk.look_up(made), 201)
 
 
-@router.post("/sets/{set_id}/links", response_model=LinkAnswer, status_code=201, tags=["sets"])
+@router.post("/sets/{set_id}/links", response_model=schema.answer(ClassAddress), status_code=201, tags=["sets"])
 async def make_link(request: Request, set_id: SetId, body: LinkBody) -> Response:
     """A link for a class: opens one task of this set and nothing else."""
     desk, known = desk_of(request), await _set(request, set_id)
@@ -353,7 +338,7 @@ async def make_link(request: Request, set_id: SetId, body: LinkBody) -> Response
     until = time.time() + 86_400 * body.days
     link = ClassLink(_digest(token), known.set_id, body.task, until)
     await desk.look_up(lambda: library.teaching.add_link(link))
-    return JSONResponse(LinkAnswer(address=f"/class/{token}", until=until).model_dump(), 201)
+    return answered(ClassAddress(f"/class/{token}", until), 201)
 
 
 @router.delete("/sets/{set_id}/links", status_code=204, tags=["sets"])
@@ -384,16 +369,14 @@ async def _session(request: Request, set_id: str, task: Task, student: str, link
     )
 
 
-@router.get("/sets/{set_id}/{task}/next", response_model=NextQuestion, tags=["tasks"])
+@router.get("/sets/{set_id}/{task}/next", response_model=schema.answer(NextQuestion), tags=["tasks"])
 async def next_question(request: Request, set_id: SetId, task: Task, student: Student = "me") -> Response:
     """The next question; nothing in it tells the answer."""
     session = await _session(request, set_id, task, student)
     return _asked(await desk_of(request).look_up(session.next))
 
 
-@router.get(
-    "/sets/{set_id}/{task}/{question_id}/films/{row}", responses=PNG, response_class=Response, tags=["tasks"]
-)
+@router.get("/sets/{set_id}/{task}/{question_id}/films/{row}", responses=PNG, response_class=Response, tags=["tasks"])
 async def task_film(
     request: Request, set_id: SetId, task: Task, question_id: Id, row: Row, student: Student = "me"
 ) -> Response:
@@ -414,17 +397,17 @@ async def task_look_alike(
     return _film(await desk_of(request).look_up(lambda: session.look_alike_film(question_id, number, row)))
 
 
-@router.post("/sets/{set_id}/{task}/{question_id}", response_model=Reveal, tags=["tasks"])
+@router.post("/sets/{set_id}/{task}/{question_id}", response_model=schema.answer(Reveal), tags=["tasks"])
 async def task_answer(
     request: Request, set_id: SetId, task: Task, question_id: Id, body: AnswerBody, student: Student = "me"
 ) -> Response:
     """Answer a question; what it shows comes back."""
     session = await _session(request, set_id, task, student)
-    return _plain(await desk_of(request).look_up(lambda: session.answer(question_id, body.given(), body.attempt)))
+    return answered(await desk_of(request).look_up(lambda: session.answer(question_id, body.given(), body.attempt)))
 
 
 def _asked(question: TaskQuestion | None) -> Response:
-    return JSONResponse({"question": asdict(question) if question else None})
+    return answered(NextQuestion(question))
 
 
 def _film(png: bytes) -> Response:
@@ -495,7 +478,7 @@ async def join(request: Request, token: Token, body: NameBody) -> Response:
     return answer
 
 
-@classes.get("/next", response_model=NextQuestion)
+@classes.get("/next", response_model=schema.answer(NextQuestion))
 async def class_next(request: Request, token: Token) -> Response:
     """The next question of the class's task."""
     session = await _class_session(request, token)
@@ -516,11 +499,11 @@ async def class_look_alike(request: Request, token: Token, question_id: Id, numb
     return _film(await desk_of(request).look_up(lambda: session.look_alike_film(question_id, number, row)))
 
 
-@classes.post("/{question_id}", response_model=Reveal)
+@classes.post("/{question_id}", response_model=schema.answer(Reveal))
 async def class_answer(request: Request, token: Token, question_id: Id, body: AnswerBody) -> Response:
     """Answer a question; what it shows comes back."""
     session = await _class_session(request, token)
-    return _plain(await desk_of(request).look_up(lambda: session.answer(question_id, body.given(), body.attempt)))
+    return answered(await desk_of(request).look_up(lambda: session.answer(question_id, body.given(), body.attempt)))
 
 
 # -- alone
