@@ -88,8 +88,8 @@ def test_a_pair_by_hand(library: Library, known: TeachingSet) -> None:
         sides.add(side)
         assert pairs.answer(question.question_id, GivenAnswer(100, side=side), question.attempt).right
     assert {each.partner for each in pairs.set.cases} - {""}
+    key = next(iter(pairs._cases))
     with pytest.raises(InputError, match="A or B"):
-        key = next(iter(pairs._cases))
         pairs.answer(key, GivenAnswer(), 1)
 
 
