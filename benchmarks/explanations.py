@@ -25,8 +25,11 @@ from lingula.model.checkpoint import load_checkpoint
 from lingula.openi.splits import Split
 from lingula_lab.evaluation.explanation.boxes import read_boxes
 from lingula_lab.evaluation.explanation.tables import GAINS, Plan, boxed_films, coded_cases, measure
+from lingula_lab.evaluation.ledger import append_look, ledger_of
 from lingula_lab.measures.table import Figure
 from machine import write_result
+
+REASON = "the release: what the evidence of the shipped checkpoint is worth"
 
 
 def main() -> None:
@@ -51,6 +54,10 @@ def main() -> None:
             sys.stderr.write(f"{told[stage] - started:6.0f} s  {stage}\n")
 
     split = Split.load(asked.split)
+    if asked.part == "test":
+        append_look(
+            ledger_of(asked.split), split=split.digest, model=checkpoint.fingerprint, what="evidence", reason=REASON
+        )  # fmt: skip
     cases = coded_cases(checkpoint, asked.collection, getattr(split, asked.part), plan, tell)
     boxes = boxed_films(read_boxes(asked.boxes)) if asked.boxes else []
     found = measure(checkpoint, cases, boxes, plan, tell)
