@@ -56,3 +56,17 @@ def test_rows_by_source_and_projection(
     assert table.cell("NIH, all", "findings judged") == 1
     assert table.figure("NIH, all", "flags per normal film").value < 0.2
     assert 0.3 < table.figure("NIH, all", "flags per film").value < 0.6  # half have an effusion
+
+
+def test_sets_of_the_source_cover_what_those_of_elsewhere_do_not() -> None:
+    """Sources whose scores lie two apart: sets of the other source miss what is present, sets of the own hold 90 %."""
+    random = np.random.default_rng(0)
+    goal = (random.random((2000, 1)) < 0.3).astype(float)
+    here = random.normal(2 * goal, 1)
+    there = here - 2
+    groups = np.arange(2000).astype(str)
+    held, absent = sources.coverage(goal, there, groups, (goal, here))
+    assert held.value < 0.4
+    assert absent.value > 0.99
+    own = sources.coverage(goal, there, groups, None)
+    assert [each.value for each in own] == pytest.approx([0.9, 0.9], abs=0.03)
