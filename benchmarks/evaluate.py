@@ -1,11 +1,10 @@
 """The whole evaluation of the embedded model on the real test split, twice: is the second run the same, how long is it?
 
-    python benchmarks/evaluate.py STUDY_SET COLLECTION TRUNK OUT [fast]
+    python benchmarks/evaluate.py STUDY_SET COLLECTION TRUNK OUT
 
 STUDY_SET is the folder that ``lingula prepare`` wrote, TRUNK a frozen ImageNet MobileNetV1, OUT a folder that keeps
-the encoded studies; with ``fast`` compiled encoders encode them (``lingula.model.openvino``). The first run encodes
-what OUT lacks; the second, from the cache, is timed. Writes the tables to ``results/evaluation.json`` and
-``results/evaluation.md``, and what README and the cards in ``docs/`` say of them.
+the encoded studies. The first run encodes what OUT lacks; the second, from the cache, is timed. Writes the tables to
+``results/evaluation.json`` and ``results/evaluation.md``, and what README and the cards in ``docs/`` say of them.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ HEADLINE = {
 
 def once(arguments: list[Path], data: StudySet) -> tuple[Evaluation, float]:
     _, collection, trunk, out = arguments
-    checkpoint = load_checkpoint("compact", fast="fast" in sys.argv[5:])
+    checkpoint = load_checkpoint("compact")
     split = Split.load("openi-v1")
     append_look(
         ledger_of("openi-v1"), split=split.digest, model=checkpoint.fingerprint, what="tables", reason=REASON

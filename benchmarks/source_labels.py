@@ -171,7 +171,7 @@ def main() -> None:
     odds = logits * calibration.scale + calibration.shift
     findings, all_labels = counted(nih.targets, LEAST, normal), counted(nih.targets, LEAST, -1)
     boxed_labels, held = counted(box.targets, 5, normal), ~half.numpy()
-    openi_labels = counted(labels[held], 5, -1)
+    openi_labels = counted(labels[held], 5, -1)  # with five positive films
     every, abnormal = np.arange(len(listed)), np.flatnonzero(nih.targets[:, normal] != 1)
     centres = centres_of(own[half], views[half])
 

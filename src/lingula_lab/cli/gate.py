@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lingula.cli import output
-from lingula.cli.options import Fast, Json, Model, load_model
+from lingula.cli.options import Json, Model, load_model
 
 SEED = 0
 
@@ -26,7 +26,6 @@ def gate(
         Path | None, typer.Option(help="Boxed films (labels.csv, images/), kept with the features for measuring.")
     ] = None,
     sample: Annotated[int, typer.Option(min=100, help="Most films of a source.")] = 1500,
-    fast: Fast = False,
     json: Json = False,
 ) -> None:
     """Fit what tells chest films like those the model learnt from, other chest films, and everything else apart.
@@ -39,7 +38,7 @@ def gate(
     from lingula_lab.gate import films as sources
     from lingula_lab.gate.fit import fit_gate
 
-    checkpoint = load_model(model, fast=fast)
+    checkpoint = load_model(model, fast=False)
     if features is not None and features.is_file():
         read = sources.GateFilms.load(features)
     else:
