@@ -14,7 +14,7 @@ from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt, Model, load_mo
 
 def register(app: typer.Typer) -> None:
     library = typer.Typer(help="Make a library, look after it, move it.", no_args_is_help=True)
-    for command in (create, upgrade, status, verify, reindex, backup, export):
+    for command in (create, upgrade, status, verify, reindex, reencode, backup, export):
         library.command()(command)
     library.command("import")(import_library)
     app.add_typer(library, name="library")
@@ -127,6 +127,30 @@ def reindex(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
         opened.reindex(progress)
         body = {"studies": len(opened)}
     output.write_json(body) if json else output.out.print(f"{body['studies']} studies indexed.")
+
+
+def reencode(
+    out: Annotated[str, typer.Argument(help="The new library: its file or URL.")],
+    model: Annotated[str, typer.Option("--model", help="Checkpoint that the new library is of.")],
+    library: LibraryAt = DEFAULT_LIBRARY,
+    json: Json = False,
+) -> None:
+    """Fill a library of another model from the previews and reports that this one keeps; no file is read again.
+
+    Example: [bold]lingula library reencode new.sqlite --model my-model --library library.sqlite[/]
+    """
+    from lingula.ingest.batches import destination
+    from lingula.ingest.batches import reencode as run
+    from lingula.library import Library
+
+    checkpoint = load_model(model, fast=False)
+    bar = output.progress_bar("Encoding")
+    with Library.open(library) as source, destination(checkpoint, out) as made, bar as progress:
+        outcomes = run(made, source, checkpoint, progress)
+    added = sum(each.state == "added" for each in outcomes)
+    body = {"location": out, "model": checkpoint.fingerprint, "added": added, "present": len(outcomes) - added}
+    shown = f"{out}: {added} studies added, {body['present']} there before, model {checkpoint.fingerprint}."
+    output.write_json(body) if json else output.out.print(shown, highlight=False)
 
 
 def backup(

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lingula.errors import LibraryError, cause
-from lingula.library import Entry, Library, Refusal
+from lingula.library import Entry, Library, Outcome, Refusal, StudyRecord
 from lingula.library.identity import public_name
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.encode import embed
+from lingula.model.encode import Vector, embed
 from lingula.model.study_model import legible, nothing_read
 from lingula.openi.collection import Refused
 from lingula.plain import DISCLAIMER
-from lingula.study import Study
+from lingula.study import Mode, Study
 
 BATCH = 16
 """Studies committed in one transaction."""
@@ -93,6 +93,27 @@ def _open_or_create(checkpoint: Checkpoint, url_or_path: str | Path) -> tuple[Li
         dimension=checkpoint.model.architecture.dimension,
     )
     return made, True
+
+
+def reencode(
+    library: Library, source: Library, checkpoint: Checkpoint, progress: Progress = lambda done, of: None
+) -> tuple[Outcome, ...]:
+    """Fill a library of this checkpoint from one of another model: previews and reports are encoded, no file is read.
+
+    Labels are the checkpoint's, read from the coding; of a study coded without terms, those that both models know.
+    """
+
+    def encode(records: Sequence[StudyRecord]) -> list[tuple[dict[Mode, Vector], tuple[str, ...] | None]]:
+        codes, vocabulary = set(checkpoint.vocabulary.codes), checkpoint.vocabulary
+        made = embed((record.study() for record in records), checkpoint, FILMS)
+        found = []
+        for record, (_, vectors) in zip(records, made, strict=True):
+            labels = vocabulary.present(record.terms) if record.terms else record.labels
+            known = None if labels is None else tuple(label for label in labels if label in codes)
+            found.append((vectors, known))
+        return found
+
+    return library.copy_reencoded(source, encode, progress)
 
 
 def store(

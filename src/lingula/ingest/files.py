@@ -42,7 +42,7 @@ class Group:
         told: what its report says, its coding, an id of its owner's; without films.
         report: the file of the report, where it has one.
         row: what to call it where it has no file.
-        labels, patient, age: as in ``Entry``.
+        labels, patient, age: as in ``Entry``. split: the part of a split that its owner dealt it to; else empty.
         change: what its owner says of a film by the film's digest, put into what was read.
     """
 
@@ -53,6 +53,7 @@ class Group:
     labels: tuple[str, ...] | None = None
     patient: str = ""
     age: int | None = None
+    split: str = ""
     change: Callable[[str, DicomFile], DicomFile] = lambda _, film: film
 
     @property
@@ -107,7 +108,7 @@ class FileGroups:
     """Files put together as studies, with their reports; what becomes of each group is ``store``'s."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+        self.sandbox = sandbox
         self._seen: set[str] = set()
         self.refused: list[Refused] = []
         self.copies = 0
@@ -122,13 +123,13 @@ class FileGroups:
         self._take_loose(found["film"], found["report"])
         for archive in found["archive"]:
             try:
-                with unpacked(archive, self._sandbox.limits) as members:
+                with unpacked(archive, self.sandbox.limits) as members:
                     inside = roles(members, self.refused)
                     self._take_loose(inside["film"], inside["report"])
                     for nested in inside["archive"]:
-                        self._refuse([nested.name], InputError("unsupported_format", "an archive inside an archive"))
+                        self.refuse([nested.name], InputError("unsupported_format", "an archive inside an archive"))
             except InputError as error:
-                self._refuse([archive.name], error)
+                self.refuse([archive.name], error)
 
     def _take_loose(self, films: list[Source], reports: list[Source]) -> None:
         groups = list(self.grouped(films))
@@ -137,9 +138,9 @@ class FileGroups:
 
     def keys(self, films: list[Source]) -> Iterator[tuple[Source, FileKey]]:
         """Films with their keys; the second of equal ones is counted, not read."""
-        for source, (_, key) in zip(films, self._sandbox.read_keys(film.path for film in films), strict=True):
+        for source, (_, key) in zip(films, self.sandbox.read_keys(film.path for film in films), strict=True):
             if isinstance(key, InputError):
-                self._refuse([source.name], key)
+                self.refuse([source.name], key)
             elif key.digest in self._seen:
                 self.copies += 1
             else:
@@ -165,15 +166,16 @@ class FileGroups:
             near = list(beside.get(report.beside, {}).values())
             nearest = near[0] if near else None
             if len(near) > 1:
-                self._refuse([report.name], InputError("bad_request", "a report beside films of several studies."))
+                self.refuse([report.name], InputError("bad_request", "a report beside films of several studies."))
             elif nearest is None:
-                self._refuse([report.name], _lone_report(report))
+                self.refuse([report.name], _lone_report(report))
             elif nearest.report is not None:
-                self._refuse([report.name], InputError("bad_request", "a second report for one study."))
+                self.refuse([report.name], InputError("bad_request", "a second report for one study."))
             else:
                 nearest.report = report
 
-    def _refuse(self, names: Iterable[Path], error: LingulaError) -> None:
+    def refuse(self, names: Iterable[Path], error: LingulaError) -> None:
+        """Note why these files are left out."""
         told = [Refused(name, error.code, f"{error.message} {error.hint}".strip()) for name in names]
         for each in told:
             _LOG.warning("a file was refused: %s", each.code)
@@ -183,23 +185,23 @@ class FileGroups:
         """Read the file of the group's report; a refused one is noted, and the group has none."""
         try:
             if group.report is not None:
-                group.told = self._sandbox.read_report(group.report.path)
+                group.told = self.sandbox.read_report(group.report.path)
         except InputError as error:
-            self._refuse([group.report.name] if group.report else [], error)
+            self.refuse([group.report.name] if group.report else [], error)
             group.report = None
 
     def _composed(self, group: Group, read: list[DicomFile]) -> Study | None:
         """The study of a group whose films were read; None, and its files refused, where it is none."""
         if group.films and not read:
             if group.report is not None:
-                self._refuse([group.report.name], InputError("unsupported_format", "a report whose film was refused."))
+                self.refuse([group.report.name], InputError("unsupported_format", "a report whose film was refused."))
             return None
         try:
             study = compose_study(read, group.told)
             if not study.radiographs and (study.report is None or study.report.is_empty):
                 raise InputError("not_a_report", "neither a readable film nor the text of a report.")
         except LingulaError as error:
-            self._refuse(group.names, error)
+            self.refuse(group.names, error)
             return None
         return study
 
@@ -212,14 +214,14 @@ class StudyReader(FileGroups):
         self._deliver = deliver
 
     def store(self, groups: list[Group]) -> None:
-        answers = self._sandbox.read_files([source.path for group in groups for source, _ in group.films])
+        answers = self.sandbox.read_files([source.path for group in groups for source, _ in group.films])
         for group in groups:
             self._read_report(group)
             read: list[DicomFile] = []
             for source, key in group.films:
                 _, answer = next(answers)
                 if isinstance(answer, InputError):
-                    self._refuse([source.name], answer)
+                    self.refuse([source.name], answer)
                 else:
                     read.append(group.change(key.digest, answer))
             if (study := self._composed(group, read)) is not None:
@@ -282,7 +284,7 @@ class FileImport(FileGroups):
         studies = {study for digest in group.digests for study in holders[digest]}
         if not self._agrees(studies, group):
             message = "its films are stored already, with another report or coding, or with none."
-            self._refuse(group.names[:1], InputError("uid_conflict", message, "Import it into another library."))
+            self.refuse(group.names[:1], InputError("uid_conflict", message, "Import it into another library."))
         else:
             self.present += 1
         return True
@@ -311,10 +313,10 @@ class FileImport(FileGroups):
                     continue
                 _, answer = next(answers)
                 if isinstance(answer, InputError):
-                    self._refuse([source.name], answer)
+                    self.refuse([source.name], answer)
                 elif is_partly_stored or not stored.isdisjoint(group.digests):
                     message = "its study is stored already, without this film."
-                    self._refuse([source.name], InputError("uid_conflict", message))
+                    self.refuse([source.name], InputError("uid_conflict", message))
                 else:
                     read.append(group.change(key.digest, answer))
             if not stored.isdisjoint(group.digests):
@@ -332,7 +334,7 @@ class FileImport(FileGroups):
         try:
             study = deidentified(study, self._library.secret, name=group.told.study_id)
         except LingulaError as error:
-            self._refuse(group.names, error)
+            self.refuse(group.names, error)
             return None
         if not read and self._is_stored(study):
             self.present += 1

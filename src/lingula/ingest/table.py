@@ -1,7 +1,7 @@
 """Import films with what their owner knows of them: a table, a row a film (or a report without one).
 
 Columns, in any order and any case: ``path`` (the only one needed), ``study``, ``report``, ``labels`` or ``mesh``,
-``patient``, ``date``, ``view``, ``age``. See ``docs/own-data.md``.
+``patient``, ``date``, ``view``, ``age``, ``split``. See ``docs/own-data.md``.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lingula.errors import InputError
 from lingula.ingest.batches import Imported, Progress
-from lingula.ingest.files import FileImport, Group
+from lingula.ingest.files import FileGroups, FileImport, Group, StudyReader
 from lingula.ingest.sources import REPORT_ENDINGS, Source, roles
 from lingula.labels.vocabulary import Vocabulary
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
+from lingula.openi.collection import Refused
 from lingula.reading.bounded_io import read_file
 from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.file_key import FileKey
@@ -27,7 +28,7 @@ from lingula.reading.report_text import decode_text
 from lingula.reading.sandbox import Sandbox
 from lingula.study import Study, View
 
-COLUMNS = ("path", "study", "report", "labels", "mesh", "patient", "date", "view", "age")
+COLUMNS = ("path", "study", "report", "labels", "mesh", "patient", "date", "view", "age", "split")
 _VIEWS: dict[str, View] = {
     **dict.fromkeys(("frontal", "pa", "ap", "f"), "frontal"),
     **dict.fromkeys(("lateral", "ll", "rl", "lat", "l"), "lateral"),
@@ -76,60 +77,92 @@ def import_table(
             when a column occurs twice or Parquet cannot be read here.
     """
     rows, unused = read_table(file)
-    run = TableImport(library, checkpoint, sandbox, refuse_burned_in=refuse_burned_in, progress=progress)
-    run.take_rows(rows, file.parent)
+    run = FileImport(library, checkpoint, sandbox, refuse_burned_in=refuse_burned_in, progress=progress)
+    _take_rows(run, rows, file.parent, checkpoint.vocabulary)
     return run.result(file, unused)
 
 
-class TableImport(FileImport):
-    """An import whose studies are those of a table."""
+def read_studies(
+    file: Path, sandbox: Sandbox, vocabulary: Vocabulary, deliver: Callable[[Study, Group], None]
+) -> tuple[Refused, ...]:
+    """Read the studies that a table names without a library, for a study set or a split.
 
-    def take_rows(self, rows: Sequence[TableRow], folder: Path) -> None:
-        """Import what the rows name; ``folder`` is where their paths begin."""
-        named = {row.number: Source.named(folder / row["path"], row.name) for row in rows if row["path"]}
-        number_of = {id(source): number for number, source in named.items()}
-        by_number = {row.number: row for row in rows}
-        found = roles(named.values(), self.refused)
-        for source in (*found["report"], *found["archive"]):
-            self._refuse([source.name], InputError("unsupported_format", "no film; reports stand in their own column."))
-        films: dict[int, tuple[Source, FileKey]] = {}
-        groups: dict[str, list[TableRow]] = {}
-        for source, key in self.keys(found["film"]):
-            row = by_number[number_of[id(source)]]
-            films[row.number] = source, key
-            groups.setdefault(row.study_key or key.study or key.digest, []).append(row)
-        opened = {number_of[id(source)] for source in found["film"]}
-        for row in rows:
-            if row.number in opened - films.keys() and (row["report"] or row["labels"] or row["mesh"]):
-                self._refuse([row.name], InputError("uid_conflict", "the same film as in another row, or unreadable."))
-            elif not row["path"] and row["report"]:
-                groups.setdefault(row.study_key or f"row {row.number}", []).append(row)
-            elif not row["path"]:
-                self._refuse([row.name], InputError("bad_request", "neither a path nor a report."))
-        made = [self._group(together, films, folder) for together in groups.values()]
-        self.store([group for group in made if group is not None])
+    Args:
+        deliver: called with each study, its coding in ``terms``, and its group, which has labels, patient and split.
 
-    def _group(self, rows: list[TableRow], films: dict[int, tuple[Source, FileKey]], folder: Path) -> Group | None:
-        """The study of these rows; None, and its rows refused, where a cell is not understood."""
+    Returns:
+        What was refused. Raises as ``import_table``.
+    """
+    rows, _ = read_table(file)
+    reader = StudyReader(sandbox, deliver)
+    _take_rows(reader, rows, file.parent, vocabulary)
+    return tuple(reader.refused)
+
+
+def _take_rows(run: FileGroups, rows: Sequence[TableRow], folder: Path, vocabulary: Vocabulary) -> None:
+    """Store what the rows name; ``folder`` is where their paths begin."""
+    named = {row.number: Source.named(folder / row["path"], row.name) for row in rows if row["path"]}
+    number_of = {id(source): number for number, source in named.items()}
+    by_number = {row.number: row for row in rows}
+    found = roles(named.values(), run.refused)
+    for source in (*found["report"], *found["archive"]):
+        run.refuse([source.name], InputError("unsupported_format", "no film; reports stand in their own column."))
+    films: dict[int, tuple[Source, FileKey]] = {}
+    groups: dict[str, list[TableRow]] = {}
+    for source, key in run.keys(found["film"]):
+        row = by_number[number_of[id(source)]]
+        films[row.number] = source, key
+        groups.setdefault(row.study_key or key.study or key.digest, []).append(row)
+    opened = {number_of[id(source)] for source in found["film"]}
+    for row in rows:
+        if row.number in opened - films.keys() and (row["report"] or row["labels"] or row["mesh"]):
+            run.refuse([row.name], InputError("uid_conflict", "the same film as in another row, or unreadable."))
+        elif not row["path"] and row["report"]:
+            groups.setdefault(row.study_key or f"row {row.number}", []).append(row)
+        elif not row["path"]:
+            run.refuse([row.name], InputError("bad_request", "neither a path nor a report."))
+    made = []
+    for together in groups.values():
         try:
-            report = _one(rows, "report")
-            told = _told(report, folder, self._sandbox) if report else Study("")
-            terms = _listed(_one(rows, "mesh"))
-            labels = _listed(_one(rows, "labels"))
-            age = _one(rows, "age")
-            facts = {films[row.number][1].digest: (_view(row), _date(row)) for row in rows if row.number in films}
-            return Group(
-                films=[films[row.number] for row in rows if row.number in films],
-                told=replace(told, study_id=rows[0]["study"] or told.study_id, terms=terms or told.terms),
-                row=rows[0].name,
-                labels=_codes(labels, self._checkpoint.vocabulary) if labels else None,
-                patient=_one(rows, "patient"),
-                age=_age(age) if age else None,
-                change=lambda digest, film: _changed(film, *facts[digest]),
-            )
+            made.append(_group(together, films, folder, run.sandbox, vocabulary))
         except InputError as error:
-            self._refuse([row.name for row in rows], error)
-            return None
+            run.refuse([row.name for row in together], error)
+    run.store(made)
+
+
+def _group(
+    rows: list[TableRow],
+    films: dict[int, tuple[Source, FileKey]],
+    folder: Path,
+    sandbox: Sandbox,
+    vocabulary: Vocabulary,
+) -> Group:
+    """The study of these rows.
+
+    Raises:
+        InputError: bad_request where a cell is not understood; as ``read_report``.
+    """
+    report = _one(rows, "report")
+    told = _told(report, folder, sandbox) if report else Study("")
+    terms, labels, age = _listed(_one(rows, "mesh")), _listed(_one(rows, "labels")), _one(rows, "age")
+    facts = {films[row.number][1].digest: (_view(row), _date(row)) for row in rows if row.number in films}
+    return Group(
+        films=[films[row.number] for row in rows if row.number in films],
+        told=replace(told, study_id=rows[0]["study"] or told.study_id, terms=terms or told.terms),
+        row=rows[0].name,
+        labels=_codes(labels, vocabulary) if labels else None,
+        patient=_one(rows, "patient"),
+        age=_age(age) if age else None,
+        split=_split(_one(rows, "split")),
+        change=lambda digest, film: _changed(film, *facts[digest]),
+    )
+
+
+def _split(cell: str) -> str:
+    name = {"val": "validation", "valid": "validation", "dev": "validation"}.get(cell.casefold(), cell.casefold())
+    if name not in ("", "train", "validation", "test"):
+        raise InputError("bad_request", f"no part of a split: {cell!r}.", "Parts: train, validation, test.")
+    return name
 
 
 def _changed(film: DicomFile, view: View | None, date: str) -> DicomFile:

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from lingula.library.record import (
     birth_key,
     unit,
 )
-from lingula.library.rows import StudyRows
+from lingula.library.rows import StudyRows, reencoded
 from lingula.library.sqlite import sync_folder
 from lingula.library.store import Progress, Store
 from lingula.library.teaching_records import TeachingRecords
@@ -45,6 +45,11 @@ from lingula.library.verify import problems
 from lingula.study import MODES, Mode, Neighbour, Study
 from lingula.types import FilePath
 
+Encode = Callable[
+    [Sequence[StudyRecord]],
+    Sequence[tuple[Mapping[Mode, npt.NDArray[np.floating[Any]]], tuple[str, ...] | None]],
+]
+"""Records to the vectors by mode, and the labels, of each."""
 COPIED = 100  # studies copied in one transaction
 SPARE = 16  # candidates beyond k that are asked for at once, to settle ties
 
@@ -254,6 +259,34 @@ class Library:
             if missing := [study_id for study_id in some if study_id not in known]:
                 outcomes += self._store.take(other._store.rows_of(missing), other._store.secret)
             progress(start + len(some), len(ids))
+        self._store.refuse(other.refusals())
+        self.teaching.copy_from(other.teaching)
+        return tuple(outcomes)
+
+    def copy_reencoded(
+        self, other: Library, encode: Encode, progress: Progress = lambda done, of: None
+    ) -> tuple[Outcome, ...]:
+        """Add every study of a library of another model, encoded anew from its previews and report.
+
+        Studies that are there already are passed over, so what was stopped goes on.
+
+        Args:
+            encode: from records to the vectors by mode and the labels (None: not coded) of each, in their order.
+            progress: called with (studies done, of how many).
+        """
+        ids, known = other.ids(), set(self.ids())
+        outcomes = [Outcome(study_id, "present") for study_id in ids if study_id in known]
+        missing = [study_id for study_id in ids if study_id not in known]
+        for start in range(0, len(missing), COPIED):
+            some = missing[start : start + COPIED]
+            records = [other.get(study_id) for study_id in some]
+            stored = {each.study["study_id"]: each for each in other._store.rows_of(some)}
+            made = [
+                reencoded(stored[record.study_id], vectors, labels, self.about)
+                for record, (vectors, labels) in zip(records, encode(records), strict=True)
+            ]
+            outcomes += self._store.take(made, other._store.secret)
+            progress(len(outcomes), len(ids))
         self._store.refuse(other.refusals())
         self.teaching.copy_from(other.teaching)
         return tuple(outcomes)

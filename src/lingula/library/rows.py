@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -83,6 +83,22 @@ def again(study: Values, radiographs: list[Values], embeddings: list[Values]) ->
     study_id, report = study["study_id"], to_report(study["text"], study["sections"])
     labels = [{"label": label, "study_id": study_id} for label in dict.fromkeys(study["labels"] or ())]
     return StudyRows(study, radiographs, embeddings, findings_of(study_id, report), labels)
+
+
+def reencoded(
+    stored: StudyRows,
+    vectors: Mapping[Mode, npt.NDArray[np.floating[Any]]],
+    labels: tuple[str, ...] | None,
+    about: LibraryDescription,
+) -> StudyRows:
+    """The same study with the vectors and labels of another model.
+
+    Raises:
+        ModelError: ``model_mismatch`` for a vector that does not belong in this library.
+    """
+    study = {**stored.study, "labels": None if labels is None else list(labels)}
+    embeddings = [_from_vector(study["study_id"], mode, vector, about) for mode, vector in vectors.items()]
+    return again(study, stored.radiographs, embeddings)
 
 
 def findings_of(study_id: str, report: Report | None) -> list[Values]:

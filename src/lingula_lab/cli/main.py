@@ -18,6 +18,7 @@ LABORATORY: tuple[Callable[..., Any], ...] = (
     train.prepare,
     train.graph,
     train.train,
+    train.adapt,
     evaluate.evaluate,
     evaluate.card,
     audit.audit,

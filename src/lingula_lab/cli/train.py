@@ -1,11 +1,11 @@
-"""split, prepare, graph, train: from a collection to a checkpoint."""
+"""split, prepare, graph, train, adapt: from a collection to a checkpoint."""
 
 from __future__ import annotations
 
 import os
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +13,19 @@ from lingula.cli import output
 from lingula.cli.options import Json
 from lingula.errors import InputError
 
+if TYPE_CHECKING:
+    from lingula.model.checkpoint import Checkpoint
+
+Labels = Annotated[str, typer.Option("--labels", help="Label vocabulary: a shipped one by name, or a file.")]
+
 
 def split(
-    path: Annotated[Path, typer.Argument(help="The collection.")],
+    path: Annotated[Path, typer.Argument(help="The collection, or a table of studies (CSV, Parquet).")],
     out: Annotated[Path, typer.Argument(help="Split file to write.")],
     seed: Annotated[int, typer.Option(help="Order in which equal groups are dealt.")] = 0,
     name: Annotated[str, typer.Option(help="Name of the split; default: that of its file.")] = "",
     earlier: Annotated[str | None, typer.Option(help="Keep this one, leaving out what its parts share.")] = None,
+    labels: Labels = "openi22",
     json: Json = False,
 ) -> None:
     """Deal the studies with a frontal film and text to train, validation and test; no text or birth date is shared.
@@ -31,12 +37,21 @@ def split(
     from lingula.labels.vocabulary import Vocabulary
     from lingula.openi import scan
     from lingula.openi.splits import SPLITS, Split
+    from lingula.reading.sandbox import Sandbox
     from lingula_lab.data.label_file import LabelFile, path_beside
     from lingula_lab.data.make_split import make_split, mended, sealed, split_studies
+    from lingula_lab.data.manifest import is_table, split_of, table_studies
 
-    vocabulary = Vocabulary.load("openi22")
-    studies = split_studies(scan(path), vocabulary)
-    made = mended(Split.load(earlier), studies) if earlier else make_split(studies, name=name or out.stem, seed=seed)
+    vocabulary = Vocabulary.load(labels)
+    if is_table(path):
+        with Sandbox(2) as sandbox:
+            told = list(table_studies(path, sandbox, vocabulary))
+        studies = [each.study for each in told]
+        dealt = split_of(told, name=name or out.stem, seed=seed)
+    else:
+        studies = split_studies(scan(path), vocabulary)
+        dealt = make_split(studies, name=name or out.stem, seed=seed)
+    made = mended(Split.load(earlier), studies) if earlier else dealt
     made = sealed(made, studies, vocabulary)
     made.save(out)
     LabelFile.of(made, studies, vocabulary).save(path_beside(out), made)
@@ -47,7 +62,7 @@ def split(
 
 
 def prepare(
-    path: Annotated[Path, typer.Argument(help="The collection.")],
+    path: Annotated[Path, typer.Argument(help="The collection, or a table of studies (CSV, Parquet).")],
     out: Annotated[Path, typer.Argument(help="Folder for the study set.")],
     preset: Annotated[
         str, typer.Option(help="Prepare films as this preset, shipped or a file, reads them.")
@@ -57,6 +72,7 @@ def prepare(
         str, typer.Option("--collection-name", help="What the collection is; default: told by its identifiers.")
     ] = "",
     licence: Annotated[str, typer.Option(help="Under which it may be used; goes with --collection-name.")] = "",
+    labels: Labels = "openi22",
     json: Json = False,
 ) -> None:
     """Read a collection once, through the one pixel path, into a study set for training.
@@ -67,22 +83,108 @@ def prepare(
     from lingula.openi import load_many, scan
     from lingula.reading.preprocess import Preprocessing
     from lingula.reading.sandbox import Sandbox
+    from lingula_lab.data.manifest import is_table, prepare_table
     from lingula_lab.data.provenance import named
     from lingula_lab.data.study_set import StudySet
     from lingula_lab.training.fit import Preset
 
     preprocessing = Preprocessing(**Preset.load(preset).architecture["preprocessing"])
-    collection = scan(path)
-    total = len(collection.studies)
+    vocabulary = Vocabulary.load(labels)
+    source = named(collection_name, licence) if collection_name or licence else None
     with Sandbox(workers) as sandbox, output.progress_bar("Reading") as progress:
-        studies = load_many(collection, sandbox)
-        vocabulary = Vocabulary.load("openi22")
-        made = StudySet.build(
-            studies, out, vocabulary, preprocessing, lambda done: progress(done, total),
-            provenance=named(collection_name, licence) if collection_name or licence else None,
-        )  # fmt: skip
-    body = {"studies": len(made.ids), "films": len(made.films)}
-    output.write_json(body) if json else output.out.print(f"{body['studies']} studies, {body['films']} films: {out}")
+        if is_table(path):
+            table = prepare_table(
+                path,
+                out,
+                sandbox,
+                vocabulary,
+                preprocessing,
+                provenance=source,
+                progress=lambda done: progress(done, 0),
+            )
+            made, refused = table.data, table.refused
+        else:
+            collection = scan(path)
+            studies, total = load_many(collection, sandbox), len(collection.studies)
+            made, refused = (
+                StudySet.build(
+                    studies, out, vocabulary, preprocessing, lambda done: progress(done, total), provenance=source
+                ),
+                (),
+            )
+    body = {"studies": len(made.ids), "films": len(made.films), "refused": refused}
+    if json:
+        return output.write_json(body)
+    output.out.print(f"{body['studies']} studies, {body['films']} films, {len(refused)} files refused: {out}")
+    for each in refused[:50]:
+        output.out.print(f"{each.code}  {output.plain(str(each.path))}", highlight=False)
+
+
+def adapt(
+    model: Annotated[str, typer.Argument(help="Checkpoint, or an image backbone: its name or folder.")],
+    table: Annotated[Path, typer.Argument(help="Table of studies with labels (CSV, Parquet); or a study set.")],
+    out: Annotated[Path, typer.Argument(help="Checkpoint folder to write.")],
+    base: Annotated[str, typer.Option(help="With a backbone: the checkpoint whose text side is kept.")] = "compact",
+    split: Annotated[str | None, typer.Option(help="Split file; default: the table's own, or by patient.")] = None,
+    labels: Labels = "openi22",
+    library: Annotated[str, typer.Option(help="Also import the table into this new library: a gallery.")] = "",
+    workers: Annotated[int, typer.Option(help="Reading processes.")] = 2,
+    json: Json = False,
+) -> None:
+    """Fit a model to studies of your own in minutes: frozen encoders, a ridge head, calibration, AUROC on validation.
+
+    Example: [bold]lingula adapt compact cases.csv my-model --library mine.sqlite[/]
+    Example: [bold]lingula adapt microsoft/rad-dino cases.csv my-model[/]
+    """
+    from lingula.labels.vocabulary import Vocabulary
+    from lingula.model.checkpoint import SHIPPED, load_checkpoint
+    from lingula.openi.splits import Split
+    from lingula.reading.sandbox import Sandbox
+    from lingula_lab.data.manifest import prepare_table
+    from lingula_lab.data.study_set import StudySet
+    from lingula_lab.training.adapt import adapt as fit
+    from lingula_lab.training.adapt import preprocessing_of
+
+    is_checkpoint = model in SHIPPED or Path(model, "manifest.json").is_file()
+    known = load_checkpoint(model if is_checkpoint else base)
+    backbone = None if is_checkpoint else model
+    vocabulary, studies = Vocabulary.load(labels), table if table.is_dir() else out.with_name(f"{out.name}.studies")
+    if studies is not table:
+        with Sandbox(workers) as sandbox, output.progress_bar("Reading") as progress:
+            reads = preprocessing_of(known, backbone)
+            prepare_table(table, studies, sandbox, vocabulary, reads, progress=lambda done: progress(done, 0))
+    parts = Split.load(split or studies / "split.json")
+    with output.err.status("Fitting") as status:
+        made = fit(
+            known,
+            StudySet.load(studies),
+            parts,
+            out,
+            vocabulary=vocabulary,
+            backbone=backbone,
+            told=lambda step: status.update(f"Fitting: {step}"),
+        )
+    if library and table.is_file():
+        _fill(library, made.checkpoint, table, workers)
+    auroc = {mode: round(value, 4) for mode, value in made.auroc.items()}
+    fingerprint = made.checkpoint.fingerprint
+    body = {"checkpoint": out, "fingerprint": fingerprint, "validation_auroc": auroc, "strength": made.strength}
+    if json:
+        return output.write_json({**body, "library": library or None, "studies": studies})
+    output.out.print(", ".join(f"AUROC {mode} {value}" for mode, value in auroc.items()) + " (validation)")
+    output.out.print(f"Checkpoint {fingerprint}: {out}; measure it: lingula evaluate {out} --data {studies} "
+                     f"--split {split or studies / 'split.json'}", markup=False)  # fmt: skip
+
+
+def _fill(library: str, checkpoint: Checkpoint, table: Path, workers: int) -> None:
+    """Import the table into a library of the new model."""
+    from lingula.ingest.batches import destination
+    from lingula.ingest.table import import_table
+    from lingula.reading.sandbox import Sandbox
+
+    bar = output.progress_bar("Importing")
+    with destination(checkpoint, library) as opened, Sandbox(workers) as sandbox, bar as progress:
+        import_table(opened, checkpoint, table, sandbox, progress=progress)
 
 
 def graph(
@@ -93,6 +195,7 @@ def graph(
     split: Annotated[str, typer.Option(help="Split file, or a shipped one by name.")] = "openi-v1",
     epochs: Annotated[int, typer.Option(min=1, help="Over the graph's facts.")] = 200,
     seed: Annotated[int, typer.Option(help="Of the embedding.")] = 0,
+    labels: Labels = "openi22",
     json: Json = False,
 ) -> None:
     """Place the labels in a knowledge graph of MeSH, Disease Ontology and RadLex, as training studies were coded.
@@ -104,7 +207,7 @@ def graph(
     from lingula_lab.data.study_set import StudySet
     from lingula_lab.graph import build_triples, place_labels
 
-    vocabulary, parts, studies = Vocabulary.load("openi22"), Split.load(split), StudySet.load(data)
+    vocabulary, parts, studies = Vocabulary.load(labels), Split.load(split), StudySet.load(data)
     if not len(studies.rows(parts.train)):
         message = f"The study set at {data} has no training study of {parts.name}."
         raise InputError("bad_request", message, "Name the split of this set with --split.")
@@ -139,6 +242,7 @@ def train(
     graph: Annotated[Path | None, typer.Option(help="Places of the labels, see graph; for stages that use it.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads for arithmetic.")] = None,
+    labels: Labels = "openi22",
     json: Json = False,
 ) -> None:
     """Train a preset, calibrate it on validation and save the checkpoint. Stopped training goes on.
@@ -185,7 +289,7 @@ def train(
             StudySet.load(data),
             Split.load(split),
             out,
-            vocabulary=Vocabulary.load("openi22"),
+            vocabulary=Vocabulary.load(labels),
             run=run or out.with_name(out.name + ".run"),
             trunk=trunk,
             beside=load_checkpoint(beside) if beside else None,

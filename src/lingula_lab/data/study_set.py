@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,31 +91,11 @@ class StudySet:
         Args:
             provenance: the collection they are of; by default the one whose identifiers they have.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        size = preprocessing.size
-        rows = []
-        with (folder / "films.u8").open("wb") as films:
+        with StudySetWriter(folder, vocabulary, preprocessing) as writer:
             for done, study in enumerate(studies, 1):
-                for image in study.radiographs:
-                    display = to_input(image, preprocessing) * preprocessing.std + preprocessing.mean
-                    films.write(np.rint(display * 255).clip(0, 255).astype(np.uint8).tobytes())
-                rows.append(
-                    {
-                        "id": study.study_id,
-                        "views": [image.view for image in study.radiographs],
-                        "text": study.report.text if study.report else None,
-                        "sections": [[s.name, s.start, s.end] for s in study.report.sections] if study.report else [],
-                        "terms": study.terms,
-                        "sides": label_sides(study.terms or (), vocabulary),
-                        "labels": [None if np.isnan(v) else int(v) for v in vocabulary.encode(study.terms)],
-                    }
-                )
+                writer.add(study, coded_labels(study.terms, vocabulary))
                 progress(done)
-        source = provenance or recognised(str(row["id"]) for row in rows)
-        body = {"size": size, "display": preprocessing.display, "studies": rows,
-                "collection": {"name": source.name, "licence": source.licence}}  # fmt: skip
-        (folder / "studies.json").write_text(json.dumps(body))
-        return cls.load(folder)
+            return writer.finish(provenance)
 
     @classmethod
     def load(cls, folder: Path) -> StudySet:
@@ -156,6 +138,61 @@ class StudySet:
             display=tuple(body["display"]) if "display" in body else None,
             provenance=named(**body["collection"]) if "collection" in body else recognised(row["id"] for row in rows),
         )
+
+
+def coded_labels(terms: Sequence[str] | None, vocabulary: Vocabulary) -> tuple[str, ...] | None:
+    """Codes of the labels that MeSH terms name; None where nobody coded the study."""
+    return None if np.isnan(vocabulary.encode(terms)).any() else vocabulary.present(terms)
+
+
+class StudySetWriter:
+    """Writes a study set, study by study; use in a ``with`` statement."""
+
+    def __init__(self, folder: Path, vocabulary: Vocabulary, preprocessing: Preprocessing) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._vocabulary, self._preprocessing = folder, vocabulary, preprocessing
+        self._rows: list[dict[str, Any]] = []
+        self._films = (folder / "films.u8").open("wb")
+
+    def __enter__(self) -> StudySetWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._films.close()
+
+    def add(self, study: Study, codes: tuple[str, ...] | None) -> None:
+        """Prepare a study's films and keep it; ``codes`` of the labels present, None where nobody coded it."""
+        preprocessing, report = self._preprocessing, study.report
+        for image in study.radiographs:
+            display = to_input(image, preprocessing) * preprocessing.std + preprocessing.mean
+            self._films.write(np.rint(display * 255).clip(0, 255).astype(np.uint8).tobytes())
+        labels = None if codes is None else [int(code in codes) for code in self._vocabulary.codes]
+        self._rows.append(
+            {
+                "id": study.study_id,
+                "views": [image.view for image in study.radiographs],
+                "text": report.text if report else None,
+                "sections": [[s.name, s.start, s.end] for s in report.sections] if report else [],
+                "terms": study.terms,
+                "sides": label_sides(study.terms or (), self._vocabulary),
+                "labels": labels or [None] * len(self._vocabulary),
+            }
+        )
+
+    def finish(self, provenance: Provenance | None = None) -> StudySet:
+        """The set as it is read back."""
+        self._films.close()
+        source = provenance or recognised(str(row["id"]) for row in self._rows)
+        body = {
+            "size": self._preprocessing.size,
+            "display": self._preprocessing.display,
+            "studies": self._rows,
+            "collection": {"name": source.name, "licence": source.licence},
+        }
+        (self._folder / "studies.json").write_text(json.dumps(body))
+        return StudySet.load(self._folder)
 
 
 def _films(file: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:

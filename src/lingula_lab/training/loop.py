@@ -525,10 +525,15 @@ def predict_set(
 
 @torch.no_grad()
 def predict_states(
-    model: StudyModel, data: StudySet, rows: np.ndarray[Any, Any], tokens: list[Tokens | None], pad: int
+    model: StudyModel,
+    data: StudySet,
+    rows: np.ndarray[Any, Any],
+    tokens: list[Tokens | None],
+    pad: int,
+    mode: Mode = "text",
 ) -> Tensor:
-    """States (len(rows), D) of these studies' reports, in text mode."""
-    return torch.cat([answer.state.cpu() for answer in _answers(model, data, rows, tokens, pad, "text")])
+    """States (len(rows), D) of these studies; by default of their reports."""
+    return torch.cat([answer.state.cpu() for answer in _answers(model, data, rows, tokens, pad, mode)])
 
 
 def _answers(
