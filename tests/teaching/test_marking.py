@@ -48,7 +48,7 @@ def test_the_best_of_several_counts_and_other_films_do_not() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0.143", 0.143), ("0.14\\0.14", 0.14), ("[0.2, 0.2]", 0.2), ("", None), ("nan", None), ("0", None)],
+    [("0.143", 0.143), ("0.28\\0.14", 0.14), ("[0.2, 0.2]", 0.2), ("", None), ("nan", None), ("0", None)],
 )
 def test_spacing_is_read_or_unknown(text: str, expected: float | None) -> None:
     assert spacing_of({"ImagerPixelSpacing": text}) == expected

@@ -23,8 +23,8 @@ Student = Annotated[str, typer.Option("--name", help="Whose answers these are.")
 
 def register(app: typer.Typer) -> None:
     for command, name in (
-        (create, None), (list_sets, "list"), (show, None), (export, None), (import_file, "import"), (delete, None),
-        (quiz, None), (slides, None), (anki, None), (results, None), (drill, None),
+        (create, None), (list_sets, "list"), (show, None), (export, None), (import_file, "import"), (marks, None),
+        (delete, None), (quiz, None), (slides, None), (anki, None), (results, None), (drill, None),
     ):  # fmt: skip
         teach.command(name)(command)
     app.add_typer(teach)
@@ -129,6 +129,26 @@ def import_file(
     with Library.open(library) as known:
         made = import_set(known, file.read_bytes())
     _told(made, json)
+
+
+def marks(
+    name: SetName,
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study of the set that the marks are on.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A DICOM presentation state or structured report.")],
+    library: options.LibraryAt = options.DEFAULT_LIBRARY,
+    json: options.Json = False,
+) -> None:
+    """Take the marks of a DICOM file for a study of a set, in place of those it has.
+
+    Example: [bold]lingula teach marks Effusions 2.25.1 state.dcm[/]
+    """
+    from lingula.library import Library
+    from lingula.teaching.dicom_marks import take_marks
+    from lingula.teaching.sets import load_set
+
+    with Library.open(library) as known:
+        changed = take_marks(known, load_set(known, name), study, file)
+    _told(changed, json)
 
 
 def delete(name: SetName, library: options.LibraryAt = options.DEFAULT_LIBRARY, json: options.Json = False) -> None:

@@ -49,10 +49,10 @@ class MarkResult:
 
 def spacing_of(attributes: dict[str, str]) -> float | None:
     """The side of a square pixel in millimetres, as a film's facts tell; None where they do not."""
-    for keyword in _SPACINGS:
-        first = attributes.get(keyword, "").replace("[", "").replace("\\", ",").split(",")[0].strip()
+    for keyword in _SPACINGS:  # between rows, then between columns, which a film made square keeps
+        last = attributes.get(keyword, "").strip("[]").replace("\\", ",").split(",")[-1].strip()
         try:
-            value = float(first)
+            value = float(last)
         except ValueError:
             continue
         if 0.01 <= value <= 10:

@@ -22,6 +22,7 @@ _PHOTOMETRIC = frozenset(
 _MAKERS = ("Agfa", "Canon", "Carestream", "DRGEM", "DRTECH", "Fujifilm", "Fuji", "GE", "Hologic", "iCRco", "Kodak",
            "Konica", "Lodox", "Philips", "Rayence", "Samsung", "Sedecal", "Shimadzu", "Siemens", "Swissray", "Toshiba",
            "Varian", "Vieworks")  # fmt: skip
+_SPACING = re.compile(r"\d(\.\d{1,6})?([\\,] ?\d(\.\d{1,6})?)?", re.ASCII)
 _NUMBER = re.compile(r"\d{1,6}", re.ASCII)
 
 
@@ -39,4 +40,6 @@ def allowed(keyword: str, value: str) -> str:
             return value[:64] if words and value.isascii() and _PARTS.issuperset(words) else ""
         case "Manufacturer":
             return next((maker for maker in _MAKERS if any(maker.upper() == word for word in words)), "")
+        case "ImagerPixelSpacing" | "PixelSpacing":
+            return value if _SPACING.fullmatch(value) else ""
     return value if _NUMBER.fullmatch(value) else ""

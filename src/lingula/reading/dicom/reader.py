@@ -32,7 +32,7 @@ from lingula.reading.limits import Limits
 from lingula.study import Radiograph, unique_notices
 
 SHOWN = ("Modality", "PhotometricInterpretation", "BitsStored", "Rows", "Columns", "ViewPosition", "BodyPartExamined",
-         "Manufacturer")  # fmt: skip
+         "Manufacturer", "ImagerPixelSpacing", "PixelSpacing")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)

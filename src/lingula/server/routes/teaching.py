@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, File, Path, Query, Request, UploadFile
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,9 +32,11 @@ from lingula.retrieval.judge import judge
 from lingula.server import schema
 from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, answered, desk_of, library_of
 from lingula.server.service import Desk
+from lingula.server.spool import SpoolFolder
 from lingula.study import Study
 from lingula.teaching import repetition
 from lingula.teaching.anki import AnkiCard, hard_cards, set_cards, write_apkg
+from lingula.teaching.dicom_marks import take_marks
 from lingula.teaching.gathering import gathered
 from lingula.teaching.practice import Difficulty, Practice
 from lingula.teaching.results import TeachingResults, propose_next, results_of
@@ -255,6 +257,21 @@ def _keep(desk: Desk, library: Library, study: Study) -> None:
     store(library, desk.checkpoint, [Entry(study, {})], refused, lambda done: None)
     if refused:
         raise InputError("bad_request", f"the library does not take it: {refused[0].code}.")
+
+
+@router.post("/sets/{set_id}/cases/{study_id}/marks", response_model=schema.answer(TeachingSet), tags=["sets"])
+async def marks(
+    request: Request, set_id: SetId, study_id: Annotated[str, Path(max_length=256)], file: Annotated[UploadFile, File()]
+) -> Response:
+    """Take the marks of a DICOM presentation state or structured report for a study of the set."""
+    desk, known = desk_of(request), await _set(request, set_id)
+    library, data = library_of(desk), await file.read(desk.settings.limits.xml_bytes + 1)
+
+    def taken() -> TeachingSet:
+        with SpoolFolder() as folder:
+            return take_marks(library, known, study_id, folder.add("marks.dcm", data))
+
+    return answered(await desk.look_up(taken))
 
 
 @router.get("/sets/{set_id}/export", responses=FILE, response_class=Response, tags=["sets"])

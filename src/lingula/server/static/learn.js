@@ -85,6 +85,19 @@ if (setForm) {
       changed();
     }
   });
+  list.addEventListener("change", async (event) => {
+    const file = event.target.matches("[data-marks]") && event.target.files[0];
+    if (!file) return;
+    const form = new FormData(), study = event.target.closest("[data-case]").dataset.case;
+    form.append("file", file);
+    try {
+      await ask(`/api/sets/${id}/cases/${encodeURIComponent(study)}/marks`, { method: "POST", form });
+      dirty = false;
+      location.reload();
+    } catch (error) {
+      say(trouble(setForm), error);
+    }
+  });
   submits(setForm, async () => {
     const cases = [...list.children].map((item) => ({
       ...item.caseBody,

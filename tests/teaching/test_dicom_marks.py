@@ -1,0 +1,95 @@
+"""Marks of presentation states and structured reports, on films that the library knows under other names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from lingula.errors import InputError, Notice
+from lingula.library import Library, StudyRecord
+from lingula.library.identity import pseudonym
+from lingula.teaching.dicom_marks import read_marks
+
+UID = "1.2.826.0.1.3680043.8.498.1"
+
+
+@pytest.fixture
+def record(library: Library) -> StudyRecord:
+    """A study whose film, 80 rows and 64 columns, came from a DICOM file."""
+    known = library.get("CXR1")
+    film = replace(known.radiographs[0], image_id=pseudonym(library.secret, UID))
+    return replace(known, radiographs=(film,))
+
+
+def written(path: Path, **elements: Any) -> Path:
+    made = Dataset()
+    made.SOPInstanceUID = generate_uid()
+    for keyword, value in elements.items():
+        setattr(made, keyword, value)
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
+    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
+def item(**elements: Any) -> Dataset:
+    made = Dataset()
+    for keyword, value in elements.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def state(path: Path, *graphics: tuple[str, list[float]], uid: str = UID) -> Path:
+    objects = [item(GraphicAnnotationUnits="PIXEL", GraphicDimensions=2, NumberOfGraphicPoints=len(data) // 2,
+                    GraphicData=data, GraphicType=kind) for kind, data in graphics]  # fmt: skip
+    image = item(ReferencedSOPClassUID="1.2.840.10008.5.1.4.1.1.1.1", ReferencedSOPInstanceUID=uid)
+    annotation = item(ReferencedImageSequence=[image], GraphicObjectSequence=objects)
+    return written(path, SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1", GraphicAnnotationSequence=[annotation])
+
+
+def test_marks_of_a_presentation_state(library: Library, record: StudyRecord, tmp_path: Path) -> None:
+    file = state(
+        tmp_path / "state.dcm",
+        ("POLYLINE", [16, 20, 32, 20, 32, 60, 16, 60, 16, 20]),
+        ("POINT", [48, 40]),
+        ("CIRCLE", [32, 40, 32, 48]),
+    )
+    box, point, circle = read_marks(file, record, library.secret)
+    assert (box.shape, box.points) == ("box", ((0.25, 0.25), (0.5, 0.75)))
+    assert (point.shape, point.points) == ("point", ((0.75, 0.5),))
+    assert circle.points == ((0.375, 0.4), (0.625, 0.6))
+
+
+def test_marks_of_a_structured_report(library: Library, record: StudyRecord, tmp_path: Path) -> None:
+    image = item(ValueType="IMAGE", ReferencedSOPSequence=[
+        item(ReferencedSOPClassUID="1.2.840.10008.5.1.4.1.1.1.1", ReferencedSOPInstanceUID=UID)])  # fmt: skip
+    place = item(ValueType="SCOORD", GraphicType="POLYLINE", GraphicData=[0, 0, 64, 0, 64, 40, 0, 40],
+                 ContentSequence=[image])  # fmt: skip
+    finding = item(ValueType="CONTAINER", ContentSequence=[place])
+    file = written(tmp_path / "report.dcm", SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33", ContentSequence=[finding])
+    (box,) = read_marks(file, record, library.secret)
+    assert box.points == ((0.0, 0.0), (1.0, 0.5))
+
+
+def test_what_has_no_mark_on_the_film_is_refused(library: Library, record: StudyRecord, tmp_path: Path) -> None:
+    other = state(tmp_path / "other.dcm", ("POINT", [1, 1]), uid="1.2.3")
+    with pytest.raises(InputError, match="no mark on a film"):
+        read_marks(other, record, library.secret)
+    odd = state(tmp_path / "odd.dcm", ("CIRCLE", [1, 1]))
+    with pytest.raises(InputError, match="cannot be read"):
+        read_marks(odd, record, library.secret)
+    turned = replace(record.radiographs[0], notices=(Notice("orientation_corrected", "turned"),))
+    file = state(tmp_path / "state.dcm", ("POINT", [1, 1]))
+    with pytest.raises(InputError, match="turned upright"):
+        read_marks(file, replace(record, radiographs=(turned,)), library.secret)
+    (tmp_path / "none.dcm").write_bytes(b"no DICOM at all")
+    with pytest.raises(InputError):
+        read_marks(tmp_path / "none.dcm", record, library.secret)
