@@ -167,6 +167,8 @@ def test_only_allow_listed_facts_are_shown_and_made_safe(write_dicom, ramp: np.n
         ("PhotometricInterpretation", "MONOCHROME2", "MONOCHROME2"),
         ("Rows", "2048", "2048"),
         ("BitsStored", "12 DOE", ""),
+        ("ImagerPixelSpacing", "0.143\\0.143", "0.143\\0.143"),
+        ("PixelSpacing", "4711", ""),
     ],
 )
 def test_an_attribute_is_kept_where_it_says_what_it_can(keyword: str, value: str, kept: str) -> None:
