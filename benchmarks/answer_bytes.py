@@ -49,7 +49,7 @@ def answer_words(library: Library, cases: list[dict[str, Any]]) -> list[bytes]:
 
 def leaks(words: list[bytes], sent: list[bytes], choices: dict[str, str]) -> list[str]:
     """The words that stand in what was sent, the findings to tick left out."""
-    for each in (*choices, *choices.values()):
+    for each in sorted((*choices, *choices.values()), key=len, reverse=True):
         sent = [body.replace(each.encode(), b"").replace(each.lower().encode(), b"") for body in sent]
     patterns = [rb"(?<![\w-])" + re.escape(word) + rb"(?![\w-])" for word in words]
     found = [word.decode() for word, pattern in zip(words, patterns, strict=True)
