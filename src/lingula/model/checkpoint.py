@@ -107,20 +107,39 @@ class Checkpoint:
         progress: Told = False,
     ) -> Predictions:
         """Calibrated predictions for one study or many; as ``lingula.model.many.predict_many``."""
-        answer: Predictions = _many().predict_many(studies, self, mode, anyway=anyway, progress=progress)
+        answer: Predictions = _part("many").predict_many(studies, self, mode, anyway=anyway, progress=progress)
         return answer
 
     def embed(
         self, studies: Study | Iterable[Study], mode: Mode | None = None, *, progress: Told = False
     ) -> npt.NDArray[np.float32]:
         """Embeddings (N, D) of one study or many; as ``lingula.model.many.embed_many``."""
-        rows: npt.NDArray[np.float32] = _many().embed_many(studies, self, mode, progress=progress)
+        rows: npt.NDArray[np.float32] = _part("many").embed_many(studies, self, mode, progress=progress)
         return rows
 
+    @classmethod
+    def from_pretrained(
+        cls, source: FilePath, *, revision: str | None = None, cache_dir: FilePath | None = None, fast: bool = False
+    ) -> Checkpoint:
+        """From a folder, by a shipped name, or from the Hub; as ``lingula.model.hub.from_pretrained``."""
+        options = {"revision": revision, "cache_dir": cache_dir, "fast": fast}
+        found: Checkpoint = _part("hub").from_pretrained(source, **options)
+        return found
 
-def _many() -> Any:
-    """What asks a checkpoint, imported when it is asked: it knows checkpoints, and they do not know it."""
-    return import_module("lingula.model.many")
+    def save_pretrained(self, folder: FilePath) -> Checkpoint:
+        """Save it as the Hub wants it; as ``lingula.model.hub.save_pretrained``."""
+        saved: Checkpoint = _part("hub").save_pretrained(self, folder)
+        return saved
+
+    def push_to_hub(self, repository: str, *, private: bool = True, card: FilePath | None = None) -> str:
+        """Publish it, and return the commit; as ``lingula.model.hub.push_to_hub``."""
+        commit: str = _part("hub").push_to_hub(self, repository, private=private, card=card)
+        return commit
+
+
+def _part(name: str) -> Any:
+    """A module of this room that knows checkpoints, imported when it is used: they do not know it."""
+    return import_module(f"lingula.model.{name}")
 
 
 def load_checkpoint(folder: FilePath = "compact", *, check_golden: bool = True, fast: bool = False) -> Checkpoint:

@@ -23,6 +23,7 @@ from lingula.model.study_model import Architecture, StudyModel
 
 MOST_BYTES = {
     "README.md": 1 << 20,
+    "config.json": 1 << 20,
     "golden.json": 1 << 20,
     "manifest.json": 1 << 14,
     "model.json": 1 << 24,

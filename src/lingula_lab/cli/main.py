@@ -19,6 +19,7 @@ LABORATORY: tuple[Callable[..., Any], ...] = (
     train.graph,
     train.train,
     train.adapt,
+    train.convert,
     evaluate.evaluate,
     evaluate.card,
     audit.audit,

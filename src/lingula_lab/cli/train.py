@@ -176,6 +176,25 @@ def adapt(
                      f"--split {split or studies / 'split.json'}", markup=False)  # fmt: skip
 
 
+def convert(
+    file: Annotated[Path, typer.Argument(help="Pickled weights: .bin, .pt, .pth, .ckpt.")],
+    out: Annotated[Path, typer.Argument(callback=output.writable, help="The safetensors file to write.")],
+    json: Json = False,
+) -> None:
+    """Take the tensors out of pickled weights, in a confined child process that runs nothing the file names.
+
+    Example: [bold]lingula convert pytorch_model.bin model.safetensors[/]
+    """
+    from lingula_lab.training.convert import convert as run
+
+    made = run(file, out)
+    if json:
+        return output.write_json(made)
+    output.out.print(f"{made.tensors} tensors, {made.values} values: {out}", highlight=False)
+    if made.not_followed:
+        output.out.print(f"Not followed: {output.plain(', '.join(made.not_followed[:20]))}", highlight=False)
+
+
 def _fill(library: str, checkpoint: Checkpoint, table: Path, workers: int) -> None:
     """Import the table into a library of the new model."""
     from lingula.ingest.batches import destination

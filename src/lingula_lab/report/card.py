@@ -158,6 +158,8 @@ def front_matter(results: Results, checkpoint: Checkpoint) -> str:
         pipeline_tag="image-feature-extraction",
         tags=["chest-x-ray", "radiology", "image-retrieval", "multimodal", "calibration", "not-for-diagnosis"],
         metrics=["roc_auc", "average_precision"],
+        datasets=[collection.code],
+        base_model=[each for each in checkpoint.training["started_from"].values() if "/" in each] or None,
         model_name=f"lingula {checkpoint.training['preset']}",
         eval_results=evaluated,
     )

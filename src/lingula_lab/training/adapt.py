@@ -112,10 +112,11 @@ def adapt(
     _, strength, model.head, auroc = best
     model.architecture = architecture
     told("calibration")
-    training = {
-        "recipe": "adapt",
-        "adapted_from": base.fingerprint,
-        "backbone": backbone,
+    training: dict[str, Any] = {
+        "preset": "adapted",
+        "stages": [],
+        "started_from": {"checkpoint": base.fingerprint, **({"image": backbone} if backbone else {})},
+        "graph": None,
         "strength": strength,
         "validation_auroc": auroc,
         "split": {"name": split.name, "sha256": split.digest},

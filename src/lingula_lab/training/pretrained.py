@@ -6,7 +6,7 @@ versions.
 * one safetensors file of another layout (``start_from``): an ImageNet MobileNetV1, a ``timm`` Swin Transformer, or a
   MedCLIP-ViT checkpoint, distinguished by the names of their tensors.
 
-No pickle is opened: a ``.bin`` or ``.pth`` is saved as safetensors first, by whoever trusts it.
+No pickle is opened here: ``lingula convert`` takes the tensors out of a ``.bin`` or ``.pth``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ _ABOUT_THE_FILE = {
 _NOT_IN_A_BACKBONE = re.compile(
     r"pooler\.|(^|\.)head\.|classifier\.|cls[._]|lm_head|mask_token|position_ids$|relative_position_index$|attn_mask$"
 )
-_SAFETENSORS = "Give a local folder; weights that are a pickle are saved as safetensors first (save_pretrained)."
 
 
 def describe(source: str | Path, otherwise: str) -> dict[str, Any]:
@@ -198,14 +197,15 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
-        hint = "A .bin, .pt or .pth is saved with safetensors first."
+        hint = "A .bin, .pt or .pth: lingula convert FILE model.safetensors"
         raise ModelError("model_bad_file", f"{path} is not a safetensors file: {error}.", hint) from error
     return tensors
 
 
 def _missing(source: str | Path, error: Exception) -> InputError:
     first = str(error).strip().partition("\n")[0]
-    return InputError("not_found", f"No backbone {source} is at hand: {first}", _SAFETENSORS)
+    hint = f"Fetch it: hf download {source}. Weights that are a pickle: lingula convert FILE model.safetensors"
+    return InputError("not_found", f"No backbone {source} is at hand: {first}", hint)
 
 
 @contextmanager
