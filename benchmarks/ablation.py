@@ -13,6 +13,7 @@ smaller than ``compact`` and trained far shorter: the table tells which way a te
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
@@ -26,8 +27,7 @@ from torch import nn
 
 from lingula.cli.memory import keep_freed_memory
 from lingula.model.checkpoint import load_checkpoint
-from lingula.model.study_model import StudyModel, collate
-from lingula.model.text_encoder import ReportTokenizer
+from lingula.model.tokenizer import ReportTokenizer
 from lingula.openi.splits import Split
 from lingula.study import MODES
 from lingula_lab.compact.feature_cache import FeatureBank
@@ -37,6 +37,8 @@ from lingula_lab.measures.bootstrap import Resamples, figure
 from lingula_lab.measures.classification import supported, weighted_auroc
 from lingula_lab.measures.relevance import rules
 from lingula_lab.measures.retrieval import MEASURES, measure, pair_recall, rank
+from lingula_lab.model.checkpoint import trained_model
+from lingula_lab.model.study_model import StudyModel, collate
 from lingula_lab.training.loop import Recipe, Trainer
 from machine import write_result
 
@@ -156,7 +158,7 @@ def share(options: argparse.Namespace, started: float) -> tuple[Bench, Any, str]
     )
     train = train[: options.limit]
     data, train, validation = _only(data, train, validation)
-    trunk, a = checkpoint.model, checkpoint.model.architecture
+    trunk, a = copy.deepcopy(trained_model(checkpoint)), checkpoint.model.architecture
     trunk.architecture = replace(a, text={**a.text, **TEXT}, text_levels=(), **SMALL)
     trunk.image_encoder.grid = SMALL["grid"]
     bank = FeatureBank(trunk, data, train, validation, copies=1, seed=0)

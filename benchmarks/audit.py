@@ -28,10 +28,9 @@ from PIL import Image
 
 from lingula.labels.vocabulary import Vocabulary
 from lingula.library import Entry, Library
+from lingula.model.architecture import Architecture
 from lingula.model.calibration import Calibration
-from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import Architecture, StudyModel
-from lingula.model.text_encoder import ReportTokenizer
+from lingula.model.tokenizer import ReportTokenizer
 from lingula.openi import scan
 from lingula.openi.collection import Collection, StudyFiles
 from lingula.openi.splits import Split
@@ -45,6 +44,8 @@ from lingula_lab.audit.library import library_collisions, model_collisions
 from lingula_lab.audit.run import edited_label_file
 from lingula_lab.data.label_file import LabelFile
 from lingula_lab.data.make_split import SplitStudy, group, split_studies
+from lingula_lab.model.checkpoint import save_checkpoint, trained_checkpoint
+from lingula_lab.model.study_model import StudyModel
 from lingula_lab.training.calibration_fit import fit_calibration
 from lingula_lab.training.fit import Preset
 from machine import write_result
@@ -151,9 +152,8 @@ def model_leaks(files: dict[str, StudyFiles], split: Split, folder: Path) -> tup
     )  # fmt: skip
     identity = dict.fromkeys(MODES, Calibration.identity(len(vocabulary)))
     told = {"split": {"name": split.name, "sha256": split.digest}}
-    checkpoint = Checkpoint(StudyModel(architecture).eval(), tokenizer, vocabulary, identity, told).save(
-        folder / "model"
-    )
+    made = trained_checkpoint(StudyModel(architecture).eval(), tokenizer, vocabulary, identity, told)
+    checkpoint = save_checkpoint(made, folder / "model")
 
     def kinds(ids: Sequence[str], told: dict[str, Any] = told) -> list[str]:
         chosen = [files[study_id] for study_id in ids]

@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from lingula.analysis import search
 from lingula.labels import FOUND, label_of, polarity, search_findings
@@ -184,8 +183,8 @@ def timed(checkpoint: Checkpoint, library: Library, texts: list[str]) -> dict[st
 
 
 def main() -> None:
-    torch.set_num_threads(1)
-    file, checkpoint = Path(sys.argv[1]), load_checkpoint(sys.argv[2] if len(sys.argv) > 2 else "compact")
+
+    file, checkpoint = Path(sys.argv[1]), load_checkpoint(sys.argv[2] if len(sys.argv) > 2 else "compact", threads=1)
     split = Split.load("openi-v1")
     with Library.open(file, model=checkpoint.fingerprint) as library:
         if library.status().outdated:

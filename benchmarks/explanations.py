@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    checkpoint, started = load_checkpoint(asked.model, fast=True), time.perf_counter()
+    checkpoint, started = load_checkpoint(asked.model, threads=asked.threads), time.perf_counter()
     plan = Plan(films=asked.films, slow=min(20, asked.films), reports=min(40, asked.films))
     told: dict[str, float] = {}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "transformers", "numpy", "scikit-learn", "pydicom", "faiss-cpu")
+PACKAGES = ("onnxruntime", "torch", "transformers", "numpy", "scikit-learn", "pydicom", "faiss-cpu")
 
 
 def machine() -> dict[str, Any]:

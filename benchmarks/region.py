@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from lingula.library import Library, preview
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
@@ -157,8 +156,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    checkpoint, split, started = load_checkpoint(asked.model), Split.load("openi-v1"), time.perf_counter()
+
+    checkpoint, split, started = (
+        load_checkpoint(asked.model, threads=asked.threads),
+        Split.load("openi-v1"),
+        time.perf_counter(),
+    )
     rng = np.random.default_rng(asked.seed)
     with Library.open(asked.library, model=checkpoint.fingerprint) as library:
         patches = library_patches(checkpoint, library)

@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from lingula.explanation.similarity import similarity
 from lingula.explanation.target import Target
@@ -35,7 +34,6 @@ def main() -> None:
     parser.add_argument("--model", default="compact")
     parser.add_argument("--studies", type=int, default=40)
     asked = parser.parse_args()
-    torch.set_num_threads(2)
     started, checkpoint, split = time.perf_counter(), load_checkpoint(asked.model), Split.load("openi-v1")
     cases = coded_cases(checkpoint, asked.collection, split.test, Plan(films=asked.studies // 2))
     studies = list({case.study.study_id: case.study.image_only() for case in cases}.values())[: asked.studies]
@@ -45,8 +43,7 @@ def main() -> None:
         train = frozenset(split.train)
         for study in studies:
             question = Target.ask(checkpoint, study, checkpoint.vocabulary.codes[0], "image")
-            with torch.no_grad():
-                vector = question.forward(question.pixels, question.words).embedding[0].numpy()
+            vector = question.forward().embedding[0]
             exclude = {study_id for study_id in library.ids() if study_id not in train}
             (nearest,) = library.search(vector, mode="image", k=1, exclude=exclude)
             stored = library.vectors([nearest.study_id], "image")[nearest.study_id]

@@ -25,7 +25,6 @@ import torch
 from numpy.typing import NDArray
 
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
-from lingula.model.study_model import collate
 from lingula.openi.splits import Split
 from lingula.reading.preprocess import to_input
 from lingula.study import VIEWS, Radiograph
@@ -34,6 +33,8 @@ from lingula_lab.data.study_set import StudySet
 from lingula_lab.gate.films import Film, boxed_films, openi_films, table_films
 from lingula_lab.gate.measure import FOLDS, Measured
 from lingula_lab.gate.outside import auroc, nih_targets
+from lingula_lab.model.checkpoint import trained_model
+from lingula_lab.model.study_model import collate
 from machine import write_result
 
 Floats = NDArray[np.float64]
@@ -58,7 +59,7 @@ class Films:
 def read(checkpoint: Checkpoint, films: Iterable[Film], kept: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     """Pooled features and logits of films, from the cache where they are there."""
     if not kept.is_file():
-        model, preprocessing = checkpoint.model, checkpoint.model.architecture.preprocessing
+        model, preprocessing = trained_model(checkpoint), checkpoint.model.architecture.preprocessing
         features, logits = [], []
         for film in films:
             pixels = to_input(Radiograph("film", film.pixels), preprocessing)

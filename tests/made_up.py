@@ -12,12 +12,14 @@ import torch
 from safetensors.torch import save_file
 
 from lingula.labels.vocabulary import Vocabulary
+from lingula.model.architecture import Architecture
 from lingula.model.calibration import Calibration
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.image_encoder import ImageEncoder
-from lingula.model.study_model import Architecture, StudyModel
-from lingula.model.text_encoder import ReportTokenizer
+from lingula.model.tokenizer import ReportTokenizer
 from lingula.study import MODES, Radiograph, Report, Study, View
+from lingula_lab.model.checkpoint import save_checkpoint, trained_checkpoint
+from lingula_lab.model.image_encoder import ImageEncoder
+from lingula_lab.model.study_model import StudyModel
 from lingula_lab.training.fit import Preset
 
 SENTENCES = {
@@ -115,5 +117,10 @@ def model(seed: int = 0, **changes: object) -> StudyModel:
 
 def checkpoint(folder: Path, seed: int = 0) -> Checkpoint:
     """A saved checkpoint of random weights."""
+    return save_checkpoint(trained(model(seed)), folder)
+
+
+def trained(made: StudyModel) -> Checkpoint:
+    """A checkpoint in memory, of any model."""
     calibration = {mode: Calibration.identity(len(vocabulary())) for mode in MODES}
-    return Checkpoint(model(seed), tokenizer(), vocabulary(), calibration, {"preset": "tiny"}).save(folder)
+    return trained_checkpoint(made, tokenizer(), vocabulary(), calibration, {"preset": "tiny"})

@@ -16,9 +16,9 @@ from lingula.analysis import analyze, leading_label, predict, search
 from lingula.errors import InputError, ModelError
 from lingula.explanation import QUICK, shown_methods
 from lingula.library import Library
+from lingula.model.batch import batch_studies
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import available_modes, embed
-from lingula.model.study_model import batch_studies
 from lingula.retrieval import Query
 from lingula.study import MODES, Mode, Prediction, Report, Study
 
@@ -92,8 +92,7 @@ def test_predictions(checkpoint: Checkpoint) -> None:
     found = predict(STUDIES[0], checkpoint)
     assert tuple(p.label for p in found) == checkpoint.vocabulary.codes
     batch = batch_studies([STUDIES[0]], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
-    with torch.no_grad():
-        logits = checkpoint.model(batch)["joint"].logits[0].double().numpy()
+    logits = checkpoint.model(batch)["joint"].logits[0].astype(float)
     expected = 1 / (1 + np.exp(0.5 - 2 * logits))
     np.testing.assert_allclose([p.probability for p in found], expected, rtol=1e-5)
     assert [p.decision for p in found] == ["present" if p >= 0.5 else "absent" for p in expected]

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "src"
 PACKAGES = ("lingula", "lingula_lab", "lingula_phantom")
@@ -80,13 +78,55 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     tuple(TopologicalSorter(ARROWS).static_order())  # raises CycleError and names the circle
 
 
-@pytest.mark.parametrize(
-    "module", ["lingula", "lingula.reading.study_reader", "lingula.labels", "lingula.library", "lingula.retrieval"]
-)
-def test_it_loads_without_the_heavy_libraries(module: str) -> None:
-    heavy = "{'torch', 'transformers', 'captum', 'sklearn', 'scipy'}"
-    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+HEAVY = ("torch", "torchvision", "transformers", "captum", "accelerate", "sklearn", "scipy", "pandas")
+
+
+def test_the_product_imports_no_heavy_library() -> None:
+    product = [module for module in MODULES if module.split(".")[0] == "lingula"]
+    wrong = [(module, each) for module in product for each in imported(module) if each.split(".")[0] in HEAVY]
+    assert wrong == []
+
+
+_USES = """
+import sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+import lingula
+from lingula.ingest.batches import create_library
+from lingula.ingest.files import import_files
+from lingula.reading.sandbox import Sandbox
+from lingula.retrieval.region import Place, search_region
+from lingula.server.app import create_app
+
+folder = Path(sys.argv[1])
+random = np.random.default_rng(0)
+for name in ("one", "two"):
+    (folder / name).mkdir()
+    pixels = (random.random((24, 20)) * 255).astype(np.uint8)
+    Image.fromarray(pixels).resize((240, 288)).save(folder / name / "film.png")
+model = lingula.load_checkpoint("compact")
+with Sandbox() as sandbox, create_library(model, folder / "library.sqlite") as library:
+    import_files(library, model, folder, sandbox)
+    study = lingula.read_study(folder / "one" / "film.png", text="The heart is enlarged.", sandbox=sandbox)
+    lingula.predict(study, model, anyway=True)
+    lingula.search("effusion", model, library)
+    lingula.analyze(study, model, library, label="cardiomegaly", anyway=True)
+    lingula.explain(study, model, "cardiomegaly", methods=["contribution", "attention", "occlusion"])
+    other = next(each for each in library.ids() if each not in library.ids_of(study))
+    lingula.why(study, other, model, library)
+    search_region(study, Place(0, 20, 20, 60, 60), model, library)
+    create_app(model, library)
+print(sorted(set(sys.argv[2:]) & set(sys.modules)))
+"""
+
+
+def test_nothing_that_answers_loads_a_heavy_library(tmp_path: Path) -> None:
+    """Predict, search, analyze, explain, why, region and the server, each once, in one process."""
+    command = [sys.executable, "-c", _USES, str(tmp_path), *HEAVY]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == "[]"
 
 
 def test_no_public_class_name_is_defined_twice() -> None:

@@ -249,7 +249,7 @@ def test_bench_times_both_ways(film: Path, library: Path, tmp_path: Path) -> Non
         run("bench", str(film), "--library", str(library), "--rounds", "2", "--out", str(tmp_path / "b.json"), "--json")
     )
     assert json.loads((tmp_path / "b.json").read_text()) == figures
-    assert (figures["fast"], figures["studies"], figures["rounds"]) == (False, 8, 2)
+    assert (figures["device"], figures["studies"], figures["rounds"]) == ("cpu", 8, 2)
     assert [e["batch"] for e in figures["encode"]] == [1, 16]
     for e in figures["encode"]:
         assert e["images_per_second"] == pytest.approx(1000 * e["batch"] / e["time"]["p50_ms"], abs=0.06)

@@ -16,6 +16,7 @@ from tests import made_up
 import lingula
 from lingula.ingest.batches import create_library
 from lingula.model.checkpoint import Checkpoint
+from lingula_lab.model.checkpoint import save_checkpoint
 from lingula_phantom import generate
 
 FIRST = ("study", "model", "library")
@@ -90,7 +91,7 @@ def test_the_path_of_a_case_twice(film: Path, checkpoint: Checkpoint, tmp_path: 
             analysis = lingula.analyze(study, checkpoint, library, methods=["contribution"])
         lingula.write_page(str(tmp_path / "page.html"), analysis)
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
-    again = checkpoint.save(str(tmp_path / "again"))
+    again = save_checkpoint(checkpoint, str(tmp_path / "again"))
     assert lingula.load_checkpoint(_Like(tmp_path / "again")).fingerprint == again.fingerprint
 
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from lingula.errors import InputError, Notice
 from lingula.explanation import QUICK, explain, shown_methods
 from lingula.library import shipped_gallery as gallery
+from lingula.model.batch import legible, study_mode
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import ask_model, predict
-from lingula.model.study_model import legible, study_mode
 from lingula.retrieval import Answer, Query, QueryEmbedding, Searched, ask
 from lingula.retrieval.judge import judge, require_model
 from lingula.study import Analysis, Explanation, Mode, Neighbour, Prediction, Report, Study, unique_notices

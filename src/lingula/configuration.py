@@ -1,7 +1,7 @@
 """One configuration file (TOML) and the environment variables of the same names, read into frozen dataclasses.
 
-A table of the file belongs to one command: ``[serve]``, ``[node]``. ``library``, ``model`` and ``fast`` stand above all
-tables and hold for each. ``port`` in ``[serve]`` is ``LINGULA_SERVE_PORT``, ``key`` in ``[node.tls]`` is
+A table of the file belongs to one command: ``[serve]``, ``[node]``. ``library``, ``model`` and ``device`` stand above
+all tables and hold for each. ``port`` in ``[serve]`` is ``LINGULA_SERVE_PORT``, ``key`` in ``[node.tls]`` is
 ``LINGULA_NODE_TLS_KEY``, ``library`` is ``LINGULA_LIBRARY``. What is given on the command line outranks the
 environment, the environment the file, the file what is set by default.
 """
@@ -21,7 +21,7 @@ from typing import Any, TypeVar, cast
 from lingula.errors import InputError, storage_error
 
 T = TypeVar("T")
-SHARED = ("library", "model", "fast")
+SHARED = ("library", "model", "device")
 """Keys above all tables, which every command reads."""
 MOST = 1 << 20
 """Bytes of a configuration file."""

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from lingula.library import Library
 from lingula.library import shipped_gallery as gallery
+from lingula.model.batch import batch_studies
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import batch_studies
 from lingula.retrieval.judge import require_model
 
 NORM_STUDIES = 200
@@ -39,8 +38,7 @@ def export_gallery(
     for done, study_id in enumerate(some, 1):
         if (study := library.study(study_id)).radiographs:
             tensors = batch_studies([study], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
-            with torch.inference_mode():
-                norms.append(float(checkpoint.model(tensors, ("image",))["image"].state.norm()))
+            norms.append(float(np.linalg.norm(checkpoint.model(tensors, ("image",))["image"].state)))
         progress(done, len(some))
     folder = folder or gallery.FOLDER
     path = gallery.export(library, wanted, folder / f"{checkpoint.fingerprint}.safetensors", float(np.mean(norms)))

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from lingula.analysis import analyze
 from lingula.library import Library
+from lingula.model.batch import collate
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import collate
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.study_reader import read_study
 
@@ -44,14 +43,14 @@ class Bench:
     """What was measured.
 
     Attributes:
-        threads: for arithmetic. fast: whether compiled encoders answered.
+        device: what computed. threads: for the arithmetic of one answer.
         answer: from a file on disk to findings and, where there is a library, five neighbours: reading in a child
             process, the view, the forward, the search. Loading the model is not in it, nor is evidence.
         studies: in the library searched.
     """
 
     model: str
-    fast: bool
+    device: str
     threads: int
     rounds: int
     encode: tuple[Encoding, ...]
@@ -62,17 +61,19 @@ class Bench:
         return asdict(self)
 
 
-def bench(checkpoint: Checkpoint, files: Sequence[Path], library: Library | None = None, rounds: int = 30) -> Bench:
+def bench(
+    checkpoint: Checkpoint, files: Sequence[Path], library: Library | None = None, rounds: int = 30, *, threads: int = 1
+) -> Bench:
     """Time a checkpoint; nothing else should run meanwhile.
 
     Args:
-        files: of one study, as ``read_study`` takes them.
+        files: of one study, as ``read_study`` takes them. threads: the checkpoint was loaded with, for the record.
     """
     answered = answering(checkpoint, files, library, rounds)
     return Bench(
         model=checkpoint.fingerprint,
-        fast=checkpoint.model.image_encoder.compiled is not None,
-        threads=torch.get_num_threads(),
+        device=checkpoint.model.engine.device,
+        threads=threads,
         rounds=rounds,
         encode=tuple(_encoding(checkpoint, batch, rounds) for batch in BATCHES),
         answer=answered,
@@ -109,8 +110,7 @@ def _encoding(checkpoint: Checkpoint, batch: int, rounds: int) -> Encoding:
     films = collate([[(film, "frontal")]] * batch, [None] * batch, size=size, pad=checkpoint.tokenizer.pad)
 
     def encode() -> None:
-        with torch.inference_mode():
-            model(films, ("image",))
+        model(films, ("image",))
 
     spent = timed(encode, max(3, rounds // batch))
     return Encoding(batch, spent, round(1000 * batch / spent.p50_ms, 1))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-import torch
 from tests import made_up
 
 from lingula.explanation.attention import attention
@@ -23,12 +23,12 @@ def test_sums_and_zeros(checkpoint: Checkpoint, mode: Mode) -> None:
     assert words.shape == (0 if mode == "image" else len(question.spans),)
     if mode != "text":
         assert (patches > 0).all()
-        assert patches.sum().item() == pytest.approx(1, abs=1e-5)
+        assert patches.sum() == pytest.approx(1, abs=1e-5)
     if mode != "image":
-        special = torch.tensor([end == start for start, end in question.spans])
+        special = np.array([end == start for start, end in question.spans])
         assert (words[special] == 0).all()
         assert (words[~special] > 0).all()
-        assert words.sum().item() == pytest.approx(1, abs=1e-5)
+        assert words.sum() == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("label", made_up.vocabulary().codes)
@@ -37,24 +37,26 @@ def test_readers_who_speak_for_the_label_are_heard(checkpoint: Checkpoint, label
     all alike where no reader adds anything."""
     question = Target.ask(checkpoint, TWO_FILMS, label, "joint")
     model = checkpoint.model
-    with torch.no_grad():
-        fused = question.forward(question.pixels, question.words).fused
-        voices = (model.contributions(fused)[0] @ model.head.weight[question.label]).clamp(min=0)
-    images = fused.image.shape[1]
-    for found, attended, voice, mask in (
-        (attention(question)[0].flatten(), fused.text_to_image[-1], voices[images:], fused.text_mask[0]),
-        (attention(question)[1], fused.image_to_text[-1], voices[:images], fused.image_mask[0]),
+    encoded = question.encoded(question.pixels)
+    found = model.trace(encoded)
+    assert found.image_to_text is not None
+    assert found.text_to_image is not None
+    voices = (found.contributions[0] @ model.head_weight[question.label]).clip(min=0)
+    images = 1 + encoded.image.shape[1]
+    for share, attended, voice, mask in (
+        (attention(question)[0].ravel(), found.text_to_image, voices[images:], [False, *encoded.text_mask[0]]),
+        (attention(question)[1], found.image_to_text, voices[:images], [False, *encoded.image_mask[0]]),
     ):
-        expected = torch.zeros(attended.shape[-1])
-        for reader, loud in enumerate(voice.tolist() if voice.any() else mask.tolist()):
+        expected = np.zeros(attended.shape[-1])
+        for reader, loud in enumerate(voice.tolist() if voice.any() else mask):
             expected += loud * attended[0, :, reader].mean(0)
-        torch.testing.assert_close(found, expected[1:] / expected[1:].sum(), atol=1e-6, rtol=1e-4)
+        np.testing.assert_allclose(share, expected[1:] / expected[1:].sum(), atol=1e-6, rtol=1e-4)
 
 
 def test_without_a_report_the_films_are_still_read(checkpoint: Checkpoint) -> None:
     patches, words = attention(Target.ask(checkpoint, TWO_FILMS.image_only(), LABEL, "image"))
     assert words.shape == (0,)
-    assert patches.sum().item() == pytest.approx(1, abs=1e-5)
+    assert patches.sum() == pytest.approx(1, abs=1e-5)
     patches, words = attention(Target.ask(checkpoint, Study("t", (), TWO_FILMS.report), LABEL, "text"))
     assert patches.shape == (0, 64)
-    assert words.sum().item() == pytest.approx(1, abs=1e-5)
+    assert words.sum() == pytest.approx(1, abs=1e-5)

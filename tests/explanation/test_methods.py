@@ -15,15 +15,18 @@ from tests import made_up
 from lingula.errors import InputError
 from lingula.explanation import METHODS
 from lingula.explanation import explain as ask
+from lingula.explanation import methods as named
 from lingula.explanation.contribution import contribution
-from lingula.explanation.gradcam import gradcam
-from lingula.explanation.integrated_gradients import GOOD, PIECES, _Path, integrated_gradients
 from lingula.explanation.methods import smoothed
 from lingula.explanation.occlusion import SQUARES, occlusion
 from lingula.explanation.target import Target, blurred
+from lingula.model.batch import collate
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import collate
 from lingula.study import MODES, VIEWS, Explanation, Mode, Report, Study, View
+from lingula_lab.explanation.gradcam import gradcam
+from lingula_lab.explanation.gradient_target import GradientTarget
+from lingula_lab.explanation.integrated_gradients import GOOD, PIECES, _Path, integrated_gradients
+from lingula_lab.model.checkpoint import trained_model
 from lingula_lab.training.average_film import usual_shares
 
 TALL, WIDE = made_up.film(1, (150, 90)), made_up.film(2, (50, 81), "lateral")
@@ -71,10 +74,13 @@ def test_every_method_answers_in_the_asker_s_coordinates(checkpoint: Checkpoint)
 @pytest.mark.parametrize("mode", MODES)
 def test_a_question_is_the_deployed_forward(checkpoint: Checkpoint, mode: Mode) -> None:
     question = Target.ask(checkpoint, STUDY, LABEL, mode)
+    expected = checkpoint.model(question.batch, (mode,))[mode].logits[:, question.label]
+    variants = question.logit(question.pixels.repeat(3, 0))
+    np.testing.assert_allclose(variants, expected.repeat(3), atol=1e-5)
+    trained = GradientTarget.of(question)
     with torch.no_grad():
-        expected = checkpoint.model(question.batch, (mode,))[mode].logits[:, question.label]
-        variants = question.logit(question.pixels.expand(3, -1, -1, -1, -1), question.words.expand(3, -1, -1))
-    torch.testing.assert_close(variants, expected.expand(3), atol=1e-5, rtol=0)
+        same = trained.logit(trained.pixels.expand(3, -1, -1, -1, -1), trained.words.expand(3, -1, -1))
+    np.testing.assert_allclose(same.numpy(), variants, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -126,15 +132,15 @@ def test_each_film_has_its_own_map(checkpoint: Checkpoint) -> None:
 
 def test_gradcam_against_its_definition(checkpoint: Checkpoint) -> None:
     """Selvaraju et al. 2017, eq. 1 and 2, by hand on the patch grid."""
-    question = Target.ask(checkpoint, STUDY, LABEL, "joint")
-    model = checkpoint.model
+    target = Target.ask(checkpoint, STUDY, LABEL, "joint")
+    question, model = GradientTarget.of(target), trained_model(checkpoint)
     kept: list[torch.Tensor] = []
     handle = model.image_encoder.patches.register_forward_hook(lambda _, __, output: kept.append(output))
     logit = question.logit(question.pixels.clone().requires_grad_(), question.words)[0]
     handle.remove()
     (gradient,) = torch.autograd.grad(logit, kept[0])
     expected = (gradient.mean((2, 3), keepdim=True) * kept[0]).sum(1).clamp(min=0).detach()
-    torch.testing.assert_close(gradcam(question), expected)
+    np.testing.assert_allclose(gradcam(target)[0], expected, atol=1e-6, rtol=1e-4)
     assert expected.shape == (2, 8, 8)
     assert expected.max() > 0
 
@@ -144,24 +150,23 @@ def test_contributions_are_the_logit_itself(checkpoint: Checkpoint, mode: Mode) 
     """Without a usual film they and the bias sum to the logit; with one, to what lies beyond it."""
     question = Target.ask(checkpoint, STUDY, LABEL, mode)
     patches, words, error = contribution(question)
-    with torch.no_grad():
-        logit = float(question.logit(question.pixels, question.words))
-    bias = checkpoint.model.head.bias[question.label].item()
+    logit = float(question.logit(question.pixels)[0])
+    bias = float(checkpoint.model.head_bias[question.label])
     assert float(patches.sum() + words.sum()) + bias == pytest.approx(logit, abs=1e-5)
     assert error < 1e-4
-    special = torch.tensor([end == start for start, end in question.spans])
+    special = np.array([end == start for start, end in question.spans])
     assert mode == "image" or (words[special] == 0).all()
 
     shape = (len(VIEWS), len(checkpoint.vocabulary), checkpoint.model.patches)
     usual = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     beyond = replace(question, checkpoint=replace(checkpoint, usual=usual))
     others, same, error = contribution(beyond)
-    torch.testing.assert_close(same, words)
+    np.testing.assert_allclose(same, words, atol=1e-6)
     assert error < 1e-4
     if mode != "text":
         share = 2 * (2 if mode == "joint" else 1)  # two films; the report takes half
         rows = [VIEWS.index(film.view) for film in STUDY.radiographs]
-        torch.testing.assert_close(others, patches - torch.from_numpy(usual[rows, question.label]) / share)
+        np.testing.assert_allclose(others, patches - usual[rows, question.label] / share, atol=1e-6)
 
 
 def test_usual_shares_are_means_over_films_of_a_view(checkpoint: Checkpoint) -> None:
@@ -169,14 +174,14 @@ def test_usual_shares_are_means_over_films_of_a_view(checkpoint: Checkpoint) -> 
     films = np.random.default_rng(0).integers(0, 256, (5, 64, 64), np.uint8)
     views: list[View] = ["frontal", "lateral", "frontal", "frontal", "lateral"]
     preprocessing = checkpoint.model.architecture.preprocessing
-    found = usual_shares(checkpoint.model, films, views, batch=2)
+    found = usual_shares(trained_model(checkpoint), films, views, batch=2)
     for row, view in enumerate(VIEWS[:2]):
         alone = []
         for film in (film for film, seen in zip(films, views, strict=True) if seen == view):
             pixels = (film.astype(np.float32) / 255 - preprocessing.mean) / preprocessing.std
             batch = collate([[(pixels, view)]], [None], size=64, pad=0)
             question = replace(Target.ask(checkpoint, STUDY.image_only(), LABEL, "image"), batch=batch)
-            alone.append(contribution(question)[0][0].numpy())
+            alone.append(contribution(question)[0][0])
         np.testing.assert_allclose(found[row, question.label], np.mean(alone, 0), atol=1e-4)
 
 
@@ -186,14 +191,13 @@ def test_occlusion_against_its_definition(checkpoint: Checkpoint) -> None:
     film, empty, size = question.pixels, blurred(question.pixels), question.pixels.shape[-1]
     side, step = size // SQUARES, size // SQUARES // 2
     worth = []
-    with torch.no_grad():
-        for top in (4 * step, 5 * step):
-            for left in (2 * step, 3 * step):
-                here = (0, 1, 0, slice(top, top + side), slice(left, left + side))
-                gone, alone = film.clone(), empty.clone()
-                gone[here], alone[here] = empty[here], film[here]
-                at = [float(question.logit(pixels, question.words)) for pixels in (film, gone, alone, empty)]
-                worth.append((at[0] - at[1] + at[2] - at[3]) / 2)
+    for top in (4 * step, 5 * step):
+        for left in (2 * step, 3 * step):
+            here = (0, 1, 0, slice(top, top + side), slice(left, left + side))
+            gone, alone = film.copy(), empty.copy()
+            gone[here], alone[here] = empty[here], film[here]
+            at = [float(question.logit(pixels)[0]) for pixels in (film, gone, alone, empty)]
+            worth.append((at[0] - at[1] + at[2] - at[3]) / 2)
     assert np.ptp(worth) > 1e-4
     found = float(occlusion(question)[1, 5 * step + step // 2, 3 * step + step // 2])
     assert found == pytest.approx(np.mean(worth), abs=1e-5)
@@ -201,20 +205,21 @@ def test_occlusion_against_its_definition(checkpoint: Checkpoint) -> None:
 
 @pytest.mark.parametrize("mode", ["image", "text", "joint"])
 def test_integrated_gradients_are_complete(checkpoint: Checkpoint, mode: Mode) -> None:
-    question = Target.ask(checkpoint, STUDY, LABEL, mode)
-    pixels, words, error = integrated_gradients(question)
+    target = Target.ask(checkpoint, STUDY, LABEL, mode)
+    question = GradientTarget.of(target)
+    pixels, words, error = integrated_gradients(target)
     assert pixels.shape == (2, 64, 64)
-    special = torch.tensor([end == start for start, end in question.spans])
+    special = np.array([end == start for start, end in target.spans])
     assert (words[special] == 0).all()
     assert (words == 0).all() == (mode == "image")
     assert (pixels == 0).all() == (mode == "text")
     assert error <= GOOD
-    blank = checkpoint.model.text_encoder.words(torch.full_like(question.batch.ids, checkpoint.tokenizer.pad))
+    blank = question.model.text_encoder.words(torch.full_like(question.batch.ids, checkpoint.tokenizer.pad))
     there = question.pixels, question.words
-    start = blurred(there[0]), torch.where(question.batch.word_mask[..., None], blank, there[1])
+    start = torch.from_numpy(blurred(target.pixels)), torch.where(question.batch.word_mask[..., None], blank, there[1])
     with torch.no_grad():
         change = float(question.logit(*there) - question.logit(*start))
-    assert abs(float(pixels.double().sum() + words.double().sum()) - change) == pytest.approx(
+    assert abs(float(pixels.sum(dtype=float) + words.sum(dtype=float)) - change) == pytest.approx(
         error * abs(change), abs=1e-5
     )
 
@@ -231,36 +236,38 @@ def test_the_piece_with_the_kink_is_halved_first() -> None:
 
 
 def test_without_halving_they_are_captums_own(checkpoint: Checkpoint) -> None:
-    question = Target.ask(checkpoint, STUDY, LABEL, "image")
-    pixels, _, _ = integrated_gradients(question, good=math.inf)
+    target = Target.ask(checkpoint, STUDY, LABEL, "image")
+    question = GradientTarget.of(target)
+    pixels, _, _ = integrated_gradients(target, good=math.inf)
     captums = IntegratedGradients(lambda x: question.logit(x, question.words.expand(len(x), -1, -1))).attribute(
         question.pixels,
-        baselines=blurred(question.pixels),
+        baselines=torch.from_numpy(blurred(target.pixels)),
         n_steps=PIECES + 1,
         method="riemann_trapezoid",
         internal_batch_size=8,
     )
     whole = (PIECES + 1) / PIECES  # Captum's trapezoid weights of n points add up to (n - 1) / n
-    torch.testing.assert_close(pixels, whole * captums[0, :, 0].float(), atol=1e-6, rtol=1e-3)
+    np.testing.assert_allclose(pixels, whole * captums[0, :, 0].float(), atol=1e-6, rtol=1e-3)
 
 
 def test_integrated_gradients_halve_what_misses_most(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients at 400 places, one by one, say the same; without halving the error is that of the first pieces."""
-    question = Target.ask(checkpoint, STUDY, LABEL, "image")
-    start, end = blurred(question.pixels), question.pixels
+    target = Target.ask(checkpoint, STUDY, LABEL, "image")
+    question = GradientTarget.of(target)
+    start, end = torch.from_numpy(blurred(target.pixels)), question.pixels
     dense = torch.zeros_like(end)
     for step in range(400):
         at = (start + (step + 0.5) / 400 * (end - start)).requires_grad_()
         (gradient,) = torch.autograd.grad(question.logit(at, question.words).sum(), at)
         dense += gradient * (end - start) / 400
-    pixels, _, _ = integrated_gradients(question)
-    assert torch.corrcoef(torch.stack([pixels.flatten(), dense[0, :, 0].flatten()]))[0, 1] > 0.99
+    pixels, _, _ = integrated_gradients(target)
+    assert np.corrcoef(pixels.ravel(), dense[0, :, 0].flatten())[0, 1] > 0.99
     monkeypatch.setattr(
-        "lingula.explanation.integrated_gradients.PIECES", 2
+        "lingula_lab.explanation.integrated_gradients.PIECES", 2
     )  # so coarse that the first pieces miss something
-    errors = [integrated_gradients(question, good=0, most=most)[2] for most in (3, 64)]
+    errors = [integrated_gradients(target, good=0, most=most)[2] for most in (3, 64)]
     assert errors[1] < errors[0]
-    assert integrated_gradients(question, good=math.inf, most=64)[2] == errors[0]
+    assert integrated_gradients(target, good=math.inf, most=64)[2] == errors[0]
 
 
 def test_integrated_gradients_keep_their_sum_in_film_pixels(checkpoint: Checkpoint) -> None:
@@ -269,12 +276,12 @@ def test_integrated_gradients_keep_their_sum_in_film_pixels(checkpoint: Checkpoi
     question = Target.ask(checkpoint, big, LABEL, "joint")
     pixels, words, _ = integrated_gradients(question)
     answer = _by_method(explain(big, checkpoint, LABEL))["integrated_gradients"]
-    assert answer.maps[0].sum() == pytest.approx(pixels.sum().item(), abs=0.03 * pixels.abs().sum().item())
-    assert sum(token.score for token in answer.tokens) == pytest.approx(words.sum().item(), rel=1e-4)
+    assert answer.maps[0].sum() == pytest.approx(float(pixels.sum()), abs=0.03 * float(np.abs(pixels).sum()))
+    assert sum(token.score for token in answer.tokens) == pytest.approx(float(words.sum()), rel=1e-4)
 
 
 def _state(checkpoint: Checkpoint) -> list[object]:
-    model = checkpoint.model
+    model = trained_model(checkpoint)
     hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()]
     return [
         [module.training for module in model.modules()],
@@ -295,8 +302,8 @@ def test_the_model_is_left_as_it_was(checkpoint: Checkpoint, monkeypatch: pytest
 
     for module, method in (("fusion", "forward"), ("head", "forward")):
         with monkeypatch.context() as broken:
-            broken.setattr(getattr(checkpoint.model, module), method, fail)
-            for name in METHODS:
+            broken.setattr(getattr(trained_model(checkpoint), module), method, fail)
+            for name in named.GRADIENT:
                 with pytest.raises(RuntimeError, match="on purpose"):
                     explain(STUDY, checkpoint, LABEL, methods=[name])
                 assert _state(checkpoint) == before
@@ -322,8 +329,27 @@ def test_what_cannot_be_explained_is_refused(checkpoint: Checkpoint, wrong: dict
 def test_smoothing_keeps_the_sum_and_is_the_mirrored_gaussian() -> None:
     from scipy.ndimage import gaussian_filter
 
-    maps = torch.randn(2, 14, 14, generator=torch.Generator().manual_seed(0))
+    maps = np.random.default_rng(0).standard_normal((2, 14, 14), np.float32)
     smooth = smoothed(maps)
-    torch.testing.assert_close(smooth.sum((1, 2)), maps.sum((1, 2)), atol=1e-4, rtol=0)
-    expected = [gaussian_filter(each.double().numpy(), 14 / 16, mode="reflect", truncate=16) for each in maps]
-    np.testing.assert_allclose(smooth.numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(smooth.sum((1, 2)), maps.sum((1, 2)), atol=1e-4)
+    expected = [gaussian_filter(each.astype(float), 14 / 16, mode="reflect", truncate=16) for each in maps]
+    np.testing.assert_allclose(smooth, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [64, 100, 224])
+def test_blurring_is_torch_s_own(size: int) -> None:
+    films = np.random.default_rng(0).random((2, 1, size, size), np.float32)
+    coarse = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(films), 8)
+    expected = torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear", align_corners=False)
+    np.testing.assert_allclose(blurred(films), expected, atol=1e-5)
+
+
+def test_without_the_extra_gradients_are_named_with_what_brings_them(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(named, "_extensions", dict)
+    assert named.installed_methods() == named.DEPLOYED
+    assert {answer.method for answer in ask(STUDY, checkpoint, LABEL)} <= set(named.DEPLOYED)
+    with pytest.raises(InputError, match="gradients") as refused:
+        explain(STUDY, checkpoint, LABEL, methods=["gradcam"])
+    assert "lingula[lab]" in str(refused.value.hint)

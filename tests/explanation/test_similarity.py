@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from tests import made_up
 
 from lingula.explanation.similarity import REGIONS, _matches, _parts, sentences_of, similarity, what_would_change
 from lingula.explanation.target import Target, blurred, without
+from lingula.model.batch import batch_studies
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import batch_studies
 from lingula.reading.preprocess import Letterbox
 from lingula.study import MODES, Mode, Report, Study
 
@@ -21,8 +20,7 @@ ONE, OTHER = made_up.study(0), made_up.study(3)
 
 def _embedding(checkpoint: Checkpoint, study: Study, mode: Mode) -> np.ndarray:  # type: ignore[type-arg]
     batch = batch_studies([study], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
-    with torch.no_grad():
-        return checkpoint.model(batch, (mode,))[mode].embedding[0].double().numpy()
+    return checkpoint.model(batch, (mode,))[mode].embedding[0].astype(float)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -53,15 +51,14 @@ def test_shares_sum_to_the_cosine_from_both_sides(checkpoint: Checkpoint, mode: 
 def test_regions_match_by_findings_alone(checkpoint: Checkpoint) -> None:
     """What the head does not read, however loud at one place of both films, names no region."""
     questions = [Target.ask(checkpoint, study, checkpoint.vocabulary.codes[0], "image") for study in (ONE, OTHER)]
-    with torch.no_grad():
-        parts = [_parts(question)[0] for question in questions]
-        found = _matches(questions, parts, 1.0)
-        head = checkpoint.model.head.weight
-        unread = torch.linalg.svd(head)[2][-1]  # (D,)
-        assert float((head @ unread).abs().max()) < 1e-4
-        for part in parts:
-            part[3] += 100 * unread
-        loud = _matches(questions, parts, 1.0)
+    parts = [_parts(question)[0] for question in questions]
+    found = _matches(questions, parts, 1.0)
+    head = checkpoint.model.head_weight
+    unread = np.linalg.svd(head)[2][-1]  # (D,)
+    assert float(np.abs(head @ unread).max()) < 1e-4
+    for part in parts:
+        part[3] += 100 * unread
+    loud = _matches(questions, parts, 1.0)
     assert [(match.one, match.other) for match in found] == [(match.one, match.other) for match in loud]
     assert [match.score for match in found] == pytest.approx([match.score for match in loud], abs=1e-4)
     for match in found:
@@ -82,17 +79,17 @@ def test_what_every_film_has_at_a_place_is_no_reason(checkpoint: Checkpoint, mod
     assert sorted(question.batch.views.tolist()) == [0, 1]
     bare, state = _parts(question)
     patches = bare[: films * model.patches]
-    read = (patches @ model.head.weight.T).detach().view(films, model.patches, -1)  # (films, P, L)
+    read = (patches @ model.head_weight.T).reshape(films, model.patches, -1)  # (films, P, L)
     usual = np.zeros((3, read.shape[2], model.patches), np.float32)
-    usual[question.batch.views] = read.transpose(1, 2) * films * (2 if mode == "joint" else 1)
+    usual[question.batch.views] = read.transpose(0, 2, 1) * films * (2 if mode == "joint" else 1)
     known = replace(question, checkpoint=replace(checkpoint, usual=usual))
     parts, same = _parts(known)
-    assert torch.equal(state, same)
-    torch.testing.assert_close(parts.sum(0), bare.sum(0), atol=1e-4, rtol=1e-4)
-    found = (parts[: films * model.patches] @ model.head.weight.T).view(read.shape)
-    torch.testing.assert_close(found, read.mean(1, keepdim=True).expand_as(read), atol=1e-4, rtol=1e-3)
+    np.testing.assert_array_equal(state, same)
+    np.testing.assert_allclose(parts.sum(0), bare.sum(0), atol=1e-4, rtol=1e-4)
+    found = (parts[: films * model.patches] @ model.head_weight.T).reshape(read.shape)
+    np.testing.assert_allclose(found, np.broadcast_to(read.mean(1, keepdims=True), read.shape), atol=1e-4, rtol=1e-3)
     assert float(read.std(1).min()) > 1e-4
-    assert torch.equal(parts[films * model.patches :], bare[films * model.patches :])
+    np.testing.assert_array_equal(parts[films * model.patches :], bare[films * model.patches :])
 
 
 def test_a_stored_vector_is_what_the_asked_study_s_shares_sum_to(checkpoint: Checkpoint) -> None:
@@ -129,7 +126,7 @@ def test_what_would_change_holds_and_nothing_in_it_is_idle(checkpoint: Checkpoin
             assert ONE.report is not None
             return float(_embedding(checkpoint, replace(ONE, report=without(ONE.report, units)), mode) @ toward)  # type: ignore[arg-type]
         question = Target.ask(checkpoint, ONE, "normal", mode)
-        pixels, empty = question.pixels.clone(), blurred(question.pixels)
+        pixels, empty = question.pixels.copy(), blurred(question.pixels)
         for film, x, y, w, h in units:
             rows, columns = ONE.radiographs[film].pixels.shape
             box = Letterbox.fit(rows, columns, pixels.shape[-1])
@@ -137,8 +134,7 @@ def test_what_would_change_holds_and_nothing_in_it_is_idle(checkpoint: Checkpoin
             edges += [box.left + round(edge * box.width / columns) for edge in (x, x + w)]
             down, across = slice(*edges[:2]), slice(*edges[2:])
             pixels[0, film, 0, down, across] = empty[0, film, 0, down, across]
-        with torch.no_grad():
-            return float(question.forward(pixels, question.words).embedding[0].double().numpy() @ toward)
+        return float(question.forward(pixels).embedding[0].astype(float) @ toward)
 
     every: list[tuple[int, ...]] = [(0, 0, 0, 80, 96), (1, 0, 0, 90, 64)] if kind == "regions" else [(10, 40)]
     bar = whole - 0.1 * (whole - cosine_without(every))

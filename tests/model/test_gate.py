@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from tests import made_up
 
 from lingula.analysis import analyze
 from lingula.errors import InputError, ModelError
 from lingula.model import encode, gate
+from lingula.model.batch import batch_studies
 from lingula.model.calibration import Calibration
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
 from lingula.model.gate import Gate, Outside, film_features, gate_of
-from lingula.model.study_model import batch_studies
 from lingula.reading.study_reader import read_study
 from lingula.study import Radiograph, Study
 
@@ -43,11 +42,10 @@ def test_three_answers_and_the_projection() -> None:
 def test_features_are_mean_and_spread_over_patches_whatever_the_view(checkpoint: Checkpoint) -> None:
     studies = [Study("two", (made_up.film(1), made_up.film(2))), Study("one", (made_up.film(3),))]
     batch = batch_studies(studies, checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
-    with torch.inference_mode():
-        found = film_features(checkpoint.model, checkpoint.model.encode(batch), batch)
-        tokens = checkpoint.model.image_encoder(batch.pixels).numpy()
-        as_lateral = replace(batch, views=torch.ones_like(batch.views))
-        turned = film_features(checkpoint.model, checkpoint.model.encode(as_lateral), as_lateral)
+    found = film_features(checkpoint.model, checkpoint.model.encode(batch), batch)
+    (tokens,) = checkpoint.model.engine.run("image", {"pixels": batch.pixels}, ("patches",))
+    as_lateral = replace(batch, views=np.ones_like(batch.views))
+    turned = film_features(checkpoint.model, checkpoint.model.encode(as_lateral), as_lateral)
     np.testing.assert_allclose(found, np.hstack([tokens.mean(1), tokens.std(1)]), atol=1e-5)
     np.testing.assert_allclose(turned, found, atol=1e-5)
 

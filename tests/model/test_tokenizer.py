@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests import made_up
 
-from lingula.model.text_encoder import MOST_WINDOWS, ReportTokenizer
+from lingula.model.tokenizer import MOST_WINDOWS, ReportTokenizer
 from lingula.study import Report
 
 SECTIONS = ("findings", "impression", "indication")

@@ -11,7 +11,6 @@ import typer
 from lingula.cli import output
 from lingula.cli.options import (
     Anyway,
-    Fast,
     Files,
     Html,
     Json,
@@ -19,6 +18,7 @@ from lingula.cli.options import (
     Label,
     Methods,
     Model,
+    OnDevice,
     ReportFile,
     SameStudy,
     SearchedAt,
@@ -29,6 +29,7 @@ from lingula.cli.options import (
 )
 from lingula.errors import InputError
 from lingula.study import Analysis, Explanation, Study
+from lingula.types import Device
 
 if TYPE_CHECKING:
     from lingula.model.checkpoint import Checkpoint
@@ -49,7 +50,7 @@ def predict(
     text: Text = None,
     same_study: SameStudy = False,
     model: Model = "compact",
-    fast: Fast = False,
+    device: OnDevice = "auto",
     anyway: Anyway = False,
     out: Annotated[
         Path | None,
@@ -65,9 +66,9 @@ def predict(
     if out is not None or (files and len(files) == 1 and files[0].is_dir()):
         from lingula.cli.predict_folder import predict_folder
 
-        return predict_folder(files or [], out, model=load_model(model, fast), anyway=anyway, json=json)
+        return predict_folder(files or [], out, model=load_model(model, device), anyway=anyway, json=json)
     asked = read(files, report, text, same_study)
-    analysis, _ = _answer(asked, load_model(model, fast), None, methods=(), anyway=anyway)
+    analysis, _ = _answer(asked, load_model(model, device), None, methods=(), anyway=anyway)
     if json:
         return output.write_json(analysis)
     output.banner()
@@ -120,7 +121,7 @@ def search(
     explain: Annotated[bool, typer.Option("--explain", help="Show how the question is understood and scored.")] = False,
     library: SearchedAt = None,
     model: Model = "compact",
-    fast: Fast = False,
+    device: OnDevice = "auto",
     k: K = 5,
     json: Json = False,
 ) -> None:
@@ -155,7 +156,7 @@ def search(
             raise InputError(
                 "bad_request", "--region asks with a box on one film, and with nothing else.", "Name one film."
             )
-        return _search_region(files[0], region, mirrored, library, model, fast, k, html, json)
+        return _search_region(files[0], region, mirrored, library, model, device, k, html, json)
     if mirrored or html:
         raise InputError("bad_request", f"{'--mirrored' if mirrored else '--html'} goes with --region.", "Name a box.")
     stored = [name for name in like or [] if not Path(name).is_file()]
@@ -177,7 +178,7 @@ def search(
     study = read(files, report, text, same_study) if files or report or text else None
     if study is None:
         query.require_something()  # before seconds are spent on loading the model
-    checkpoint = load_model(model, fast)
+    checkpoint = load_model(model, device)
     with opened(library, checkpoint) as known:
         answer = find(query, checkpoint, known, study)
     if json:
@@ -187,7 +188,7 @@ def search(
 
 
 def _search_region(
-    file: Path, region: str, mirrored: bool, library: str | None, model: str, fast: bool, k: int, html: Path | None,
+    file: Path, region: str, mirrored: bool, library: str | None, model: str, device: Device, k: int, html: Path | None,
     json: bool,
 ) -> None:  # fmt: skip
     """Search by a box: its edges read, the library's patches made where they are missing, the answer shown."""
@@ -200,7 +201,7 @@ def _search_region(
         )
     study, place = read([file], None, None), Place(0, *map(int, numbers))
     check_place(study, place)  # before seconds are spent on loading the model
-    checkpoint = load_model(model, fast)
+    checkpoint = load_model(model, device)
     names = {label.code: label.name for label in checkpoint.vocabulary.labels}
     with opened(library, checkpoint) as known:
         with output.progress_bar("Patches of the library") as tell:
@@ -262,7 +263,7 @@ def explain(
     same_study: SameStudy = False,
     label: Label = None,
     model: Model = "compact",
-    fast: Fast = False,
+    device: OnDevice = "auto",
     method: Methods = None,
     npz: Annotated[
         Path | None,
@@ -283,10 +284,10 @@ def explain(
 
     Example: [bold]lingula explain chest.dcm --label pleural_effusion --html why.html[/]
     """
-    from lingula.explanation import METHODS, shown_methods
+    from lingula.explanation import DEPLOYED, shown_methods
 
-    study, checkpoint = read(files, report, text, same_study), load_model(model, fast)
-    methods = method or shown_methods(checkpoint.fingerprint, METHODS)
+    study, checkpoint = read(files, report, text, same_study), load_model(model, device)
+    methods = method or shown_methods(checkpoint.fingerprint, DEPLOYED)
     analysis, names = _answer(study, checkpoint, None, label=label, methods=methods, anyway=anyway)
     if npz:
         _save_maps(npz, analysis.explanations)
@@ -314,7 +315,7 @@ def analyze(
     label: Label = None,
     method: Methods = None,
     model: Model = "compact",
-    fast: Fast = False,
+    device: OnDevice = "auto",
     k: K = 5,
     html: Html = None,
     anyway: Anyway = False,
@@ -325,7 +326,7 @@ def analyze(
 
     Example: [bold]lingula analyze chest.dcm --report chest.xml --html chest.html[/]
     """
-    study, checkpoint = read(files, report, text, same_study), load_model(model, fast)
+    study, checkpoint = read(files, report, text, same_study), load_model(model, device)
     with opened(library, checkpoint) as known:
         analysis, names = _answer(study, checkpoint, known, label=label, methods=method, k=k, anyway=anyway)
         if html:

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from lingula.cli import output
 from lingula.cli.memory import return_freed_memory
-from lingula.cli.options import DEFAULT_LIBRARY, Fast, Json, LibraryAt, Model, load_model
+from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt, Model, OnDevice, load_model
 from lingula.errors import InputError
 from lingula.openi.fetch import NLM_URL, What
+from lingula.types import Device
 
 if TYPE_CHECKING:
     from lingula.ingest.batches import Imported
@@ -78,7 +79,7 @@ def import_openi(
     path: Annotated[Path, typer.Argument(help="The unpacked DICOM or PNG tree with the XML tree.")],
     library: LibraryAt = DEFAULT_LIBRARY,
     model: Model = "compact",
-    fast: Fast = False,
+    device: OnDevice = "auto",
     split: Annotated[str | None, typer.Option(help="Split file; with --part, import only that part of it.")] = None,
     part: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
     workers: Workers = 2,
@@ -97,7 +98,7 @@ def import_openi(
         if part not in SPLITS:
             raise InputError("bad_request", f"No part {part!r} of a split.", f"Parts: {', '.join(SPLITS)}.")
         only = frozenset(Split.load(split or "openi-v1").ids(part))
-    with _target(model, fast, library, workers) as (checkpoint, opened, sandbox, progress):
+    with _target(model, device, library, workers) as (checkpoint, opened, sandbox, progress):
         result = run(opened, checkpoint, path, sandbox, only=only, refuse_burned_in=refuse_burned_in, progress=progress)
     _report(result, json)
 
@@ -109,7 +110,7 @@ def import_files(
     ],
     library: LibraryAt = DEFAULT_LIBRARY,
     model: Model = "compact",
-    fast: Fast = False,
+    device: OnDevice = "auto",
     workers: Workers = 2,
     refuse_burned_in: RefuseBurnedIn = False,
     json: Json = False,
@@ -120,7 +121,7 @@ def import_files(
     """
     from lingula.ingest.files import import_files as run
 
-    with _target(model, fast, library, workers) as (checkpoint, opened, sandbox, progress):
+    with _target(model, device, library, workers) as (checkpoint, opened, sandbox, progress):
         result = run(opened, checkpoint, path, sandbox, refuse_burned_in=refuse_burned_in, progress=progress)
     _report(result, json)
 
@@ -129,7 +130,7 @@ def import_table(
     file: Annotated[Path, typer.Argument(help="CSV or Parquet: path, study, report, labels or mesh, patient, …")],
     library: LibraryAt = DEFAULT_LIBRARY,
     model: Model = "compact",
-    fast: Fast = False,
+    device: OnDevice = "auto",
     workers: Workers = 2,
     refuse_burned_in: RefuseBurnedIn = False,
     json: Json = False,
@@ -140,7 +141,7 @@ def import_table(
     """
     from lingula.ingest.table import import_table as run
 
-    with _target(model, fast, library, workers) as (checkpoint, opened, sandbox, progress):
+    with _target(model, device, library, workers) as (checkpoint, opened, sandbox, progress):
         result = run(opened, checkpoint, file, sandbox, refuse_burned_in=refuse_burned_in, progress=progress)
     _report(result, json)
 
@@ -149,12 +150,12 @@ Target = tuple["Checkpoint", "Library", "Sandbox", Callable[[int, int], None]]
 
 
 @contextmanager
-def _target(model: str, fast: bool, library: str, workers: int) -> Iterator[Target]:
+def _target(model: str, device: Device, library: str, workers: int) -> Iterator[Target]:
     """Model, library, reading processes and progress bar of an import."""
     from lingula.ingest.batches import destination
     from lingula.reading.sandbox import Sandbox
 
-    checkpoint = load_model(model, fast)
+    checkpoint = load_model(model, device)
     bar = output.progress_bar("Importing")
     with destination(checkpoint, library) as opened, Sandbox(workers) as sandbox, bar as progress:
 
@@ -180,7 +181,7 @@ def encode(
     from lingula.ingest.batches import destination
     from lingula.ingest.cluster import encode_openi
 
-    checkpoint = load_model(model, fast=False)
+    checkpoint = load_model(model)
     with destination(checkpoint, library) as opened, output.progress_bar("Encoding") as progress:
         result = encode_openi(opened, model, path, address=ray, workers=workers, progress=progress)
     _report(result, json)

@@ -34,7 +34,7 @@ def why(
     ] = "",
     without: Annotated[str, typer.Option("--without", help="What it was not to show: likewise.")] = "",
     model: options.Model = "compact",
-    fast: options.Fast = False,
+    device: options.OnDevice = "auto",
     html: options.Html = None,
     json: options.Json = False,
 ) -> None:
@@ -51,7 +51,7 @@ def why(
         raise InputError("bad_request", "A film or report to ask with is missing.", "lingula why chest.dcm CXR1000")
     if missing := [name for name in files if not Path(name).is_file()]:
         raise InputError("not_found", f"there is no file {missing[0]}.", "The study's id comes last.")
-    study, checkpoint = options.read([Path(name) for name in files], report, text), options.load_model(model, fast)
+    study, checkpoint = options.read([Path(name) for name in files], report, text), options.load_model(model, device)
     names = {label.code: label.name for label in checkpoint.vocabulary.labels}
     with Library.open(library, model=checkpoint.fingerprint) as known:
         query = Query.read("", also=also, without=without) if also or without else None

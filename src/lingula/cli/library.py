@@ -27,7 +27,7 @@ def create(library: LibraryAt = DEFAULT_LIBRARY, model: Model = "compact", json:
     """
     from lingula.ingest.batches import create_library
 
-    checkpoint = load_model(model, fast=False)
+    checkpoint = load_model(model)
     with create_library(checkpoint, library) as opened:
         body = {"location": opened.status().location, "model": opened.about.model, "studies": len(opened)}
     shown = f"{body['location']}: {body['studies']} studies, model {body['model']}."
@@ -43,7 +43,7 @@ def upgrade(library: LibraryAt = DEFAULT_LIBRARY, model: Model = "compact", json
     """
     from lingula.library import Library
 
-    checkpoint = load_model(model, fast=False)
+    checkpoint = load_model(model)
     with Library.open(library) as opened:
         renamed = opened.rename_model(checkpoint.earlier, checkpoint.fingerprint)
     body = {"model": checkpoint.fingerprint, "renamed": renamed}
@@ -143,7 +143,7 @@ def reencode(
     from lingula.ingest.batches import reencode as run
     from lingula.library import Library
 
-    checkpoint = load_model(model, fast=False)
+    checkpoint = load_model(model)
     bar = output.progress_bar("Encoding")
     with Library.open(library) as source, destination(checkpoint, out) as made, bar as progress:
         outcomes = run(made, source, checkpoint, progress)

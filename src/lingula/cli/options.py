@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,7 @@ import typer
 from lingula.cli import output
 from lingula.errors import InputError
 from lingula.study import Study
+from lingula.types import Device
 
 if TYPE_CHECKING:
     from lingula.model.checkpoint import Checkpoint
@@ -34,8 +35,8 @@ Text = Annotated[str | None, typer.Option("--text", help="Report as text.")]
 Model = Annotated[str, typer.Option("--model", help="Checkpoint folder, or a shipped one by name.")]
 
 
-Fast = Annotated[
-    bool, typer.Option("--fast", envvar="LINGULA_FAST", help="Compiled encoders (extra fast); a minute the first time.")
+OnDevice = Annotated[
+    Device, typer.Option("--device", envvar="LINGULA_DEVICE", help="What computes: cpu, cuda, or auto, a GPU if any.")
 ]
 
 
@@ -111,12 +112,11 @@ def _piped(pipe: Path | None, most: int) -> bytes:
     return data
 
 
-def load_model(model: str, fast: bool) -> Checkpoint:
-    """The checkpoint; says so where its encoders are compiled first."""
+def load_model(model: str, device: Device = "auto", threads: int | None = None) -> Checkpoint:
+    """The checkpoint named."""
     from lingula.model.checkpoint import load_checkpoint
 
-    with output.err.status("Compiling the encoders") if fast else nullcontext():
-        return load_checkpoint(model, fast=fast)
+    return load_checkpoint(model, device=device, threads=threads)
 
 
 @contextmanager

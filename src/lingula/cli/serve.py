@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from lingula.cli import output
-from lingula.cli.options import DEFAULT_LIBRARY, Fast, load_model
+from lingula.cli.options import DEFAULT_LIBRARY, OnDevice, load_model
 from lingula.configuration import table_of
 from lingula.errors import InputError, LibraryError
 
@@ -60,7 +60,7 @@ def serve(
     model: Annotated[
         str, typer.Option("--model", envvar="LINGULA_MODEL", help="Checkpoint folder, or a shipped one by name.")
     ] = "compact",
-    fast: Fast = False,
+    device: OnDevice = "auto",
     json: Annotated[bool, typer.Option("--json", envvar="LINGULA_SERVE_JSON", help="Address and log as JSON.")] = False,
 ) -> None:
     """The page and the HTTP API, for a browser on this machine. Ends with Ctrl-C. A line a request goes to standard
@@ -78,7 +78,7 @@ def serve(
     if not local and not token:
         token = secrets.token_urlsafe(24)
     output.banner()
-    checkpoint = load_model(model, fast)
+    checkpoint = load_model(model, device)
     opened: Library | None = None
     try:
         opened = Library.open(library, model=checkpoint.fingerprint)

@@ -9,6 +9,7 @@ import typer
 
 from lingula.cli import options, output
 from lingula.errors import InputError
+from lingula.types import Device
 
 if TYPE_CHECKING:
     from lingula.teaching.drill import DrillCard
@@ -58,7 +59,7 @@ def create(
 
     if not (query or study or like):
         raise InputError("bad_request", "No study is asked for.", "Give --query, --like or --study.")
-    checkpoint = options.load_model(model, False)
+    checkpoint = options.load_model(model)
     with Library.open(library, model=checkpoint.fingerprint) as known:
         ids = gathered(known, checkpoint, study_ids=study or (), query=query, like=like, count=count)
         made = new_set(known, title, owner=owner, study_ids=ids)
@@ -370,7 +371,7 @@ def drill(
         Path | None, typer.Option(callback=output.writable, help="Progress as .csv, or cards for Anki as .apkg.")
     ] = None,
     model: options.Model = "compact",
-    fast: options.Fast = False,
+    device: options.OnDevice = "auto",
     json: options.Json = False,
 ) -> None:
     """A drill: films that look alike and differ in a finding, as unknowns; answers and evidence after.
@@ -387,7 +388,7 @@ def drill(
     if not (folder / drills.KEY).is_file():
         if answer or export:
             drills.read_key(folder)
-        _make_drill(folder, library, count, seed, model, fast)
+        _make_drill(folder, library, count, seed, model, device)
     cards, progress = drills.read_key(folder), drills.DrillProgress.load(folder)
     names = {label.code: label.name for label in Vocabulary.load("openi22").labels}
     told = []
@@ -414,7 +415,7 @@ def drill(
     output.out.print(f"Questions: {folder / 'questions.html'}   Answers and evidence: {folder / 'answers.html'}")
 
 
-def _make_drill(folder: Path, library: str, count: int, seed: int, model: str, fast: bool) -> None:
+def _make_drill(folder: Path, library: str, count: int, seed: int, model: str, device: Device) -> None:
     """Mine, explain both films of each card for its finding, write both pages; the key last, so that it is whole."""
     from lingula.explanation import explain
     from lingula.library import Library
@@ -422,7 +423,7 @@ def _make_drill(folder: Path, library: str, count: int, seed: int, model: str, f
     from lingula.teaching import drill as drills
     from lingula.teaching.drill_pages import write_answers, write_questions
 
-    checkpoint = options.load_model(model, fast)
+    checkpoint = options.load_model(model, device)
     names, normal = {label.code: label.name for label in checkpoint.vocabulary.labels}, checkpoint.vocabulary.normal
     with Library.open(library, model=checkpoint.fingerprint) as known, output.progress_bar("Drill") as tell:
         cards = drills.mine_library(known, normal=normal, count=count, seed=seed)

@@ -1,6 +1,6 @@
 """Evidence: where in the image and which words, for the named label, on the deployed forward; how far to trust it."""
 
-from lingula.explanation.methods import METHODS, QUICK, explain
+from lingula.explanation.methods import DEPLOYED, METHODS, QUICK, explain, installed_methods
 from lingula.explanation.trust import shown_methods, trust_of
 
-__all__ = ["METHODS", "QUICK", "explain", "shown_methods", "trust_of"]
+__all__ = ["DEPLOYED", "METHODS", "QUICK", "explain", "installed_methods", "shown_methods", "trust_of"]

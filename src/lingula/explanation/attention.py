@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
-from lingula.explanation.target import Target
+from lingula.explanation.target import Floats, Target
 
 
-@torch.no_grad()
-def attention(question: Target) -> tuple[Tensor, Tensor]:
+def attention(question: Target) -> tuple[Floats, Floats]:
     """Attention of the last fusion layer, mean over heads, weighted by what each reader says for the label.
 
     The weight of an attending token is the positive part of its contribution to the label's logit, so that
@@ -21,27 +20,31 @@ def attention(question: Target) -> tuple[Tensor, Tensor]:
         special tokens are exactly 0.
     """
     model = question.checkpoint.model
-    output = question.forward(question.pixels, question.words)
-    fused = output.fused
-    voice = (model.contributions(fused)[0] @ model.head.weight[question.label]).clamp(min=0)  # (1 + V*P + 1 + T,)
-    images = fused.image.shape[1]
-    to_patches = fused.text_to_image[-1][0].mean(0)  # (1 + T, 1 + V*P)
-    to_words = fused.image_to_text[-1][0].mean(0)  # (1 + V*P, 1 + T)
-    patches = _weighted(to_patches, voice[images:], fused.text_mask[0])[1:]
-    words = _weighted(to_words, voice[:images], fused.image_mask[0])[1:]
-    films = len(question.batch.pixels) if question.mode != "text" else 0
-    tokens = question.batch.ids.shape[1] if question.mode != "image" else 0
-    return _unit(patches[: films * model.patches]).reshape(films, model.patches), _unit(words[:tokens])
+    encoded = question.encoded(question.pixels)
+    found = model.trace(encoded)
+    if found.image_to_text is None or found.text_to_image is None:
+        return np.zeros((question.films, model.patches), np.float32), np.zeros(question.tokens, np.float32)
+    voice = np.maximum(found.contributions[0] @ model.head_weight[question.label], 0)  # (1 + V*P + 1 + T,)
+    images = 1 + encoded.image.shape[1]
+    to_patches = found.text_to_image[0].mean(0)  # (1 + T, 1 + V*P)
+    to_words = found.image_to_text[0].mean(0)  # (1 + V*P, 1 + T)
+    patches = _weighted(to_patches, voice[images:], encoded.text_mask[0])[1:]
+    words = _weighted(to_words, voice[:images], encoded.image_mask[0])[1:]
+    maps = _unit(patches[: question.films * model.patches]).reshape(question.films, model.patches)
+    return maps, _unit(words[: question.tokens])
 
 
-def _weighted(weights: Tensor, voice: Tensor, mask: Tensor) -> Tensor:
-    """Mean row of ``weights`` by the attending tokens' shares; plain mean over those present where all are
-    0."""
-    voice = voice * mask
+def _weighted(weights: Floats, voice: Floats, mask: npt.NDArray[np.bool_]) -> Floats:
+    """Mean row of ``weights`` by the attending tokens' shares; plain mean over those present where all are 0.
+
+    ``mask`` lacks the stand-in, the first of the attending tokens, which attends where no other does.
+    """
+    present = np.concatenate([[not mask.any()], mask])
+    voice = voice * present
     if voice.sum() <= 0:
-        voice = mask.float()
-    return (voice[:, None] * weights).sum(0)
+        voice = present.astype(np.float32)
+    return np.asarray((voice[:, None] * weights).sum(0), np.float32)
 
 
-def _unit(values: Tensor) -> Tensor:
-    return values / values.sum().clamp(min=1e-12)
+def _unit(values: Floats) -> Floats:
+    return np.asarray(values / max(float(values.sum()), 1e-12), np.float32)

@@ -8,16 +8,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from lingula.errors import InputError
 from lingula.explanation.similarity import Change, Side, Similarity, similarity, what_would_change
 from lingula.explanation.target import Target
 from lingula.labels import polarity, read_assertions
 from lingula.library import Library
+from lingula.model.batch import study_mode
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import predict
-from lingula.model.study_model import study_mode
 from lingula.plain import DISCLAIMER, HIDDEN, named, plain
 from lingula.retrieval import Query
 from lingula.retrieval.judge import judge, require_model
@@ -230,8 +229,7 @@ def why(
     ranking = _Ranking.of(library, mode, library.ids_of(study), other)
     found = similarity(study, stored, model, mode, ranking.target)
     question = Target.ask(model, study, model.vocabulary.codes[0], mode)
-    with torch.no_grad():
-        asked = question.forward(question.pixels, question.words).embedding[0].numpy()
+    asked = question.forward().embedding[0]
     pairs = _findings(model, study, stored, record.labels)
     return Why(
         study_id=other,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from lingula.explanation.target import Target
+from lingula.explanation.target import Floats, Target
 
 
-@torch.no_grad()
-def contribution(question: Target) -> tuple[Tensor, Tensor, float]:
+def contribution(question: Target) -> tuple[Floats, Floats, float]:
     """Signed shares of a label's logit by patch and word, beyond what the average film has at the same place.
 
     The logit is the head's bias plus the sum over all tokens of ``head · contribution``. From the patches' part the
@@ -20,24 +18,22 @@ def contribution(question: Target) -> tuple[Tensor, Tensor, float]:
     Returns:
         patches (N, P), words (T,), and the completeness error: |sum - distance| relative to the distance.
     """
-    model, batch = question.checkpoint.model, question.batch
-    output = question.forward(question.pixels, question.words)
-    shares = model.contributions(output.fused)[0] @ model.head.weight[question.label]  # (1 + V*P + 1 + T,)
-    films = len(batch.pixels) if question.mode != "text" else 0
-    tokens = batch.ids.shape[1] if question.mode != "image" else 0
+    model, output = question.checkpoint.model, question.trace()
+    shares = output.contributions[0] @ model.head_weight[question.label]  # (1 + V*P + 1 + T,)
+    films, tokens = question.films, question.tokens
     usual = usual_shares_of(question, films)[:, question.label]
-    patches = shares[1 : 1 + films * model.patches].view(films, model.patches) - usual
+    patches = shares[1 : 1 + films * model.patches].reshape(films, model.patches) - usual
     words = shares[len(shares) - tokens :]
-    distance = float(output.logits[0, question.label] - model.head.bias[question.label] - usual.sum())
-    error = abs(float(patches.double().sum() + words.double().sum()) - distance)
-    return patches, words, error / max(abs(distance), 1e-6)
+    distance = float(output.logits[0, question.label] - model.head_bias[question.label] - usual.sum())
+    error = abs(float(patches.sum(dtype=np.float64) + words.sum(dtype=np.float64)) - distance)
+    return np.asarray(patches, np.float32), words, error / max(abs(distance), 1e-6)
 
 
-def usual_shares_of(question: Target, films: int) -> Tensor:
+def usual_shares_of(question: Target, films: int) -> Floats:
     """(films, L, P): what the checkpoint's average film of each view adds to each logit, shared among films and
     modalities as the state is; 0 for a checkpoint that keeps none."""
     checkpoint = question.checkpoint
     if checkpoint.usual is None or not films:
-        return torch.zeros(films, checkpoint.model.architecture.labels, checkpoint.model.patches)
-    usual = torch.from_numpy(checkpoint.usual)[question.batch.views]
-    return usual / (films * (2 if question.mode == "joint" else 1))
+        return np.zeros((films, checkpoint.model.architecture.labels, checkpoint.model.patches), np.float32)
+    shared = np.float32(films * (2 if question.mode == "joint" else 1))
+    return np.asarray(checkpoint.usual[question.batch.views] / shared)

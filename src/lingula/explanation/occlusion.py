@@ -1,21 +1,18 @@
-"""Occlusion (Zeiler and Fergus 2014) from both ends: squares of a film blurred away, and shown alone; by Captum."""
+"""Occlusion (Zeiler and Fergus 2014) from both ends: squares of a film blurred away, and shown alone."""
 
 from __future__ import annotations
 
-from functools import partial
+import numpy as np
 
-import torch
-from captum.attr import Occlusion
-from torch import Tensor
-
-from lingula.explanation.target import Target, blurred
+from lingula.explanation.target import Floats, Target, blurred
 
 SQUARES = 5
 """Squares side by side across the input."""
+TOGETHER = 8
+"""Variants of a film computed at once."""
 
 
-@torch.no_grad()
-def occlusion(question: Target) -> Tensor:
+def occlusion(question: Target) -> Floats:
     """(N, S, S), signed: what the squares that cover a pixel are worth to the label's logit, on average.
 
     A square is worth the mean of how far the logit falls when it alone is blurred and how far it rises when it alone is
@@ -24,17 +21,29 @@ def occlusion(question: Target) -> Tensor:
     covered at a time.
     """
     films, empty = question.pixels, blurred(question.pixels)
-    side = films.shape[-1] // SQUARES
-    found = torch.zeros_like(films[0])  # (N, 1, S, S)
+    squares = _squares(films.shape[-1])
+    worth = np.zeros((films.shape[1], len(squares)))
     for sign, there, instead in ((1, films, empty), (-1, empty, films)):
-        encoded = question.encoded(there, question.words)
-        for n in range(len(found)):
-            worth = Occlusion(partial(question.logit_with, encoded, n)).attribute(
-                there[0, n : n + 1],
-                sliding_window_shapes=(1, side, side),
-                strides=(1, side // 2, side // 2),
-                baselines=instead[0, n : n + 1],
-                perturbations_per_eval=8,
-            )
-            found[n] += sign * worth[0] / 2
-    return found[:, 0]
+        encoded = question.encoded(there)
+        whole = float(question.checkpoint.model.fuse(encoded).logits[0, question.label])
+        for n in range(len(worth)):
+            for start in range(0, len(squares), TOGETHER):
+                group = squares[start : start + TOGETHER]
+                variants = np.repeat(there[0, n : n + 1], len(group), 0)  # (R, 1, S, S)
+                for variant, place in zip(variants, group, strict=True):
+                    variant[0][place] = instead[0, n, 0][place]
+                logits = question.logit_with(encoded, n, variants)
+                worth[n, start : start + len(group)] += sign * (whole - logits) / 2
+    total, covered = np.zeros(films.shape[1:2] + films.shape[-2:]), np.zeros(films.shape[-2:])
+    for square, place in enumerate(squares):
+        total[:, place[0], place[1]] += worth[:, square, None, None]
+        covered[place] += 1
+    return np.asarray(total / covered, np.float32)
+
+
+def _squares(size: int) -> list[tuple[slice, slice]]:
+    """Squares of a fifth of the side, by half of it on; the last ones end at the edge."""
+    side = size // SQUARES
+    starts = range(0, size - side + side // 2, side // 2)
+    lines = [slice(start, min(start + side, size)) for start in starts if start < size]
+    return [(down, across) for down in lines for across in lines]

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from lingula.explanation.contribution import usual_shares_of
 from lingula.explanation.target import Target, blurred, without
@@ -99,7 +97,6 @@ class Change:
     found: bool
 
 
-@torch.no_grad()
 def similarity(
     one: Study, other: Study, checkpoint: Checkpoint, mode: Mode, stored: Floats | None = None
 ) -> Similarity:
@@ -111,48 +108,45 @@ def similarity(
     label = checkpoint.vocabulary.codes[0]
     questions = [Target.ask(checkpoint, study, label, mode) for study in (one, other)]
     parts, states = zip(*(_parts(question) for question in questions), strict=True)
-    units = [state / state.norm().clamp(min=1e-12) for state in states]
-    shown = float(units[0].double() @ units[1].double())
-    toward = (units[1] if stored is None else torch.tensor(stored), units[0])
-    score = float(units[0].double() @ toward[0].double())
+    norms = [float(np.linalg.norm(state)) for state in states]
+    units = [state / max(norm, 1e-12) for state, norm in zip(states, norms, strict=True)]
+    shown = float(units[0].astype(float) @ units[1].astype(float))
+    toward = [each.astype(float) for each in (units[1] if stored is None else stored, units[0])]
+    score = float(units[0].astype(float) @ toward[0])
     sides = []
     for i, question in enumerate(questions):
-        shares = parts[i].double() @ toward[i].double() / states[i].double().norm()
-        sides.append(_side(question, shares.float()))
+        sides.append(_side(question, (parts[i].astype(float) @ toward[i] / norms[i]).astype(np.float32)))
     sentences = _sentences(checkpoint, one, other)
-    norm = float(states[0].norm() * states[1].norm())
-    matches = _matches(questions, parts, norm)
+    matches = _matches(questions, parts, norms[0] * norms[1])
     remainder = score - shown
     error = max(abs(sides[0].total - score), abs(sides[1].total + remainder - score))
     return Similarity(mode, score, sides[0], sides[1], matches, sentences, remainder, error)
 
 
-def _parts(question: Target) -> tuple[Tensor, Tensor]:
+def _parts(question: Target) -> tuple[Floats, Floats]:
     """Contributions (N * P + T, D) of a study's own patches and words, and the state they sum to.
 
     What the average film has at a place (a black border, the heart on the left) is no reason why two films are
     alike: of what the head reads, it is taken from the place and shared out among the film's patches, so that the sum
     stays.
     """
-    model, batch = question.checkpoint.model, question.batch
-    output = question.forward(question.pixels, question.words)
-    found = model.contributions(output.fused)[0]
-    films = len(batch.pixels) if question.mode != "text" else 0
-    tokens = batch.ids.shape[1] if question.mode != "image" else 0
+    model, output = question.checkpoint.model, question.trace()
+    contributions, films, tokens = output.contributions[0], question.films, question.tokens
     usual = usual_shares_of(question, films)  # (N, L, P)
-    lift = torch.linalg.pinv(model.head.weight)  # (D, L)
-    placed = (usual - usual.mean(2, keepdim=True)).transpose(1, 2).flatten(0, 1) @ lift.T
-    return torch.cat([found[1 : 1 + films * model.patches] - placed, found[len(found) - tokens :]]), output.state[0]
+    lift = np.linalg.pinv(model.head_weight)  # (D, L)
+    placed = (usual - usual.mean(2, keepdims=True)).transpose(0, 2, 1).reshape(-1, usual.shape[1]) @ lift.T
+    own = contributions[1 : 1 + films * model.patches] - placed
+    return np.concatenate([own, contributions[len(contributions) - tokens :]]), output.state[0]
 
 
-def _side(question: Target, shares: Tensor) -> Side:
+def _side(question: Target, shares: Floats) -> Side:
     """Shares as maps (per patch, each film pixel shows its patch's share) and words."""
     model, radiographs = question.checkpoint.model, question.study.radiographs
-    films = len(question.batch.pixels) if question.mode != "text" else 0
+    films = question.films
     grid, size = model.architecture.grid, model.architecture.preprocessing.size
-    patches = shares[: films * model.patches].view(films, grid, grid)
+    patches = shares[: films * model.patches].reshape(films, grid, grid)
     maps = tuple(
-        to_radiograph(patch.numpy(), film.pixels, size)
+        to_radiograph(patch, film.pixels, size)
         for patch, film in zip(patches, radiographs if films else (), strict=True)
     )
     words = shares[films * model.patches :]
@@ -162,10 +156,10 @@ def _side(question: Target, shares: Tensor) -> Side:
         for (start, end), share in zip(spans, words.tolist(), strict=True)
         if end > start
     )
-    return Side(question.study, maps, tokens, float(patches.double().sum()), float(words.double().sum()))
+    return Side(question.study, maps, tokens, float(patches.sum(dtype=float)), float(words.sum(dtype=float)))
 
 
-def _matches(questions: Sequence[Target], parts: Sequence[Tensor], norm: float) -> tuple[Match, ...]:
+def _matches(questions: Sequence[Target], parts: Sequence[Floats], norm: float) -> tuple[Match, ...]:
     """The pairs of patches that add most; no patch twice, nor one beside it, so that they are different places.
 
     Like is compared with like: patches of films of one view, where the studies share one. And only what the head reads
@@ -175,13 +169,13 @@ def _matches(questions: Sequence[Target], parts: Sequence[Tensor], norm: float) 
     if questions[0].mode == "text":
         return ()
     model = questions[0].checkpoint.model
-    read = torch.linalg.pinv(model.head.weight) @ model.head.weight  # (D, D)
+    read = np.linalg.pinv(model.head_weight) @ model.head_weight  # (D, D)
     one, other = (part[: len(q.batch.pixels) * model.patches] for q, part in zip(questions, parts, strict=True))
     table = one @ read @ other.T / max(norm, 1e-12)
-    views = [question.batch.views.repeat_interleave(model.patches) for question in questions]
+    views = [question.batch.views.repeat(model.patches) for question in questions]
     like = views[0][:, None] == views[1]
     if like.any():
-        table = table.masked_fill(~like, -1)
+        table = np.where(like, table, -1)
     found = []
     for _ in range(MATCHES):
         row, column = divmod(int(table.argmax()), table.shape[1])
@@ -241,12 +235,12 @@ def _sentences(checkpoint: Checkpoint, one: Study, other: Study) -> tuple[Aligne
         question = Target.ask(checkpoint, study.text_only(), checkpoint.vocabulary.codes[0], "text")
         parts, state = _parts(question)
         own = sentences_of(study.report)
-        inside = torch.tensor(
-            [[float(start >= a and end <= b and end > start) for start, end in question.spans] for a, b in own]
+        inside = np.array(
+            [[start >= a and end <= b and end > start for start, end in question.spans] for a, b in own], np.float32
         ).reshape(len(own), len(question.spans))
         tables.append(inside @ parts)
         spans.append(own)
-        norm *= float(state.norm())
+        norm *= float(np.linalg.norm(state))
     table, found = tables[0] @ tables[1].T / max(norm, 1e-12), []
     for _ in range(min(MATCHES, *table.shape)):
         row, column = divmod(int(table.argmax()), table.shape[1])
@@ -276,7 +270,7 @@ def what_would_change(
 def _change(question: Target, toward: Floats, rank: Callable[[Floats], int], k: int, kind: str) -> Change:
     units = _regions(question) if kind == "regions" else _words(question)
     before = rank(_embedding(question, kind, ()))
-    gains = _gains(question, torch.from_numpy(toward), kind, units)
+    gains = _gains(question, toward, kind, units)
     order = [units[i] for i in np.argsort(-gains, kind="stable") if gains[i] > 0]
     gone: list[tuple[int, ...]] = []
     step, after = max(1, len(order) // 16), before
@@ -319,17 +313,15 @@ def _words(question: Target) -> list[tuple[int, ...]]:
     return [span for span in words if any(start < span[1] and end > span[0] for start, end in read)]
 
 
-def _gains(question: Target, toward: Tensor, kind: str, units: Sequence[tuple[int, ...]]) -> npt.NDArray[np.float64]:
+def _gains(question: Target, toward: Floats, kind: str, units: Sequence[tuple[int, ...]]) -> npt.NDArray[np.float64]:
     """What each unit's patches or tokens add to the cosine."""
-    with torch.no_grad():
-        parts, state = _parts(question)
-        side = _side(question, parts @ toward / state.norm().clamp(min=1e-12))
+    parts, state = _parts(question)
+    side = _side(question, parts @ toward / max(float(np.linalg.norm(state)), 1e-12))
     if kind == "regions":
         return np.array([side.maps[f][y : y + h, x : x + w].mean() for f, x, y, w, h in units])
     return np.array([sum(t.score for t in side.tokens if t.start < end and t.end > start) for start, end in units])
 
 
-@torch.no_grad()
 def _embedding(question: Target, kind: str, gone: Sequence[tuple[int, ...]]) -> Floats:
     """The deployed embedding of the study without these regions (blurred) or words (blanked)."""
     if kind == "words":
@@ -340,8 +332,8 @@ def _embedding(question: Target, kind: str, gone: Sequence[tuple[int, ...]]) -> 
         study = replace(question.study, report=report)
         label = question.checkpoint.vocabulary.codes[question.label]
         question = Target.ask(question.checkpoint, study, label, question.mode)
-        return question.forward(question.pixels, question.words).embedding[0].numpy()
-    pixels, empty = question.pixels.clone(), blurred(question.pixels)
+        return np.asarray(question.forward().embedding[0])
+    pixels, empty = question.pixels.copy(), blurred(question.pixels)
     size = pixels.shape[-1]
     for film, x, y, w, h in gone:
         box = Letterbox.of(question.study.radiographs[film].pixels, size)
@@ -350,4 +342,4 @@ def _embedding(question: Target, kind: str, gone: Sequence[tuple[int, ...]]) -> 
         )
         here = (0, film, 0, slice(top, bottom), slice(left, right))
         pixels[here] = empty[here]
-    return question.forward(pixels, question.words).embedding[0].numpy()
+    return np.asarray(question.forward(pixels).embedding[0])

@@ -10,9 +10,9 @@ from pathlib import Path
 from lingula.errors import LibraryError, cause
 from lingula.library import Entry, Library, Outcome, Refusal, StudyRecord
 from lingula.library.identity import public_name
+from lingula.model.batch import legible, nothing_read
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import Vector, embed
-from lingula.model.study_model import legible, nothing_read
 from lingula.openi.collection import Refused
 from lingula.plain import DISCLAIMER
 from lingula.study import Mode, Study

@@ -37,13 +37,10 @@ class Encoder:
     """
 
     def __init__(self, model: str, about: LibraryDescription, secret: bytes) -> None:
-        import torch
-
         from lingula.model.checkpoint import load_checkpoint
         from lingula.reading.sandbox import Sandbox
 
-        torch.set_num_threads(1)
-        self._checkpoint, self._about, self._secret = load_checkpoint(model), about, secret
+        self._checkpoint, self._about, self._secret = load_checkpoint(model, threads=1), about, secret
         if self._checkpoint.fingerprint != about.model:
             message = f"The library was filled by model {about.model}, {model} is {self._checkpoint.fingerprint} here."
             raise ModelError("model_mismatch", message, "Put the same checkpoint on every machine.")

@@ -9,8 +9,8 @@ from lingula.errors import InputError
 from lingula.ingest.batches import Imported, Progress, note_refused, store
 from lingula.ingest.burned_in import BurnedInRefused
 from lingula.library import Entry, Library
+from lingula.model.batch import nothing_read
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import nothing_read
 from lingula.openi import load_many, scan
 from lingula.openi.collection import Refused, StudyFiles
 from lingula.reading.sandbox import Sandbox

@@ -3,6 +3,8 @@
     weights.safetensors   tensors (half precision on disk, computed in single precision)
     model.json            architecture, preprocessing, vocabulary, calibration, how it was trained
     tokenizer.json        the tokenisation
+    image.onnx, details.onnx, text.onnx, fusion.onnx
+                          the forward in parts (``lingula.model.forward``), its weights left in weights.safetensors
     golden.json           what the model answers to a fixed made-up study
     manifest.json         SHA-256 of each of these
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,27 +24,28 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from lingula.errors import ModelError
 from lingula.labels.vocabulary import Vocabulary
+from lingula.model.architecture import Architecture
+from lingula.model.batch import batch_studies
 from lingula.model.calibration import Calibration
-from lingula.model.checkpoint_bounds import check_folder, check_header, check_numbers, outline, read_json
-from lingula.model.golden import golden_study
+from lingula.model.checkpoint_bounds import check_folder, check_graphs, check_numbers, check_weights, read_json
+from lingula.model.forward import OUTPUTS, Forward
+from lingula.model.golden import golden_study, passed_here
+from lingula.model.onnx_engine import OnnxEngine
 from lingula.model.predictions import Predictions, Told
-from lingula.model.study_model import Architecture, StudyModel, batch_studies
-from lingula.model.text_encoder import ReportTokenizer
+from lingula.model.tokenizer import ReportTokenizer
 from lingula.study import MODES, Mode, Study
-from lingula.types import FilePath
+from lingula.types import Device, FilePath
 
-FILES = ("golden.json", "model.json", "tokenizer.json", "weights.safetensors")
+GRAPHS = tuple(f"{part}.onnx" for part in OUTPUTS)
+FILES = tuple(sorted(("golden.json", "model.json", "tokenizer.json", "weights.safetensors", *GRAPHS)))
 DECIDING = ("model.json", "tokenizer.json", "weights.safetensors")
 """Files that decide an answer, in the order of the fingerprint."""
 TOLERANCE = 2e-3
 """Largest difference of a golden value that another machine's arithmetic may cause."""
-SHIPPED = {"compact": "d404e9788bd5d84881cf8979855c3e11898c271d4ea4c3e2f947bb5f52988f30"}
+SHIPPED = {"compact": "9815c9b6bfe4f8e8cd62efa15739d2d3f0c0ce9bf484ecfad0cb3efcd7b46eeb"}
 """For each shipped checkpoint the SHA-256, hex, over the sums that its manifest lists (``content_digest``)."""
 
 
@@ -59,7 +63,7 @@ class Checkpoint:
             then name their model.
     """
 
-    model: StudyModel
+    model: Forward
     tokenizer: ReportTokenizer
     vocabulary: Vocabulary
     calibration: dict[Mode, Calibration]
@@ -69,21 +73,35 @@ class Checkpoint:
     usual: npt.NDArray[np.float32] | None = None
 
     def save(self, folder: FilePath) -> Checkpoint:
-        """Write the folder and load it back, so that what is returned is what is on disk.
+        """Write a checkpoint that was loaded into another folder, with what was changed of it but its model.
 
         Args:
             folder: is made where it is missing; files of an earlier checkpoint in it are replaced.
 
         Returns:
-            The checkpoint as loaded; its fingerprint is this one's where that was loaded, too.
+            The checkpoint as loaded from there; its fingerprint is this one's where nothing was changed.
+
+        Raises:
+            ModelError: ``model_bad_file`` for a trained model in memory, which the laboratory saves.
         """
-        folder = Path(folder)
+        if not isinstance(self.model.engine, OnnxEngine):
+            raise ModelError("model_bad_file", "A model in memory has no graphs yet.", "The laboratory saves it.")
+        folder, source = Path(folder), self.model.engine.folder
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {key: _stored(tensor) for key, tensor in self.model.state_dict().items()}, folder / "weights.safetensors"
-        )
+        for name in ("weights.safetensors", *GRAPHS):
+            shutil.copyfile(source / name, folder / name)
         self.tokenizer.save(folder / "tokenizer.json")
-        body = {
+        (folder / "model.json").write_text(self.described())
+        seal(folder, golden_answer(self))
+        return load_checkpoint(folder)
+
+    def described(self) -> str:
+        """What ``model.json`` holds."""
+        return json.dumps(self.describe(), indent=1, ensure_ascii=False) + "\n"
+
+    def describe(self) -> dict[str, Any]:
+        """What ``model.json`` holds, plain data."""
+        return {
             "format": 1,
             "architecture": self.model.architecture.to_json(),
             "vocabulary": self.vocabulary.to_json(),
@@ -91,12 +109,6 @@ class Checkpoint:
             "training": self.training,
             "usual": None if self.usual is None else np.round(self.usual.astype(float), 5).tolist(),
         }
-        (folder / "model.json").write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n")
-        stored = _assemble(folder)
-        (folder / "golden.json").write_text(json.dumps(_golden(stored)) + "\n")
-        sums = {name: _sha256(folder / name) for name in FILES}
-        (folder / "manifest.json").write_text(json.dumps(sums, indent=1) + "\n")
-        return load_checkpoint(folder)
 
     def predict(
         self,
@@ -142,25 +154,28 @@ def _part(name: str) -> Any:
     return import_module(f"lingula.model.{name}")
 
 
-def load_checkpoint(folder: FilePath = "compact", *, check_golden: bool = True, fast: bool = False) -> Checkpoint:
+def load_checkpoint(
+    folder: FilePath = "compact", *, check_golden: bool = True, device: Device = "auto", threads: int | None = None
+) -> Checkpoint:
     """Load a checkpoint folder, or a shipped one by name.
 
-    Nothing of the size that its files claim is allocated before it is known to be sound (``checkpoint_bounds``).
+    Nothing of the size that its files claim is allocated before it is known to be sound (``checkpoint_bounds``); a part
+    of the model is loaded when it is first asked for, so that a question in words never loads the image encoder.
 
     Args:
         folder: path, or ``compact``, the embedded default.
-        check_golden: compute the golden study and compare, which takes 0.1 s; without it, only weights that do not fit
-            the description are noticed.
-        fast: let compiled encoders answer where no gradient is asked for; needs the extra ``fast``, and a minute the
-            first time (``lingula.model.openvino``).
+        check_golden: compute the golden study and compare; on this machine that is done once a checkpoint. Without it,
+            only files that do not fit each other are noticed.
+        device: what computes: ``cpu``, ``cuda``, or ``auto``, a GPU where ONNX Runtime has one.
+        threads: for one answer's arithmetic, see ``OnnxEngine``.
 
     Returns:
         Model, tokenizer, vocabulary and calibration, ready to answer.
 
     Raises:
-        InputError: ``bad_request`` when the extra ``fast`` is asked for and not installed.
-        ModelError: ``model_bad_file`` (missing, unreadable, beyond a bound, or tensors that are not the
-            architecture's), ``model_checksum_mismatch`` (altered, or not the checkpoint that shipped),
+        InputError: ``bad_request`` for ``cuda`` where there is none.
+        ModelError: ``model_bad_file`` (missing, unreadable, beyond a bound, or files that do not fit each other),
+            ``model_checksum_mismatch`` (altered, or not the checkpoint that shipped),
             ``model_unsafe_format`` (a file that does not belong, a link, or a pickle), ``model_mismatch`` (another
             golden output).
     """
@@ -171,7 +186,8 @@ def load_checkpoint(folder: FilePath = "compact", *, check_golden: bool = True, 
             "model_bad_file", f"{folder} is not a checkpoint: it has no manifest.json.", "Shipped: 'compact'."
         )
     fingerprint, earlier = _verify(folder, pinned)
-    checkpoint = _assemble(folder, fingerprint, earlier, trusted=pinned is not None)
+    engine = OnnxEngine(folder, device, threads)
+    checkpoint = assemble(folder, engine, fingerprint, earlier, trusted=pinned is not None)
     if check_golden:
         try:
             golden = json.loads((folder / "golden.json").read_text())
@@ -180,11 +196,9 @@ def load_checkpoint(folder: FilePath = "compact", *, check_golden: bool = True, 
             raise ModelError(
                 "model_bad_file", f"{folder / 'golden.json'} is not a golden output: {error!r}."
             ) from error
-        verify_golden(checkpoint, expected)
-    if fast:
-        from lingula.model.openvino import compile_encoders
-
-        compile_encoders(checkpoint)
+        with passed_here(sha256(folder / "manifest.json"), engine.device) as passed:
+            if not passed:
+                verify_golden(checkpoint, expected)
     return checkpoint
 
 
@@ -195,12 +209,15 @@ def _verify(folder: Path, pinned: str | None = None) -> tuple[str, str]:
         sums = read_json(folder / "manifest.json")
     except (ValueError, OSError, RecursionError) as error:
         raise ModelError("model_bad_file", f"{folder / 'manifest.json'} cannot be read: {error}.") from error
+    if isinstance(sums, dict) and sums and not set(sums) & set(GRAPHS):
+        hint = f"With lingula[lab] installed: lingula graphs {folder}"
+        raise ModelError("model_bad_file", f"{folder} is of an earlier version: it has no graphs.", hint)
     if not isinstance(sums, dict) or sorted(sums) != sorted(FILES):
         raise ModelError("model_bad_file", f"{folder / 'manifest.json'} must name exactly {', '.join(FILES)}.")
     for name, expected in sums.items():
         if not (folder / name).is_file():
             raise ModelError("model_bad_file", f"{folder / name} is missing.", "Fetch the checkpoint again.")
-        if (found := _sha256(folder / name)) != expected:
+        if (found := sha256(folder / name)) != expected:
             raise ModelError(
                 "model_checksum_mismatch",
                 f"{folder / name} was altered: SHA-256 {found[:12]}…, the manifest says {str(expected)[:12]}….",
@@ -209,7 +226,7 @@ def _verify(folder: Path, pinned: str | None = None) -> tuple[str, str]:
     if pinned is not None and content_digest(sums) != pinned:
         message = f"the checkpoint {folder.name} is not the one that ships with this version."
         raise ModelError("model_checksum_mismatch", message, "Install lingula again.")
-    return fingerprint_of(sums), _sha256(folder / "manifest.json")[:16]
+    return fingerprint_of(sums), sha256(folder / "manifest.json")[:16]
 
 
 def fingerprint_of(sums: Mapping[str, str]) -> str:
@@ -223,16 +240,16 @@ def content_digest(sums: dict[str, str]) -> str:
     return hashlib.sha256("\n".join(sums[name] for name in FILES if name != "golden.json").encode()).hexdigest()
 
 
-def _stored(tensor: torch.Tensor) -> torch.Tensor:
-    """As it is kept on disk: half precision, but integers (counts, positions) as they are."""
-    return (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-
-
-def _assemble(folder: Path, fingerprint: str = "", earlier: str = "", *, trusted: bool = False) -> Checkpoint:
-    """The parts of a folder. A bad description breaks anywhere (transformers and tokenizers raise what they like).
+def assemble(
+    folder: Path, engine: OnnxEngine, fingerprint: str = "", earlier: str = "", *, trusted: bool = False
+) -> Checkpoint:
+    """The parts of a folder. A bad description breaks anywhere (tokenizers raise what they like).
 
     Args:
         trusted: its digest is pinned in the code, so that its bounds need not be judged.
+
+    Raises:
+        ModelError: ``model_bad_file``, ``model_unsafe_format``.
     """
     try:
         body = read_json(folder / "model.json")
@@ -247,7 +264,6 @@ def _assemble(folder: Path, fingerprint: str = "", earlier: str = "", *, trusted
         )
         training: dict[str, Any] = body["training"]
         usual = None if body.get("usual") is None else np.asarray(body["usual"], np.float32)
-        expected = None if trusted else outline(architecture)
     except Exception as error:
         raise ModelError("model_bad_file", f"{folder} is not described by its JSON files: {error!r}.") from error
     sizes = {len(vocabulary), *(len(entry.threshold) for entry in calibration.values())}
@@ -259,40 +275,30 @@ def _assemble(folder: Path, fingerprint: str = "", earlier: str = "", *, trusted
         raise ModelError("model_bad_file", f"{folder}: the usual shares do not fit the architecture.")
     if not all(entry.is_sound for entry in calibration.values()):
         raise ModelError("model_bad_file", f"{folder}: the calibration holds values that are no probabilities.")
-    if expected is not None:
-        check_header(folder / "weights.safetensors", expected)
-    model = StudyModel(architecture).eval()
-    load_weights(model, folder / "weights.safetensors")
-    model.image_encoder.channels_last()
-    model.requires_grad_(False)  # it answers; a map asks for gradients of films and words alone
+    if not trusted:
+        check_weights(folder / "weights.safetensors")
+        check_graphs(folder, body["architecture"])
+    model = Forward(architecture, engine)
     return Checkpoint(model, tokenizer, vocabulary, calibration, training, fingerprint, earlier, usual)
 
 
-def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Load a safetensors file into a model; every key, shape and type must match, no value may be other than finite."""
-    expected = model.state_dict()
-    check_header(path, expected)
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError("model_bad_file", f"{path} cannot be read: {error}.") from error
-    for key, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise ModelError("model_bad_file", f"{key} in {path.name} holds values that are not finite.")
-    model.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in tensors.items()})
+def seal(folder: Path, golden: Mapping[Mode, list[float]]) -> None:
+    """Write the golden output and the manifest over all files of a folder."""
+    (folder / "golden.json").write_text(json.dumps(golden) + "\n")
+    sums = {name: sha256(folder / name) for name in FILES}
+    (folder / "manifest.json").write_text(json.dumps(sums, indent=1) + "\n")
 
 
-def _golden(checkpoint: Checkpoint) -> dict[Mode, list[float]]:
+def golden_answer(checkpoint: Checkpoint) -> dict[Mode, list[float]]:
+    """Logits of the golden study in each mode."""
     model = checkpoint.model
-    batch = batch_studies([golden_study()], model.architecture.preprocessing, checkpoint.tokenizer)
-    with torch.inference_mode():
-        outputs = model(batch, MODES)
+    outputs = model(batch_studies([golden_study()], model.architecture.preprocessing, checkpoint.tokenizer), MODES)
     return {mode: [round(v, 6) for v in outputs[mode].logits[0].tolist()] for mode in MODES}
 
 
 def verify_golden(checkpoint: Checkpoint, golden: dict[Mode, list[float]]) -> None:
     """Raise ModelError ``model_mismatch`` where this machine's answer to the golden study is not the recorded one."""
-    found = _golden(checkpoint)
+    found = golden_answer(checkpoint)
     for mode in MODES:
         if len(found[mode]) != len(golden[mode]):
             raise ModelError("model_mismatch", f"The golden study has {len(golden[mode])} {mode} logits recorded.")
@@ -301,6 +307,7 @@ def verify_golden(checkpoint: Checkpoint, golden: dict[Mode, list[float]]) -> No
             raise ModelError("model_mismatch", f"The {mode} answer to the golden study is off by {worst:.2g}.")
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

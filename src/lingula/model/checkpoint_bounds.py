@@ -1,27 +1,29 @@
 """What a checkpoint may ask of a machine, judged before anything of its size is allocated.
 
-A description is first held against fixed bounds, then built without memory (PyTorch's ``meta`` device), and what it
-would need is compared with the header of the weights: only tensors that are in the file are ever made.
+A description is held against fixed bounds; each graph against the operators that a forward needs, and against the
+header of the weights: it was made for that description and for those tensors, and reads nothing else.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from lingula.errors import ModelError
-from lingula.model.study_model import Architecture, StudyModel
+from lingula.model.architecture import Architecture
+from lingula.model.forward import OUTPUTS
+from lingula.model.graph_file import GraphFile, TensorRange, tensor_ranges
 
 MOST_BYTES = {
+    **{f"{part}.onnx": 1 << 23 for part in OUTPUTS},
     "README.md": 1 << 20,
     "config.json": 1 << 20,
     "golden.json": 1 << 20,
@@ -36,18 +38,13 @@ MOST = {
     "hidden": 1 << 15, "adapter": 8192, "tokens": 2048, "size": 2048, "image_size": 2048, "num_channels": 4,
     "vocab_size": 1 << 20,
 }  # fmt: skip
-"""Of the numbers of an ``Architecture``, its preprocessing and its encoders, by name. With these, what a report becomes
-stays within ``MOST_ELEMENTS``."""
+"""Of the numbers of an ``Architecture``, its preprocessing and its encoders, by name."""
 MOST_REPEATED = 256
 """Of every number of an encoder that says how often something is repeated."""
 MOST_NUMBER = 1 << 16
 """Of any other number of an encoder."""
-MOST_ELEMENTS = 1 << 28
-"""Of one tensor, weights and what a film becomes on its way alike: 1 GiB in single precision."""
-MOST_BUFFERS = 1 << 24
-"""Elements of all tensors that are computed and not stored."""
-DTYPES = {torch.float32: ("F16", "BF16", "F32"), torch.int64: ("I64",)}
-"""How a tensor of the model may be stored."""
+KINDS = ("F16", "F32", "I64")
+"""How a tensor may be stored."""
 PICKLES = (b"\x80", b"PK\x03\x04")
 """How a pickle and a ``torch.save`` archive start."""
 _REPEATS = ("layer", "depth", "block", "stage", "head")
@@ -131,56 +128,54 @@ def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
         yield name, value
 
 
-class _Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Refuses to make a tensor of more than ``MOST_ELEMENTS``."""
-
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, torch.Tensor) and tensor.numel() > MOST_ELEMENTS:
-                raise ValueError(f"a tensor of shape {tuple(tensor.shape)} is too large")
-        return made
-
-
-def outline(architecture: Architecture) -> dict[str, torch.Tensor]:
-    """The tensors of a model by name, without memory, once a film went through it in the same way.
-
-    Raises:
-        ValueError: it would need a tensor beyond ``MOST_ELEMENTS``. Others as the encoders raise them.
-    """
-    size = architecture.preprocessing.size
-    with torch.device("meta"), _Bounded(), torch.no_grad():  # type: ignore[no-untyped-call]
-        model = StudyModel(architecture).eval()
-        model.image_encoder(torch.zeros(1, 1, size, size))
-    stored = model.state_dict()
-    computed = sum(buffer.numel() for name, buffer in model.named_buffers() if name not in stored)
-    if computed > MOST_BUFFERS:
-        raise ValueError(f"{computed} computed values are too many")
-    return stored
-
-
-def check_header(path: Path, expected: Mapping[str, torch.Tensor]) -> None:
-    """Compare names, shapes and types in a safetensors file with the tensors of a model; no value is read.
+def check_weights(path: Path) -> None:
+    """Refuse what is no safetensors file, tensors of other types than a checkpoint's, and values that are not finite.
 
     Raises:
         ModelError: ``model_bad_file``, ``model_unsafe_format``.
     """
     try:
-        with safe_open(path, "pt") as tensors:
-            slices = {key: tensors.get_slice(key) for key in tensors.keys()}  # noqa: SIM118 (not a mapping)
-            found = {key: (tuple(each.get_shape()), each.get_dtype()) for key, each in slices.items()}
+        with safe_open(path, "numpy") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 (not a mapping)
+                if (kind := tensors.get_slice(key).get_dtype()) not in KINDS:
+                    raise ModelError("model_bad_file", f"{key} is of type {kind}, not one of a checkpoint's.")
+                if kind != "I64" and not np.isfinite(tensors.get_tensor(key)).all():
+                    raise ModelError("model_bad_file", f"{key} in {path.name} holds values that are not finite.")
     except (SafetensorError, OSError) as error:
         with path.open("rb") as file:
             code = "model_unsafe_format" if file.read(4).startswith(PICKLES) else "model_bad_file"
         raise ModelError(code, f"{path} is not a safetensors file: {error}.") from error
-    if missing := sorted(expected.keys() - found.keys()):
-        raise ModelError("model_bad_file", f"{path.name} lacks {len(missing)} tensors, first {missing[0]}.")
-    if extra := sorted(found.keys() - expected.keys()):
-        raise ModelError("model_bad_file", f"{path.name} has {len(extra)} unknown tensors, first {extra[0]!r}.")
-    for key, (shape, kind) in found.items():
-        if shape != tuple(expected[key].shape):
-            raise ModelError("model_bad_file", f"{key} is {shape}, not {tuple(expected[key].shape)}.")
-        if kind not in DTYPES.get(expected[key].dtype, ()):
-            raise ModelError("model_bad_file", f"{key} is of type {kind}, not one of a checkpoint's.")
+
+
+def check_graphs(folder: Path, architecture: Mapping[str, Any]) -> None:
+    """Refuse graphs that were made for another architecture or other tensors, or that do what they must not.
+
+    Args:
+        architecture: as ``model.json`` holds it.
+
+    Raises:
+        ModelError: ``model_bad_file``.
+    """
+    weights = tensor_ranges(folder / "weights.safetensors")
+    expected = graph_metadata(architecture, weights)
+    for part in OUTPUTS:
+        path = folder / f"{part}.onnx"
+        try:
+            graph = GraphFile.read(path)
+            graph.check(weights)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise ModelError("model_bad_file", f"{path} is no graph of a checkpoint: {error}.") from error
+        for key, value in expected.items():
+            if graph.metadata.get(key) != value:
+                message = f"{path} was made for another {key.removeprefix('lingula.')} than the folder's."
+                raise ModelError("model_bad_file", message, f"With lingula[lab]: lingula graphs {folder}")
+
+
+def graph_metadata(architecture: Mapping[str, Any], weights: Mapping[str, TensorRange]) -> dict[str, str]:
+    """What every graph of a checkpoint states: for which architecture and which tensors it was made."""
+    body = json.dumps(architecture, sort_keys=True)
+    tensors = json.dumps(sorted((name, *map(str, asdict(each).values())) for name, each in weights.items()))
+    return {
+        f"lingula.{name}": hashlib.sha256(text.encode()).hexdigest()
+        for name, text in (("architecture", body), ("tensors", tensors))
+    }

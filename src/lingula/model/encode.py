@@ -8,12 +8,12 @@ from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from lingula.errors import InputError, Notice
+from lingula.model.batch import Batch, batch_studies, legible, study_mode
 from lingula.model.checkpoint import Checkpoint
+from lingula.model.forward import Encoded
 from lingula.model.gate import Outside, film_features, gate_of
-from lingula.model.study_model import Batch, Encoded, batch_studies, legible, study_mode
 from lingula.study import MODES, FilmJudgement, Mode, Prediction, Radiograph, Study, View, least_familiar
 
 Vector = npt.NDArray[np.float32]
@@ -38,10 +38,15 @@ def embed(
     remaining = (legible(study, checkpoint.tokenizer) for study in studies)
     while group := list(islice(remaining, batch)):
         tensors = batch_studies(group, checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
-        with torch.inference_mode():
-            outputs = checkpoint.model(tensors, MODES)
-        for row, study in enumerate(group):
-            yield study, {mode: outputs[mode].embedding[row].numpy() for mode in available_modes(study)}
+        encoded = checkpoint.model.encode(tensors)
+        wanted = [available_modes(study) for study in group]
+        found: list[dict[Mode, Vector]] = [{} for _ in group]
+        for mode in MODES:
+            if rows := [row for row, modes in enumerate(wanted) if mode in modes]:
+                output = checkpoint.model.fuse(encoded.rows(rows).only(mode))
+                for row, vector in zip(rows, output.embedding, strict=True):
+                    found[row][mode] = vector
+        yield from zip(group, found, strict=True)
 
 
 def available_modes(study: Study) -> tuple[Mode, ...]:
@@ -104,18 +109,17 @@ def ask_model(study: Study, checkpoint: Checkpoint, mode: Mode) -> ModelAnswer:
     """
     gate = gate_of(checkpoint.fingerprint)
     films: tuple[FilmJudgement, ...] = ()
-    with torch.inference_mode():
-        tensors, encoded = _encoded(study, checkpoint)
-        if gate and study.radiographs and mode != "text":
-            films = gate.judge(film_features(checkpoint.model, encoded, tensors), study.radiographs)
-            named = with_judgements(study, films)
-            if [film.view for film in named.radiographs] != [film.view for film in study.radiographs]:
-                _, encoded = _encoded(named, checkpoint)
-            study = named
-        output = checkpoint.model.fuse(encoded.only(mode))
+    tensors, encoded = _encoded(study, checkpoint, mode)
+    if gate and study.radiographs and mode != "text":
+        films = gate.judge(film_features(checkpoint.model, encoded, tensors), study.radiographs)
+        named = with_judgements(study, films)
+        if [film.view for film in named.radiographs] != [film.view for film in study.radiographs]:
+            _, encoded = _encoded(named, checkpoint, mode)
+        study = named
+    output = checkpoint.model.fuse(encoded.only(mode))
     outside = gate.outside if gate and mode == "image" and least_familiar(films) == "unlike" else None
-    predictions = _predictions(checkpoint, output.logits[0].numpy(), mode, outside)
-    return ModelAnswer(study, predictions, output.embedding[0].numpy(), films)
+    predictions = _predictions(checkpoint, output.logits[0], mode, outside)
+    return ModelAnswer(study, predictions, output.embedding[0], films)
 
 
 def with_judgements(study: Study, films: Sequence[FilmJudgement]) -> Study:
@@ -144,7 +148,9 @@ _WARNINGS = {
 }
 
 
-def _encoded(study: Study, checkpoint: Checkpoint) -> tuple[Batch, Encoded]:
+def _encoded(study: Study, checkpoint: Checkpoint, mode: Mode) -> tuple[Batch, Encoded]:
+    """The study as far as the mode reads it."""
+    study = study.text_only() if mode == "text" else study.image_only() if mode == "image" else study
     tensors = batch_studies([study], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
     return tensors, checkpoint.model.encode(tensors)
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from lingula.errors import ModelError
+from lingula.model.batch import Batch
 from lingula.model.calibration import Calibration
-from lingula.model.study_model import Batch, Encoded, StudyModel
+from lingula.model.forward import Encoded, Forward
 from lingula.study import FilmJudgement, Radiograph
 
 FOLDER = Path(__file__).parent / "gates"
@@ -123,14 +123,13 @@ def gate_of(model: str, folder: Path = FOLDER) -> Gate | None:
     return gate
 
 
-@torch.inference_mode()
-def film_features(model: StudyModel, encoded: Encoded, batch: Batch) -> Array:
+def film_features(model: Forward, encoded: Encoded, batch: Batch) -> Array:
     """(N, 2 * W) of a batch's N films: mean and spread of a film's tokens over its patches, before fusion and without
     the view embedding, so that they do not depend on the view a film was given."""
     shape = (len(batch), batch.slots, model.patches, -1)
     tokens = encoded.image.reshape(shape)[batch.place[:, 0], batch.place[:, 1]]  # (N, P, W)
-    mean = tokens.mean(1) - model.view_embedding(batch.views)
-    return torch.cat([mean, tokens.std(1, correction=0)], 1).numpy()
+    mean = tokens.mean(1) - model.view_embedding[batch.views]
+    return np.concatenate([mean, tokens.std(1)], 1)
 
 
 def _assembled(tensors: dict[str, npt.NDArray[Any]], body: dict[str, Any]) -> Gate:

@@ -14,11 +14,12 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 from lingula import __version__
 from lingula.errors import InputError
 from lingula.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
-from lingula.types import FilePath
+from lingula.types import Device, FilePath
 
 CONFIG = "config.json"
 CARD = "README.md"
@@ -27,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def from_pretrained(
-    source: FilePath, *, revision: str | None = None, cache_dir: FilePath | None = None, fast: bool = False
+    source: FilePath, *, revision: str | None = None, cache_dir: FilePath | None = None, device: Device = "auto"
 ) -> Checkpoint:
     """A checkpoint from a folder, by a shipped name, or from a repository of the Hub.
 
@@ -35,7 +36,7 @@ def from_pretrained(
         source: a folder, ``compact``, or ``user/name``.
         revision: commit, tag or branch of the repository; a commit names the same files for ever.
         cache_dir: where ``huggingface_hub`` keeps what it fetched; by default its own.
-        fast: as for ``load_checkpoint``.
+        device: as for ``load_checkpoint``.
 
     Returns:
         The checkpoint, its manifest and golden output verified as for any folder.
@@ -49,13 +50,19 @@ def from_pretrained(
     if name in SHIPPED or Path(name).is_dir() or not _REPOSITORY.fullmatch(name):
         if revision is not None:
             raise InputError("bad_request", f"{name} is a folder, which has no revision.", "Name a repository.")
-        return load_checkpoint(name, fast=fast)
+        return load_checkpoint(name, device=device)
     fetched = _fetched(name, revision, cache_dir)
     _LOG.info("%s at %s", name, fetched.name)
-    with tempfile.TemporaryDirectory(prefix="lingula-") as held:
+    held = tempfile.mkdtemp(prefix="lingula-")
+    try:
         folder = Path(held, "checkpoint")
         shutil.copytree(fetched, folder)  # the cache holds links, which a checkpoint may not
-        return load_checkpoint(folder, fast=fast)
+        found = load_checkpoint(folder, device=device)
+    except BaseException:
+        shutil.rmtree(held, ignore_errors=True)
+        raise
+    finalize(found.model, shutil.rmtree, held, ignore_errors=True)  # its parts are read when they are first asked for
+    return found
 
 
 def save_pretrained(checkpoint: Checkpoint, folder: FilePath) -> Checkpoint:

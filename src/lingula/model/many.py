@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import InputError
+from lingula.model.batch import legible, study_mode
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import ask_model, embed
 from lingula.model.predictions import Predictions, StudyPredictions, Told
-from lingula.model.study_model import legible, study_mode
 from lingula.study import Mode, Study
 
 

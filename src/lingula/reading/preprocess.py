@@ -8,7 +8,7 @@ aspect kept and pads to a square;
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,8 @@ from PIL import Image
 
 from lingula.study import Radiograph
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 Array = npt.NDArray[np.float32]
-_Display = TypeVar("_Display", Array, "Tensor")
+_Display = TypeVar("_Display", bound=Any)
 _ROWS = 64
 BORDER = 0.05
 """Share of a film from which borders of one value are left out."""
@@ -58,7 +55,8 @@ class Preprocessing:
 
     def normalised(self, display: _Display) -> _Display:
         """Display values in [0, 1], of any shape, as the model reads them."""
-        return (display - self.mean) / self.std
+        normalised: _Display = (display - self.mean) / self.std
+        return normalised
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ def judge(checkpoint: Checkpoint) -> Judge | None:
     norm = gallery.typical_norm(checkpoint.fingerprint)
     if norm is None:
         return None
-    head, calibration = checkpoint.model.head, checkpoint.calibration["image"]
-    weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()  # (L, D), (L,)
+    calibration = checkpoint.calibration["image"]
+    weight, bias = checkpoint.model.head_weight, checkpoint.model.head_bias  # (L, D), (L,)
     return Judge(
         checkpoint.vocabulary.codes,
         calibration.threshold,

@@ -12,13 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from lingula.errors import InputError, LibraryError, Notice
 from lingula.library import Library, StudyRecord
 from lingula.library.record import image_digest
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.openvino import user_cache
 from lingula.openi.collection import published
 from lingula.plain import DISCLAIMER, FLAT, HIDDEN, named, plain
 from lingula.reading.preprocess import Letterbox, to_input
@@ -27,6 +25,7 @@ from lingula.retrieval.judge import require_model
 from lingula.retrieval.ranking import snippet
 from lingula.retrieval.region_index import Basis, FilmKey, Patches, PatchFolder
 from lingula.study import VIEWS, Neighbour, Radiograph, Study, View
+from lingula.user_cache import user_cache
 
 Progress = Callable[[int, int], None]
 BATCH = 16
@@ -265,13 +264,12 @@ def _encoded(
         yield [key for key, _ in part], features(checkpoint, [film for _, film in part])
 
 
-@torch.inference_mode()
 def features(checkpoint: Checkpoint, films: Sequence[Radiograph]) -> npt.NDArray[np.float32]:
     """(N, P, C): how each patch of each film looks to the image encoder from near, row by row."""
     model = checkpoint.model
     inputs = np.stack([to_input(film, model.architecture.preprocessing) for film in films])
-    grid = model.image_encoder.details(torch.from_numpy(inputs)[:, None])  # (N, C, grid, grid)
-    return np.asarray(grid.flatten(2).transpose(1, 2).numpy(), np.float32)
+    grid = model.details(inputs[:, None])  # (N, C, grid, grid)
+    return np.ascontiguousarray(grid.reshape(*grid.shape[:2], -1).transpose(0, 2, 1))
 
 
 def _matched(

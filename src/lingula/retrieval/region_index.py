@@ -89,7 +89,7 @@ class Basis:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patches:
-    """Every film of a library as (N, P, d) float16; ``views`` (N,) in the order of ``models.study_model.VIEWS``."""
+    """Every film of a library as (N, P, d) float16; ``views`` (N,) in the order of ``VIEWS``."""
 
     keys: tuple[FilmKey, ...]
     views: npt.NDArray[np.int64]

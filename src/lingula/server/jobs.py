@@ -21,8 +21,9 @@ from lingula.ingest.openi import import_openi
 from lingula.ingest.sources import REPORT_ENDINGS, Source, without_ending
 from lingula.library import Library
 from lingula.library.identity import public_name
+from lingula.model.batch import Batch
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import StudyModel
+from lingula.model.forward import Encoded, Forward, Output
 from lingula.openi.collection import Refused
 from lingula.plain import HIDDEN
 from lingula.reading.archive import ARCHIVE_ENDINGS
@@ -87,12 +88,16 @@ class Job:
 class _SharedModel:
     """The model as an import uses it: taken for one batch, so that whoever asks waits for no file and no database."""
 
-    def __init__(self, model: StudyModel, lock: threading.Lock) -> None:
+    def __init__(self, model: Forward, lock: threading.Lock) -> None:
         self._model, self._lock = model, lock
 
-    def __call__(self, *given: Any, **options: Any) -> Any:
+    def encode(self, batch: Batch) -> Encoded:
         with self._lock:
-            return self._model(*given, **options)
+            return self._model.encode(batch)
+
+    def fuse(self, encoded: Encoded) -> Output:
+        with self._lock:
+            return self._model.fuse(encoded)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
@@ -177,7 +182,7 @@ class Jobs:
 
     def _run(self, job: Job, run: Callable[[Checkpoint, Progress], Imported], clean_up: Callable[[], None]) -> None:
         checkpoint = self._desk.checkpoint
-        model = cast(StudyModel, _SharedModel(checkpoint.model, self._desk.model_lock))
+        model = cast(Forward, _SharedModel(checkpoint.model, self._desk.model_lock))
 
         def progress(done: int, total: int) -> None:
             job.done, job.total = done, total

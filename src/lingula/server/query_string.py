@@ -13,7 +13,7 @@ from unicodedata import category
 from urllib.parse import urlencode
 
 from lingula.errors import InputError
-from lingula.model.text_encoder import ReportTokenizer
+from lingula.model.tokenizer import ReportTokenizer
 from lingula.retrieval import Query, Wanted
 from lingula.study import Report
 

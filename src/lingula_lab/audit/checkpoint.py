@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from lingula.model.batch import batch_studies
 from lingula.model.calibration import Calibration
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import batch_studies
 from lingula.openi.collection import StudyFiles
 from lingula.openi.splits import Split, SplitName
 from lingula.study import Study
@@ -76,13 +75,12 @@ def nearest_fit(stored: Calibration, logits: Mapping[str, Array], targets: Mappi
     return min(logits, key=distance)
 
 
-@torch.inference_mode()
 def report_logits(checkpoint: Checkpoint, files: Sequence[StudyFiles]) -> Array:
     """Logits (B, L) of the reports alone."""
-    model = checkpoint.model.eval()
+    model = checkpoint.model
     found = []
     for start in range(0, len(files), BATCH):
         studies = [Study(each.study_id, (), each.report.report) for each in files[start : start + BATCH]]
         batch = batch_studies(studies, model.architecture.preprocessing, checkpoint.tokenizer)
-        found.append(model(batch, ("text",))["text"].logits.numpy())
+        found.append(model(batch, ("text",))["text"].logits)
     return np.concatenate(found)

@@ -28,7 +28,7 @@ def add_source(
     from lingula_lab.compact.with_source import with_source
     from lingula_lab.data.study_set import StudySet
 
-    checkpoint = load_model(model, fast=False)
+    checkpoint = load_model(model)
     made = with_source(checkpoint, StudySet.load(study_set), Split.load(split), films, out, source)
     body = {"checkpoint": str(out), "model": made.fingerprint}
     output.write_json(body) if json else output.out.print(f"Checkpoint: {out} ({made.fingerprint})")

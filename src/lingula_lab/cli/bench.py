@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from lingula.cli import output
-from lingula.cli.options import Fast, Json, Model
+from lingula.cli.options import Json, Model, OnDevice
 
 
 def bench(
@@ -20,7 +20,7 @@ def bench(
     ] = None,
     library: Annotated[str | None, typer.Option("--library", help="Search this library too.")] = None,
     model: Model = "compact",
-    fast: Fast = False,
+    device: OnDevice = "auto",
     rounds: Annotated[int, typer.Option(min=1, help="How often each is timed.")] = 30,
     threads: Annotated[int, typer.Option(min=1, help="Threads for arithmetic.")] = 1,
     out: Annotated[
@@ -30,22 +30,19 @@ def bench(
 ) -> None:
     """Time the way from a film to its embedding and from a file to its answer. Let nothing else run meanwhile.
 
-    Example: [bold]lingula bench chest.dcm --library library.sqlite --fast --threads 2[/]
+    Example: [bold]lingula bench chest.dcm --library library.sqlite --threads 2[/]
     """
     import json as jsons
     from tempfile import TemporaryDirectory
-
-    import torch
 
     from lingula.cli.options import load_model
     from lingula.library import Library
     from lingula_lab.speed import bench as measure
 
-    torch.set_num_threads(threads)
-    checkpoint = load_model(model, fast)
+    checkpoint = load_model(model, device, threads)
     opened = Library.open(library, model=checkpoint.fingerprint) if library else nullcontext()
     with TemporaryDirectory() as folder, opened as at:
-        measured = measure(checkpoint, files or [_drawn(Path(folder))], at, rounds)
+        measured = measure(checkpoint, files or [_drawn(Path(folder))], at, rounds, threads=threads)
     if out:
         out.write_text(jsons.dumps(measured.to_json(), indent=1) + "\n")
     if json:

@@ -30,7 +30,7 @@ def gallery(
 
     if part not in SPLITS:
         raise InputError("bad_request", f"No part {part!r} of a split.", f"Parts: {', '.join(SPLITS)}.")
-    checkpoint = load_model(model, fast=False)
+    checkpoint = load_model(model)
     with (
         Library.open(library, model=checkpoint.fingerprint) as opened,
         output.progress_bar("Reading films") as progress,

@@ -38,7 +38,7 @@ def gate(
     from lingula_lab.gate import films as sources
     from lingula_lab.gate.fit import fit_gate
 
-    checkpoint = load_model(model, fast=False)
+    checkpoint = load_model(model)
     if features is not None and features.is_file():
         read = sources.GateFilms.load(features)
     else:

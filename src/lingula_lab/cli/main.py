@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from lingula.errors import InputError
-from lingula_lab.cli import add_source, audit, bench, demo, evaluate, gallery, gate, phantom, train
+from lingula_lab.cli import add_source, audit, bench, demo, evaluate, gallery, gate, graphs, phantom, train
 
 BASE: tuple[Callable[..., Any], ...] = (phantom.phantom, demo.demo)
 """Commands that need nothing but the base."""
@@ -26,10 +26,11 @@ LABORATORY: tuple[Callable[..., Any], ...] = (
     bench.bench,
     gallery.gallery,
     gate.gate,
+    graphs.graphs,
     add_source.add_source,
 )
 """Commands that need the extra ``lab``."""
-PACKAGES = ("accelerate", "ir_measures", "scipy", "sklearn")
+PACKAGES = ("accelerate", "captum", "ir_measures", "onnxscript", "scipy", "sklearn", "torch", "transformers")
 """Packages that the extra ``lab`` brings."""
 
 

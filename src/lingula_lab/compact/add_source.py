@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lingula.model.study_model import StudyModel
 from lingula.study import VIEWS
+from lingula_lab.model.study_model import StudyModel
 
 STEPS, STEP = 4, 0.7
 """Quasi-Newton steps, and how far each goes."""

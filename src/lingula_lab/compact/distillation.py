@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from lingula.errors import InputError
-from lingula.model.study_model import StudyModel
 from lingula.study import VIEWS
 from lingula_lab.compact.film_trainer import Array, FilmTrainer, Pace, blend, share_of_two
 from lingula_lab.compact.trunks import LITE, LiteTrunk, MobileTrunk, TrunkReader, pooled
+from lingula_lab.model.study_model import StudyModel
 from lingula_lab.training.augment import augment, draws
 from lingula_lab.training.closed_form_image import FilmRegression
 from lingula_lab.training.loop import Epoch

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lingula.model.study_model import StudyModel
 from lingula_lab.data.study_set import StudySet
+from lingula_lab.model.study_model import StudyModel
 from lingula_lab.training.augment import augment, draws
 
 _GROUP = 16

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from lingula.errors import InputError
-from lingula.model.study_model import StudyModel
 from lingula.study import VIEWS
 from lingula_lab.data.study_set import StudySet, term_targets
+from lingula_lab.model.study_model import StudyModel
 from lingula_lab.training.closed_form_image import FilmRegression
 from lingula_lab.training.loop import Epoch, macro_auroc
 from lingula_lab.training.losses import focal_bce

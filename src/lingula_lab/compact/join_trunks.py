@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lingula.errors import ModelError
-from lingula.model.study_model import StudyModel
+from lingula_lab.model.study_model import StudyModel
 
 _IMAGE_PATH = ("image_encoder.", "view_embedding.", "image_projector.")
 

@@ -18,9 +18,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lingula.model.study_model import StudyModel
 from lingula_lab.compact.film_trainer import MOMENTUM, Array, FilmReader, FilmTrainer, Pace, blend, share_of_two
 from lingula_lab.compact.trunks import NormalisedLayers
+from lingula_lab.model.study_model import StudyModel
 from lingula_lab.training.augment import augment, draws
 from lingula_lab.training.closed_form_image import FilmRegression
 from lingula_lab.training.loop import Epoch

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from transformers.models.mobilenet_v1.modeling_mobilenet_v1 import apply_tf_padding
 
-from lingula.model.image_encoder import ImageEncoder, to_grid
 from lingula_lab.compact.film_trainer import MOMENTUM, FilmReader
+from lingula_lab.model.image_encoder import ImageEncoder, to_grid
 from lingula_lab.training.mobilenet import load_trunk
 
 LITE = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor
 
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import collate
 from lingula.openi.splits import Split
 from lingula.reading.preprocess import to_input
 from lingula.study import VIEWS, Radiograph
@@ -21,6 +19,8 @@ from lingula_lab.compact.feature_cache import pooled_features
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.gate.films import table_films
 from lingula_lab.gate.outside import nih_targets
+from lingula_lab.model.checkpoint import save_checkpoint, trained_model, with_model
+from lingula_lab.model.study_model import collate
 from lingula_lab.training.fit import calibrate, usual_of
 
 
@@ -33,7 +33,7 @@ def with_source(
     Args:
         data: study set of the own collection. films: folder with ``films.csv``, NIH-14 labels for ``source``.
     """
-    model = deepcopy(checkpoint.model)
+    model = deepcopy(trained_model(checkpoint))
     train, validation = (data.rows(sorted(split.ids(part))) for part in ("train", "validation"))
     mine = [int(film) for row in train for film in data.films_of(row)]
     views = torch.tensor([VIEWS.index(data.views[film]) for film in mine])
@@ -45,18 +45,18 @@ def with_source(
     told = FilmSource(theirs, frontal, log_odds * scale + shift, targets)
     apply_correction(model, fit_correction(features, views, told), scale, centres_of(features, views))
     training = {**checkpoint.training, "added": {"source": source, "films": len(theirs)}}
-    made = replace(
-        checkpoint, model=model.eval(), training=training, usual=usual_of(model, data, train),
-        calibration=calibrate(model, data, validation, checkpoint.tokenizer), fingerprint="",
+    made = with_model(
+        checkpoint, model, training=training, usual=usual_of(model, data, train),
+        calibration=calibrate(model, data, validation, checkpoint.tokenizer),
     )  # fmt: skip
-    return made.save(out)
+    return save_checkpoint(made, out)
 
 
 def _source(
     checkpoint: Checkpoint, folder: Path, source: str, progress: Callable[[int], None]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(M, C) pooled features, (M, L) logits of each film alone and (M, L) targets."""
-    model, preprocessing = checkpoint.model, checkpoint.model.architecture.preprocessing
+    model, preprocessing = trained_model(checkpoint), checkpoint.model.architecture.preprocessing
     features, logits, labels = [], [], []
     for film in table_films(folder):
         if film.source != source:

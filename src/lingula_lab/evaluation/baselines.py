@@ -20,12 +20,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import randomized_svd
 
-from lingula.model.image_encoder import ImageEncoder
 from lingula.reading.preprocess import resize
 from lingula.study import Report, SectionName
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.evaluation.encode import Floats, Progress, Rows, fingerprint_of, in_chunks
 from lingula_lab.measures.classification import macro_auroc
+from lingula_lab.model.image_encoder import ImageEncoder
 from lingula_lab.training.mobilenet import load_trunk
 
 Doubles = npt.NDArray[np.float64]

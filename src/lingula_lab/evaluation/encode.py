@@ -14,12 +14,12 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from lingula.model.batch import collate
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import Encoded, collate
+from lingula.model.forward import Encoded
 from lingula.openi.splits import Split, SplitName
 from lingula.study import Report
 from lingula_lab.data.study_set import StudySet
@@ -144,28 +144,27 @@ def _read(checkpoint: Checkpoint, data: StudySet, rows: Rows, wanted: Sequence[R
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-@torch.inference_mode()
 def _read_batch(checkpoint: Checkpoint, data: StudySet, rows: Rows, wanted: Sequence[Reading]) -> dict[str, Floats]:
-    model, tokenizer = checkpoint.model.eval(), checkpoint.tokenizer
+    model, tokenizer = checkpoint.model, checkpoint.tokenizer
     preprocessing = model.architecture.preprocessing
     films = [[(data.films[film], data.views[film]) for film in data.films_of(row)] for row in rows]
     reports = [data.reports[row] for row in rows]
     full = [tokenizer(report) if report and not report.is_empty else None for report in reports]
     asked = [tokenizer(part) if (part := indication_of(report)) else None for report in reports]
     batch = collate(films, full, size=preprocessing.size, pad=tokenizer.pad)
-    pixels = preprocessing.normalised(batch.pixels.float() / 255)
+    pixels = preprocessing.normalised(batch.pixels.astype(np.float32) / np.float32(255))
     study = model.encode(replace(batch, pixels=pixels))
     indication = model.encode(collate([[] for _ in rows], asked, size=preprocessing.size, pad=tokenizer.pad))
 
-    frontal = torch.zeros(len(rows), batch.slots, dtype=torch.bool)
+    frontal = np.zeros((len(rows), batch.slots), np.bool_)
     for row, own in enumerate(films):
-        frontal[row, : len(own)] = torch.tensor([view != "lateral" for _, view in own], dtype=torch.bool)
+        frontal[row, : len(own)] = [view != "lateral" for _, view in own]
     image = study.only("image")
     views: dict[Reading, Encoded] = {
-        "image_frontal": replace(image, image_mask=image.image_mask & frontal.repeat_interleave(model.patches, 1)),
+        "image_frontal": replace(image, image_mask=image.image_mask & frontal.repeat(model.patches, 1)),
         "image": image,
         "image_indication": replace(
-            study, text=indication.text, text_mask=indication.text_mask, voices=indication.voices
+            study, text=indication.text, text_mask=indication.text_mask, terms=indication.terms
         ),
         "indication": indication.only("text"),
         "report": study.only("text"),
@@ -174,6 +173,6 @@ def _read_batch(checkpoint: Checkpoint, data: StudySet, rows: Rows, wanted: Sequ
     found = {}
     for reading in wanted:
         output = model.fuse(views[reading])
-        found[f"{reading}.embedding"] = output.embedding.numpy()
-        found[f"{reading}.logits"] = output.logits.numpy()
+        found[f"{reading}.embedding"] = output.embedding
+        found[f"{reading}.logits"] = output.logits
     return found

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
 from lingula.errors import InputError
+from lingula.model.batch import collate
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.gate import film_features
-from lingula.model.study_model import collate
 from lingula.openi.splits import Split
 from lingula.reading.preprocess import to_input
 from lingula.study import Radiograph, View
@@ -166,10 +165,9 @@ def read_features(
         pixels = [to_input(Radiograph("film", film.pixels), preprocessing) for film in group]
         pairs = [[pair] for pair in zip(pixels, views, strict=True)]
         batch = collate(pairs, [None] * len(group), size=preprocessing.size, pad=0)
-        with torch.inference_mode():
-            encoded = model.encode(batch)
-            logits.append(model.fuse(encoded.only("image")).logits.numpy())
-            features.append(film_features(model, encoded, batch))
+        encoded = model.encode(batch)
+        logits.append(model.fuse(encoded.only("image")).logits)
+        features.append(film_features(model, encoded, batch))
         told += [[film.source, film.kind, film.change, film.part, film.view, film.patient, film.labels]
                  for film in group]  # fmt: skip
         progress(len(told), 0)

@@ -23,6 +23,7 @@ from lingula.study import DISCLAIMER
 from lingula_lab.data.provenance import OPENI, Provenance, named
 from lingula_lab.evaluation.ledger import ledger_of, looks
 from lingula_lab.measures.classification import LEAST
+from lingula_lab.model.checkpoint import trained_model
 
 HEADLINE = (
     ("image-classification", "roc_auc", "classification", "image, frontal", "AUROC macro"),
@@ -179,7 +180,7 @@ def _render(template: str, results: Results, checkpoint: Checkpoint, companions:
         collection=collection_of(results.about),
         openi=OPENI,
         architecture=checkpoint.model.architecture,
-        parameters=sum(one.numel() for one in checkpoint.model.parameters()),
+        parameters=sum(one.numel() for one in trained_model(checkpoint).parameters()),
         labels=labels,
         rare=rare,
         least=LEAST,

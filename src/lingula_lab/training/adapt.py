@@ -23,12 +23,13 @@ from torch import Tensor, nn
 from lingula.errors import InputError
 from lingula.labels.vocabulary import Vocabulary
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.study_model import StudyModel
-from lingula.model.text_encoder import Tokens
+from lingula.model.tokenizer import Tokens
 from lingula.openi.splits import Split
 from lingula.reading.preprocess import Preprocessing
 from lingula.study import MODES, VIEWS, Mode
 from lingula_lab.data.study_set import StudySet
+from lingula_lab.model.checkpoint import save_checkpoint, trained_checkpoint, trained_model
+from lingula_lab.model.study_model import StudyModel
 from lingula_lab.training.closed_form_image import solve_image_path
 from lingula_lab.training.fit import calibrate, report_states, usual_of
 from lingula_lab.training.loop import macro_auroc, predict_states
@@ -86,7 +87,7 @@ def adapt(
     if min(len(train), len(validation)) < LEAST:
         message = f"{len(train)} coded studies to train on and {len(validation)} to validate with."
         raise InputError("bad_request", message, f"Each needs {LEAST}: give labels to more studies.")
-    model = copy.deepcopy(base.model) if backbone is None else _with_backbone(base, backbone)
+    model = copy.deepcopy(trained_model(base)) if backbone is None else _with_backbone(base, backbone)
     data.require(model.architecture.preprocessing, backbone or "its checkpoint")
     tokens = [base.tokenizer(report) if report and not report.is_empty else None for report in data.reports]
     if backbone is not None:
@@ -126,7 +127,7 @@ def adapt(
         "collection": {"name": data.provenance.name, "licence": data.provenance.licence},
         "versions": {name: version(name) for name in ("lingula", "torch", "transformers")},
     }
-    made = Checkpoint(
+    made = trained_checkpoint(
         model=model,
         tokenizer=base.tokenizer,
         vocabulary=vocabulary,
@@ -134,7 +135,7 @@ def adapt(
         training=training,
         usual=usual_of(model, data, train) if len(data.films) else None,
     )
-    return Adapted(made.save(out), auroc, strength)
+    return Adapted(save_checkpoint(made, out), auroc, strength)
 
 
 def ridge_head(states: Tensor, targets: Tensor, strength: float) -> nn.Linear:
@@ -203,7 +204,9 @@ def _with_backbone(base: Checkpoint, source: str) -> StudyModel:
     preprocessing = replace(known.preprocessing, size=_side(config))
     architecture = replace(known, image=config, levels=(), fold=False, trunks=1, preprocessing=preprocessing)
     model = StudyModel(architecture)
-    kept = {key: value for key, value in base.model.state_dict().items() if not key.startswith("image_encoder.")}
+    kept = {
+        key: value for key, value in trained_model(base).state_dict().items() if not key.startswith("image_encoder.")
+    }
     model.load_state_dict(kept, strict=False)
     model.image_encoder.backbone = load_backbone(architecture.image, source)
     return model.eval().requires_grad_(False)

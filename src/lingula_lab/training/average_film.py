@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lingula.model.study_model import StudyModel, collate
 from lingula.study import VIEWS, View
+from lingula_lab.model.study_model import StudyModel, collate
 
 
 @torch.no_grad()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lingula.model.study_model import StudyModel
 from lingula.study import VIEWS
+from lingula_lab.model.study_model import StudyModel
 
 _LOUD = 32.0
 """Scale of image patches against the report's state, so that what fusion adds to them starts small."""

@@ -11,8 +11,8 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
-from lingula.model.study_model import StudyModel
-from lingula.model.text_encoder import Tokens
+from lingula.model.tokenizer import Tokens
+from lingula_lab.model.study_model import StudyModel
 
 RAREST = 5
 """Reports that must have a word before it counts as wording."""

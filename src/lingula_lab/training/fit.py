@@ -18,10 +18,10 @@ from accelerate import PartialState
 
 from lingula.errors import InputError, ModelError
 from lingula.labels.vocabulary import Vocabulary
+from lingula.model.architecture import Architecture
 from lingula.model.calibration import Calibration
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
-from lingula.model.study_model import Architecture, StudyModel
-from lingula.model.text_encoder import ReportTokenizer
+from lingula.model.tokenizer import ReportTokenizer
 from lingula.openi.splits import Split
 from lingula.study import MODES, Mode, Report
 from lingula_lab.compact.distillation import Distiller, DistilRecipe, require_teachers
@@ -29,6 +29,8 @@ from lingula_lab.compact.join_trunks import side_by_side
 from lingula_lab.compact.last_layers import UpperRecipe, UpperTrainer
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.graph.places import Places
+from lingula_lab.model.checkpoint import save_checkpoint, trained_checkpoint, trained_model
+from lingula_lab.model.study_model import StudyModel
 from lingula_lab.training.average_film import usual_shares
 from lingula_lab.training.calibration_fit import fit_calibration
 from lingula_lab.training.loop import Epoch, Recipe, Trainer, predict_set, predict_states
@@ -154,7 +156,7 @@ def train_checkpoint(
         if beside
         else _tokenizer(architecture, [data.reports[row] for row in train], start.get("text"))
     )
-    model = copy.deepcopy(beside.model) if beside else StudyModel(architecture)
+    model = copy.deepcopy(trained_model(beside)) if beside else StudyModel(architecture)
     for name, encoder in (("image", model.image_encoder), ("text", model.text_encoder)):
         if name in start:
             encoder.backbone = load_backbone(getattr(architecture, name), start[name])
@@ -192,7 +194,7 @@ def train_checkpoint(
             best = {f"stage{number}": trainer.best, **best}
         model, bank = trainer.best_model(), trainer.bank
     if beside:
-        model = side_by_side(beside.model, model.cpu())
+        model = side_by_side(trained_model(beside), model.cpu())
     calibration = calibrate(model, data, validation, tokenizer)
     training = {
         "preset": preset.name,
@@ -213,7 +215,7 @@ def train_checkpoint(
     }
     if PartialState().is_main_process:
         usual = usual_of(model, data, train)
-        Checkpoint(model, tokenizer, vocabulary, calibration, training, usual=usual).save(out)
+        save_checkpoint(trained_checkpoint(model.cpu(), tokenizer, vocabulary, calibration, training, usual), out)
     PartialState().wait_for_everyone()
     return load_checkpoint(out)
 

@@ -18,12 +18,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lingula.errors import InputError
-from lingula.model.study_model import Architecture, Batch, Output, StudyModel, collate
-from lingula.model.text_encoder import ReportTokenizer, Tokens
+from lingula.model.architecture import Architecture
+from lingula.model.tokenizer import ReportTokenizer, Tokens
 from lingula.study import VIEWS, Mode, SectionName
 from lingula_lab.compact.feature_cache import FeatureBank, pooled_features
 from lingula_lab.data.study_set import StudySet, term_targets
 from lingula_lab.measures.classification import auroc, supported
+from lingula_lab.model.study_model import OutputTensors, StudyModel, TensorBatch, collate
 from lingula_lab.training.augment import augment, draws
 from lingula_lab.training.closed_form_image import FilmRegression, solve_image_path
 from lingula_lab.training.closed_form_text import solve_voices, solve_wording
@@ -322,7 +323,7 @@ class Trainer:
                     kept.lerp_(now, 1 - recipe.ema)
         return float(loss.detach())
 
-    def _side_loss(self, output: Output, batch: Batch, rows: np.ndarray[Any, Any]) -> Tensor:
+    def _side_loss(self, output: OutputTensors, batch: TensorBatch, rows: np.ndarray[Any, Any]) -> Tensor:
         """The side loss over every frontal film and label whose side is coded; 0 when there is none."""
         model, sides = self._bare, torch.from_numpy(self.data.sides[rows]).long().to(batch.views.device)
         frontal = batch.place[batch.views == VIEWS.index("frontal")]  # (F, 2)
@@ -340,7 +341,7 @@ class Trainer:
         return focal_bce(logits, targets, gamma=recipe.gamma, negative=recipe.negative, margin=recipe.margin)
 
     def _alignment(
-        self, outputs: dict[Mode, Output], rows: np.ndarray[Any, Any], together: np.ndarray[Any, Any]
+        self, outputs: dict[Mode, OutputTensors], rows: np.ndarray[Any, Any], together: np.ndarray[Any, Any]
     ) -> Tensor:
         """The contrastive losses of these rows, from each mode to what is remembered of each, on average."""
         objective, recipe, device = self.objective, self.recipe, self.accelerator.device
@@ -362,7 +363,7 @@ class Trainer:
         return torch.stack(terms).mean()
 
     @torch.no_grad()
-    def _remember(self, outputs: dict[Mode, Output], together: np.ndarray[Any, Any]) -> None:
+    def _remember(self, outputs: dict[Mode, OutputTensors], together: np.ndarray[Any, Any]) -> None:
         """Keep the embeddings of all processes in their studies' places."""
         places = self.places[torch.from_numpy(together)]
         for memory, output in zip(self.objective.memories, outputs.values(), strict=True):
@@ -371,7 +372,7 @@ class Trainer:
             memory[places] = self.accelerator.reduce(new, "sum")
         self.objective.remembered[places] = True
 
-    def _batch(self, rows: np.ndarray[Any, Any], generator: torch.Generator) -> tuple[Batch, Tensor | None]:
+    def _batch(self, rows: np.ndarray[Any, Any], generator: torch.Generator) -> tuple[TensorBatch, Tensor | None]:
         """A training batch: some studies show one film only, some lose a report section, films are augmented.
 
         With a frozen trunk the films' features come with it and the pixels are not looked at.
@@ -390,7 +391,7 @@ class Trainer:
             return batch, self.bank.draw(shown, generator).to(self.accelerator.device)
         drawn = draws(len(batch.pixels), generator)
         pixels = augment(batch.pixels.float() / 255, self.recipe.size, drawn) if len(batch.pixels) else batch.pixels
-        moved = Batch(
+        moved = TensorBatch(
             bare.normalised(pixels),
             batch.place,
             batch.views,
@@ -401,7 +402,7 @@ class Trainer:
         )
         return moved, None
 
-    def _hide_words(self, batch: Batch, generator: torch.Generator) -> tuple[Batch, Tensor]:
+    def _hide_words(self, batch: TensorBatch, generator: torch.Generator) -> tuple[TensorBatch, Tensor]:
         """The batch with some words hidden, and what they were: (B, T) int64, -100 where nothing was hidden."""
         chosen = (torch.rand(batch.ids.shape, generator=generator) < self.recipe.mask) & batch.word_mask
         return replace(batch, ids=batch.ids.masked_fill(chosen, self.tokenizer.mask)), batch.ids.where(chosen, -100)
@@ -545,7 +546,7 @@ def _answers(
     mode: Mode,
     bank: FeatureBank | None = None,
     batch: int = 32,
-) -> Iterator[Output]:
+) -> Iterator[OutputTensors]:
     preprocessing = model.architecture.preprocessing
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]
@@ -553,7 +554,7 @@ def _answers(
         texts = [tokens[r] if mode != "image" else None for r in part]
         made = collate(films, texts, size=preprocessing.size, pad=pad)
         pixels = preprocessing.normalised(made.pixels.float() / 255)
-        made = Batch(pixels, made.place, made.views, made.slots, made.ids, made.token_mask, made.word_mask)
+        made = TensorBatch(pixels, made.place, made.views, made.slots, made.ids, made.token_mask, made.word_mask)
         device = next(model.parameters()).device
         shown = [int(film) for r in part for film in data.films_of(r)]
         grids = bank.plain(shown).to(device) if bank is not None and mode != "text" and shown else None

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lingula.errors import ModelError
-from lingula.model.image_encoder import ImageEncoder
+from lingula_lab.model.image_encoder import ImageEncoder
 
 
 def is_folded_mobilenet(encoder: ImageEncoder) -> bool:

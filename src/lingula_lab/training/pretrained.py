@@ -23,8 +23,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lingula.errors import InputError, ModelError
-from lingula.model.study_model import StudyModel
-from lingula.model.text_encoder import backbone_class
+from lingula_lab.model.study_model import StudyModel
+from lingula_lab.model.text_encoder import backbone_class
 from lingula_lab.training.mobilenet import load_trunk
 
 _ABOUT_THE_FILE = {

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from tests import made_up
 
-from lingula.model.study_model import batch_studies
+from lingula.model.batch import batch_studies
 from lingula.openi.splits import Split
 from lingula.study import Study
 from lingula_lab.compact.add_source import FilmSource, apply_correction, centres_of, fit_correction

@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from tests import made_up
 
 from lingula.errors import InputError
-from lingula.model.image_encoder import ImageEncoder
 from lingula_lab.compact.distillation import Distiller, DistilRecipe
 from lingula_lab.compact.trunks import LiteTrunk, MobileTrunk
 from lingula_lab.data.study_set import StudySet
+from lingula_lab.model.image_encoder import ImageEncoder
 from lingula_lab.training.mobilenet import load_trunk
 
 TRAIN, VALIDATION = np.arange(20), np.arange(20, 32)

@@ -8,8 +8,8 @@ from tests import made_up
 from torch import nn
 
 from lingula.errors import ModelError
-from lingula.model.study_model import StudyModel, collate
 from lingula_lab.compact.join_trunks import side_by_side
+from lingula_lab.model.study_model import StudyModel, collate
 
 LEVELS = (13, 17, 21, 25)
 

@@ -11,9 +11,9 @@ import torch
 from tests import made_up
 
 from lingula.errors import InputError
-from lingula.model.image_encoder import ImageEncoder
 from lingula_lab.compact.last_layers import UpperRecipe, UpperTrainer, _opened, _outputs
 from lingula_lab.data.study_set import StudySet
+from lingula_lab.model.image_encoder import ImageEncoder
 from lingula_lab.training.mobilenet import load_trunk
 
 TRAIN, VALIDATION = np.arange(20), np.arange(20, 32)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lingula.model.image_encoder import ImageEncoder
 from lingula.openi.splits import Split
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.evaluation import baselines
 from lingula_lab.evaluation.baselines import REPORT, Parts, WordVectors, texts
 from lingula_lab.evaluation.inputs import coded_parts
 from lingula_lab.measures.classification import auroc
+from lingula_lab.model.image_encoder import ImageEncoder
 
 
 @pytest.fixture(scope="session")

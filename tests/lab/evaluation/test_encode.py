@@ -12,6 +12,7 @@ from lingula.model.encode import embed
 from lingula.openi.splits import Split
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.evaluation.encode import READINGS, EncodedPart, digest, encode_part, in_chunks
+from lingula_lab.model.checkpoint import trained_model
 from lingula_lab.training.loop import predict_set
 
 
@@ -28,7 +29,7 @@ def encoded(checkpoint: Checkpoint, data: StudySet, split: Split, cache: Path) -
 def test_readings_are_the_models_own_modes(checkpoint: Checkpoint, data: StudySet, encoded: EncodedPart) -> None:
     tokens = [checkpoint.tokenizer(report) if report else None for report in data.reports]
     for reading, mode in (("image", "image"), ("report", "text"), ("image_report", "joint")):
-        logits = predict_set(checkpoint.model, data, encoded.rows, tokens, checkpoint.tokenizer.pad, mode)
+        logits = predict_set(trained_model(checkpoint), data, encoded.rows, tokens, checkpoint.tokenizer.pad, mode)
         np.testing.assert_allclose(encoded.logits[reading], logits, atol=1e-4)
 
 

@@ -16,6 +16,7 @@ from lingula.model.checkpoint import Checkpoint
 from lingula_lab.evaluation.explanation.boxes import Boxed, centre_inside, overlap, points_inside, read_boxes
 from lingula_lab.evaluation.explanation.faithfulness import CASCADE, CELLS, deletion_insertion, randomised, raster
 from lingula_lab.evaluation.explanation.tables import Plan, _on_side, cases_of, measure
+from lingula_lab.model.checkpoint import trained_model
 
 BOX = Boxed(Path("film.png"), "Effusion", ((60.0, 100.0, 40.0, 40.0),))  # x, y, w, h on a film of 200 x 140
 
@@ -58,8 +59,8 @@ def test_boxes_of_one_finding_on_one_film_stay_together(tmp_path: Path) -> None:
 
 
 def test_random_weights_are_random_in_both_trunks(checkpoint: Checkpoint) -> None:
-    pair = replace(checkpoint, model=made_up.model(image=made_up.MOBILE, levels=(13, 25), fold=True, trunks=2))
-    before, after = (c.model.state_dict() for c in (pair, randomised(pair, len(CASCADE), seed=0)))
+    pair = made_up.trained(made_up.model(image=made_up.MOBILE, levels=(13, 25), fold=True, trunks=2))
+    before, after = (trained_model(c).state_dict() for c in (pair, randomised(pair, len(CASCADE), seed=0)))
     trunks = [name for name in before if name.startswith(("image_encoder.backbone.", "image_encoder.beside."))]
     assert {name.split(".")[1] for name in trunks} == {"backbone", "beside"}
     assert not [name for name in trunks if torch.equal(before[name], after[name])]
@@ -75,7 +76,7 @@ def test_deletion_and_insertion_against_a_naive_twin(checkpoint: Checkpoint) -> 
     from lingula_lab.evaluation.explanation.faithfulness import probabilities
 
     pixels, empty = question.pixels, blurred(question.pixels)
-    lower, upper, film = pixels.clone(), pixels.clone(), pixels.clone()
+    lower, upper, film = pixels.copy(), pixels.copy(), pixels.copy()
     size = pixels.shape[-1]
     width = round(80 / 96 * size)
     left, middle = (size - width) // 2, size // 2

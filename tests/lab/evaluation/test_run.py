@@ -22,6 +22,7 @@ from lingula_lab.evaluation.run import Evaluation, Request, evaluate
 from lingula_lab.evaluation.tables.classification import System, judge
 from lingula_lab.measures.bootstrap import Resamples
 from lingula_lab.measures.table import Figure, Table
+from lingula_lab.model.checkpoint import save_checkpoint
 from lingula_lab.report import report
 from lingula_lab.report.compare import compare
 
@@ -234,7 +235,7 @@ def test_the_command_evaluates_and_says_what_is_missing(
 ) -> None:
     split.save(tmp_path / "split.json")
     checkpoint_folder = tmp_path / "tiny"
-    checkpoint.save(checkpoint_folder)
+    save_checkpoint(checkpoint, checkpoint_folder)
     words = ["--data", str(prepared), "--split", str(tmp_path / "split.json"), "--out", str(tmp_path / "out")]
     body = json.loads(run(str(checkpoint_folder), *words, "--resamples", "100", "--json"))
     assert body["about"]["command"].startswith("lingula evaluate tiny --data STUDY_SET --split split.json")

@@ -11,20 +11,21 @@ import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 from tests import made_up
 
-from lingula.model.study_model import Batch, StudyModel, batch_studies
+from lingula.model.batch import batch_studies
+from lingula_lab.model.study_model import StudyModel, TensorBatch
 from lingula_lab.training.closed_form_image import FilmRegression, solve_image_path
 from lingula_lab.training.closed_form_text import RAREST, bag_of_words, solve_voices, solve_wording
 
 STUDIES = [study for study in made_up.studies(24) if study.radiographs and study.report]
 
 
-def _one_film_each() -> tuple[StudyModel, Batch]:
+def _one_film_each() -> tuple[StudyModel, TensorBatch]:
     """A model that can be solved, as wide as its joint space, and the studies with their first film alone."""
     torch.manual_seed(0)
     architecture = made_up.architecture()
     model = StudyModel(replace(architecture, dimension=architecture.width)).eval()
     films = [replace(study, radiographs=study.radiographs[:1]) for study in STUDIES]
-    return model, batch_studies(films, architecture.preprocessing, made_up.tokenizer())
+    return model, TensorBatch.of(batch_studies(films, architecture.preprocessing, made_up.tokenizer()))
 
 
 def test_a_films_state_is_what_ridge_regression_says_of_its_reports() -> None:
@@ -117,7 +118,7 @@ def test_words_speak_as_logistic_regression_says() -> None:
     tokens = [made_up.tokenizer()(study.report) for study in STUDIES if study.report]
     labels = np.stack([made_up.vocabulary().encode(study.terms) for study in STUDIES])
     reports = [replace(study, radiographs=()) for study in STUDIES]
-    batch = batch_studies(reports, model.architecture.preprocessing, made_up.tokenizer())
+    batch = TensorBatch.of(batch_studies(reports, model.architecture.preprocessing, made_up.tokenizer()))
     with torch.no_grad():
         before = model(batch, ("text",))["text"].logits - model.head.bias
         solve_voices(model, tokens, labels, 0.3, 0.5)
@@ -135,7 +136,7 @@ def test_wording_is_latent_semantic_analysis_that_the_head_does_not_read() -> No
     model = StudyModel(replace(made_up.architecture(), voices=True)).eval()
     reports = [replace(study, radiographs=()) for study in STUDIES if study.report]
     tokens = [made_up.tokenizer()(study.report) for study in reports if study.report]
-    batch = batch_studies(reports, model.architecture.preprocessing, made_up.tokenizer())
+    batch = TensorBatch.of(batch_studies(reports, model.architecture.preprocessing, made_up.tokenizer()))
     with torch.no_grad():
         before = model(batch, ("text",))["text"]
         wording = solve_wording(model, tokens, before.state, 4)

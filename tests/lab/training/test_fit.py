@@ -16,8 +16,8 @@ from tests import made_up
 
 from lingula.errors import InputError
 from lingula.labels.vocabulary import Vocabulary
+from lingula.model.architecture import Architecture
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
-from lingula.model.study_model import Architecture
 from lingula.openi.splits import Split
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.training.fit import Preset, TrainingProgress, train_checkpoint

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from tests import made_up
 
 from lingula.errors import InputError
-from lingula.model.study_model import StudyModel
 from lingula_lab.compact.feature_cache import FeatureBank
 from lingula_lab.data.study_set import StudySet
+from lingula_lab.model.study_model import StudyModel
 from lingula_lab.training.loop import Recipe, Trainer, predict_set, predict_states
 
 RECIPE = Recipe(

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from lingula.errors import InputError, ModelError
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
-from lingula.model.text_encoder import build_backbone
+from lingula.model.tokenizer import build_backbone
 from lingula.openi import load_many, scan
 from lingula.openi.splits import Split
 from lingula.reading.preprocess import Preprocessing

@@ -17,10 +17,11 @@ from tests import made_up
 from tests.made_weights import BERT, SWIN, TIMM, fill, ids, picture, pixels
 
 from lingula.errors import ModelError
-from lingula.model.image_encoder import ImageEncoder
-from lingula.model.study_model import Architecture, StudyModel
+from lingula.model.architecture import Architecture
 from lingula.reading.preprocess import Preprocessing, to_input
 from lingula.study import Radiograph
+from lingula_lab.model.image_encoder import ImageEncoder
+from lingula_lab.model.study_model import StudyModel
 from lingula_lab.training.fit import Preset
 from lingula_lab.training.pretrained import start_from, timm_swin
 

@@ -7,17 +7,17 @@ advantage of a coarse one.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from lingula.explanation.target import Target, blurred
 from lingula.model.checkpoint import Checkpoint
 from lingula.reading.preprocess import Letterbox
+from lingula_lab.model.checkpoint import trained_model, with_model
 
 CELLS, STEPS = 14, 8
 CASCADE = (
@@ -44,7 +44,6 @@ def centre(cells: int = CELLS) -> Map:
     return np.asarray(-np.hypot(across[:, None], across[None]), np.float32)
 
 
-@torch.no_grad()
 def deletion_insertion(question: Target, film: int, values: Map, steps: int = STEPS) -> tuple[float, float]:
     """Areas under the label's probability while the places of one film go, or come, strongest first.
 
@@ -61,42 +60,35 @@ def deletion_insertion(question: Target, film: int, values: Map, steps: int = ST
     return float(found[: steps + 1].mean()), float(found[steps + 1 :].mean())
 
 
-@torch.no_grad()
 def similarity_areas(question: Target, film: int, values: Map, toward: Map, steps: int = STEPS) -> tuple[float, float]:
     """The same for the cosine with an embedding ``toward`` (D,) instead of a label's probability."""
-    variants, words = _gone_and_come(question, film, values, steps), question.words
-    cosines = torch.cat(
-        [
-            question.forward(part, words.expand(len(part), -1, -1)).embedding @ torch.from_numpy(toward)
-            for part in torch.split(variants, 6)
-        ]
+    variants = _gone_and_come(question, film, values, steps)
+    cosines = np.concatenate(
+        [question.forward(variants[i : i + 6]).embedding @ toward for i in range(0, len(variants), 6)]
     )
     return float(cosines[: steps + 1].mean()), float(cosines[steps + 1 :].mean())
 
 
-def _gone_and_come(question: Target, film: int, values: Map, steps: int) -> Tensor:
+def _gone_and_come(question: Target, film: int, values: Map, steps: int) -> Map:
     """(2 * (steps + 1), N, 1, S, S): first ever more of one film blurred, then ever more of a blurred one shown."""
     order = np.argsort(-values, axis=None, kind="stable")
     ranks = np.empty(values.size)
     ranks[order] = np.arange(values.size)
-    first = torch.from_numpy(_on_input(question, film, ranks.reshape(values.shape)))  # (S, S), -1 outside the film
+    first = _on_input(question, film, ranks.reshape(values.shape))  # (S, S), -1 outside the film
     pixels, empty = question.pixels, blurred(question.pixels)
     cut = [values.size * step / steps for step in range(steps + 1)]
-    gone = torch.stack([(first >= 0) & (first < edge) for edge in cut])  # (steps + 1, S, S)
-    keep = torch.stack([(first >= 0) & (first >= edge) for edge in cut])
-    variants = pixels.repeat(2 * len(cut), 1, 1, 1, 1)
-    variants[:, film, 0] = torch.where(torch.cat([gone, keep]), empty[0, film, 0], pixels[0, film, 0])
+    gone = np.stack([(first >= 0) & (first < edge) for edge in cut])  # (steps + 1, S, S)
+    keep = np.stack([(first >= 0) & (first >= edge) for edge in cut])
+    variants = pixels.repeat(2 * len(cut), 0)
+    variants[:, film, 0] = np.where(np.concatenate([gone, keep]), empty[0, film, 0], pixels[0, film, 0])
     return variants
 
 
-@torch.no_grad()
-def probabilities(question: Target, pixels: Tensor, batch: int = 6) -> npt.NDArray[np.float64]:
+def probabilities(question: Target, pixels: Map, batch: int = 6) -> npt.NDArray[np.float64]:
     """(R,) calibrated probabilities of the question's label for R variants of its films, (R, N, 1, S, S)."""
-    words, checkpoint = question.words, question.checkpoint
-    logits = torch.cat(
-        [question.forward(part, words.expand(len(part), -1, -1)).logits for part in torch.split(pixels, batch)]
-    )
-    return checkpoint.calibration[question.mode].probabilities(logits.numpy())[:, question.label]
+    logits = [question.forward(pixels[i : i + batch]).logits for i in range(0, len(pixels), batch)]
+    calibration = question.checkpoint.calibration[question.mode]
+    return calibration.probabilities(np.concatenate(logits))[:, question.label]
 
 
 def _on_input(question: Target, film: int, cells: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -117,10 +109,10 @@ def randomised(checkpoint: Checkpoint, depth: int, seed: int = 0) -> Checkpoint:
 
     Adebayo et al. 2018, "Sanity checks for saliency maps". A model with random weights has no average film.
     """
-    model, generator = copy.deepcopy(checkpoint.model), torch.Generator().manual_seed(seed)
+    model, generator = copy.deepcopy(trained_model(checkpoint)), torch.Generator().manual_seed(seed)
     for part in (name for stage in CASCADE[:depth] for name in stage):
         _shake(model.get_submodule(part), generator)
-    return replace(checkpoint, model=model, usual=None if depth else checkpoint.usual, fingerprint="")
+    return with_model(checkpoint, model, usual=None if depth else checkpoint.usual)
 
 
 @torch.no_grad()

@@ -379,11 +379,8 @@ class _Bench:
         return whole - less, whole - only
 
     def _probability(self, study: Study, label: str) -> float:
-        import torch
-
         question = Target.ask(self.checkpoint, study, label, "text")
-        with torch.no_grad():
-            logits = question.forward(question.pixels, question.words).logits.numpy()
+        logits = question.forward().logits
         return float(self.checkpoint.calibration["text"].probabilities(logits)[0, question.label])
 
     def _lungs(self, sample: Sequence[ExplainedFilm]) -> Table:
@@ -434,14 +431,8 @@ class _Bench:
         return Table("explanation_published", "Evidence: as published", about, "pairs", columns, tuple(rows))
 
     def _embeddings(self, sample: Sequence[ExplainedFilm]) -> Floats:
-        import torch
-
-        found = []
-        for case in sample:
-            question = Target.ask(self.checkpoint, case.study.image_only(), case.label, "image")
-            with torch.no_grad():
-                found.append(question.forward(question.pixels, question.words).embedding[0].double().numpy())
-        return np.stack(found)
+        targets = (Target.ask(self.checkpoint, case.study.image_only(), case.label, "image") for case in sample)
+        return np.stack([target.forward().embedding[0].astype(np.float64) for target in targets])
 
 
 def _on_side(cells: Map, side: str) -> float:

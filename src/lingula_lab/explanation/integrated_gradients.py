@@ -10,7 +10,8 @@ import torch
 from captum.attr import Saliency
 from torch import Tensor
 
-from lingula.explanation.target import Target, blurred
+from lingula.explanation.target import Floats, Target, blurred
+from lingula_lab.explanation.gradient_target import GradientTarget
 
 PIECES = 15
 """Equal pieces of the path at first."""
@@ -24,7 +25,7 @@ TOGETHER = 8
 Tensors = tuple[Tensor, ...]
 
 
-def integrated_gradients(question: Target, *, good: float = GOOD, most: int = MOST) -> tuple[Tensor, Tensor, float]:
+def integrated_gradients(target: Target, *, good: float = GOOD, most: int = MOST) -> tuple[Floats, Floats, float]:
     """Signed attributions of the label's logit from the blurred films and a report of padding to the study as it is.
 
     The path is integrated by the trapezoid rule, piece by piece: on each the attributions must add up to the change of
@@ -40,14 +41,15 @@ def integrated_gradients(question: Target, *, good: float = GOOD, most: int = MO
         pixels (N, S, S), tokens (T,), and the completeness error: |sum - (output - baseline output)| relative to the
         latter. A modality the mode does not read gets 0.
     """
-    model, batch = question.checkpoint.model, question.batch
+    question = GradientTarget.of(target)
+    model, batch = question.model, question.batch
     inputs = {"pixels": question.pixels, "words": question.words}
-    padding = model.text_encoder.words(torch.full_like(batch.ids, question.checkpoint.tokenizer.pad)).detach()
+    padding = model.text_encoder.words(torch.full_like(batch.ids, target.checkpoint.tokenizer.pad)).detach()
     baselines = {
-        "pixels": blurred(inputs["pixels"]),
+        "pixels": torch.from_numpy(blurred(target.pixels)),
         "words": torch.where(batch.word_mask[..., None], padding, inputs["words"]),
     }
-    reads = {"image": ("pixels",), "text": ("words",), "joint": ("pixels", "words")}[question.mode]
+    reads = {"image": ("pixels",), "text": ("words",), "joint": ("pixels", "words")}[target.mode]
     reads = tuple(name for name in reads if inputs[name].numel())
 
     def logit(*moving: Tensor) -> Tensor:
@@ -61,7 +63,7 @@ def integrated_gradients(question: Target, *, good: float = GOOD, most: int = MO
     values = dict(zip(reads, found, strict=True))
     pixels = values.get("pixels", torch.zeros_like(inputs["pixels"]))[0, :, 0]
     tokens = values.get("words", torch.zeros_like(inputs["words"]))[0].sum(-1)
-    return pixels, tokens, error
+    return pixels.numpy(), tokens.numpy(), error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

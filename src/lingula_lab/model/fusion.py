@@ -118,8 +118,15 @@ class Fusion(nn.Module):
 
     def forward(self, image: Tensor, image_mask: Tensor, text: Tensor, text_mask: Tensor) -> Fused:
         """image (B, N, W), text (B, T, W) and their masks (B, N), (B, T) bool; N or T may be 0."""
-        image, image_mask = _with_stand_in(self.no_image, image, image_mask)
-        text, text_mask = _with_stand_in(self.no_text, text, text_mask)
+        return self.exchange(
+            torch.cat([self.no_image.expand(len(image), -1, -1), image], 1),
+            with_stand_in(image_mask),
+            torch.cat([self.no_text.expand(len(text), -1, -1), text], 1),
+            with_stand_in(text_mask),
+        )
+
+    def exchange(self, image: Tensor, image_mask: Tensor, text: Tensor, text_mask: Tensor) -> Fused:
+        """The layers, over tokens and masks that begin with the stand-ins."""
         image_to_text, text_to_image = [], []
         for depth, layer in enumerate(self.layers):
             feed_forward = self.feed_forward[depth % len(self.feed_forward)]
@@ -129,6 +136,6 @@ class Fusion(nn.Module):
         return Fused(image, text, image_mask, text_mask, tuple(image_to_text), tuple(text_to_image))
 
 
-def _with_stand_in(stand_in: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    missing = ~mask.any(1, keepdim=True)  # (B, 1)
-    return torch.cat([stand_in.expand(len(tokens), -1, -1), tokens], 1), torch.cat([missing, mask], 1)
+def with_stand_in(mask: Tensor) -> Tensor:
+    """A modality's mask (B, N) with that of its stand-in before it, which takes part only where all else is missing."""
+    return torch.cat([~mask.any(1, keepdim=True), mask], 1)

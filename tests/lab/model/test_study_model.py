@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from tests import made_up
 from torch import Tensor
 
-from lingula.errors import InputError
-from lingula.model.study_model import Batch, Output, StudyModel, batch_studies, study_mode
+from lingula.model.batch import batch_studies
 from lingula.study import MODES, Mode, Report, Study
+from lingula_lab.model.study_model import OutputTensors, StudyModel, TensorBatch
 
 MODEL = made_up.model()
 LONG = Report.from_sections(findings="Fluid blunts the left angle. " * 20, impression="Effusion on the left.")
@@ -27,16 +25,16 @@ MIXED = (
 )
 
 
-def _batch(*studies: Study) -> Batch:
-    return batch_studies(studies, MODEL.architecture.preprocessing, made_up.tokenizer())
+def _batch(*studies: Study) -> TensorBatch:
+    return TensorBatch.of(batch_studies(studies, MODEL.architecture.preprocessing, made_up.tokenizer()))
 
 
 @torch.no_grad()
-def _answer(*studies: Study, mode: Mode = "joint", model: StudyModel = MODEL) -> Output:
+def _answer(*studies: Study, mode: Mode = "joint", model: StudyModel = MODEL) -> OutputTensors:
     return model(_batch(*studies), (mode,))[mode]
 
 
-def _close(one: Output, row: int, other: Output, other_row: int) -> None:
+def _close(one: OutputTensors, row: int, other: OutputTensors, other_row: int) -> None:
     for name in ("embedding", "logits", "state"):
         torch.testing.assert_close(getattr(one, name)[row], getattr(other, name)[other_row], atol=1e-5, rtol=0)
 
@@ -143,21 +141,3 @@ def test_words_given_stand_for_the_words_read() -> None:
         moved = MODEL.fuse(MODEL.encode(batch, words.flip(1))).logits
     torch.testing.assert_close(same, _answer(MIXED[2]).logits)
     assert not torch.allclose(same, moved, atol=1e-4)
-
-
-def test_the_mode_of_a_study() -> None:
-    assert [study_mode(study) for study in MIXED[:3]] == ["image", "text", "joint"]
-    assert study_mode(MIXED[2], "text") == "text"
-    assert study_mode(replace(MIXED[0], report=Report.from_sections(findings=" "))) == "image"
-    for study, mode in ((MIXED[0], "text"), (MIXED[0], "joint"), (MIXED[1], "image"), (Study("nothing"), None)):
-        with pytest.raises(InputError) as refused:
-            study_mode(study, mode)
-        assert refused.value.code == "bad_request"
-
-
-def test_an_indication_alone_does_not_speak_for_a_film() -> None:
-    film, asked = made_up.film(0), Report.from_sections(indication="Cough.")
-    assert study_mode(Study("S", (film,), asked)) == "image"
-    assert study_mode(Study("S", (film,), asked), "joint") == "joint"
-    assert study_mode(Study("S", (), asked)) == "text"
-    assert study_mode(Study("S", (film,), Report.from_sections(impression="Clear."))) == "joint"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lingula.model.text_encoder import build_backbone
+from lingula_lab.model.text_encoder import build_backbone
 
 
 class ImageEncoder(nn.Module):
@@ -29,10 +28,7 @@ class ImageEncoder(nn.Module):
 
     Attributes:
         backbone: the first trunk. beside: the others.
-        compiled: a faster way from pixels to patches for when no gradient is asked for (``models.fast``).
     """
-
-    compiled: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
         self,
@@ -118,15 +114,13 @@ class ImageEncoder(nn.Module):
 
         ``grids`` (N, C, grid, grid) stands for ``features(pixels)`` where a caller has them already.
         """
-        if self.compiled is not None and grids is None and not torch.is_grad_enabled():
-            return self.compiled(pixels)
         grid: Tensor = self.patches(self.features(pixels) if grids is None else grids)  # (N, C, grid, grid)
         patches: Tensor = self.to_width(grid.flatten(2).transpose(1, 2))
         return patches
 
 
 class PatchExtractor(nn.Module):
-    """An image encoder's forward with less to do, to be compiled: what is coarser than the grid is mapped to the
+    """An image encoder's forward with less to do, to be exported: what is coarser than the grid is mapped to the
     fusion's width before it is interpolated, which gives the same. The grid of features is never there to be seen."""
 
     def __init__(self, encoder: ImageEncoder) -> None:

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from lingula.errors import ModelError
-from lingula.model.image_encoder import ImageEncoder, PatchExtractor, fold_batch_norm
-from lingula.model.text_encoder import build_backbone
+from lingula_lab.model.image_encoder import ImageEncoder, PatchExtractor, fold_batch_norm
+from lingula_lab.model.text_encoder import build_backbone
 from lingula_lab.training.mobilenet import load_trunk
 
 SWIN = {"model_type": "swin", "num_channels": 1, "image_size": 64, "patch_size": 4, "window_size": 4, "embed_dim": 8,
