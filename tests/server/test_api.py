@@ -91,7 +91,7 @@ def test_a_case_from_film_and_text(served: Server) -> None:
     answer = served.bring(("chest of somebody.png", png(pixels)), text=TEXT)
     assert answer.status == 201
     body = answer.json
-    assert (body["mode"], len(body["predictions"]), len(body["neighbours"])) == ("joint", 22, 5)
+    assert (body["mode"], len(body["predictions"]), len(body["neighbours"])) == ("joint", 22, 10)
     assert "somebody" not in answer.body.decode()  # the names of files may be names of people
     (film,) = body["films"]
     assert (film["rows"], film["columns"]) == (96, 80)

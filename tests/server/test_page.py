@@ -27,26 +27,121 @@ def film_of(served: Any) -> Any:
     return sorted(served.collection.rglob("*.dcm")) or sorted(served.collection.rglob("*.png"))
 
 
-def bring(page: Any, served: Any, text: str = TEXT) -> None:
+def bring(page: Any, served: Any, text: str = TEXT, film: int = 0) -> None:
     page.goto("/")
-    page.set_input_files("#files", str(film_of(served)[0]))
+    page.wait_for_selector("html[data-started]")
     page.fill("#text", text)
-    page.click("text=Analyse")
+    page.set_input_files("#files", str(film_of(served)[film]))
     page.wait_for_url("**/case/*")
     page.wait_for_selector("html[data-started]")
 
 
-def test_bring_a_film_and_see_findings_neighbours_and_evidence(page: Any, served: Any) -> None:
+PANES = "document.querySelector('[data-viewer]').viewer.panes"
+
+
+def test_a_film_is_dropped_and_the_plain_film_the_sentence_and_ten_neighbours_are_there(page: Any, served: Any) -> None:
     bring(page, served)
-    assert page.locator("tr[data-label]").count() == 22
-    assert page.locator(".cases .case").count() == 5
-    page.wait_for_selector('[data-evidence][data-state="ready"]')
     page.wait_for_selector('figure[data-state="ready"]')
-    assert page.inner_text("[data-legend]")
-    page.select_option('[name="method"]', "integrated_gradients")
-    page.locator("[data-legend]", has_text="Integrated Gradients for").wait_for()
-    assert page.locator("[data-report] mark").count() > 0
+    assert page.evaluate(f"{PANES}.every((pane) => pane.overlay === null)")  # evidence only when asked for
+    sentence = page.locator("[data-sentence]").first.inner_text()
+    assert sentence.startswith(("Likely: ", "Nothing stands out."))
+    assert "normal" not in sentence.lower()
+    assert page.locator("details[data-label]").count() == 21  # every label but normal
+    assert page.locator("#panel-similar .tile").count() == 10
+    page.locator("details.rest > summary").click()
+    unfolded = page.locator("[data-bars] details[data-label]").last
+    unfolded.locator("summary").click()
+    assert "threshold" in unfolded.inner_text()
+    page.click("#tab-report")
     assert page.inner_text("[data-report]").split() == TEXT.split()
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+
+
+def test_evidence_is_shown_while_e_is_held_and_by_its_button(page: Any, served: Any) -> None:
+    bring(page, served)
+    page.wait_for_selector('figure[data-state="ready"]')
+    page.keyboard.down("e")
+    page.wait_for_selector('[data-evidence][data-state="ready"]')
+    assert page.evaluate(f"{PANES}[0].overlay.image !== null")
+    page.keyboard.up("e")
+    page.locator("[data-evidence]").wait_for(state="hidden")
+    assert page.evaluate(f"{PANES}[0].overlay === null")
+    page.click('[data-do="evidence"]')
+    page.wait_for_selector('[data-evidence][data-state="ready"]')
+    assert page.inner_text("[data-legend]")
+    page.click("[data-hide-evidence]")
+    assert page.evaluate(f"{PANES}[0].overlay === null")
+    page.locator("[data-bars] summary").first.click()
+    page.locator("[data-explain]").first.click()
+    page.wait_for_selector('[data-evidence][data-state="ready"]')
+    first = page.locator("[data-bars] details").first.get_attribute("data-label")
+    assert page.input_value('[name="label"]') == first
+
+
+def test_arrow_keys_walk_the_neighbours_beside_the_film(page: Any, served: Any) -> None:
+    bring(page, served)
+    page.wait_for_selector('figure[data-state="ready"]')
+    shown = "document.querySelector('[data-viewer] figure[data-neighbour]').dataset.neighbour"
+    tiles = page.locator("#panel-similar .tile")
+    ids = [json.loads(tiles.nth(row).get_attribute("data-entry"))["study_id"] for row in range(3)]
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector('figure[data-neighbour][data-state="ready"]')
+    assert page.evaluate(shown) == ids[0]
+    assert (
+        served.library.get(ids[0]).report.text.split()[:5]
+        == page.inner_text("[data-neighbour] .report-text").split()[:5]
+    )
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(shown) == ids[1]
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector('figure[data-neighbour][data-state="ready"]')
+    assert page.evaluate(shown) == ids[0]
+    page.locator("canvas").first.focus()
+    page.keyboard.press("+")
+    assert page.evaluate(f"{PANES}.map((pane) => pane.state.zoom)") == [1.25, 1.25]
+    page.click("text=Close")
+    assert page.evaluate(f"{PANES}.length") == 1
+
+
+def test_a_normal_look_alike_is_one_click_away(page: Any, served: Any) -> None:
+    bring(page, served)
+    page.click("#tab-normal")
+    page.wait_for_selector('#panel-normal[data-state="ready"]')
+    normal = {study for study in served.library.ids() if "normal" in (served.library.get(study).labels or ())}
+    shown = page.locator("#panel-normal .tile")
+    found = {json.loads(shown.nth(row).get_attribute("data-entry"))["study_id"] for row in range(shown.count())}
+    assert found == normal or (found <= normal and len(found) == 10)
+
+
+def test_lengths_on_the_film_are_those_of_its_pixels(page: Any, served: Any) -> None:
+    """The ratio of the lines is computed again from where they are, in pixels and in millimetres."""
+    bring(page, served)
+    page.wait_for_selector('figure[data-state="ready"]')
+    page.evaluate(f"{PANES}[0].spacing = 0.5")
+    page.click('[data-do="ratio"]')
+    lines = page.evaluate(f"{PANES}[0].lines")
+    columns = page.evaluate(f"{PANES}[0].columns")
+    heart, chest = [(line["b"]["x"] - line["a"]["x"]) * columns for line in lines]
+    said = page.inner_text("[data-readout]")
+    numbers = list(map(float, re.findall(r"\d+\.?\d*", said)))
+    assert numbers == [
+        pytest.approx(heart / 2, abs=0.6),
+        pytest.approx(chest / 2, abs=0.6),
+        pytest.approx(heart / chest, abs=0.006),
+    ]
+    end = page.evaluate(f"""(() => {{
+        const pane = {PANES}[0], box = pane.canvas.getBoundingClientRect(), line = pane.lines[0], scale = pane.scale();
+        const x = box.left + box.width / 2 + (line.b.x - pane.state.x) * pane.columns * scale;
+        return [x, box.top + box.height / 2 + (line.b.y - pane.state.y) * pane.rows * scale, scale];
+    }})()""")
+    page.mouse.move(end[0], end[1])
+    page.mouse.down()
+    page.mouse.move(end[0] - 30, end[1], steps=3)
+    page.mouse.up()
+    moved = page.evaluate(f"{PANES}[0].lines[0]")
+    assert (lines[0]["b"]["x"] - moved["b"]["x"]) * columns == pytest.approx(30 / end[2], abs=1.5)
+    assert moved["a"] == lines[0]["a"]
+    assert page.inner_text("[data-readout]") != said
 
 
 def test_viewer_answers_to_mouse_and_keys(page: Any, served: Any) -> None:
@@ -85,13 +180,12 @@ def test_viewer_answers_to_mouse_and_keys(page: Any, served: Any) -> None:
     scale = page.evaluate("document.querySelector('[data-viewer]').viewer.panes[0].scale() * devicePixelRatio")
     assert scale == pytest.approx(1)
     page.keyboard.press("r")
-    assert state() == {"level": 0.5, "width": 1, "invert": False, "zoom": 1, "x": 0.5, "y": 0.5}
+    assert state() == {"level": 0.5, "width": 1, "invert": False, "flip": False, "zoom": 1, "x": 0.5, "y": 0.5}
     centre = """(() => {
         const canvas = document.querySelector('[data-viewer] canvas');
         return [...canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data];
     })()"""
     before = page.evaluate(centre)
-    page.select_option('[name="method"]', "")
     page.click('[data-do="invert"]')
     after = page.evaluate(centre)
     assert before != after
@@ -100,7 +194,9 @@ def test_viewer_answers_to_mouse_and_keys(page: Any, served: Any) -> None:
 def test_words_and_regions_of_a_finding_point_at_each_other(page: Any, served: Any) -> None:
     """With the pointer and with the keyboard, from the report to the film and back."""
     bring(page, served)
+    page.click('[data-do="evidence"]')
     page.wait_for_selector('[data-evidence][data-state="ready"]')
+    page.click("#tab-report")
     outlines = "document.querySelector('[data-viewer]').viewer.panes.map((pane) => pane.pointed.length)"
     effusion = page.locator('[data-report] [data-mention="pleural_effusion"]')
     assert page.locator("[data-report] .mention").all_inner_texts() == [
@@ -123,10 +219,8 @@ def test_words_and_regions_of_a_finding_point_at_each_other(page: Any, served: A
 
     methods = page.eval_on_selector_all('[name="method"] option', "all => all.map((each) => each.value)")
     assert any(pointed_at(method) for method in methods if method)  # which one finds something, the weights decide
-    page.locator(".corner canvas").wait_for()  # the report stands below the film
     page.mouse.move(0, 0)
     page.wait_for_function(f"{outlines}[0] === 0")
-    assert not page.locator(".corner").is_visible()
     page.locator("[data-report] .mention").first.focus()
     page.locator("[data-pointed]", has_text="Cardiomegaly").wait_for()
     page.keyboard.press("Tab")
@@ -188,7 +282,7 @@ def test_before_its_script_a_form_sends_nothing(chromium: Any, served: Any) -> N
     """What was typed would stand in the address otherwise."""
     context = chromium.new_context(base_url=served.address, java_script_enabled=False)
     page = context.new_page()
-    for path, field in (("/search", "#question"), ("/search", '[name="without"]'), ("/login", "#token")):
+    for path, field in (("/search", "#question"), ("/login", "#token")):
         page.goto(path)
         page.fill(field, "a name")
         page.press(field, "Enter")
@@ -196,92 +290,230 @@ def test_before_its_script_a_form_sends_nothing(chromium: Any, served: Any) -> N
         assert page.url == served.address + path
     page.goto("/")
     page.fill("#text", "a name")
-    assert page.is_disabled("text=Analyse")
+    assert page.is_disabled("[data-go]")
+    assert "JavaScript is off" in page.inner_text("noscript")
     context.close()
 
 
-def test_threshold_changes_findings_and_says_what_it_costs(page: Any, served: Any) -> None:
+def test_two_studies_are_compared_and_move_together(page: Any, served: Any) -> None:
     bring(page, served)
-    page.wait_for_selector('[data-threshold-for][data-state="ready"]')
-    slider = page.locator("#cut")
-    slider.fill("0")
-    assert page.inner_text(".threshold output") == "1 % for all"
-    assert page.locator('[data-group="present"] tr[data-label]').count() == 21  # all but normal, which is no finding
-    slider.fill(page.get_attribute("#cut", "max"))
-    assert page.locator('[data-group="present"] tr[data-label]').count() == 0
-    page.click("text=Each finding’s own")
-    assert page.inner_text(".threshold output") == "each finding’s own"
-
-
-def test_compare_moves_both_films_together(page: Any, served: Any) -> None:
-    bring(page, served)
-    page.locator(".case >> text=Compare").first.click()
+    page.locator("#panel-similar .tile a").first.click()
+    page.click("text=Compare, and why")
+    page.wait_for_url("**/compare?**")
     page.wait_for_selector('figure[data-state="ready"] >> nth=1')
+    views = page.eval_on_selector_all(
+        "[data-viewer]", "all => all.map((each) => [...each.querySelectorAll('figure')].map((one) => one.dataset.view))"
+    )
+    assert all(("lateral" in pair) == (pair == ["lateral", "lateral"]) for pair in views)
     page.locator("canvas").first.focus()
     page.keyboard.press("+")
-    zooms = page.evaluate("document.querySelector('[data-viewer]').viewer.panes.map((pane) => pane.state.zoom)")
-    assert zooms == [1.25, 1.25]
+    assert page.evaluate(f"{PANES}.map((pane) => pane.state.zoom)") == [1.25, 1.25]
     page.wait_for_selector('[data-why][data-state="ready"]')
+    words = page.locator("[data-why-words] p").all_inner_texts()
+    assert 1 <= len(words) <= 3
+    assert words[0].startswith("Alike: ")
+    page.click("text=Figures")
     *shares, total = map(float, re.findall(r"-?\d\.\d{3}", page.inner_text("[data-sum]").replace("−", "-")))
     assert sum(shares) == pytest.approx(total, abs=0.0016)
-    boxes = page.evaluate("document.querySelector('[data-viewer]').viewer.panes.map((pane) => pane.boxes.length)")
-    assert boxes[0] == boxes[1] > 0
-    page.click('[data-do="flicker"]')
-    assert page.locator("figure:visible").count() == 1
-    page.click('[data-do="flicker"]')
-    assert page.locator("figure:visible").count() == 1
-    page.click('[data-do="flicker"]')
-    assert page.locator("figure:visible").count() == 2
+    boxes = f"{PANES}.map((pane) => pane.boxes.length)"
+    assert page.evaluate(boxes) == [0, 0]  # regions when asked for
+    page.check('[name="regions"]')
+    assert len(set(page.evaluate(boxes))) == 1
+    page.locator('[data-do="flicker"]').first.click()
+    first = page.locator("[data-viewer]").first.locator("figure:visible")
+    assert first.count() == 1
+    page.locator('[data-do="flicker"]').first.click()
+    assert first.count() == 1
+    page.locator('[data-do="flicker"]').first.click()
+    assert first.count() == 2
+
+
+def test_any_two_studies_that_are_ticked_are_compared(page: Any, served: Any) -> None:
+    page.goto("/search?view=frontal")
+    boxes = page.locator("[data-grid] input")
+    chosen = [boxes.nth(row).get_attribute("value") for row in (0, 2)]
+    for row in (0, 2):
+        boxes.nth(row).check()
+    assert page.inner_text("[data-basket-count]") == "2 selected"
+    page.click("[data-compare]")
+    page.wait_for_url("**/compare?**")
+    assert page.inner_text("h1") == " and ".join(chosen)
+    page.wait_for_selector('figure[data-state="ready"] >> nth=1')
 
 
 def test_a_refusal_is_said_in_words(page: Any, served: Any) -> None:
     page.expected.append("422")
     page.goto("/")
+    page.wait_for_selector("html[data-started]")
     page.set_input_files("#files", {"name": "x.gif", "mimeType": "image/gif", "buffer": b"GIF89a" + bytes(100)})
-    page.click("text=Analyse")
     page.wait_for_selector("[data-bring-trouble]:visible")
     said = page.inner_text("[data-bring-trouble]")
     assert "PNG" in said
     assert "unsupported_format" in said
 
 
-def test_an_example_opens(page: Any, served: Any) -> None:
+def test_a_study_of_the_library_is_asked_about(page: Any, served: Any) -> None:
+    study = served.library.ids()[0]
     page.goto("/")
-    page.locator("button[data-example]").first.click()
+    page.fill("#text", study.removeprefix("CXR"))  # a number opens the study
+    page.click("[data-go]")
+    page.wait_for_url(f"**/study/{study}")
+    page.wait_for_selector("html[data-started]")
+    assert served.library.get(study).report.text.split()[-3:] == page.inner_text(".report-text").split()[-3:]
+    assert page.locator(".strip .tile").count() == 10
+    page.click("text=What does the model say?")
     page.wait_for_url(re.compile("/case/"))
-    assert page.locator(".cases .case").count() == 5
+    assert page.locator("#panel-similar .tile").count() == 10
 
 
 def test_a_search_is_steered_and_its_address_brings_it_back(page: Any, served: Any) -> None:
     page.goto("/search")
-    page.fill("#question", "effusion, no cardiomegaly")
+    page.fill("#question", "no cardiomegaly, effusion")
     page.click("button >> text=Search")
     page.wait_for_url("**/search?**")
-    assert page.locator(".chip.present").inner_text().startswith("with")
-    assert page.locator(".chip.absent").count() == 1
-    with_it = page.locator(".results > li").count()
+    chips = page.locator("[data-chips] .chip")
+    before = chips.all_inner_texts()
+    assert len(before) == 2
+    page.locator(".chip.present summary").click()
+    page.locator(".chip.present .sheet a", has_text="left").click()
+    page.wait_for_url("**effusion.left**")
+    after = chips.all_inner_texts()
+    assert [text.replace(" (left)", "") for text in after] == before  # each in its place
+    page.go_back()
+    page.locator(".chip.absent summary").click()
+    page.locator(".chip.absent .sheet a", has_text="perhaps").click()
+    page.wait_for_url("**uncertain=cardiomegaly**")
+    assert [text.partition(" ")[2] for text in chips.all_inner_texts()] == [text.partition(" ")[2] for text in before]
+    page.go_back()
     page.locator(".chip.absent .remove").click()
-    assert page.locator(".chip").count() == 1
-    assert page.locator(".results > li").count() >= with_it > 0
-    page.fill('[name="without"]', "pneumothorax")
-    page.click("button >> text=Search")
-    page.locator(".chip.absent").wait_for()
-    page.select_option('[name="view"]', "frontal")
-    page.click("text=Filter")
-    page.wait_for_url("**view=frontal**")
-    page.locator(".chip.present .remove").click()
-    page.locator("text=More like this").first.click()
-    page.wait_for_url("**more=**")
-    first, address = page.inner_text(".results"), page.url
+    page.wait_for_function("() => document.querySelectorAll('[data-chips] .chip').length === 1")
+    first, address = page.inner_text("[data-grid]"), page.url
     page.goto("/")
     page.goto(address)
-    assert page.inner_text(".results") == first
-    for words in page.locator(".sum-words").all_inner_texts():
-        *parts, total = map(float, re.findall(r"-?\d\.\d{3}", words.replace("−", "-")))
-        assert sum(parts) == pytest.approx(total, abs=0.0016)
+    assert page.inner_text("[data-grid]") == first
 
 
-def test_a_study_without_films_leaves_room_for_its_words(chromium: Any, stock: Stock, tmp_path: Path) -> None:
+def test_facets_count_what_a_click_brings(page: Any, served: Any) -> None:
+    page.goto("/search?view=frontal")
+    links = page.locator("[data-facets] a:not([aria-current])")
+    told = [
+        (links.nth(row).get_attribute("href"), int(links.nth(row).locator("span").inner_text()))
+        for row in range(min(6, links.count()))
+    ]
+    assert told
+    for address, count in told:
+        page.goto(address)
+        assert int(page.inner_text("#results-title").split()[0]) == count, address
+
+
+def test_the_grid_goes_on_as_far_as_there_are_answers(page: Any, served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("lingula.server.grid", "lingula.server.routes.pages"):
+        monkeypatch.setattr(f"{module}.PAGE", 2)
+    page.goto("/search?view=frontal")
+    matching = int(page.inner_text("#results-title").split()[0])
+    page.wait_for_function("() => !document.querySelector('[data-more]')")
+    shown = page.eval_on_selector_all("[data-grid] .tile", "all => all.map((each) => each.dataset.study)")
+    assert len(shown) == len(set(shown))
+    assert len(shown) > 2
+    assert matching - len(shown) <= 2  # duplicates stand with their first
+
+
+def test_what_was_not_understood_is_said_with_a_proposal(page: Any, served: Any) -> None:
+    page.goto("/search")
+    page.fill("#question", "effusion, zzqqxv cardiomegally")
+    page.click("button >> text=Search")
+    page.wait_for_url("**/search?**")
+    said = page.locator(".chip.word, .chip.left-out")
+    said.first.wait_for()
+    assert any("zzqqxv" in text for text in said.all_inner_texts())
+    if page.locator(".chip.absent, .chip.present").count() == 1:  # the misspelt word was not read: a proposal
+        assert page.locator(".chip >> text=cardiomegaly?").count() == 1
+
+
+def test_a_shared_link_survives_signing_in(chromium: Any, stock: Stock) -> None:
+    with running(stock.checkpoint, stock.library, stock.collection, Settings(token="a token")) as server:
+        context = chromium.new_context(base_url=server.address)
+        page = context.new_page()
+        page.goto("/search?present=effusion.left&absent=cardiomegaly")
+        assert page.url.startswith(f"{server.address}/login?next=")
+        page.wait_for_selector("html")
+        page.fill("#token", "a token")
+        page.click("button >> text=Sign in")
+        page.wait_for_url("**/search?present=effusion.left&absent=cardiomegaly")
+        page.goto("/login?next=//evil.example/x")
+        page.fill("#token", "a token")
+        page.click("button >> text=Sign in")
+        page.wait_for_url(f"{server.address}/")
+        context.close()
+
+
+def test_on_a_phone_findings_come_first_and_two_fingers_move_the_film(chromium: Any, served: Any) -> None:
+    context = chromium.new_context(
+        base_url=served.address, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    bring(page, served)
+    page.wait_for_selector('figure[data-state="ready"]')
+    assert page.locator("[data-sentence]").first.bounding_box()["y"] < page.locator("canvas").first.bounding_box()["y"]
+    canvas = page.locator("canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    client = context.new_cdp_session(page)
+
+    def touch(kind: str, *gaps: float) -> None:
+        points = [{"x": x + gap, "y": y, "id": number} for number, gap in enumerate(gaps)]
+        client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 0)
+    touch("touchMove", 40)
+    touch("touchEnd")
+    assert page.evaluate(f"{PANES}[0].state.width") == 1  # one finger is for the page
+    touch("touchStart", -30, 30)
+    for gap in (40, 55, 70):
+        touch("touchMove", -gap, gap)
+    touch("touchEnd")
+    assert page.evaluate(f"{PANES}[0].state.zoom") > 1.5
+    context.close()
+
+
+def test_a_printed_film_keeps_its_proportions(page: Any, served: Any, tmp_path: Path) -> None:
+    """The page as PDF, the PDF as pixels, the black frame of the film measured in them."""
+    pdfium = pytest.importorskip("pypdfium2", reason="needs pypdfium2")
+    bring(page, served)
+    page.wait_for_selector('figure[data-state="ready"]')
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('[data-sheet] img')].every((each) => each.complete && each.naturalWidth)"
+    )
+    page.pdf(path=str(tmp_path / "page.pdf"), format="A4", prefer_css_page_size=True)
+    document = pdfium.PdfDocument(tmp_path / "page.pdf")
+    assert len(document) == 1
+    pixels = np.asarray(document[0].render(scale=3).to_pil().convert("L"))
+    columns, rows = page.evaluate(
+        "['naturalWidth', 'naturalHeight'].map((side) => document.querySelector('.main-film')[side])"
+    )
+    image = next(each for each in document[0].get_objects() if each.type == 3)
+    left, bottom, right, top = image.get_bounds()
+    assert (right - left) / (top - bottom) == pytest.approx(columns / rows, rel=0.01)
+    shown = pixels[int((842 - top) * 3) + 6 : int((842 - bottom) * 3) - 6, int(left * 3) + 6 : int(right * 3) - 6]
+    assert shown.std() > 10  # a picture stands there, and not a frame
+    assert 20 < top - bottom < 842
+
+
+def test_a_figure_is_exported_with_its_credit(page: Any, served: Any) -> None:
+    bring(page, served)
+    page.wait_for_selector('figure[data-state="ready"]')
+    page.click('summary[aria-label="Export a figure"]')
+    with page.expect_download() as waited:
+        page.click("text=Figure as PNG")
+    with Image.open(waited.value.path()) as picture:
+        assert picture.height > 1200
+    with page.expect_download() as waited:
+        page.click("text=Figure as PDF")
+    assert waited.value.path().read_bytes().startswith(b"%PDF")
+
+
+def test_a_study_without_films_shows_its_words(chromium: Any, stock: Stock, tmp_path: Path) -> None:
     study = Study("told", report=Report.from_sections(findings="There is a small left pleural effusion."))
     with create_library(stock.checkpoint, tmp_path / "library.sqlite") as library:
         library.add_many(encoded(stock.checkpoint, [study]))
@@ -289,21 +521,21 @@ def test_a_study_without_films_leaves_room_for_its_words(chromium: Any, stock: S
             context = chromium.new_context(base_url=server.address, viewport={"width": 1280, "height": 900})
             page = context.new_page()
             page.goto("/search?present=effusion")
-            whole, words = (page.locator(f".results {part}").bounding_box() for part in ("article", ".told"))
-            assert words["width"] > 0.8 * whole["width"]
-            assert "No film in this library" in page.inner_text(".results")
+            assert "small left pleural effusion" in page.inner_text("[data-grid]")
+            page.goto("/study/told")
+            assert "small left pleural effusion" in page.inner_text("main")
             context.close()
 
 
 def test_a_case_is_searched_with_a_finding_left_out(page: Any, served: Any) -> None:
     bring(page, served)
-    page.click("text=Steer this search")
+    page.click("text=All of them, with and without findings")
     page.wait_for_url("**/search?case=*")
-    everything = page.locator(".results > li").count()
-    page.fill('[name="without"]', "effusion")
+    everything = int(page.inner_text("#results-title").split()[0])
+    page.fill("#question", "no effusion")
     page.click("button >> text=Search")
     page.locator(".chip.absent").wait_for()
-    assert 0 < page.locator(".results > li").count() <= everything
+    assert 0 < int(page.inner_text("#results-title").split()[0]) <= everything
     assert "case=" in page.url
 
 
@@ -365,13 +597,13 @@ def test_the_model_page_shows_a_real_evaluation(page: Any, stock: Any, tmp_path:
         page.set_viewport_size({"width": 390, "height": 800})
         page.goto(f"{server.address}/model")
         page.wait_for_selector("html[data-started]")
-        titles = page.locator("#evaluation-title ~ details > summary").all_inner_texts()
+        titles = page.locator("#evaluation-title ~ details > summary").all_text_contents()
         assert titles
         assert set(titles) <= {table["title"] for table in known.values()}
         assert known["classification"]["title"] in titles
         cells = page.locator("#evaluation-title ~ details td").all_text_contents()
         assert any(re.fullmatch(r"0\.\d{3} \(0\.\d{3}–0\.\d{3}\)", cell) for cell in cells)
-        assert "not for diagnostic use" in page.inner_text(".card").lower()
+        assert "not for diagnostic use" in page.locator(".card").text_content().lower()
         assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
 
 
@@ -382,7 +614,11 @@ def test_every_page_is_served_and_none_is_wider_than_its_window(page: Any, serve
     for path in (
         f"/case/{case}",
         f"/case/{case}/with/{served.library.ids()[1]}",
+        f"/compare?a={study}&b={served.library.ids()[1]}",
         "/",
+        "/cases",
+        "/about",
+        "/words",
         "/search?present=effusion",
         "/library",
         "/practice",

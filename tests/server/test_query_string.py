@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 from tests import made_up
 
 from lingula.errors import InputError
 from lingula.retrieval import Query, Wanted
-from lingula.server.query_string import address, chips, keepable, merged, query_of, question
+from lingula.server.query_string import Chip, address, chips, keepable, merged, query_of, question
 
 FULL = Query(
     present=(Wanted("effusion", "left", "base"), Wanted("", "right")),
@@ -48,12 +48,27 @@ def test_what_is_said_last_of_a_finding_holds() -> None:
     assert (query.present, set(query.absent)) == ((), {Wanted("cardiomegaly"), Wanted("effusion")})
 
 
-def test_a_chip_turns_and_goes() -> None:
-    effusion, heart = chips(Query.read("effusion, no cardiomegaly"), "id")
-    turned = query_of(parse_qs(effusion.turned))
-    assert (effusion.turns_to, turned.present, turned.absent[-1]) == ("absent", (), Wanted("effusion"))
-    assert query_of(parse_qs(heart.removed)) == Query(present=(Wanted("effusion"),))
-    assert parse_qs(heart.removed)["case"] == ["id"]
+def links(chip: Chip) -> dict[str, str]:
+    return {link.words: link.address for _, choices in chip.menus for link in choices}
+
+
+def test_a_chip_turns_in_its_place_and_goes() -> None:
+    pairs = [("case", "id"), ("absent", "cardiomegaly"), ("present", "effusion"), ("age", "40-60")]
+    heart, effusion, age = chips(query_of({name: [value] for name, value in pairs}), pairs)
+    assert parse_qsl(links(heart)["perhaps"]) == [pairs[0], ("uncertain", "cardiomegaly"), *pairs[2:]]
+    assert parse_qsl(links(effusion)["left"]) == [*pairs[:2], ("present", "effusion.left"), pairs[3]]
+    assert parse_qsl(links(effusion)["base"]) == [*pairs[:2], ("present", "effusion..base"), pairs[3]]
+    assert parse_qsl(age.removed) == pairs[:3]
+    held = [link.words for _, choices in effusion.menus for link in choices if link.holds]
+    assert held == ["with", "any side", "anywhere"]
+
+
+def test_a_word_that_was_not_understood_is_a_chip_with_what_may_have_been_meant() -> None:
+    pairs = [("word", "cardiomegally"), ("present", "effusion"), ("word", "xyzzy")]
+    unknown, _, other = chips(query_of({"word": ["cardiomegally", "xyzzy"], "present": ["effusion"]}), pairs)
+    assert (unknown.state, unknown.words, other.proposal) == ("word", "cardiomegally", None)
+    assert unknown.proposal
+    assert parse_qsl(unknown.proposal.address) == [("present", "cardiomegaly"), *pairs[1:]]
 
 
 @pytest.mark.parametrize("text", ["left effusion, no cardiomegaly", "possible nodule", "mass or pneumonia", "no edema"])

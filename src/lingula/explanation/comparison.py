@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lingula.errors import InputError
 from lingula.explanation.similarity import Change, Side, Similarity, similarity, what_would_change
 from lingula.explanation.target import Target
+from lingula.explanation.why_words import carrying, why_words
 from lingula.labels import polarity, read_assertions
 from lingula.library import Library
 from lingula.model.batch import study_mode
@@ -110,7 +111,10 @@ class Why:
     maps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     SHOWN: ClassVar = {
-        **{name: name for name in ("disclaimer", "score", "total", "sum_error", "remainder", "shares", "matched")},
+        **{
+            name: name
+            for name in ("disclaimer", "score", "total", "sum_error", "remainder", "shares", "words", "matched")
+        },
         **{name: name for name in ("sentences", "query", "neighbour")},
         "changes": "shown_changes",
     }
@@ -151,10 +155,16 @@ class Why:
         return tuple(SimilarityShare(name, score) for name, score in both if score)
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """Why, in three sentences at most."""
+        return why_words(self.shared, self.differing, self.changes, self.query.study)
+
+    @property
     def matched(self) -> tuple[RegionPair, ...]:
+        """Those that carry the score (``why_words.carrying``)."""
         return tuple(
             RegionPair(each.score, _region(each.one, self.query.study), _region(each.other, self.neighbour.study))
-            for each in self.similarity.matches
+            for each in carrying(self.similarity)
         )
 
     @property

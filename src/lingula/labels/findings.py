@@ -60,3 +60,8 @@ def label_meaning(code: str) -> str | None:
     """The label that means the same as a finding; None when its label covers more. A label's own code means itself."""
     found = search_findings().get(code)
     return code if found is None else None if found.wider else found.label
+
+
+def in_prose(name: str) -> str:
+    """A finding's name within a sentence: no capital at its start unless the word is written in capitals."""
+    return name if name[:2].isupper() else name[:1].lower() + name[1:]

@@ -33,6 +33,15 @@ def film_png(pixels: Map, side: int) -> bytes:
     return _png(Image.fromarray(np.rint(np.clip(small, 0, 1) * 255).astype(np.uint8)))
 
 
+def thumbnail_jpeg(pixels: npt.NDArray[np.uint8], side: int) -> bytes:
+    """A film (rows, columns) as a small JPEG for a wall of films, its long side at most ``side`` pixels."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=80, optimize=True)
+    return stream.getvalue()
+
+
 def overlay_png(values: Map, side: int, *, scale: float, signed: bool) -> bytes:
     """A map (rows, columns) as indexed PNG with alpha; ``scale`` is the magnitude of full colour.
 

@@ -24,6 +24,8 @@ LONGEST = 2000
 MOST = 100
 """Results, and entries of any of its lists."""
 OLDEST = 120
+_ANY = "Chest radiograph."
+"""What a model reads where only filters are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,8 @@ class Query:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it names nothing to look for or to be like."""
-        return not (self.wanted or self.words or self.like or self.more or self.labels)
+        """Whether it names nothing to look for, to be like or to filter by."""
+        return not (self.wanted or self.words or self.like or self.more or self.labels or self.view or self.age)
 
     def require_something(self) -> None:
         """Refuse a query that asks nothing: InputError ``bad_request``."""
@@ -217,7 +219,8 @@ class Query:
             *([" ".join(self.words)] if self.words else []),
             *(_names()[label] for label in self.labels if not self.wanted),
         ]
-        return " ".join(f"{part[0].upper()}{part[1:]}." for part in said if part)
+        only_filters = bool(self.view or self.age) and not (self.like or self.more)
+        return " ".join(f"{part[0].upper()}{part[1:]}." for part in said if part) or _ANY * only_filters
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; ``from_json`` reads it back."""

@@ -47,13 +47,14 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """A question as understood; ``left_out`` are words that no address may hold."""
+    """A question as understood; ``left_out`` are words that no address may hold, ``study`` the one whose id it is."""
 
     query: Query
     understood: tuple[str, ...]
     not_understood: tuple[Unknown, ...]
     address: str
     left_out: tuple[str, ...]
+    study: str | None
     disclaimer: str = DISCLAIMER
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from lingula import __version__
 from lingula.errors import HEADER_CODES, STORAGE_ERRNOS, InputError, LingulaError, ServerError, cause, storage_error
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
-from lingula.page.render import style_sheet
+from lingula.server.assets import send
 from lingula.server.jobs import Jobs
 from lingula.server.log import note
 from lingula.server.middleware import INTERNAL, Guard, error_body, status_of
@@ -72,16 +70,15 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(OSError, _system)
 
-    @app.get("/static/page.css", include_in_schema=False)
-    async def page_css() -> Response:
-        return Response(style_sheet(), media_type="text/css")
+    @app.get("/static/{name}", include_in_schema=False)
+    async def static(request: Request, name: str) -> Response:
+        return send(request, name)
 
     @app.post("/csp-reports", include_in_schema=False)
     async def csp_report() -> Response:
         note(logging.WARNING, "policy")
         return Response(status_code=204)
 
-    app.mount("/static", StaticFiles(directory=str(files("lingula.server") / "static")))
     return app
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -203,11 +204,17 @@ def _too_slow() -> LingulaError:
     return ServerError("too_slow", "The request came too slowly.", "Send it again over a faster connection.")
 
 
+def _login(scope: Scope) -> str:
+    """Where to sign in, and where to go on afterwards: a link that was shared survives it."""
+    address = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+    return f"/login?next={quote(address, safe='')}" if address != "/" and scope["method"] == "GET" else "/login"
+
+
 async def _refuse(send: Callable[[Message], Any], scope: Scope, error: LingulaError, request_id: str) -> None:
     accepts = dict(scope["headers"]).get(b"accept", b"")
     headers = [(b"content-type", b"application/json")]
     status, body = status_of(error), json.dumps(error_body(error, request_id)).encode()
     if error.code == "unauthorized" and b"text/html" in accepts:
-        status, headers, body = 303, [(b"location", b"/login")], b""
+        status, headers, body = 303, [(b"location", _login(scope).encode())], b""
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -24,14 +24,28 @@ _DEFAULTS = Query()
 
 
 @dataclass(frozen=True, slots=True)
+class ChipLink:
+    """A choice in a chip's menu: where it leads, and whether it holds now."""
+
+    words: str
+    address: str
+    holds: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Chip:
-    """One understood part of a question: its words, its state, and where its buttons lead."""
+    """One understood part of a question, in its place: its words, its state, and where its menu leads.
+
+    Attributes:
+        state: present, absent, uncertain, either; "word" for what was not understood; "filter" for the others.
+        menus: (title, choices).
+    """
 
     words: str
     state: str
-    turned: str
-    turns_to: str
     removed: str
+    menus: tuple[tuple[str, tuple[ChipLink, ...]], ...] = ()
+    proposal: ChipLink | None = None
 
 
 def address(query: Query, case_id: str = "") -> str:
@@ -118,21 +132,59 @@ def keepable(tokenizer: ReportTokenizer, words: Iterable[str]) -> tuple[tuple[st
     return tuple(kept), tuple(left)
 
 
-def chips(query: Query, case_id: str = "") -> list[Chip]:
-    """The understood findings, each with the addresses of the question without it and with it turned."""
+def chips(query: Query, pairs: Sequence[tuple[str, str]]) -> list[Chip]:
+    """The parts of a question in the order of its address; a change leaves each in its place."""
+    unknown = {each.word: each.proposal for each in query.not_understood}
     made = []
-    for group in _GROUPS:
-        turns_to = STATES[(STATES.index(group) + 1) % 3] if group in STATES else "present"
-        for wanted in getattr(query, group):
-            rest = query.with_options(**{group: tuple(each for each in getattr(query, group) if each != wanted)})
-            turned = rest.with_options(**{turns_to: (*getattr(rest, turns_to), wanted)})
-            made.append(Chip(str(wanted), group, address(turned, case_id), turns_to, address(rest, case_id)))
-    for unknown in query.not_understood:
-        word, meant = unknown.word, unknown.proposal
-        rest = query.with_options(words=tuple(each for each in query.words if each != word))
-        said = f"“{word}”, not understood: {meant}?" if meant else f"“{word}”"
-        made.append(Chip(said, "word", "", "", address(rest, case_id)))
+    for pair in pairs:
+        name, value = pair
+        if name in _GROUPS:
+            made.append(_finding_chip(pairs, pair))
+        elif name == "word" and value in unknown:
+            made.append(Chip(value, "word", changed(pairs, pair, None), (), _proposed(pairs, pair, unknown[value])))
+        elif name in _FILTERS:
+            words = _FILTERS[name].format(_label_name(value) if name == "label" else value.replace("-", "–"))
+            made.append(Chip(words, "filter", changed(pairs, pair, None)))
     return made
+
+
+_FILTERS = {"label": "coded with {}", "age": "age {}", "view": "{} film", "like": "like {}", "more": "more like {}",
+            "less": "less like {}"}  # fmt: skip
+_SAID = {"present": "with", "absent": "without", "uncertain": "perhaps", "either": "or"}
+_SIDES = {"": "any side", "left": "left", "right": "right", "bilateral": "both"}
+_ZONES = {"": "anywhere", "upper": "upper", "middle": "mid", "lower": "lower", "base": "base", "hilum": "hilum"}
+
+
+def _finding_chip(pairs: Sequence[tuple[str, str]], pair: tuple[str, str]) -> Chip:
+    group, wanted = pair[0], _wanted(pair[1])
+
+    def link(words: str, group: str, changed_to: Wanted, holds: bool) -> ChipLink:
+        return ChipLink(words, changed(pairs, pair, (group, _code(changed_to))), holds)
+
+    states = tuple(link(_SAID[each], each, wanted, each == group) for each in STATES)
+    sides = tuple(
+        link(words, group, Wanted(wanted.finding, side or None, wanted.place), side == (wanted.side or ""))  # type: ignore[arg-type]
+        for side, words in _SIDES.items() if side or wanted.finding or wanted.place
+    )  # fmt: skip
+    zones = tuple(
+        link(words, group, Wanted(wanted.finding, wanted.side, place or None), place == (wanted.place or ""))
+        for place, words in _ZONES.items() if place or wanted.finding or wanted.side
+    )  # fmt: skip
+    menus = (("Show studies", states), ("Side (the patient’s)", sides), ("Zone", zones))
+    return Chip(str(wanted), group, changed(pairs, pair, None), menus)
+
+
+def _proposed(pairs: Sequence[tuple[str, str]], pair: tuple[str, str], proposal: str | None) -> ChipLink | None:
+    """The question with what may have been meant in the place of a word."""
+    if not proposal:
+        return None
+    read = Query.read(proposal)
+    group, wanted = next(((name, each) for name in _GROUPS for each in getattr(read, name)), ("", None))
+    return ChipLink(proposal, changed(pairs, pair, (group, _code(wanted)) if wanted else ("word", proposal)))
+
+
+def _label_name(code: str) -> str:
+    return str(Wanted(code)) if code else ""
 
 
 def question(query: Query) -> str:
@@ -148,3 +200,23 @@ def _wanted(code: str) -> Wanted:
     finding, _, rest = code.partition(".")
     side, _, place = rest.partition(".")
     return Wanted(finding, side or None, place or None)  # type: ignore[arg-type]
+
+
+def pairs_of(address_pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The parts of an address in the order in which they stand, each once, without what is empty."""
+    return list(dict.fromkeys((name, value) for name, value in address_pairs if value))
+
+
+def changed(pairs: Sequence[tuple[str, str]], old: tuple[str, str] | None, new: tuple[str, str] | None) -> str:
+    """The address with one part put in another's place; without ``old`` it is added, without ``new`` left out."""
+    if old is None:
+        made = [*pairs, *([new] if new else [])]
+    else:
+        made = [new if pair == old else pair for pair in pairs if new or pair != old]  # type: ignore[misc]
+    return urlencode(list(dict.fromkeys(made)))
+
+
+def without_name(pairs: Sequence[tuple[str, str]], name: str, value: str = "") -> str:
+    """The address with the one part of a name set to a value, or left out."""
+    made = [pair for pair in pairs if pair[0] != name]
+    return urlencode([*made, (name, value)] if value else made)

@@ -30,9 +30,12 @@ from lingula.explanation.comparison import Why, why
 from lingula.library import Library, ReadyGallery
 from lingula.library.identity import deidentified
 from lingula.model.checkpoint import Checkpoint
+from lingula.page.picture import thumbnail_jpeg
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.study_reader import read_study
 from lingula.retrieval import Answer, Query, Searched
+from lingula.retrieval.facets import Facet, FacetIndex
+from lingula.retrieval.judge import judge
 from lingula.retrieval.region import Place, RegionAnswer, check_place, library_patches, search_region
 from lingula.retrieval.region_index import Patches
 from lingula.server.log import note
@@ -50,7 +53,9 @@ ANSWERS = 256
 PATIENCE = 2.0
 """Seconds for which a search by a box waits for patches that are being made."""
 PAIRS = 10
-"""Comparisons kept with a case."""
+"""Comparisons, and searches, kept with a case."""
+THUMBNAILS = 1000
+"""Small pictures kept, until the library changes."""
 LEAST_FREE = 32 << 20
 """Bytes that the temporary folder and the library's disk must have left."""
 FAREWELL = 1.0
@@ -66,6 +71,7 @@ class Case:
     analysis: Analysis
     explanations: dict[tuple[str, str], Explanation] = field(default_factory=dict)
     whys: OrderedDict[str, Why] = field(default_factory=OrderedDict)
+    answers: OrderedDict[tuple[Query, int, frozenset[str]], Answer] = field(default_factory=OrderedDict)
 
     @property
     def case_id(self) -> str:
@@ -88,7 +94,7 @@ class Desk:
 
     def __init__(self, checkpoint: Checkpoint, library: Library | None, settings: Settings) -> None:
         self.checkpoint, self.library, self.settings = checkpoint, library, settings
-        self.searched: Searched | None = library or ReadyGallery.of(checkpoint.fingerprint)
+        self._gallery = ReadyGallery.of(checkpoint.fingerprint)
         self.names = {label.code: label.name for label in checkpoint.vocabulary.labels}
         self.model_lock = threading.Lock()
         self.sandbox = Sandbox(limits=settings.limits)
@@ -96,7 +102,9 @@ class Desk:
         self._readers = _Line(READERS, 4 * settings.waiting)
         self._secret = library.secret if library is not None else secrets.token_bytes(32)
         self._cases: OrderedDict[str, Case] = OrderedDict()
-        self._answers: OrderedDict[tuple[Query, int], Answer] = OrderedDict()
+        self._answers: OrderedDict[tuple[Query, int, frozenset[str]], Answer] = OrderedDict()
+        self._thumbnails: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
+        self._facet_index: tuple[int, FacetIndex] | None = None
         self._remembering = threading.Lock()
         self._patches = _PatchMaker()
         self._lasting: dict[str, LingulaError] = {}
@@ -112,6 +120,16 @@ class Desk:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    @property
+    def searched(self) -> Searched | None:
+        """The library, or the studies that ship with the model while it is empty; None where there is neither."""
+        return self.library if self.library is not None and len(self.library) else self._gallery or self.library
+
+    @property
+    def filled(self) -> Library | None:
+        """The library where it holds studies: what answers then have films and reports."""
+        return self.library if self.searched is self.library else None
 
     # -- trouble
 
@@ -165,8 +183,11 @@ class Desk:
         """
         return await self._readers.run(work)
 
-    async def search(self, query: Query, case: Case | None = None) -> Answer:
+    async def search(self, query: Query, case: Case | None = None, exclude: Collection[str] = ()) -> Answer:
         """Answer a question; the model is needed only where words or a study brought in must be read.
+
+        Args:
+            exclude: studies that may not answer: those of the pages before.
 
         Raises:
             LibraryError: ``library_missing`` without anything to search.
@@ -176,17 +197,24 @@ class Desk:
         searched, study = self.searched, case.study if case else None
         reads = study is not None or (not query.like and bool(query.sentence()))
         line = self.ask_model if reads else self.look_up
-        if study is not None:
-            return await line(lambda: search_library(query, self.checkpoint, searched, study))
+        revision = self.library.revision if self.library is not None else 0
+        if case is not None:
+            key = query, revision, frozenset(exclude)
+            if key not in case.answers:
+                made = await line(lambda: search_library(query, self.checkpoint, searched, study, exclude=exclude))
+                case.answers[key] = made
+                while len(case.answers) > PAIRS:
+                    case.answers.popitem(last=False)
+            return case.answers[key]
 
         def answered() -> Answer:
             """The same question to the same library has the same answer."""
             with searched.held():
-                key = query, self.library.revision if self.library is not None else 0
+                key = query, self.library.revision if self.library is not None else 0, frozenset(exclude)
                 with self._remembering:
                     known = self._answers.get(key)
                 if known is None:
-                    known = search_library(query, self.checkpoint, searched)
+                    known = search_library(query, self.checkpoint, searched, exclude=exclude)
                     with self._remembering:
                         self._answers[key] = known
                         while len(self._answers) > ANSWERS:
@@ -194,6 +222,56 @@ class Desk:
             return known
 
         return await line(answered)
+
+    def facet_index(self) -> FacetIndex:
+        """Of what is searched, as it is now.
+
+        Raises:
+            LibraryError: ``library_missing`` without anything to search.
+        """
+        if self.searched is None:
+            raise LibraryError("library_missing", "There is nothing to search.", "Import a collection first.")
+        revision = self.library.revision if self.library is not None else 0
+        if self._facet_index is None or self._facet_index[0] != revision:
+            self._facet_index = revision, FacetIndex.of(self.searched)
+        return self._facet_index[1]
+
+    def facets(self, query: Query) -> tuple[Facet, ...]:
+        """What the answers to a question are like, counted."""
+        index, searched = self.facet_index(), self.searched
+        assert searched is not None
+        return index.facets(searched, query, judge(self.checkpoint))
+
+    def thumbnail(self, study_id: str, row: int, side: int) -> bytes:
+        """A stored film as a small JPEG; its long side at most ``side`` pixels.
+
+        Raises:
+            LibraryError: ``library_missing``, ``study_unknown``. InputError: ``not_found`` for a film it lacks.
+        """
+        if self.library is None:
+            raise LibraryError("library_missing", "There are no films.", "Import a collection first.")
+        key = study_id, row, self.library.revision
+        with self._remembering:
+            known = self._thumbnails.get(key)
+        if known is None:
+            films = self.library.get(study_id).radiographs
+            if row >= len(films):
+                raise InputError("not_found", f"the study has no film {row}.")
+            known = thumbnail_jpeg(films[row].preview(), side)
+            with self._remembering:
+                self._thumbnails[key] = known
+                while len(self._thumbnails) > THUMBNAILS:
+                    self._thumbnails.popitem(last=False)
+        return known
+
+    def study_named(self, text: str) -> str | None:
+        """The study whose id a question is; of the Open-i collection the number is enough."""
+        asked = text.strip()
+        if not asked or len(asked) > 256 or self.searched is None:
+            return None
+        named = [asked, asked.upper(), *([f"CXR{int(asked)}"] if asked.isascii() and asked.isdecimal() else [])]
+        found = self.searched.summaries(named)
+        return next((each for each in named if each in found), None)
 
     # -- studies brought in
 
@@ -217,13 +295,19 @@ class Desk:
             )
         return deidentified(study, self._secret)
 
-    def answer(self, study: Study, k: int = 5) -> Case:
+    def answer(self, study: Study, k: int = 10) -> Case:
         """Findings and neighbours of a study, kept as a case."""
         analysis = analyze(study, self.checkpoint, self.searched, methods=(), k=k)
         case = Case(replace(analysis, case_id=secrets.token_urlsafe(12)))
         self._cases[case.case_id] = case
         self._make_room()
         return case
+
+    def answer_anyway(self, case: Case) -> None:
+        """Answer a case though its films are no chest radiographs; call on the model's thread."""
+        if not case.analysis.answerable and not case.analysis.predictions:
+            study = case.analysis.study
+            case.analysis = analyze(study, self.checkpoint, self.searched, methods=(), k=10, anyway=True)
 
     def case(self, case_id: str) -> Case:
         """A case by its id; asking for it makes it the newest.

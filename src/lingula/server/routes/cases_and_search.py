@@ -252,6 +252,7 @@ async def understand(request: Request, body: schema.QuestionBody) -> Response:
             not_understood=query.not_understood,
             address=address(query.with_options(words=kept), case_id),
             left_out=left,
+            study=await desk.look_up(lambda: desk.study_named(body.text)),
         )
     )
 

@@ -39,7 +39,7 @@ async def learn(
     desk = desk_of(request)
     library = desk.library
     shown = await desk.look_up(lambda: _overview(library)) if library is not None else None
-    return _page("learn.html", here="/learn", overview=shown, query=query, studies=studies)
+    return _page(request, "learn.html", here="/learn", overview=shown, query=query, studies=studies)
 
 
 def _overview(library: Library) -> dict[str, Any]:
@@ -68,7 +68,7 @@ async def one_set(request: Request, set_id: SetId) -> Response:
     known, cases, choices = await desk.look_up(lambda: _cases(desk, library, set_id))
     names = sorted(desk.names.items(), key=lambda pair: pair[1])
     return _page(
-        "set.html", here="/learn", set=known, cases=cases, choices=choices, labels=names, tasks=TASK_NAMES.items(),
+        request, "set.html", here="/learn", set=known, cases=cases, choices=choices, labels=names, tasks=TASK_NAMES.items(),
         has_marks=any(case.drawings for case in known.cases),
     )  # fmt: skip
 
@@ -113,7 +113,7 @@ async def results(request: Request, set_id: SetId) -> Response:
         if known_.images
     }
     return _page(
-        "results.html", here="/learn", set=known, results=found, proposed=proposed, pictures=pictures,
+        request, "results.html", here="/learn", set=known, results=found, proposed=proposed, pictures=pictures,
         certainties=CERTAINTIES,
     )  # fmt: skip
 
@@ -125,7 +125,7 @@ async def task(request: Request, set_id: SetId, task: Annotated[Task, Path()], s
     library = library_of(desk)
     known = await desk.look_up(lambda: load_set(library, set_id))
     return _page(
-        "task.html", here="/learn", title=known.title, task=task, base=f"/api/sets/{known.set_id}/{task}",
+        request, "task.html", here="/learn", title=known.title, task=task, base=f"/api/sets/{known.set_id}/{task}",
         student=student, back=f"/learn/sets/{known.set_id}", is_class=False, joined=True, names=TASK_NAMES,
     )  # fmt: skip
 
@@ -139,6 +139,6 @@ async def class_page(request: Request, token: Token) -> Response:
     known = await desk.look_up(lambda: load_set(library, link.set_id))
     student = student_of(request, link)
     return _page(
-        "task.html", title=known.title, task=link.task, base=f"/class/{token}", student=student, back="",
+        request, "task.html", title=known.title, task=link.task, base=f"/class/{token}", student=student, back="",
         is_class=True, joined=bool(student), names=TASK_NAMES,
     )  # fmt: skip

@@ -3,35 +3,69 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from functools import cache
+from hashlib import sha256
 from pathlib import Path as FilePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
 
-import numpy as np
-from fastapi import APIRouter, Path, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from jinja2 import Environment
 
 from lingula.analysis import leading_label
-from lingula.errors import InputError, LingulaError, cause
+from lingula.errors import InputError, LibraryError, LingulaError, cause
 from lingula.explanation import METHODS, shown_methods
 from lingula.labels import search_findings
 from lingula.library import Library, StudyRecord
 from lingula.library.identity import public_name
+from lingula.openi.collection import published
+from lingula.page.film_figure import Figure, FigureFilm, figure_pdf, figure_png
+from lingula.page.glossary import glossary
 from lingula.page.methods import method
 from lingula.page.render import with_templates
-from lingula.page.report_runs import runs
-from lingula.page.view import view_of
-from lingula.retrieval import Answer, Query
-from lingula.server.query_string import address, chips, query_of, question
+from lingula.page.sentence import sentence
+from lingula.page.view import DOUBTS
+from lingula.retrieval import Query as Question
+from lingula.retrieval.facets import same_finding
+from lingula.server import assets
+from lingula.server.grid import PAGE, grid_page
+from lingula.server.query_string import address, changed, chips, pairs_of, query_of, question, without_name
 from lingula.server.routes.cases_and_search import desk_of, library_of
-from lingula.server.serialise import film_url, stored_url
-from lingula.server.service import Case
-from lingula.study import Neighbour, Radiograph, Study, View
+from lingula.server.service import Case, Desk
+from lingula.server.views import (
+    bars,
+    case_films,
+    difference,
+    entries,
+    film_words,
+    marked_report,
+    stored_films,
+)
+from lingula.study import DISCLAIMER, Neighbour, Prediction, unique_notices
+from lingula.teaching.repetition import due_ids, end_of_day
 
-PLACES = (("/", "Ask"), ("/search", "Search"), ("/learn", "Learn"), ("/library", "Library"), ("/model", "Model"))
-EXAMPLES = 6
-_VIEWS = {"frontal": "Frontal film", "lateral": "Lateral film", "unknown": "Film (view unknown)"}
+PLACES = (
+    ("/search", "Search"),
+    ("/cases", "Cases"),
+    ("/learn", "Learn"),
+    ("/library", "Library"),
+    ("/about", "About"),
+)
+TILES = ("cardiomegaly", "pleural_effusion", "nodule_mass", "lung_opacity", "atelectasis", "granuloma",
+         "hyperinflation", "normal")  # fmt: skip
+"""The eight findings of the start page."""
+SAMPLES = (
+    "left effusion, no cardiomegaly",
+    "possible nodule",
+    "hyperinflated, no nodule",
+    "atelectasis or consolidation",
+)
+MOST_SHOWN = 5000
+THUMBNAIL = 224
+"""Long side of a tile's picture."""
 
 router = APIRouter()
 StudyId = Annotated[str, Path(max_length=256)]
@@ -40,182 +74,473 @@ CaseId = Annotated[str, Path(max_length=64)]
 
 @cache
 def _templates() -> Environment:
-    return with_templates("lingula.server")
+    made = with_templates("lingula.server")
+    made.globals |= {"asset": assets.asset_url, "glossary": glossary()}
+    return made
 
 
-def _page(template: str, *, here: str = "", http: int = 200, **values: Any) -> Response:
+def _page(request: Request, template: str, *, here: str = "", http: int = 200, **values: Any) -> Response:
     text = _templates().get_template(template).render(served=True, places=PLACES, here=here, **values)
-    return HTMLResponse(text.encode("utf-8", "xmlcharrefreplace"), http)
+    return assets.packed(request, text.encode("utf-8", "xmlcharrefreplace"), "text/html", status=http)
 
 
 def refusal(request: Request, error: LingulaError, status: int, request_id: str) -> Response:
     """An error as a page."""
-    return _page("refusal.html", http=status, status=status, error=error, request_id=request_id)
+    return _page(request, "refusal.html", http=status, status=status, error=error, request_id=request_id)
 
 
 @router.get("/login")
-async def login() -> Response:
-    return _page("login.html")
+async def login(request: Request) -> Response:
+    return _page(request, "login.html")
+
+
+# -- start
 
 
 @router.get("/")
 async def start(request: Request) -> Response:
-    """Bring in a study, or pick an example."""
+    """One field for a film, a report or a question; a wall of findings; what is due today."""
     desk = desk_of(request)
-    library = desk.library
-    found = await desk.look_up(lambda: _examples(library, desk.names) if library is not None else ([], 0))
-    return _page("start.html", here="/", examples=found[0], studies=found[1], model=desk.checkpoint.fingerprint)
+    wall = await desk.look_up(lambda: _wall(desk))
+    return _page(
+        request,
+        "start.html",
+        here="/",
+        wall=wall,
+        samples=[(text, address(Question.read(text))) for text in SAMPLES],
+        studies=len(desk.searched) if desk.searched is not None else 0,
+        has_library=desk.filled is not None,
+        can_get=desk.settings.folder_imports,
+        film=await desk.look_up(lambda: _film_of(desk, datetime.now(UTC).date())),
+        due=await desk.look_up(lambda: _due(desk.filled)),
+        model=desk.checkpoint.fingerprint,
+    )
 
 
-def _examples(library: Library, names: dict[str, str]) -> tuple[list[dict[str, str]], int]:
-    """The first studies with a film for some findings, each finding once."""
-    ids = library.ids()
-    chosen: dict[str, dict[str, str]] = {}
-    for study_id, known in sorted(library.summaries(ids[:200]).items()):
-        frontal = next((row for row, image in enumerate(known.images) if image.view != "lateral"), None)
-        for label in known.labels:
-            if frontal is not None and label not in chosen and len(known.labels) <= 2:
-                title, picture = names.get(label, label), stored_url(study_id, frontal)
-                chosen[label] = {"study_id": study_id, "title": title, "picture": picture}
-                break
-        if len(chosen) == EXAMPLES:
-            break
-    return list(chosen.values()), len(ids)
+def _due(library: Library | None) -> int:
+    """How many films are due today."""
+    return len(due_ids(library.teaching.reviews("me"), end_of_day())) if library is not None else 0
+
+
+def _wall(desk: Desk) -> list[dict[str, Any]]:
+    """The eight tiles, each with the number of its studies and, where there are films, one of them."""
+    searched = desk.searched
+    if searched is None:
+        return []
+    index, tiles = desk.facet_index(), []
+    for code in TILES:
+        if not (ids := index.values["finding"].get(code)):
+            continue
+        picture = _plainest(desk.filled, sorted(ids)) if desk.filled is not None else ""
+        where = address(Question(labels=(code,)))
+        tiles.append({"code": code, "name": desk.names.get(code, code), "count": len(ids), "picture": picture,
+                      "address": where})  # fmt: skip
+    return tiles
+
+
+def _plainest(library: Library, ids: list[str]) -> str:
+    """The picture of a study that shows little else."""
+    known = library.summaries(ids[:40])
+    for most in (1, 2, 9):
+        for study in sorted(known):
+            row = next((row for row, each in enumerate(known[study].images) if each.view != "lateral"), None)
+            if row is not None and len(known[study].labels) <= most:
+                return f"/thumbnails/{study}/{row}"
+    return ""
+
+
+def _film_of(desk: Desk, day: date) -> dict[str, str] | None:
+    """The film of the day: another each day, the same all day."""
+    if desk.filled is None:
+        return None
+    ids = desk.filled.ids()
+    first = int.from_bytes(sha256(day.isoformat().encode()).digest()[:6]) % len(ids)
+    near = [ids[(first + step) % len(ids)] for step in range(min(20, len(ids)))]
+    for study, known in desk.filled.summaries(near).items():
+        row = next((row for row, each in enumerate(known.images) if each.view != "lateral"), None)
+        if row is not None:
+            return {"study_id": study, "picture": f"/thumbnails/{study}/{row}"}
+    return None
+
+
+@router.get("/cases")
+async def cases(request: Request) -> Response:
+    """Studies brought in, as this browser remembers them, and some of the library to read."""
+    desk = desk_of(request)
+    return _page(request, "cases_page.html", here="/cases", some=await desk.look_up(lambda: _some(desk)))
+
+
+def _some(desk: Desk) -> list[dict[str, str]]:
+    """Films of the library to read unaided: what they show is not said."""
+    if desk.filled is None:
+        return []
+    ids = desk.filled.ids()
+    chosen = ids[:: max(1, len(ids) // 12)][:12]
+    found = []
+    for study, known in sorted(desk.filled.summaries(chosen).items()):
+        row = next((row for row, each in enumerate(known.images) if each.view != "lateral"), None)
+        if row is not None:
+            found.append({"study_id": study, "picture": f"/thumbnails/{study}/{row}"})
+    return found
+
+
+@router.get("/thumbnails/{study_id}/{row}")
+async def thumbnail(request: Request, study_id: StudyId, row: Annotated[int, Path(ge=0, le=1000)]) -> Response:
+    """A small picture of a stored film."""
+    desk = desk_of(request)
+    return Response(await desk.look_up(lambda: desk.thumbnail(study_id, row, THUMBNAIL)), media_type="image/jpeg")
+
+
+# -- a case
 
 
 @router.get("/case/{case_id}")
 async def case(request: Request, case_id: CaseId) -> Response:
-    """A study brought in: findings, similar cases, evidence."""
+    """A study brought in: the plain film, the sentence, similar studies."""
     desk = desk_of(request)
     held = desk.case(case_id)
-    library = desk.library
-    shown = [n.study_id for n in held.analysis.neighbours]
-    records = await desk.look_up(lambda: {s: library.get(s) for s in shown} if library is not None else {})
-
-    def link(study_id: str, row: int) -> str:
-        return stored_url(study_id, row) if study_id in records else film_url(case_id, row)
-
-    view = view_of(held.analysis, {s: _outline(r) for s, r in records.items()}, {}, desk.names, link)
-    trusted = shown_methods(desk.checkpoint.fingerprint, METHODS)
-    ranked = sorted(held.analysis.predictions, key=lambda p: -p.probability)
-    return _page(
-        "case.html",
-        view=view,
-        case_id=case_id,
-        films=_films(held),
-        can_box=library is not None and bool(len(library)),
-        labels=[(p.label, p.name) for p in ranked],
-        leading=leading_label(held.analysis.predictions, desk.checkpoint.vocabulary.normal),
-        methods=[(code, method(code).name) for code in (*trusted, *(each for each in METHODS if each not in trusted))],
-        chosen_method=next(iter(trusted), METHODS[0]),
+    analysis, own = held.analysis, _own_labels(held.analysis.predictions)
+    similar = await desk.look_up(
+        lambda: entries(analysis.neighbours, desk.filled, desk.names, own=own, beside=f"case:{case_id}")
     )
+    said, notices = (
+        sentence(analysis.predictions, held.study.report),
+        unique_notices((*analysis.notices, *held.study.all_notices)),
+    )
+    trusted = shown_methods(desk.checkpoint.fingerprint, METHODS)
+    calibration = desk.checkpoint.calibration[analysis.mode]
+    return _page(
+        request,
+        "case.html",
+        analysis=analysis,
+        case_id=case_id,
+        sentence=said,
+        bars=bars(analysis.predictions, calibration, desk.checkpoint.vocabulary.codes),
+        films=case_films(held, " ".join(map(str, said))),
+        can_box=desk.filled is not None,
+        report=marked_report(held.study.report, desk.names),
+        similar=similar,
+        doubts=[each.message for each in notices if each.code in DOUBTS],
+        warnings=[each.message for each in notices if each.code not in DOUBTS],
+        labels=[(p.label, p.name) for p in sorted(analysis.predictions, key=lambda p: -p.probability)],
+        leading=leading_label(analysis.predictions, desk.checkpoint.vocabulary.normal),
+        methods=[(code, method(code).name) for code in (*trusted, *(each for each in METHODS if each not in trusted))],
+        today=datetime.now(UTC).date().isoformat(),
+    )
+
+
+def _own_labels(predictions: tuple[Prediction, ...]) -> list[str]:
+    """What is called present."""
+    return [p.label for p in predictions if p.flagged]
+
+
+@router.get("/case/{case_id}/strip/normal")
+async def normal_strip(request: Request, case_id: CaseId) -> Response:
+    """Studies that look like a case and were reported as normal."""
+    desk = desk_of(request)
+    held = desk.case(case_id)
+    normal = desk.checkpoint.vocabulary.normal
+    answer = await desk.search(Question(labels=(normal,) if normal else (), k=10), held)
+    own, beside = _own_labels(held.analysis.predictions), f"case:{case_id}"
+    shown = await desk.look_up(lambda: entries(answer.neighbours, desk.filled, desk.names, own=own, beside=beside))
+    return JSONResponse({"disclaimer": DISCLAIMER, "entries": shown})
+
+
+@router.post("/case/{case_id}/anyway")
+async def anyway(request: Request, case_id: CaseId) -> Response:
+    """Answer although the film is no chest radiograph."""
+    desk = desk_of(request)
+    held = desk.case(case_id)
+    await desk.ask_model(lambda: desk.answer_anyway(held))
+    return JSONResponse({"disclaimer": DISCLAIMER, "case_id": case_id})
+
+
+@router.get("/case/{case_id}/figure")
+async def case_figure(
+    request: Request,
+    case_id: CaseId,
+    kind: Annotated[Literal["png", "pdf"], Query(alias="as")] = "png",
+    row: Annotated[int, Query(ge=0, le=1000)] = 0,
+    beside: Annotated[str, Query(max_length=256)] = "",
+) -> Response:
+    """A figure for a slide: the film, a study of the library beside it if asked for, the sentence, the credit."""
+    desk = desk_of(request)
+    held = desk.case(case_id)
+    if row >= len(held.study.radiographs):
+        raise InputError("not_found", f"the study has no film {row}.")
+
+    def drawn() -> bytes:
+        film = held.study.radiographs[row]
+        films = [FigureFilm(film.pixels, "Your study", film.view)]
+        if beside:
+            films.append(_figure_film(library_of(desk).get(beside)))
+        said = " ".join(map(str, sentence(held.analysis.predictions, held.study.report)))
+        credit = [f"Model {desk.checkpoint.fingerprint}", *([_credit(beside)] if beside else [])]
+        return _drawn(Figure(tuple(films), said, " · ".join(credit)), kind)
+
+    return _file(await desk.look_up(drawn), kind, "lingula-figure")
+
+
+def _figure_film(record: StudyRecord) -> FigureFilm:
+    if not record.radiographs:
+        raise InputError("not_found", "the study has no film.")
+    film = next((each for each in record.radiographs if each.view != "lateral"), record.radiographs[0]).radiograph()
+    return FigureFilm(film.pixels, record.study_id, film.view)
+
+
+def _credit(study_id: str) -> str:
+    if study_id.startswith("CXR"):
+        return f"{study_id}: Open-i, U.S. National Library of Medicine, CC BY-NC-ND 4.0"
+    return f"{study_id}: own library"
+
+
+def _drawn(figure: Figure, kind: Literal["png", "pdf"]) -> bytes:
+    return figure_png(figure) if kind == "png" else figure_pdf(figure)
+
+
+def _file(body: bytes, kind: Literal["png", "pdf"], name: str) -> Response:
+    headers = {"content-disposition": f'attachment; filename="{name}.{kind}"'}
+    return Response(body, media_type="image/png" if kind == "png" else "application/pdf", headers=headers)
+
+
+# -- two studies
 
 
 @router.get("/case/{case_id}/with/{study_id}")
-async def compare(request: Request, case_id: CaseId, study_id: StudyId) -> Response:
-    """Query and neighbour side by side, moving together."""
+async def compare_case(request: Request, case_id: CaseId, study_id: StudyId) -> Response:
+    """The address of a comparison before any two studies could be compared."""
+    return RedirectResponse(f"/compare?{urlencode({'a': f'case:{case_id}', 'b': study_id})}", 303)
+
+
+@router.get("/compare")
+async def compare(
+    request: Request, a: Annotated[str, Query(max_length=300)], b: Annotated[str, Query(max_length=300)]
+) -> Response:
+    """Two studies side by side, own or the library's, moving together: frontal with frontal, lateral with lateral."""
     desk = desk_of(request)
-    held, library = desk.case(case_id), library_of(desk)
-    record = await desk.look_up(lambda: library.get(study_id))
-    own, other = _films(held), _stored_films(record)
-    rows = [_first_frontal([r.view for r in each]) for each in (held.study.radiographs, record.radiographs)]
-    own = [own[rows[0]]] if own else []
+    one, other = await desk.look_up(lambda: (_side(desk, a), _side(desk, b)))
+    pairs = [
+        (left, right)
+        for view in (("frontal", "unknown"), ("lateral",))
+        for left in [next((f for f in one["films"] if f.view in view), None)]
+        for right in [next((f for f in other["films"] if f.view in view), None)]
+        if left and right
+    ]
+    if not pairs and one["films"] and other["films"]:
+        pairs = [(one["films"][0], other["films"][0])]
+    why = f"/api/cases/{a[5:]}/why/{b}" if a.startswith("case:") and not b.startswith("case:") and desk.filled else ""
     return _page(
+        request,
         "compare.html",
-        case_id=case_id,
-        study=record,
-        neighbour=next((n for n in held.analysis.neighbours if n.study_id == study_id), None),
-        films=[*own, *other[:1]],
-        rows=rows,
-        own_text=runs(held.study.report) if held.study.report else (),
-        text=runs(record.report) if record.report else (),
+        sides=(one, other),
+        pairs=pairs,
+        why=why,
+        rows=[int(film.picture.rpartition("/")[2]) for film in pairs[0]] if pairs else [],
+        words=difference(one["labels"], other["labels"], desk.names),
+        swapped=f"/compare?{_encoded(a=b, b=a)}",
     )
+
+
+def _encoded(**values: str) -> str:
+    return urlencode(values)
+
+
+def _side(desk: Desk, named: str) -> dict[str, Any]:
+    """One side of a comparison: "case:ID", or a study of the library."""
+    if named.startswith("case:"):
+        held = desk.case(named[5:])
+        own = _own_labels(held.analysis.predictions)
+        said = " ".join(map(str, sentence(held.analysis.predictions, held.study.report)))
+        return {
+            "title": "Your study", "page": f"/case/{named[5:]}", "films": case_films(held, said), "labels": own,
+            "sentence": said, "report": marked_report(held.study.report, desk.names),
+        }  # fmt: skip
+    record = _known(desk, named)
+    words = film_words(record.labels or (), desk.names)
+    return {
+        "title": record.study_id, "page": f"/study/{record.study_id}", "films": stored_films(record, words),
+        "labels": list(record.labels or ()), "sentence": words, "report": marked_report(record.report, desk.names),
+    }  # fmt: skip
+
+
+def _known(desk: Desk, study_id: str) -> StudyRecord:
+    """A study of the library, or of those that ship with the model.
+
+    Raises:
+        LibraryError: ``library_missing``, ``study_unknown``.
+    """
+    if desk.searched is None:
+        raise LibraryError("library_missing", "There is no library.", "Import one first.")
+    return desk.searched.get(study_id)
+
+
+# -- search
 
 
 @router.get("/search")
 async def search(request: Request) -> Response:
     """A question and its answers; its whole state is in the address."""
     desk = desk_of(request)
-    values: dict[str, list[str]] = {}
-    for name, value in request.query_params.multi_items():
-        values.setdefault(name, []).append(value)
-    query, case_id = query_of(values), next(iter(values.get("case", [])), "")
-    held = desk.case(case_id) if case_id else None
-    answer = None if query.is_empty and held is None else await desk.search(query, held)
-    results = await desk.look_up(lambda: _results(answer, desk.library, query, case_id)) if answer else []
-    hidden = [
-        (name, value) for name in values for value in values[name] if name not in ("view", "age", "label", "fold")
-    ]
+    pairs = pairs_of(request.query_params.multi_items())
+    query, held = _asked(desk, pairs)
+    is_asked = not query.is_empty or held is not None
+    answer = await desk.search(query.with_options(k=PAGE), held) if is_asked else None
+    case_id = held.case_id if held else ""
+    shown = await desk.look_up(lambda: _shown(desk, answer.neighbours, case_id)) if answer else []
+    facets = await desk.look_up(lambda: _facets(desk, query, pairs)) if desk.searched is not None else []
     return _page(
+        request,
         "search.html",
         here="/search",
         query=query,
         question=question(query),
-        chips=chips(query, case_id),
-        state=address(query, case_id),
+        chips=chips(query, pairs),
+        state="&".join(_encoded(**{name: value}) for name, value in pairs),
         case_id=case_id,
-        hidden=hidden,
         answer=answer,
-        results=results,
-        labels=sorted(desk.names.items(), key=lambda pair: pair[1]),
-        films=_films(held)[:1] if held else [],
+        shown=shown,
+        facets=facets,
+        is_last=answer is None or len(answer.neighbours) < PAGE,
+        samples=[(text, address(Question.read(text))) for text in SAMPLES],
+        has_films=desk.filled is not None,
     )
 
 
-def _results(answer: Answer, library: Library | None, query: Query, case_id: str) -> list[dict[str, Any]]:
-    """What a card of a result shows."""
-    ids = [neighbour.study_id for neighbour in answer.neighbours]
-    images = {study: known.images for study, known in library.summaries(ids).items()} if library is not None else {}
-    results = []
-    for neighbour in answer.neighbours:
-        study = neighbour.study_id
-        frontal = next((row for row, image in enumerate(images.get(study, ())) if image.view != "lateral"), None)
-        total = sum(abs(part.score) for part in neighbour.parts) or 1.0
-        start, bars = 0.0, []
-        for part in neighbour.parts:
-            width = 100 * abs(part.score) / total
-            bars.append({"name": part.name, "score": part.score, "start": start, "width": width})
-            start += width
-        steered = {
-            name: address(query.with_options(**{name: tuple(dict.fromkeys((*getattr(query, name), study)))}), case_id)
-            for name in ("more", "less")
-        }
-        results.append(
-            {
-                "n": neighbour,
-                "picture": stored_url(study, frontal) if frontal is not None else "",
-                "bars": bars,
-                "snippet": _snippet(neighbour),
-                "more": steered["more"],
-                "less": steered["less"],
-                "like": address(query.with_options(like=study, more=(), less=())),
-            }
+def _asked(desk: Desk, pairs: list[tuple[str, str]]) -> tuple[Question, Case | None]:
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    case_id = next(iter(values.get("case", [])), "")
+    return query_of(values), desk.case(case_id) if case_id else None
+
+
+def _shown(desk: Desk, neighbours: Sequence[Neighbour], case_id: str) -> list[dict[str, Any]]:
+    return entries(neighbours, desk.filled, desk.names, beside=f"case:{case_id}" if case_id else "")
+
+
+@router.get("/search/more")
+async def search_more(request: Request, page: Annotated[int, Query(ge=2, le=MOST_SHOWN // PAGE)] = 2) -> Response:
+    """A further page of the grid."""
+    desk = desk_of(request)
+    query, held = _asked(desk, [pair for pair in pairs_of(request.query_params.multi_items()) if pair[0] != "page"])
+    neighbours, is_last = await grid_page(desk, query, held, page)
+    shown = await desk.look_up(lambda: _shown(desk, neighbours, held.case_id if held else ""))
+    for rank, each in enumerate(shown, (page - 1) * PAGE + 1):
+        each["rank"] = rank
+    return JSONResponse({"disclaimer": DISCLAIMER, "entries": shown, "last": is_last})
+
+
+def _facets(desk: Desk, query: Question, pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Counts that can be clicked: each leads to the question with it, or without it where it holds."""
+    titles = {"finding": "Finding", "side": "Side (the patient’s)", "age": "Age", "view": "Films"}
+    names = {"bilateral": "both", "frontal": "with a frontal film", "lateral": "with a lateral film"}
+    shown = []
+    for facet in desk.facets(query):
+        values = []
+        for value, count in facet.counts[:12]:
+            holds, leads = _facet_link(facet.name, value, query, pairs)
+            name = desk.names.get(value, names.get(value, value.replace("-120", " and older").replace("-", "–")))
+            values.append({"name": name, "count": count, "holds": holds, "address": leads})
+        shown.append({"title": titles[facet.name], "values": values})
+    return shown
+
+
+def _facet_link(name: str, value: str, query: Question, pairs: list[tuple[str, str]]) -> tuple[bool, str]:
+    if name == "finding":
+        old = next((pair for pair in pairs if pair == ("label", value)), None)
+        held = old is not None or any(same_finding(value, each) for each in query.present)
+        return held, changed(pairs, old, None) if old else changed(pairs, None, ("label", value))
+    if name == "side":
+        first = query.present[0]
+        old = ("present", ".".join((first.finding, first.side or "", first.place or "")).rstrip("."))
+        holds = first.side == value
+        new = ".".join((first.finding, "" if holds else value, first.place or "")).rstrip(".")
+        return holds, changed(pairs, old, ("present", new))
+    holds = (name, value) in pairs
+    return holds, without_name(pairs, name, "" if holds else value)
+
+
+# -- a study of the library
+
+
+@router.get("/study/{study_id}")
+async def study(request: Request, study_id: StudyId) -> Response:
+    """A study of the library, or one that ships with the model: film, report, coding, similar ones."""
+    desk = desk_of(request)
+    record = await desk.look_up(lambda: _known(desk, study_id))
+    neighbours: list[dict[str, Any]] = []
+    if record.modes:
+        answer = await desk.search(Question(like=study_id, k=10))
+        own = list(record.labels or ())
+        neighbours = await desk.look_up(
+            lambda: entries(answer.neighbours, desk.filled, desk.names, own=own, beside=study_id)
         )
-    return results
+    images = tuple(each.image_id for each in record.radiographs)
+    if not images and desk.searched is not None:
+        images = tuple(each.image_id for known in desk.searched.summaries([study_id]).values() for each in known.images)
+    return _page(
+        request,
+        "study.html",
+        study=record,
+        films=stored_films(record, film_words(record.labels or (), desk.names)),
+        coded=[(code, desk.names.get(code, code)) for code in record.labels or ()],
+        report=marked_report(record.report, desk.names),
+        similar=neighbours,
+        link=published(study_id, images),
+        can_ask=desk.filled is not None and bool(record.radiographs or record.report),
+    )
 
 
-def _snippet(neighbour: Neighbour) -> list[tuple[str, str]]:
-    """(text, polarity or empty) in order."""
-    cut, report = neighbour.snippet, neighbour.report
-    if not cut or not report:
-        return []
-    pieces, at = [], cut.start
-    for mark in sorted(cut.marks, key=lambda mark: mark.start):
-        if mark.start < at:
-            continue
-        pieces += [(report.text[at : mark.start], ""), (report.text[mark.start : mark.end], mark.polarity)]
-        at = mark.end
-    return [*pieces, (report.text[at : cut.end], "")]
+@router.get("/study/{study_id}/figure")
+async def study_figure(
+    request: Request,
+    study_id: StudyId,
+    kind: Annotated[Literal["png", "pdf"], Query(alias="as")] = "png",
+    beside: Annotated[str, Query(max_length=256)] = "",
+) -> Response:
+    """A figure of a stored film, or of two."""
+    desk = desk_of(request)
+
+    def drawn() -> bytes:
+        ids = [study_id, *([beside] if beside else [])]
+        records = [library_of(desk).get(each) for each in ids]
+        words = " ".join(film_words(each.labels or (), desk.names) for each in records) if not beside else ""
+        films = tuple(_figure_film(each) for each in records)
+        return _drawn(Figure(films, words, " · ".join(map(_credit, ids))), kind)
+
+    return _file(await desk.look_up(drawn), kind, f"lingula-{public_file_name(study_id)}")
+
+
+def public_file_name(study_id: str) -> str:
+    """A study's id as far as a file's name can hold it."""
+    return "".join(char for char in study_id if char.isascii() and (char.isalnum() or char in "-_."))[:64] or "study"
+
+
+# -- learn, library, about
 
 
 @router.get("/practice")
 async def practice(request: Request) -> Response:
     """Unknown films to say something of."""
     desk = desk_of(request)
+    if desk.filled is None:
+        return _page(request, "no_films.html", here="/learn", title="Learn", can_get=desk.settings.folder_imports)
     status = await desk.look_up(library_of(desk).status)
     labels = [(code, desk.names.get(code, code)) for code, count in status.labels.items() if count]
     normal = desk.checkpoint.vocabulary.normal
-    return _page("practice.html", here="/learn", labels=[pair for pair in labels if pair[0] != normal])
+    return _page(request, "practice.html", here="/learn", labels=[pair for pair in labels if pair[0] != normal])
+
+
+@router.get("/words")
+async def words(request: Request) -> Response:
+    """Every word of the pages with its meaning."""
+    return _page(request, "words.html", terms=list(glossary().values()))
+
+
+@router.get("/about")
+async def about(request: Request) -> Response:
+    """What this is, what the model can and cannot do, the words, the keys."""
+    return await model(request)
 
 
 @router.get("/library")
@@ -226,17 +551,18 @@ async def library(request: Request) -> Response:
     status = await desk.look_up(held.status) if held is not None else None
     refused = await desk.look_up(held.refusals) if held is not None else ()
     return _page(
+        request,
         "library.html",
         here="/library",
         status=status,
         names={code: finding.name for code, finding in search_findings().items()} | desk.names,
-        refused=[(_file(held, each.source), each.code, cause(each.code)) for each in refused],
+        refused=[(_source_name(held, each.source), each.code, cause(each.code)) for each in refused],
         folder_imports=desk.settings.folder_imports,
         ready=len(desk.searched) if desk.searched is not None else 0,
     )
 
 
-def _file(library: Library | None, source: str) -> str:
+def _source_name(library: Library | None, source: str) -> str:
     """A refused file by a name that holds nothing of its path: libraries of before kept paths."""
     return public_name(library.secret, source) if library is not None else ""
 
@@ -250,8 +576,9 @@ async def model(request: Request) -> Response:
     facts = {key: value for key, value in checkpoint.training.items() if isinstance(value, str | int | float)}
     counts = checkpoint.training.get("studies", {})
     return _page(
+        request,
         "model.html",
-        here="/model",
+        here="/about",
         fingerprint=checkpoint.fingerprint,
         facts=facts,
         counts=counts if isinstance(counts, dict) else {},
@@ -261,17 +588,6 @@ async def model(request: Request) -> Response:
         tables=tables,
         card=card,
     )  # fmt: skip
-
-
-@router.get("/study/{study_id}")
-async def study(request: Request, study_id: StudyId) -> Response:
-    """A study of the library."""
-    desk = desk_of(request)
-    library = library_of(desk)
-    record = await desk.look_up(lambda: library.get(study_id))
-    coded = [desk.names.get(code, code) for code in record.labels or ()]
-    text = runs(record.report) if record.report else ()
-    return _page("study.html", study=record, films=_stored_films(record), coded=coded, text=text)
 
 
 MOST_ROWS = 60
@@ -309,47 +625,3 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _first_frontal(views: list[View]) -> int:
-    """The film that is compared: the first that is no lateral, else the first."""
-    return next((row for row, view in enumerate(views) if view != "lateral"), 0)
-
-
-def _outline(record: StudyRecord) -> Study:
-    """A stored study whose films have their size and no pixels: pictures are fetched by address."""
-    images = tuple(
-        Radiograph(each.image_id, np.broadcast_to(np.float32(0), (each.rows, each.columns)), each.view)
-        for each in record.radiographs
-    )
-    return Study(record.study_id, images, record.report, record.terms, record.notices)
-
-
-def _films(held: Case) -> list[dict[str, Any]]:
-    return [
-        {
-            "picture": film_url(held.case_id, row),
-            "columns": film.pixels.shape[1],
-            "rows": film.pixels.shape[0],
-            "depth": 16 if int(dict(film.attributes).get("BitsStored", "16")) > 8 else 8,
-            "name": _VIEWS[film.view],
-            "note": f"{film.pixels.shape[1]} × {film.pixels.shape[0]}",
-        }
-        for row, film in enumerate(held.study.radiographs)
-    ]
-
-
-def _stored_films(record: StudyRecord) -> list[dict[str, Any]]:
-    films = [
-        {
-            "picture": stored_url(record.study_id, row),
-            "columns": each.columns,
-            "rows": each.rows,
-            "depth": 8,
-            "name": f"{_VIEWS[each.view]} of {record.study_id}",
-            "note": f"{each.image_id}, preview",
-        }
-        for row, each in enumerate(record.radiographs)
-    ]
-    order = sorted(range(len(films)), key=lambda row: record.radiographs[row].view == "lateral")
-    return [films[row] for row in order]

@@ -1,7 +1,7 @@
 // Starts what the page has.
 import { wake } from "./api.js";
+import * as cases from "./case.js";
 import * as evidence from "./evidence.js";
-import * as findings from "./findings.js";
 import * as library from "./library.js";
 import * as practice from "./practice.js";
 import * as region from "./region.js";
@@ -10,6 +10,6 @@ import * as upload from "./upload.js";
 import * as viewer from "./viewer.js";
 import * as why from "./why.js";
 
-for (const part of [viewer, evidence, findings, library, practice, region, search, upload, why]) part.start();
+for (const part of [viewer, evidence, cases, library, practice, region, search, upload, why]) part.start();
 wake();
 document.documentElement.dataset.started = "";

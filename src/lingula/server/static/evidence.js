@@ -11,10 +11,11 @@ export function start() {
   const pick = (name) => root.querySelector(`[name="${name}"]`);
   const legend = root.querySelector("[data-legend]"), trouble = root.querySelector("[data-trouble]");
   const report = document.querySelector("[data-report]");
-  const panes = viewer?.panes ?? [], pointedWords = document.querySelector("[data-pointed]"), corner = element("div", { class: "corner", "aria-hidden": "true", hidden: true });
+  const panes = [...(viewer?.panes ?? [])], pointedWords = document.querySelector("[data-pointed]"), corner = element("div", { class: "corner", "aria-hidden": "true", hidden: true });
   document.body.append(corner);
   const known = new Map(); // evidence by finding and method
-  let asking = null, shown = null, pointed = null;
+  const button = viewer?.root.querySelector('[data-do="evidence"]'), progress = root.querySelector("[data-evidence-progress]"), seconds = root.querySelector("[data-evidence-seconds]");
+  let asking = null, shown = null, pointed = null, held = false;
 
   const redraw = () => {
     const opacity = Number(pick("opacity").value) / 100, contours = pick("contours").checked;
@@ -36,15 +37,12 @@ export function start() {
     const { signal } = asking, method = pick("method").value, label = pick("label").value;
     trouble.hidden = true;
     point(null);
-    for (const row of document.querySelectorAll("tr[data-label]")) row.classList.toggle("explained", row.dataset.label === label);
-    if (!method) {
-      for (const pane of panes) pane.overlay = null;
-      legend.replaceChildren();
-      redraw();
-      return;
-    }
+    for (const row of document.querySelectorAll("[data-bars] details")) row.classList.toggle("explained", row.dataset.label === label);
     root.dataset.state = "working";
-    legend.replaceChildren(element("p", { class: "aside" }, "Working …"));
+    root.hidden = false;
+    button?.setAttribute("aria-pressed", true);
+    legend.replaceChildren();
+    const since = performance.now(), tick = setInterval(() => { progress.hidden = false; seconds.textContent = `Making the map: ${Math.round((performance.now() - since) / 1000)} s`; }, 500);
     try {
       const found = await find(label, method, signal);
       const images = await Promise.all(found.maps.map((map) => picture(map.picture, signal)));
@@ -55,9 +53,9 @@ export function start() {
       write(found, legend);
       shown = found;
       if (report && found.runs.length) {
-        const held = [...report.querySelectorAll(".mention")].indexOf(document.activeElement);
+        const focused = [...report.querySelectorAll(".mention")].indexOf(document.activeElement);
         report.replaceChildren(words(found));
-        if (held >= 0) report.querySelectorAll(".mention")[held]?.focus();
+        if (focused >= 0) report.querySelectorAll(".mention")[focused]?.focus();
       }
       redraw();
       root.dataset.state = "ready";
@@ -66,8 +64,32 @@ export function start() {
       legend.replaceChildren();
       say(trouble, error);
       root.dataset.state = "failed";
+    } finally {
+      clearInterval(tick);
+      if (asking?.signal === signal || signal.aborted) progress.hidden = true;
     }
   };
+
+  const hide = () => {
+    asking?.abort();
+    held = false;
+    for (const pane of panes) pane.overlay = null;
+    redraw();
+    root.hidden = true;
+    delete root.dataset.state;
+    button?.setAttribute("aria-pressed", false);
+    for (const row of document.querySelectorAll("[data-bars] details.explained")) row.classList.remove("explained");
+  };
+  button?.addEventListener("click", () => (root.hidden ? load() : hide()));
+  root.querySelector("[data-hide-evidence]").addEventListener("click", hide);
+  root.querySelector("[data-cancel-evidence]").addEventListener("click", hide);
+  document.addEventListener("keydown", (event) => { // held, not switched: the plain film comes back by itself
+    if (event.key.toLowerCase() !== "e" || event.repeat || event.ctrlKey || event.metaKey || event.altKey || !root.hidden || !button) return;
+    if (event.target.closest?.("input, textarea, select")) return;
+    held = true;
+    load();
+  });
+  document.addEventListener("keyup", (event) => { if (held && event.key.toLowerCase() === "e") hide(); });
 
   // What is pointed at in the report is outlined on the films, and the words that name it are marked.
   const point = async (label, method = pick("method").value) => {
@@ -127,11 +149,24 @@ export function start() {
     const row = event.target.closest("button[data-explain]");
     if (!row) return;
     pick("label").value = row.dataset.explain;
-    if (!pick("method").value) pick("method").selectedIndex = 1;
     load();
-    root.scrollIntoView({ block: "nearest" });
+    viewer?.root.scrollIntoView({ block: "nearest" });
   });
-  load();
+  addEventListener("beforeprint", () => printed(panes, shown, root));
+}
+
+// The printed sheet has the map beside the film, small, where one is shown.
+function printed(panes, shown, root) {
+  const place = document.querySelector("[data-sheet-map]"), words = document.querySelector("[data-sheet-map-words]"), pane = panes.find((each) => each.overlay?.image);
+  if (!place) return;
+  place.hidden = words.hidden = root.hidden || !pane || !shown;
+  if (place.hidden) return;
+  const small = element("canvas", { width: 400, height: Math.round((400 * pane.rows) / pane.columns) }), pen = small.getContext("2d");
+  pen.drawImage(pane.shown, 0, 0, small.width, small.height);
+  pen.globalAlpha = pane.overlay.opacity;
+  pen.drawImage(pane.overlay.image, 0, 0, small.width, small.height);
+  place.replaceChildren(small);
+  words.textContent = `${shown.method_name} for ${shown.label_name}. ${shown.sentence}`;
 }
 
 async function picture(url, signal) {

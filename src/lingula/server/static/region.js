@@ -5,11 +5,12 @@ const WAIT = 2000; // milliseconds between two looks while the library is prepar
 
 export function start() {
   const root = document.querySelector("[data-region]"), viewer = document.querySelector("[data-viewer]")?.viewer;
-  if (!root || !viewer) return;
-  const button = viewer.root.querySelector('[data-do="box"]'), mirrored = root.querySelector('[name="mirrored"]');
+  const button = viewer?.root.querySelector('[data-do="box"]');
+  if (!root || !button) return;
+  const mirrored = root.querySelector('[name="mirrored"]');
   const words = root.querySelector("[data-region-words]"), trouble = root.querySelector("[data-region-trouble]");
   const found = document.querySelector("[data-region-found]"), cases = found.querySelector("[data-region-cases]");
-  const names = Object.fromEntries([...document.querySelectorAll("[data-evidence] option")].map((option) => [option.value, option.textContent]));
+  const names = Object.fromEntries([...document.querySelectorAll("[data-evidence] [name='label'] option")].map((option) => [option.value, option.textContent]));
   let asked = null, asking = null;
 
   const search = async (film, box) => {
@@ -95,6 +96,6 @@ function card(each, caseId, names) {
     film,
     element("div", { class: "labels" }, each.labels.length ? element("ul", { class: "chips" }, ...each.labels.map((code) => element("li", {}, names[code] ?? code))) : element("p", { class: "aside" }, "No coded labels.")),
     each.snippet ? element("p", { class: "snippet" }, each.snippet) : null,
-    element("p", { class: "actions" }, go(`/study/${id}`, "Open"), go(`/case/${caseId}/with/${id}`, "Compare")),
+    element("p", { class: "actions" }, go(`/study/${id}`, "Open"), go(`/compare?a=case:${caseId}&b=${id}`, "Compare")),
   ));
 }

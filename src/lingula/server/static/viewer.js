@@ -1,4 +1,5 @@
-// A radiograph to work with: window and level, zoom, pan, invert, evidence on top; several linked to move together.
+// A radiograph to work with: window and level, zoom, pan, flip, invert, lengths, evidence on top; several linked to move together.
+import { between, drawLines, heartAndChest, lineAt, words } from "./lines.js";
 
 const SIDE = 1024; // long side of the quick picture; the whole film is fetched when the zoom asks for it
 const FULL = 4096;
@@ -24,6 +25,8 @@ export class Pane {
     this.context = this.canvas.getContext("2d");
     this.columns = Number(figure.dataset.columns);
     this.rows = Number(figure.dataset.rows);
+    this.spacing = Number(figure.dataset.spacing) || 0; // millimetres between two pixels
+    this.lines = [];
     this.onchange = onchange;
     this.overlay = null;
     this.pointed = []; // outlines of what is pointed at elsewhere, as in the report
@@ -73,7 +76,8 @@ export class Pane {
   // -- state: level and width of the window in [0, 1]; zoom relative to fit; x, y: middle of the view in the film, [0, 1]
 
   reset(tell = true) {
-    this.state = { level: 0.5, width: 1, invert: false, zoom: 1, x: 0.5, y: 0.5 };
+    this.state = { level: 0.5, width: 1, invert: false, flip: false, zoom: 1, x: 0.5, y: 0.5 };
+    this.lines = [];
     if (tell) this.changed();
   }
 
@@ -107,10 +111,12 @@ export class Pane {
 
   scale() { return this.base() * this.state.zoom; }
 
+  side() { return this.state.flip ? -1 : 1; }
+
   place(event) { // film coordinates, [0, 1]
     const box = this.canvas.getBoundingClientRect(), scale = this.scale();
     return {
-      x: this.state.x + (event.clientX - box.left - box.width / 2) / (scale * this.columns),
+      x: this.state.x + this.side() * (event.clientX - box.left - box.width / 2) / (scale * this.columns),
       y: this.state.y + (event.clientY - box.top - box.height / 2) / (scale * this.rows),
     };
   }
@@ -144,13 +150,26 @@ export class Pane {
     pen.clearRect(0, 0, width, height);
     if (!this.shown) return;
     const scale = this.scale() * ratio;
-    pen.setTransform(scale, 0, 0, scale, width / 2 - this.state.x * this.columns * scale, height / 2 - this.state.y * this.rows * scale);
+    const side = this.side();
+    pen.setTransform(side * scale, 0, 0, scale, width / 2 - side * this.state.x * this.columns * scale, height / 2 - this.state.y * this.rows * scale);
     pen.imageSmoothingEnabled = scale * (this.columns / this.film.width) < 3;
     pen.imageSmoothingQuality = "high";
     pen.drawImage(this.shown, 0, 0, this.columns, this.rows);
     if (this.overlay) this.drawOverlay(pen, scale / ratio);
     this.drawOutlines(pen, this.pointed, scale / ratio, "#ff8ad1");
     for (const box of this.boxes) this.drawBox(pen, box, scale / ratio);
+    drawLines(pen, this, scale / ratio);
+  }
+
+  measured() { return words(this); }
+
+  ruler(on) { this.tool = on ? "ruler" : ""; if (on) this.canvas.focus(); }
+
+  ratio(on) {
+    this.lines = this.lines.filter((line) => line.kind === "ruler");
+    if (on) this.lines.push(...heartAndChest());
+    this.draw();
+    this.onchange(this);
   }
 
   drawOverlay(pen, scale) {
@@ -193,12 +212,19 @@ export class Pane {
 
   listen() {
     const held = new Map();
-    let before = null, start = null;
+    let before = null, start = null, grip = null;
     this.canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     this.canvas.addEventListener("pointerdown", (event) => {
       this.canvas.setPointerCapture(event.pointerId);
       held.set(event.pointerId, event);
-      start = this.picking && held.size === 1 && !event.shiftKey && event.button === 0 ? this.place(event) : null;
+      const plain = held.size === 1 && !event.shiftKey && event.button === 0;
+      start = this.picking && plain ? this.place(event) : null;
+      grip = plain && !start ? lineAt(this, event) : null;
+      if (plain && !start && !grip && this.tool === "ruler") {
+        const at = this.place(event), line = { kind: "ruler", a: at, b: { ...at } };
+        this.lines = [...this.lines.filter((each) => each.kind !== "ruler"), line];
+        grip = { line, end: "b", moved: false };
+      }
     });
     this.canvas.addEventListener("pointermove", (event) => {
       const last = held.get(event.pointerId);
@@ -217,6 +243,14 @@ export class Pane {
         const at = this.place(event);
         this.boxes = [between(start, at)];
         this.draw();
+      } else if (grip) {
+        const at = this.place(event), { line, end } = grip, by = { x: (this.side() * dx) / (this.scale() * this.columns), y: dy / (this.scale() * this.rows) };
+        if (end) line[end] = line.kind === "ruler" ? at : { x: at.x, y: line[end].y };
+        if (!end || line.kind !== "ruler") for (const each of ["a", "b"]) line[each] = { x: line[each].x + (end ? 0 : by.x), y: line[each].y + by.y };
+        this.draw();
+        this.onchange(this);
+      } else if (event.pointerType === "touch" && this.tool !== "pan") {
+        return; // one finger scrolls the page; two hold the film
       } else if (event.shiftKey || event.buttons & 6 || this.tool === "pan") {
         this.move(dx, dy);
       } else {
@@ -227,6 +261,7 @@ export class Pane {
     const leave = (event) => {
       held.delete(event.pointerId);
       before = null;
+      grip = null;
       if (!start) return;
       const box = between(start, this.place(event));
       start = null;
@@ -244,7 +279,7 @@ export class Pane {
 
   move(dx, dy) {
     const scale = this.scale();
-    this.set({ x: this.state.x - dx / (scale * this.columns), y: this.state.y - dy / (scale * this.rows) });
+    this.set({ x: this.state.x - (this.side() * dx) / (scale * this.columns), y: this.state.y - dy / (scale * this.rows) });
   }
 
   zoomAt(event, factor) {
@@ -285,60 +320,101 @@ export class Pane {
   }
 }
 
-export function between(one, two) {
-  const clip = (value) => Math.min(Math.max(value, 0), 1);
-  const [left, right] = [clip(Math.min(one.x, two.x)), clip(Math.max(one.x, two.x))];
-  const [top, bottom] = [clip(Math.min(one.y, two.y)), clip(Math.max(one.y, two.y))];
-  return { x: left, y: top, width: right - left, height: bottom - top };
-}
-
-// All panes of a viewer and its buttons. Linked panes share zoom and place; each keeps its own window.
+// All panes of a viewer and its tools. Linked panes share zoom and place; each keeps its own window.
 export class Viewer {
   constructor(root) {
     this.root = root;
-    this.panes = [...root.querySelectorAll("figure[data-film]")].map((figure) => new Pane(figure, (pane) => this.follow(pane)));
-    this.active = this.panes[0];
+    this.panes = [];
     this.linked = root.dataset.linked !== undefined;
-    for (const pane of this.panes) pane.canvas.addEventListener("focus", () => { this.active = pane; });
-    for (const pane of this.panes) pane.canvas.addEventListener("pointerdown", () => { this.active = pane; });
-    root.addEventListener("click", (event) => this.press(event.target.closest("button[data-do]")));
+    for (const figure of root.querySelectorAll("figure[data-film]")) this.add(figure);
+    this.active = this.panes[0];
+    root.addEventListener("click", (event) => this.press(event.target.closest("button[data-do], button[data-preset], button[data-film-row]")));
+    root.addEventListener("keydown", (event) => this.key(event));
+    root.querySelector(".tools").addEventListener("keydown", (event) => this.walk(event));
     root.viewer = this;
   }
 
+  add(figure) {
+    const pane = new Pane(figure, (changed) => this.follow(changed));
+    for (const kind of ["focus", "pointerdown"]) pane.canvas.addEventListener(kind, () => { this.active = pane; });
+    this.panes.push(pane);
+    return pane;
+  }
+
+  drop(pane) {
+    this.panes = this.panes.filter((each) => each !== pane);
+    if (this.active === pane) [this.active] = this.panes;
+    pane.figure.remove();
+  }
+
   follow(pane) {
-    const read = this.root.querySelector("[data-readout]");
-    const { level, width, zoom } = pane.state;
-    if (read) read.textContent = `window ${Math.round(width * 100)} %, level ${Math.round(level * 100)} %, zoom ${Math.round(pane.scale() * (devicePixelRatio || 1) * 100)} %`;
-    this.root.querySelector('[data-do="invert"]')?.setAttribute("aria-pressed", pane.state.invert);
+    const read = this.root.querySelector("[data-readout]"), { level, width, zoom, invert, flip } = pane.state;
+    const touched = level !== 0.5 || width !== 1 || zoom !== 1;
+    if (read) read.textContent = pane.measured() || (touched ? `window ${Math.round(width * 100)} %, level ${Math.round(level * 100)} %, zoom ${Math.round(pane.scale() * (devicePixelRatio || 1) * 100)} %` : "");
+    const lines = pane.lines.some((line) => line.kind === "heart");
+    for (const [name, on] of Object.entries({ invert, flip, ratio: lines, ruler: pane.tool === "ruler", pan: pane.tool === "pan" })) this.root.querySelector(`[data-do="${name}"]`)?.setAttribute("aria-pressed", on);
     if (!this.linked) return;
     for (const other of this.panes) if (other !== pane) other.set({ zoom, x: pane.state.x, y: pane.state.y }, false);
+  }
+
+  key(event) {
+    if (event.target.tagName !== "CANVAS" || event.ctrlKey || event.metaKey || event.altKey) return;
+    const name = { m: "ruler", c: "ratio" }[event.key];
+    if (name) this.press(this.root.querySelector(`[data-do="${name}"]`));
+  }
+
+  walk(event) { // arrows go from tool to tool
+    const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    const all = [...this.root.querySelectorAll(".tools > button, .tools > details > summary")], at = all.indexOf(document.activeElement);
+    if (!step || at < 0) return;
+    event.preventDefault();
+    all[(at + step + all.length) % all.length].focus();
+  }
+
+  show(which) { // one film of a study, or all of them
+    const own = this.panes.filter((pane) => !pane.figure.dataset.neighbour);
+    own.forEach((pane, row) => { pane.figure.hidden = which !== "all" && row !== Number(which); });
+    for (const button of this.root.querySelectorAll("[data-film-row]")) button.setAttribute("aria-pressed", button.dataset.filmRow === String(which));
+    this.active = own.find((pane) => !pane.figure.hidden) ?? this.active;
+    this.root.dispatchEvent(new CustomEvent("film-shown", { bubbles: true }));
   }
 
   press(button) {
     if (!button) return;
     const pane = this.active;
     const each = this.linked ? this.panes : [pane];
+    if (button.dataset.filmRow) return this.show(button.dataset.filmRow);
+    if (button.dataset.preset) {
+      const [level, width] = button.dataset.preset.split(",").map(Number);
+      each.forEach((one) => one.set({ level, width }));
+      button.closest("details").open = false;
+      return;
+    }
+    const on = button.getAttribute("aria-pressed") !== "true";
     const deeds = {
       in: () => pane.set({ zoom: pane.state.zoom * 1.25 }),
       out: () => pane.set({ zoom: pane.state.zoom / 1.25 }),
       fit: () => pane.fit(),
       actual: () => pane.actual(),
-      invert: () => each.forEach((one) => one.set({ invert: !pane.state.invert || one !== pane ? !one.state.invert : false })),
+      invert: () => each.forEach((one) => one.set({ invert: on })),
+      flip: () => each.forEach((one) => one.set({ flip: on })),
       reset: () => each.forEach((one) => one.reset()),
-      pan: () => {
-        const on = button.getAttribute("aria-pressed") !== "true";
-        button.setAttribute("aria-pressed", on);
-        for (const one of this.panes) one.tool = on ? "pan" : "";
-      },
+      pan: () => this.panes.forEach((one) => { one.tool = on ? "pan" : ""; }),
+      ruler: () => pane.ruler(on),
+      ratio: () => pane.ratio(on),
       link: () => {
-        this.linked = button.getAttribute("aria-pressed") !== "true";
-        button.setAttribute("aria-pressed", this.linked);
-        if (this.linked) this.follow(pane);
+        this.linked = on;
+        button.setAttribute("aria-pressed", on);
+        if (on) this.follow(pane);
       },
       swap: () => this.root.querySelector(".panes").classList.toggle("swapped"),
       flicker: () => this.flicker(button),
+      "full-screen": () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen?.()),
+      print: () => window.print(),
     };
     deeds[button.dataset.do]?.();
+    if (["pan", "ruler"].includes(button.dataset.do)) this.follow(pane);
+    if (!on && button.dataset.do === "ruler") { pane.lines = pane.lines.filter((line) => line.kind !== "ruler"); pane.draw(); this.follow(pane); }
   }
 
   flicker(button) { // by hand, with the key or the button: nothing moves by itself
@@ -348,7 +424,6 @@ export class Viewer {
     else if (!panes.classList.contains("second")) panes.classList.add("second");
     else panes.classList.remove("flicker", "second");
     button.setAttribute("aria-pressed", panes.classList.contains("flicker"));
-    button.textContent = panes.classList.contains("flicker") ? (panes.classList.contains("second") ? "Side by side" : "Show the other") : "Flicker";
     requestAnimationFrame(() => this.panes.forEach((pane) => pane.draw()));
   }
 }
@@ -358,5 +433,11 @@ export function start() {
     if (!root.querySelector("figure[data-film]")) continue;
     new Viewer(root);
   }
+  document.addEventListener("click", (event) => { // a menu closes when something else is meant
+    for (const menu of document.querySelectorAll("details.menu[open], .chip details[open]")) if (!menu.contains(event.target)) menu.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of document.querySelectorAll("details.menu[open], .chip details[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
+  });
 }
-

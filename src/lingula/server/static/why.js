@@ -10,15 +10,23 @@ export async function start() {
   if (!root) return;
   const reasons = root.querySelector("[data-reasons]"), opacity = root.querySelector('[name="opacity"]'), regions = root.querySelector('[name="regions"]');
   const panes = document.querySelector("[data-viewer]")?.viewer.panes ?? [], rows = root.dataset.rows.split(",").map(Number);
+  const progress = root.querySelector("[data-why-progress]"), seconds = root.querySelector("[data-why-seconds]");
+  const asking = new AbortController(), since = performance.now();
+  const tick = setInterval(() => { seconds.textContent = `Taking the similarity apart: ${Math.round((performance.now() - since) / 1000)} s`; }, 1000);
+  root.querySelector("[data-cancel-why]").addEventListener("click", () => asking.abort());
   let found;
   try {
-    found = await ask(root.dataset.why);
+    found = await ask(root.dataset.why, { signal: asking.signal });
   } catch (error) {
     reasons.replaceChildren();
-    say(root.querySelector("[data-trouble]"), error);
+    if (error.name !== "AbortError") say(root.querySelector("[data-trouble]"), error);
     root.dataset.state = "failed";
     return;
+  } finally {
+    clearInterval(tick);
+    progress.hidden = true;
   }
+  root.querySelector("[data-why-words]").replaceChildren(...found.words.map((each) => element("p", {}, each)));
   reasons.replaceChildren(bar(found), findings(found), sentences(found), changes(found));
   const sides = panes.length === 2 ? ["query", "neighbour"] : [];
   for (const [at, side] of sides.entries()) {
@@ -73,7 +81,7 @@ function findings(found) {
 
 function sentences(found) {
   if (!found.sentences.length) return "";
-  return element("div", {}, element("h3", {}, "Sentences that say alike"), element("div", { class: "wide" }, element("table", { class: "plain-table" }, element("thead", {}, element("tr", {}, ...["Yours", "This one", "Likeness"].map((name) => element("th", { scope: "col", class: name === "Likeness" ? "figure" : null }, name)))),
+  return element("div", {}, element("h3", {}, "Sentences that say the same"), element("div", { class: "wide" }, element("table", { class: "plain-table" }, element("thead", {}, element("tr", {}, ...["Yours", "This one", "Similarity"].map((name) => element("th", { scope: "col", class: name === "Similarity" ? "figure" : null }, name)))),
     element("tbody", {}, ...found.sentences.map((pair) => element("tr", {}, element("td", {}, pair.query), element("td", {}, pair.neighbour), element("td", { class: "figure" }, number(pair.score))))))));
 }
 

@@ -1,0 +1,19 @@
+// Tiles of studies made from what the server tells, as the templates draw them.
+import { element } from "./api.js";
+
+export function picture(entry) {
+  return entry.picture ? element("img", { src: entry.picture, alt: "", loading: "lazy", width: "224", height: "224" }) : element("span", { class: "no-picture" }, entry.labels.slice(0, 3).join(", "));
+}
+
+export function stripTile(entry) {
+  const words = entry.differs || entry.labels.join(", ");
+  return element("li", { class: "tile", "data-entry": JSON.stringify(entry) },
+    element("a", { href: entry.address, "aria-label": `${entry.rank}. ${entry.study_id}: ${words}` }, picture(entry), element("span", { class: "differs" }, words), entry.odds ? element("span", { class: "odds" }, entry.odds) : null));
+}
+
+export function gridTile(entry) {
+  const says = entry.says.length ? entry.says.map(([text, polarity]) => (polarity ? element("mark", { class: polarity }, text) : text)) : [entry.labels.join(", ")];
+  return element("li", { class: "tile", "data-study": entry.study_id },
+    element("a", { href: entry.address }, picture(entry), element("span", { class: "words" }, element("b", {}, entry.study_id), element("span", { class: "says", dir: "auto" }, ...says))),
+    element("label", { class: "pick-me", title: `Select ${entry.study_id}` }, element("input", { type: "checkbox", value: entry.study_id, "aria-label": `Select ${entry.study_id}`, autocomplete: "off" })));
+}
