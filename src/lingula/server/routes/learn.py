@@ -68,7 +68,8 @@ async def one_set(request: Request, set_id: SetId) -> Response:
     known, cases, choices = await desk.look_up(lambda: _cases(desk, library, set_id))
     names = sorted(desk.names.items(), key=lambda pair: pair[1])
     return _page(
-        request, "set.html", here="/learn", set=known, cases=cases, choices=choices, labels=names, tasks=TASK_NAMES.items(),
+        request, "set.html", here="/learn", set=known, cases=cases, choices=choices, labels=names,
+        tasks=TASK_NAMES.items(),
         has_marks=any(case.drawings for case in known.cases),
     )  # fmt: skip
 
