@@ -36,7 +36,7 @@ class FacetIndex:
     def of(cls, library: Searched) -> FacetIndex:
         """Of a library as it is now; ages are left out where it keeps none."""
         labels = {label: library.matching(Labelled(label)) for label in library.about.labels}
-        views = {view: library.matching(Shows(view)) for view in ("frontal", "lateral")}  # type: ignore[arg-type]
+        views = {view: library.matching(Shows(view)) for view in ("frontal", "lateral")}
         ages = {f"{low}-{high}": _meeting(library, Aged(low, high)) for low, high in AGES}
         return cls(library.matching(), {"finding": labels, "age": ages, "view": views})
 
@@ -61,7 +61,7 @@ class FacetIndex:
             return ()
         code, place = present[0].finding, present[0].place
         counts = {
-            side: len(library.matching(asserting(Wanted(code, side, place), FOUND)) & answers)  # type: ignore[arg-type]
+            side: len(library.matching(asserting(Wanted(code, side, place), FOUND)) & answers)
             for side in ("left", "right", "bilateral")
         }
         return _kept(counts)

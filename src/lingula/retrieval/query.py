@@ -24,8 +24,6 @@ LONGEST = 2000
 MOST = 100
 """Results, and entries of any of its lists."""
 OLDEST = 120
-_ANY = "Chest radiograph."
-"""What a model reads where only filters are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +130,8 @@ class Query:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it names nothing to look for, to be like or to filter by."""
-        return not (self.wanted or self.words or self.like or self.more or self.labels or self.view or self.age)
+        """Whether it names nothing to look for or to be like."""
+        return not (self.wanted or self.words or self.like or self.more or self.labels)
 
     def require_something(self) -> None:
         """Refuse a query that asks nothing: InputError ``bad_request``."""
@@ -219,8 +217,7 @@ class Query:
             *([" ".join(self.words)] if self.words else []),
             *(_names()[label] for label in self.labels if not self.wanted),
         ]
-        only_filters = bool(self.view or self.age) and not (self.like or self.more)
-        return " ".join(f"{part[0].upper()}{part[1:]}." for part in said if part) or _ANY * only_filters
+        return " ".join(f"{part[0].upper()}{part[1:]}." for part in said if part)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; ``from_json`` reads it back."""

@@ -41,7 +41,7 @@ from lingula.retrieval.region_index import Patches
 from lingula.server.log import note
 from lingula.server.settings import Settings
 from lingula.server.spool import SpoolFolder
-from lingula.study import Analysis, Explanation, Study
+from lingula.study import Analysis, Explanation, Report, Study
 
 T = TypeVar("T")
 READERS = 4
@@ -62,6 +62,15 @@ FAREWELL = 1.0
 """Seconds that work under way is waited for when the server ends."""
 ENDINGS = (".xml", ".txt", "")
 """Endings by which a report is told from a picture (``lingula.reading.image_file.sniff``)."""
+
+
+ANY = Study("any", report=Report.from_sections(findings="Chest radiograph."))
+"""What answers are like where only filters are asked for."""
+
+
+def only_filters(query: Query) -> bool:
+    """Whether a question names views or ages and nothing to look for."""
+    return query.is_empty and bool(query.view or query.age)
 
 
 @dataclass(slots=True, eq=False)
@@ -194,7 +203,7 @@ class Desk:
         """
         if self.searched is None:
             raise LibraryError("library_missing", "There is nothing to search.", "Import a collection first.")
-        searched, study = self.searched, case.study if case else None
+        searched, study = self.searched, case.study if case else ANY if only_filters(query) else None
         reads = study is not None or (not query.like and bool(query.sentence()))
         line = self.ask_model if reads else self.look_up
         revision = self.library.revision if self.library is not None else 0
@@ -214,7 +223,7 @@ class Desk:
                 with self._remembering:
                     known = self._answers.get(key)
                 if known is None:
-                    known = search_library(query, self.checkpoint, searched, exclude=exclude)
+                    known = search_library(query, self.checkpoint, searched, study, exclude=exclude)
                     with self._remembering:
                         self._answers[key] = known
                         while len(self._answers) > ANSWERS:

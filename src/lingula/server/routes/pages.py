@@ -34,7 +34,7 @@ from lingula.server import assets
 from lingula.server.grid import PAGE, grid_page
 from lingula.server.query_string import address, changed, chips, pairs_of, query_of, question, without_name
 from lingula.server.routes.cases_and_search import desk_of, library_of
-from lingula.server.service import Case, Desk
+from lingula.server.service import Case, Desk, only_filters
 from lingula.server.views import (
     bars,
     case_films,
@@ -383,7 +383,7 @@ async def search(request: Request) -> Response:
     desk = desk_of(request)
     pairs = pairs_of(request.query_params.multi_items())
     query, held = _asked(desk, pairs)
-    is_asked = not query.is_empty or held is not None
+    is_asked = not query.is_empty or only_filters(query) or held is not None
     answer = await desk.search(query.with_options(k=PAGE), held) if is_asked else None
     case_id = held.case_id if held else ""
     shown = await desk.look_up(lambda: _shown(desk, answer.neighbours, case_id)) if answer else []
