@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lingula.page.film_figure import Figure, FigureFilm, figure_pdf, figure_png
+from lingula.page.film_figure import FigureFilm, FilmSheet, figure_pdf, figure_png
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(300, 200), (200, 300), (2500, 2048), (512, 512)])
 def test_a_film_keeps_its_proportions(rows: int, columns: int) -> None:
     film = FigureFilm(np.full((rows, columns), 0.5, np.float32), "Your study", "frontal")
-    with Image.open(io.BytesIO(figure_png(Figure((film,), "Likely: effusion.", "Model 1")))) as picture:
+    with Image.open(io.BytesIO(figure_png(FilmSheet((film,), "Likely: effusion.", "Model 1")))) as picture:
         grey = np.abs(np.asarray(picture.convert("L")).astype(int) - 128) < 3
     there = [np.flatnonzero(grey.sum(axis) > 150) for axis in (1, 0)]
     height, width = (int(found[-1] - found[0] + 1) for found in there)
@@ -24,4 +24,4 @@ def test_a_film_keeps_its_proportions(rows: int, columns: int) -> None:
 
 def test_two_films_stand_at_one_height_and_a_pdf_is_one() -> None:
     films = tuple(FigureFilm(np.full(size, 0.5, np.float32), "A", "frontal") for size in ((300, 200), (400, 400)))
-    assert figure_pdf(Figure(films, "Words – with a dash, and 漢字.", "Credit")).startswith(b"%PDF")
+    assert figure_pdf(FilmSheet(films, "Words – with a dash, and 漢字.", "Credit")).startswith(b"%PDF")

@@ -28,7 +28,7 @@ class FigureFilm:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Figure:
+class FilmSheet:
     """Films side by side at one height, the words below, the credit at the end."""
 
     films: tuple[FigureFilm, ...]
@@ -36,21 +36,21 @@ class Figure:
     credit: str
 
 
-def figure_png(figure: Figure) -> bytes:
+def figure_png(figure: FilmSheet) -> bytes:
     """The figure as PNG."""
     stream = io.BytesIO()
     _drawn(figure).save(stream, "PNG", dpi=(_DPI, _DPI))
     return stream.getvalue()
 
 
-def figure_pdf(figure: Figure) -> bytes:
+def figure_pdf(figure: FilmSheet) -> bytes:
     """The figure as a PDF of one page, in its own size."""
     stream = io.BytesIO()
     _drawn(figure).save(stream, "PDF", resolution=_DPI, title="lingula", producer="lingula")
     return stream.getvalue()
 
 
-def _drawn(figure: Figure) -> Image.Image:
+def _drawn(figure: FilmSheet) -> Image.Image:
     pictures = [_film(film.pixels) for film in figure.films]
     width = sum(picture.width for picture in pictures) + _GAP * (len(pictures) - 1)
     large, small = ImageFont.load_default(28), ImageFont.load_default(20)

@@ -22,7 +22,7 @@ from lingula.labels import search_findings
 from lingula.library import Library, StudyRecord
 from lingula.library.identity import public_name
 from lingula.openi.collection import published
-from lingula.page.film_figure import Figure, FigureFilm, figure_pdf, figure_png
+from lingula.page.film_figure import FigureFilm, FilmSheet, figure_pdf, figure_png
 from lingula.page.glossary import glossary
 from lingula.page.methods import method
 from lingula.page.render import with_templates
@@ -276,7 +276,7 @@ async def case_figure(
             films.append(_figure_film(library_of(desk).get(beside)))
         said = " ".join(map(str, sentence(held.analysis.predictions, held.study.report)))
         credit = [f"Model {desk.checkpoint.fingerprint}", *([_credit(beside)] if beside else [])]
-        return _drawn(Figure(tuple(films), said, " · ".join(credit)), kind)
+        return _drawn(FilmSheet(tuple(films), said, " · ".join(credit)), kind)
 
     return _file(await desk.look_up(drawn), kind, "lingula-figure")
 
@@ -294,7 +294,7 @@ def _credit(study_id: str) -> str:
     return f"{study_id}: own library"
 
 
-def _drawn(figure: Figure, kind: Literal["png", "pdf"]) -> bytes:
+def _drawn(figure: FilmSheet, kind: Literal["png", "pdf"]) -> bytes:
     return figure_png(figure) if kind == "png" else figure_pdf(figure)
 
 
@@ -506,7 +506,7 @@ async def study_figure(
         records = [library_of(desk).get(each) for each in ids]
         words = " ".join(film_words(each.labels or (), desk.names) for each in records) if not beside else ""
         films = tuple(_figure_film(each) for each in records)
-        return _drawn(Figure(films, words, " · ".join(map(_credit, ids))), kind)
+        return _drawn(FilmSheet(films, words, " · ".join(map(_credit, ids))), kind)
 
     return _file(await desk.look_up(drawn), kind, f"lingula-{public_file_name(study_id)}")
 
