@@ -17,7 +17,7 @@ async def grid_page(desk: Desk, query: Query, case: Case | None, page: int) -> t
 
     Each stretch of pages is a search that leaves out the studies of those before.
     """
-    answer = await desk.search(query.with_options(k=PAGE), case)
+    answer = await desk.search(query.with_options(k=PAGE), case, browse=True)
     if page == 1:
         return answer.neighbours, len(answer.neighbours) < PAGE
     seen: set[str] = set()
@@ -27,7 +27,7 @@ async def grid_page(desk: Desk, query: Query, case: Case | None, page: int) -> t
         }
         if not answer.neighbours:
             return (), True
-        answer = await desk.search(query.with_options(k=PAGE * _PAGES), case, exclude=seen)
+        answer = await desk.search(query.with_options(k=PAGE * _PAGES), case, exclude=seen, browse=True)
     first = (page - 2) % _PAGES * PAGE
     shown = answer.neighbours[first : first + PAGE]
     return shown, len(answer.neighbours) <= first + PAGE and len(answer.neighbours) < PAGE * _PAGES

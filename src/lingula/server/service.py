@@ -192,18 +192,21 @@ class Desk:
         """
         return await self._readers.run(work)
 
-    async def search(self, query: Query, case: Case | None = None, exclude: Collection[str] = ()) -> Answer:
+    async def search(
+        self, query: Query, case: Case | None = None, exclude: Collection[str] = (), *, browse: bool = False
+    ) -> Answer:
         """Answer a question; the model is needed only where words or a study brought in must be read.
 
         Args:
             exclude: studies that may not answer: those of the pages before.
+            browse: whether filters alone are answered, which otherwise ask nothing.
 
         Raises:
             LibraryError: ``library_missing`` without anything to search.
         """
         if self.searched is None:
             raise LibraryError("library_missing", "There is nothing to search.", "Import a collection first.")
-        searched, study = self.searched, case.study if case else ANY if only_filters(query) else None
+        searched, study = self.searched, case.study if case else ANY if browse and only_filters(query) else None
         reads = study is not None or (not query.like and bool(query.sentence()))
         line = self.ask_model if reads else self.look_up
         revision = self.library.revision if self.library is not None else 0

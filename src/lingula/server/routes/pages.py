@@ -384,7 +384,7 @@ async def search(request: Request) -> Response:
     pairs = pairs_of(request.query_params.multi_items())
     query, held = _asked(desk, pairs)
     is_asked = not query.is_empty or only_filters(query) or held is not None
-    answer = await desk.search(query.with_options(k=PAGE), held) if is_asked else None
+    answer = await desk.search(query.with_options(k=PAGE), held, browse=True) if is_asked else None
     case_id = held.case_id if held else ""
     shown = await desk.look_up(lambda: _shown(desk, answer.neighbours, case_id)) if answer else []
     facets = await desk.look_up(lambda: _facets(desk, query, pairs)) if desk.searched is not None else []
