@@ -31,6 +31,7 @@ COMMAND = (
 )
 REASON = "the release: figures of the shipped checkpoint with the reader of its version"
 FINDINGS, SIMILAR, PAIRS = "classification", "retrieval_generalization_jaccard", "pairs"
+PAST = "retrieval_historical_jaccard"
 HEADLINE = {
     "image_auroc_macro": (FINDINGS, "image, frontal", "AUROC macro", "AUROC"),
     "image_two_view_auroc_macro": (FINDINGS, "image, frontal + lateral", "AUROC macro", "AUROC"),
@@ -45,6 +46,13 @@ HEADLINE = {
     "chance_p5_abnormal": (SIMILAR, "chance, expected", "P@5", "P@5"),
     "image_p5_abnormal": (SIMILAR, "image → image", "P@5", "P@5"),
     "image_ndcg10": (SIMILAR, "image → image", "nDCG@10", "nDCG@10"),
+    "film_p5_abnormal": (SIMILAR, "default search: image, frontal + lateral", "P@5", "P@5"),
+    "film_ndcg10": (SIMILAR, "default search: image, frontal + lateral", "nDCG@10", "nDCG@10"),
+    "film_any_in5": (SIMILAR, "default search: image, frontal + lateral", "any in 5", "share of queries"),
+    "normal_asks_normal": (SIMILAR, "default search: image, frontal + lateral", "normal", "P@5 of normal queries"),
+    "neighbour_odds_ece": (SIMILAR, "default search: image, frontal + lateral", "odds ECE", "ECE"),
+    "film_p5_abnormal_historical": (PAST, "default search: image, frontal + lateral", "P@5", "P@5, test asks train"),
+    "film_ndcg10_historical": (PAST, "default search: image, frontal + lateral", "nDCG@10", "nDCG@10, test asks train"),
     "report_p5_abnormal": (SIMILAR, "report → report", "P@5", "P@5"),
     "tfidf_report_p5_abnormal": (SIMILAR, "TF-IDF: report → report", "P@5", "P@5"),
     "image_to_report_r10": (PAIRS, "image → report", "R@10", "R@10"),

@@ -14,9 +14,12 @@ from lingula.explanation import QUICK, explain, shown_methods
 from lingula.library import shipped_gallery as gallery
 from lingula.model.batch import legible, study_mode
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.encode import ask_model, predict
-from lingula.retrieval import Answer, Query, QueryEmbedding, Searched, ask
+from lingula.model.encode import ModelAnswer, ask_model, predict
+from lingula.retrieval import Answer, Judge, Query, QueryEmbedding, Searched, ask
+from lingula.retrieval.itself import Itself, itself
 from lingula.retrieval.judge import judge, require_model
+from lingula.retrieval.like import known_labels
+from lingula.retrieval.relevance import relevance_of
 from lingula.study import Analysis, Explanation, Mode, Neighbour, Prediction, Report, Study, unique_notices
 
 Vector = npt.NDArray[np.float32]
@@ -57,28 +60,30 @@ def search(
     notices: tuple[Notice, ...] = ()
     if study is not None:
         study = legible(study, model.tokenizer)
-        mode = study_mode(study, query.source)
-        said_of = ask_model(study, model, mode)
-        asked, notices = QueryEmbedding(said_of.embedding, mode), said_of.study.all_notices
-        exclude = {*library.ids_of(study), *exclude}
-        study = said_of.study
+        looks: Mode | None = "image" if query.aim != "similar" and study.radiographs else None
+        mode = study_mode(study, query.source or looks)
+        answer = ask_model(study, model, mode)
+        asked, notices, study = _asked(answer, mode), answer.study.all_notices, answer.study
     elif not query.like and (sentence := query.sentence()):
         said = Study("question", report=Report.from_sections(findings=sentence))
         asked = QueryEmbedding(ask_model(said, model, "text").embedding, "text")
     with library.held():
         if query.like and study is None:
-            asked = _stored(library, query)
+            asked = _stored(library, query, judge(model))
+        if query.aim != "similar" and (asked is None or not asked.expected):
+            raise InputError("bad_request", f"{query.aim} is asked of a study.", "Name a film, or a study to be like.")
+        known = itself(study, asked, model, library) if study is not None and asked is not None else Itself()
         born = _born(library, study, query.like)
         neighbours, matching, told = ask(
-            library, query, asked, judge=judge(model), exclude=exclude, birth_key=born,
-            bank=partial(gallery.bank, model.fingerprint),
+            library, query, asked, judge=judge(model), exclude={*known.study_ids, *exclude}, birth_key=born,
+            bank=partial(gallery.bank, model.fingerprint), relevance=relevance_of(model.fingerprint),
         )  # fmt: skip
         return Answer(
             query=query,
             neighbours=neighbours,
             matching=matching,
             searched=len(library),
-            notices=unique_notices((*notices, *told)),
+            notices=unique_notices((*notices, *known.notices, *told)),
             model=model.fingerprint,
             library=library.fingerprint,
             seconds=time.perf_counter() - started,
@@ -92,12 +97,16 @@ def _born(library: Searched, study: Study | None, like: str = "") -> str:
     return library.birth_key(next((image.birth_date for image in study.radiographs if image.birth_date), ""))
 
 
-def _stored(library: Searched, query: Query) -> QueryEmbedding:
+def _asked(answer: ModelAnswer, mode: Mode) -> QueryEmbedding:
+    return QueryEmbedding(answer.embedding, mode, {p.label: p.probability for p in answer.predictions})
+
+
+def _stored(library: Searched, query: Query, judged_by: Judge | None) -> QueryEmbedding:
     """The stored embedding of the study that the query names, in the mode asked for or the one that has read most."""
     modes: tuple[Mode, ...] = (query.source,) if query.source else ("joint", "image", "text")
     for mode in modes:
         for vector in library.vectors([query.like], mode).values():
-            return QueryEmbedding(vector, mode)
+            return QueryEmbedding(vector, mode, known_labels(library, [query.like], judged_by)[query.like])
     library.get(query.like)  # an unknown study is refused by name
     raise InputError("bad_request", f"study {query.like} has no {' or '.join(modes)} embedding.")
 
@@ -151,6 +160,7 @@ def analyze(
     study, predictions = answer.study, answer.predictions
     neighbours: tuple[Neighbour, ...] = ()
     explanations: tuple[Explanation, ...] = ()
+    notices = list(study.all_notices)
     if library is not None:
         require_model(library, model)
     if not (answer.answerable or anyway):
@@ -158,14 +168,17 @@ def analyze(
     else:
         if library is not None:
             with library.held():
-                born, asked = _born(library, study), QueryEmbedding(answer.embedding, mode)
-                itself = library.ids_of(study)
-                neighbours, _, _ = ask(library, Query(k=k), asked, exclude=itself, birth_key=born)
+                born, asked = _born(library, study), _asked(answer, mode)
+                known = itself(study, asked, model, library)
+                neighbours, _, told = ask(
+                    library, Query(k=k), asked, judge=judge(model), exclude=known.study_ids, birth_key=born,
+                    bank=partial(gallery.bank, model.fingerprint), relevance=relevance_of(model.fingerprint),
+                )  # fmt: skip
+                notices += [*known.notices, *told]
         flagged = [prediction for prediction in predictions if prediction.flagged]
         label = label or leading_label(flagged, model.vocabulary.normal)
         methods = shown_methods(model.fingerprint, QUICK) if methods is None else methods
         explanations = explain(study, model, label, methods=methods, mode=mode) if label else ()
-    notices = list(study.all_notices)
     if study.report and not study.report.is_empty and model.tokenizer(study.report).cut:
         notices.append(Notice("text_cut", "The report is longer than the model reads; its end is left out."))
     return Analysis(

@@ -175,7 +175,7 @@ class Prediction:
         return (_NORMAL_WORDS if self.label == NORMAL else DECISION_WORDS)[self.decision]
 
 
-PartName = Literal["image", "text", "joint", "hub", "words", "labels"]
+PartName = Literal["image", "text", "joint", "hub", "words", "labels", "shared", "overlap", "normal"]
 Basis = Literal["report", "coding", "prediction", "silence"]
 
 
@@ -185,10 +185,11 @@ class Part:
 
     Attributes:
         name: the study's films, report or both (compared by embedding), how much of a hub it is (``retrieval.hubs``),
-            its words, or its findings.
+            its words, or the findings asked for; of a study to be like, the chance that an abnormal label is
+            shared, their expected overlap, and the chance that both are normal (``retrieval.relevance``).
         score: what it adds, ``weight * value``, 6 decimals.
         weight, value: of an embedding ``value`` is the cosine, of a hub a mean of cosines (with a weight below 0), both
-            in [-1, 1]; of words and findings the share met, [0, 1].
+            in [-1, 1]; of words and findings the share met, of labels a chance or share, [0, 1].
         source: of an embedding, the mode in which the question was read; ``name`` is the mode compared with it.
     """
 
@@ -245,6 +246,12 @@ class Duplicate:
     why: str
 
 
+_SHARES = [
+    (part, of, f"{part} in {of}")
+    for part, of in ((0, 10), (1, 10), (1, 5), (1, 4), (1, 3), (1, 2), (2, 3), (3, 4), (4, 5), (9, 10), (10, 10))
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Neighbour:
     """One answer of a search.
@@ -258,6 +265,8 @@ class Neighbour:
         duplicates: folded into this one. same_patient: other answers, or the asked study, with the same birth date:
             perhaps the same patient.
         link: where its source is published; empty when unknown.
+        odds: the probability, [0, 1], that it shares an abnormal finding with the asked study, or is normal as that
+            is; None where no study was asked about, or no relevance model was fitted.
     """
 
     rank: int
@@ -272,8 +281,14 @@ class Neighbour:
     duplicates: tuple[Duplicate, ...] = ()
     same_patient: tuple[str, ...] = ()
     link: str = ""
+    odds: float | None = None
 
-    SHOWN: ClassVar = {"snippet": "snippet_text", "marks": "snippet_marks"}
+    SHOWN: ClassVar = {"snippet": "snippet_text", "marks": "snippet_marks", "shares": "shares"}
+
+    @property
+    def shares(self) -> str | None:
+        """The odds in round numbers: "3 in 4"."""
+        return None if self.odds is None else min(_SHARES, key=lambda each: abs(each[0] / each[1] - self.odds))[2]  # type: ignore[operator]
 
     @property
     def snippet_text(self) -> str | None:

@@ -104,6 +104,10 @@ def search(
     target: Annotated[
         str | None, typer.Option("--among", help="What it is compared with: image, text or joint embeddings.")
     ] = None,
+    aim: Annotated[
+        str,
+        typer.Option("--aim", help="similar; normal_look_alike; or same_findings, which look different."),
+    ] = "similar",
     every: Annotated[bool, typer.Option("--all", help="Do not fold duplicates.")] = False,
     region: Annotated[
         str | None,
@@ -172,6 +176,7 @@ def search(
         labels=tuple(filter(None, (label.strip() for label in labels.split(",")))),
         source=source,
         target=target,
+        aim=aim,
         k=k,
         fold=not every,
     )

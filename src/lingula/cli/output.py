@@ -110,7 +110,7 @@ LONG = 24
 def show_neighbours(neighbours: tuple[Neighbour, ...], names: dict[str, str]) -> None:
     findings = (", ".join(names.get(code, code) for code in n.labels) for n in neighbours)
     rows = [
-        (str(n.rank), escape(n.study_id), f"{n.score:.3f}", labels, _telling(n))
+        (str(n.rank), escape(n.study_id), f"{n.score:.3f}", n.shares or "", labels, _telling(n))
         for n, labels in zip(neighbours, findings, strict=True)
     ]
     if any(len(n.study_id) >= LONG for n in neighbours):
@@ -118,7 +118,7 @@ def show_neighbours(neighbours: tuple[Neighbour, ...], names: dict[str, str]) ->
             out.print(f"{rank} {study}", highlight=False, soft_wrap=True)
             out.print(Padding("  ".join(filter(None, rest)), (0, 0, 0, 2)))
         return
-    table = Table("rank", "study", "score", "findings", "report", box=None, header_style="dim")
+    table = Table("rank", "study", "score", "share a finding", "findings", "report", box=None, header_style="dim")
     for row in rows:
         table.add_row(*row)
     out.print(table)

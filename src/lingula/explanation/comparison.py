@@ -15,14 +15,17 @@ from lingula.explanation.target import Target
 from lingula.explanation.why_words import carrying, why_words
 from lingula.labels import polarity, read_assertions
 from lingula.library import Library
+from lingula.library import shipped_gallery as gallery
 from lingula.model.batch import study_mode
 from lingula.model.checkpoint import Checkpoint
-from lingula.model.encode import predict
+from lingula.model.encode import ask_model, predict
 from lingula.plain import DISCLAIMER, HIDDEN, named, plain
 from lingula.retrieval import Query
 from lingula.retrieval.judge import judge, require_model
+from lingula.retrieval.like import evidence_on, odds_of
 from lingula.retrieval.ranking import Met, met
-from lingula.study import Mode, Study
+from lingula.retrieval.relevance import relevance_of
+from lingula.study import Mode, Part, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,8 @@ class Why:
         rank: of the study in the library for this query. similarity: the cosine a search gives, taken apart.
         shared, differing: findings both are said to show; findings one shows and the other does not.
         met: what findings and words asked for besides add to the score of the search.
+        parts: of the score that ranks studies like a study; they sum to it. odds: as of a ``Neighbour``. Both are of
+            what the search by default reads, and empty where no relevance model was fitted.
         maps: where a server shows what each part of each film adds, for ``query`` and ``neighbour``; empty elsewhere.
     """
 
@@ -109,6 +114,8 @@ class Why:
     model: str
     met: tuple[Met, ...] = field(default=(), metadata=named("asked"))
     maps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+    odds: float | None = None
 
     SHOWN: ClassVar = {
         **{
@@ -129,8 +136,9 @@ class Why:
 
     @property
     def total(self) -> float:
-        """The score of a search that asks for the same: the cosine and what is met besides."""
-        return self.score + sum(each.score for each in self.met)
+        """The score of a search that asks for the same: its parts, or the cosine alone, and what is met besides."""
+        own = sum(part.score for part in self.parts) if self.parts else self.score
+        return own + sum(each.score for each in self.met)
 
     @property
     def sum_error(self) -> float:
@@ -241,6 +249,7 @@ def why(
     question = Target.ask(model, study, model.vocabulary.codes[0], mode)
     asked = question.forward().embedding[0]
     pairs = _findings(model, study, stored, record.labels)
+    parts, odds = pair_parts(study, other, model, library) if query is None or query.target is None else ((), None)
     return Why(
         study_id=other,
         mode=mode,
@@ -251,7 +260,22 @@ def why(
         changes=what_would_change(study, model, ranking.target, ranking.rank, mode, k=k),
         model=model.fingerprint,
         met=met(library, query, other, judge(model)) if query else (),
+        parts=parts,
+        odds=odds,
     )
+
+
+def pair_parts(study: Study, other: str, model: Checkpoint, library: Library) -> tuple[tuple[Part, ...], float | None]:
+    """What makes up the score and the odds of a stored study where a study asks; nothing without a relevance model."""
+    relevance = relevance_of(model.fingerprint)
+    if relevance is None:
+        return (), None
+    mode = study_mode(study)
+    answer = ask_model(study, model, mode)
+    expected = {p.label: p.probability for p in answer.predictions}
+    bank = gallery.bank(model.fingerprint, mode)
+    found = evidence_on(library, [other], answer.embedding, mode, expected, judge(model), bank)[other]
+    return found.parts(relevance.weights[mode, found.reported], mode), odds_of(relevance, found, mode)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

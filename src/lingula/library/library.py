@@ -418,6 +418,12 @@ class Library:
         """Under which ids this library would hold a study that was read from files."""
         return stored_ids(study, self._store.secret)
 
+    def holding(self, study: Study) -> frozenset[str]:
+        """Ids of the studies of the library that are this one: by its names, or by the files of its films."""
+        digests = [film.digest for film in study.radiographs if film.digest]
+        names = self.summaries(self.ids_of(study)).keys()
+        return frozenset(names).union(*self.holders(digests).values())
+
     def study(self, study_id: str) -> Study:
         """One study, ready to be encoded or explained; its pixels are the previews', float32 in [0, 1]."""
         return self.get(study_id).study()

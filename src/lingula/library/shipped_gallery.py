@@ -186,6 +186,10 @@ class ReadyGallery:
         """Under which ids it would hold a study: the collection's own."""
         return frozenset({study.study_id})
 
+    def holding(self, study: Study) -> frozenset[str]:
+        """The study under its own id, if it is here."""
+        return frozenset({study.study_id} & self._known.keys())
+
     def get(self, study_id: str) -> StudyRecord:
         """The study without its pictures and report.
 
@@ -205,6 +209,16 @@ def typical_norm(model: str, folder: Path = FOLDER) -> float | None:
         return None
     with safe_open(path, "numpy") as file:
         return float(json.loads(file.metadata()["lingula"])["norm"])
+
+
+@cache
+def study_ids(model: str, folder: Path = FOLDER) -> frozenset[str]:
+    """The studies of a model's gallery, which it learnt from; empty when it has none."""
+    path = folder / f"{model}.safetensors"
+    if not path.is_file():
+        return frozenset()
+    with safe_open(path, "numpy") as file:
+        return frozenset(map(str, json.loads(file.metadata()["lingula"])["ids"]))
 
 
 @cache

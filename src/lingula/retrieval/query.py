@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from annotated_types import Interval, MaxLen
 
@@ -57,6 +57,12 @@ class Unknown:
     proposal: str | None
 
 
+Aim = Literal["similar", "normal_look_alike", "same_findings"]
+AIM_WORDS: dict[Aim, str] = {
+    "similar": "like it",
+    "normal_look_alike": "normal, and looks like it",
+    "same_findings": "has the same findings, and looks different",
+}
 Findings = Annotated[tuple[Wanted, ...], MaxLen(MOST)]
 Words = Annotated[tuple[str, ...], MaxLen(MOST)]
 
@@ -74,6 +80,8 @@ class Query:
         view: every answer has such a film. age: from and to, in years. labels: codes every answer is coded with.
         source: what is read of the study to be like: image, text, or both (joint); None for all it has.
         target: what of the library's studies is compared with it; None for the same as is read.
+        aim: of a study to be like: similar ones; normal ones that look like it; or those with the same findings that
+            look different.
         k: how many answers, 1 to 100.
         fold: whether duplicates of an answer are folded into it.
     """
@@ -92,6 +100,7 @@ class Query:
     labels: Words = ()
     source: Mode | None = None
     target: Mode | None = None
+    aim: Aim = "similar"
     k: Annotated[int, Interval(ge=1, le=MOST)] = 10
     fold: bool = True
 
@@ -116,7 +125,8 @@ class Query:
         if self.age is not None and not 0 <= self.age[0] <= self.age[1] <= OLDEST:
             raise InputError("bad_request", f"no ages from {self.age[0]} to {self.age[1]}.", "For example 40-60.")
         for name, value, known in (
-            ("view", self.view, View), ("source", self.source, Mode), ("target", self.target, Mode)
+            ("view", self.view, View), ("source", self.source, Mode), ("target", self.target, Mode),
+            ("aim", self.aim, Aim),
         ):  # fmt: skip
             if value is not None and value not in get_args(known):
                 raise InputError("bad_request", f"no {name} {value!r}.", f"One of {', '.join(get_args(known))}.")
@@ -195,6 +205,8 @@ class Query:
         if self.like:
             said.append(f"like study {self.like}")
         said += [f"{word} like {', '.join(ids)}" for word, ids in (("more", self.more), ("less", self.less)) if ids]
+        if self.aim != "similar":
+            said.append(AIM_WORDS[self.aim])
         if self.view:
             said.append(f"has a {self.view} film")
         if self.age:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
@@ -22,9 +22,11 @@ from lingula.openi.collection import published
 from lingula.retrieval.feedback import moved
 from lingula.retrieval.film_fingerprint import CORRELATION, thumbnail
 from lingula.retrieval.hubness import SHARE, across, nearness
+from lingula.retrieval.like import PairEvidence, evidence_on, odds_of, pool
 from lingula.retrieval.matching import Judge, Searched, Standing, holds, standing
 from lingula.retrieval.query import Query, Wanted
-from lingula.study import Duplicate, Evidence, Mark, Mode, Neighbour, Part, Report, Snippet
+from lingula.retrieval.relevance import LEAST, Relevance
+from lingula.study import NORMAL, Duplicate, Evidence, Mark, Mode, Neighbour, Part, Report, Snippet
 
 Vector = npt.NDArray[np.float32]
 
@@ -42,10 +44,14 @@ SAME_FILM = 0.995
 
 @dataclass(frozen=True, slots=True)
 class QueryEmbedding:
-    """The question as embedding: (D,) unit norm, and the mode in which it was read."""
+    """The question as embedding: (D,) unit norm, and the mode in which it was read.
+
+    ``expected``: by label, its probability in a study that is asked about; empty for a question in words.
+    """
 
     vector: Vector
     source: Mode
+    expected: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,7 @@ def ask(
     exclude: Collection[str] = (),
     birth_key: str = "",
     bank: Callable[[Mode], Vector | None] = lambda mode: None,
+    relevance: Relevance | None = None,
 ) -> tuple[tuple[Neighbour, ...], int, tuple[Notice, ...]]:
     """Answer a query.
 
@@ -79,6 +86,8 @@ def ask(
         birth_key: of the asked study, to flag the same patient; empty when unknown.
         bank: (M, D) questions in a mode, None where the model has none; asked for, against hubs, where the mode that
             is to answer is the other one.
+        relevance: ranks the studies like a study whose labels are expected, unless the query names what to compare;
+            without it they are ranked by embedding alone, and have no odds.
 
     Returns:
         The neighbours, how many studies meet the conditions, and what the reader should know.
@@ -95,12 +104,20 @@ def ask(
     start = asked.vector if asked else np.zeros(library.about.dimension, np.float32)
     more, less = (library.vectors(ids, target) if ids else {} for ids in (query.more, query.less))
     vector = moved(start, more, less)
-    stands = standing(library, query, judge)
-    asked = QueryEmbedding(vector, asked.source if asked else target)
+    conditions = query
+    if query.aim == "normal_look_alike":
+        conditions = query.with_options(present=(*query.present, Wanted(NORMAL)))
+    stands = standing(library, conditions, judge)
+    asked = QueryEmbedding(vector, asked.source if asked else target, asked.expected if asked else {})
     questions = bank(asked.source) if query.target and across(asked.source, target) else None
     spare = SPARE if query.fold else 0
+    left_out = {*exclude, *named}
+    like = _Like.of(library, query, asked, stands, left_out, judge, bank(asked.source), relevance)
     while True:
-        candidates = _candidates(library, query, asked, target, stands, {*exclude, *named}, questions, query.k + spare)
+        if like is not None and query.aim != "normal_look_alike":
+            candidates = like.candidates(query, stands, query.k + spare)
+        else:
+            candidates = _candidates(library, query, asked, target, stands, left_out, questions, query.k + spare)
         summaries = library.summaries([each.study_id for each in candidates])
         kept = _folded(library, query, candidates, summaries, target)
         if len(kept) == query.k or len(candidates) < query.k + spare:
@@ -116,7 +133,58 @@ def ask(
     matching = len(library) if stands.allowed is None else len(stands.allowed)
     if query.words and not query.wanted and library.has_texts:
         matching = len(stands.words.keys() if stands.allowed is None else stands.allowed & stands.words.keys())
-    return _shown(library, query, kept, summaries, stands, birth_key), matching, tuple(notices)
+    neighbours = _shown(library, query, kept, summaries, stands, birth_key)
+    if like is not None:
+        neighbours = like.with_odds(neighbours)
+        if query.aim == "similar" and neighbours and max(each.odds or 0.0 for each in neighbours) < LEAST:
+            message = "Nothing in this library is much like the study: even the best answer probably shares nothing."
+            notices.append(Notice("nothing_alike", message))
+    return neighbours, matching, tuple(notices)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Like:
+    """What is known of the studies near the asked one, and the relevance model that weighs it."""
+
+    library: Searched
+    asked: QueryEmbedding
+    relevance: Relevance
+    evidence: dict[str, PairEvidence]
+    more: Callable[[Collection[str]], dict[str, PairEvidence]]
+
+    @classmethod
+    def of(
+        cls, library: Searched, query: Query, asked: QueryEmbedding, stands: Standing, exclude: Collection[str],
+        judge: Judge | None, bank: Vector | None, relevance: Relevance | None,
+    ) -> _Like | None:  # fmt: skip
+        """None where nothing is expected of the asked study, or the query says what to compare."""
+        if relevance is None or query.target is not None or not asked.expected:
+            return None
+
+        def more(study_ids: Collection[str]) -> dict[str, PairEvidence]:
+            return evidence_on(library, study_ids, asked.vector, asked.source, asked.expected, judge, bank)
+
+        near = pool(library, asked.vector, asked.source, stands.allowed, exclude, query.k)
+        return cls(library, asked, relevance, more(near), more)
+
+    def candidates(self, query: Query, stands: Standing, wanted: int) -> list[Candidate]:
+        """The best ``wanted`` by the relevance model; with the aim *same findings*, least alike to the eye first."""
+        best = []
+        for study, evidence in self.evidence.items():
+            parts = evidence.parts(self.relevance.weights[self.asked.source, evidence.reported], self.asked.source)
+            if query.aim == "same_findings":
+                seen = next((each for each in evidence.compared if each), None)
+                parts = tuple(part for part in parts if part.name in ("shared", "overlap", "normal"))
+                if seen:
+                    parts = (Part(seen[0], round(-seen[1], 6), -1.0, seen[1], self.asked.source), *parts)
+            parts = (*parts, *_parts(query, stands.labels.get(study, 0.0), stands.words.get(study, 0.0)))
+            best.append(Candidate(study, round(sum(part.score for part in parts), 6), parts))
+        return sorted(best, key=lambda each: (-each.score, each.study_id))[:wanted]
+
+    def with_odds(self, neighbours: Sequence[Neighbour]) -> tuple[Neighbour, ...]:
+        known = self.evidence | self.more([n.study_id for n in neighbours if n.study_id not in self.evidence])
+        source = self.asked.source
+        return tuple(replace(n, odds=odds_of(self.relevance, known[n.study_id], source)) for n in neighbours)
 
 
 @dataclass(frozen=True, slots=True)

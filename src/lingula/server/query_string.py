@@ -60,6 +60,7 @@ def address(query: Query, case_id: str = "") -> str:
     for name in ("view", "source", "target"):
         if value := getattr(query, name):
             pairs.append((name, value))
+    pairs += [("aim", query.aim)] if query.aim != _DEFAULTS.aim else []
     pairs += [("k", str(query.k))] if query.k != _DEFAULTS.k else []
     pairs += [("fold", "0")] if not query.fold else []
     return urlencode(pairs)
@@ -91,6 +92,7 @@ def query_of(values: Mapping[str, Sequence[str]]) -> Query:
         view=one("view") or None,  # type: ignore[arg-type]
         source=one("source") or None,  # type: ignore[arg-type]
         target=one("target") or None,  # type: ignore[arg-type]
+        aim=one("aim") or _DEFAULTS.aim,  # type: ignore[arg-type]
         k=int(one("k")) if one("k") else _DEFAULTS.k,
         fold=one("fold") != "0",
     ).with_options(**groups)

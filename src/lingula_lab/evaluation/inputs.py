@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lingula.errors import InputError
 from lingula.model.checkpoint import Checkpoint
 from lingula.openi.splits import SPLITS, Split, SplitName
+from lingula.retrieval.relevance import relevance_of
 from lingula.study import Mode
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.evaluation import baselines, searches
@@ -22,6 +23,7 @@ from lingula_lab.evaluation.tables.classification import System
 from lingula_lab.evaluation.tables.retrieval import CodedStudies, Flags, Protocol, Search
 from lingula_lab.measures.bootstrap import RESAMPLES, SEED, Resamples
 from lingula_lab.measures.classification import LEAST, supported
+from lingula_lab.relevance import READ, Asked
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -172,10 +174,23 @@ class Inputs:
             both = (self.features["test"]["both"], self.features["train"]["both"])
             made.append(searches.feature_search("frozen MobileNetV1: image → image", *both))
         made += searches.model_searches(dict(test.embeddings), dict(train.embeddings), self.able)
+        if relevance := relevance_of(self.request.checkpoint.fingerprint):
+            asked, answering = self._as_asked("test"), self._as_asked("train")
+            bank = {mode: vectors[vectors.any(1)] for mode, vectors in answering.embeddings.items()}
+            made += searches.relevance_searches(relevance, self.vocabulary, asked, answering, bank, self.able)
         abnormal = np.array([code != self.vocabulary.normal for code in self.vocabulary.codes])
         said = (test.logits["image"], train.logits["image"])
         made.append(searches.label_search(*said, abnormal, self.able["image"]))
         return made
+
+    def _as_asked(self, part: SplitName) -> Asked:
+        """The studies of a part for the relevance model."""
+        encoded, calibration = self.encoded[part], self.request.checkpoint.calibration
+        return Asked(
+            {mode: encoded.embeddings[reading] for mode, reading in READ.items()},
+            {m: calibration[m].probabilities(encoded.logits[r].astype(np.float64)) for m, r in READ.items()},
+            self.data.labels[self.rows[part]],
+        )
 
 
 def coded_parts(data: StudySet, split: Split) -> Parts:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lingula.retrieval.hubness import SHARE, nearness
+from lingula.labels.vocabulary import Vocabulary
+from lingula.retrieval.hubness import SHARE, across, nearness
+from lingula.retrieval.relevance import Relevance
+from lingula.study import Mode
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.evaluation.baselines import INDICATION, REPORT, Parts, WordVectors, texts, tf_idf, thumbnails, unit
 from lingula_lab.evaluation.encode import Reading
 from lingula_lab.evaluation.tables.retrieval import Flags, Protocol, Search, Vectors
 from lingula_lab.measures.retrieval import random_scores
+from lingula_lab.relevance import READ, Asked, Pairs
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 Pair = dict[Reading, Floats]
 
+DEFAULT = "default search"
 TEXT = (*INDICATION, *REPORT)
 NAMES: dict[Reading, str] = {
     "image_frontal": "image, frontal",
@@ -61,6 +66,39 @@ def model_searches(test: Pair, train: Pair, able: dict[Reading, Flags]) -> list[
             asked = np.c_[asked, -np.ones(len(asked))]
             galleries = {name: np.c_[found, taken[name]] for name, found in galleries.items()}
         made.append(Search(name_of(query, gallery), reads, asked, galleries, able[query]))
+    return made
+
+
+def relevance_searches(
+    relevance: Relevance, vocabulary: Vocabulary, test: Asked, train: Asked, bank: dict[Mode, Floats],
+    able: dict[Reading, Flags],
+) -> list[Search]:  # fmt: skip
+    """The search by default of a study: the relevance model, of a library whose studies are reported and coded.
+
+    Args:
+        bank: questions by mode, against hubs.
+    """
+    made = []
+    for mode, reading in READ.items():
+        scores: dict[Protocol, Doubles] = {}
+        odds: dict[Protocol, Doubles] = {}
+        galleries: dict[Protocol, Asked] = {"generalization": test, "historical": train}
+        for protocol, gallery in galleries.items():
+
+            def taken(other: Mode, asked: Mode = mode, found: Asked = gallery) -> Floats:
+                if not across(asked, other):
+                    return np.zeros(len(found.targets), np.float32)
+                return np.float32(SHARE) * nearness(found.embeddings[other], bank[asked])
+
+            pairs = Pairs.between(test, gallery, mode, True, vocabulary, taken)
+            weights = relevance.weights[mode, True]
+            scores[protocol] = pairs.evidence.astype(np.float64) @ np.array(weights.score)
+            log_odds = pairs.evidence.astype(np.float64) @ np.array(weights.odds) + weights.offset
+            odds[protocol] = 1 / (1 + np.exp(-log_odds))
+        nothing = np.zeros((len(test.targets), 1))
+        name, reads = f"{DEFAULT}: {NAMES[reading]}", "gallery" if mode == "image" else "both"
+        empty: dict[Protocol, Vectors] = {p: np.zeros((len(g.targets), 1)) for p, g in galleries.items()}
+        made.append(Search(name, reads, nothing, empty, able[reading], scores, odds))
     return made
 
 

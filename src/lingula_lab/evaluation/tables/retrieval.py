@@ -12,8 +12,9 @@ from scipy.sparse import issparse
 
 from lingula.labels.vocabulary import Vocabulary
 from lingula.openi.splits import SplitName
-from lingula_lab.measures.bootstrap import Resamples, figure, figures, ratio
+from lingula_lab.measures.bootstrap import Resamples, centred, figure, figures, ratio
 from lingula_lab.measures.relevance import RelevanceRule
+from lingula_lab.measures.reliability import calibration_error
 from lingula_lab.measures.retrieval import (
     MEASURES,
     chance,
@@ -54,6 +55,8 @@ class Search:
     Attributes:
         reads: which of query and gallery reads the report ("query", "gallery", "both", "none").
         galleries: by protocol. able: (N,) which test studies have what the query needs.
+        given: by protocol, scores (N, G) of a search that compares more than vectors. odds: likewise, the probability
+            that a study is relevant; empty where a search gives none.
     """
 
     name: str
@@ -61,9 +64,13 @@ class Search:
     queries: Vectors
     galleries: Mapping[Protocol, Vectors]
     able: Flags
+    given: Mapping[Protocol, Doubles] = field(default_factory=dict, repr=False)
+    odds: Mapping[Protocol, Doubles] = field(default_factory=dict, repr=False)
 
     def scores(self, protocol: Protocol) -> Doubles:
-        """(N, G): cosines, less the correction for hubness."""
+        """(N, G): cosines, less the correction for hubness; or what was given."""
+        if protocol in self.given:
+            return self.given[protocol]
         gallery = self.galleries[protocol]
         product = self.queries @ gallery.T
         return np.asarray(product.toarray() if issparse(product) else product, np.float64)
@@ -75,12 +82,27 @@ class Ranking:
 
     Attributes:
         values: by rule, (N, M) of ``MEASURES``. diversity: (N,).
+        any_in_5: by rule, (N,) whether anything relevant is among the first five.
+        odds, relevant: (N, 5) of the first five, their odds, and whether they share an abnormal label or are normal
+            as the query is; None where a search gives no odds.
     """
 
     search: str
     reads: str
     values: dict[str, Doubles] = field(repr=False)
     diversity: Doubles = field(repr=False)
+    any_in_5: dict[str, Doubles] = field(repr=False)
+    odds: Doubles | None = field(default=None, repr=False)
+    relevant: Flags | None = field(default=None, repr=False)
+
+    def odds_error(self, draws: Resamples) -> Figure:
+        """Expected calibration error of the odds of the first five, over all queries that could ask."""
+        if self.odds is None or self.relevant is None:
+            return Figure(float("nan"))
+        there = ~np.isnan(self.odds).any(1)
+        weights = np.repeat(draws.counts[:, there], self.odds.shape[1], 1)
+        told, truth = self.odds[there].ravel(), self.relevant[there].ravel().astype(np.float64)
+        return figure(centred(calibration_error(told, truth, weights)), int(there.sum()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,14 +160,21 @@ class Ground:
 
     def judge(self, search: Search, order: Order) -> Ranking:
         """order (N, G) or (N, G - 1), of every test study."""
-        values = {}
+        values, any_in_5 = {}, {}
         for rule, grades in self.grades.items():
             ask = self.asks[rule] & search.able
             values[rule] = np.full((len(order), len(MEASURES)), np.nan)
             if ask.any():
                 values[rule][ask] = measure(grades[ask], order[ask])
+            among = (np.take_along_axis(grades, order[:, :5], 1) > 0).any(1)
+            any_in_5[rule] = np.where(ask, among, np.nan)
         spread = np.where(search.able, diversity(self.gallery, order), np.nan)
-        return Ranking(search.name, search.reads, values, spread)
+        ranking = Ranking(search.name, search.reads, values, spread, any_in_5)
+        if (odds := search.odds.get(self.protocol)) is None or not {"jaccard", "normal"} <= set(self.grades):
+            return ranking
+        relevant = np.take_along_axis((self.grades["jaccard"] + self.grades["normal"]) > 0, order[:, :5], 1)
+        first = np.where(search.able[:, None], np.take_along_axis(odds, order[:, :5], 1), np.nan)
+        return replace(ranking, odds=first, relevant=relevant)
 
 
 def ranked(ground: Ground, searches: Iterable[Search]) -> Iterator[tuple[Search, Doubles, Order]]:
@@ -166,22 +195,37 @@ def retrieval_table(ground: Ground, rankings: Sequence[Ranking], rule: Relevance
         n = int((~np.isnan(values).any(1)).sum())
         lift = ratio(means, base)
         spread = draws.mean(np.where(np.isnan(values[:, 0]), np.nan, ranking.diversity))
-        cells = (*figures(means, n), *figures(lift[:, _LIFTED], n), figure(spread, n))
+        any_in_5 = figure(draws.mean(ranking.any_in_5[rule.name]), n)
+        cells = (
+            *figures(means, n), *figures(lift[:, _LIFTED], n), figure(spread, n), any_in_5,
+            _normal(ranking, draws), ranking.odds_error(draws),
+        )  # fmt: skip
         rows.append(Row(ranking.search, (ranking.reads, *cells)))
     n = int((~np.isnan(expected).any(1)).sum())
     blank = (Figure(1.0),) * len(_LIFTED)
-    rows.append(Row(EXPECTED, ("none", *figures(draws.mean(expected), n), *blank, Figure(float("nan")))))
+    nothing = (Figure(float("nan")),) * 4
+    rows.append(Row(EXPECTED, ("none", *figures(draws.mean(expected), n), *blank, *nothing)))
     about = (
         f"{PROTOCOL_ABOUT[ground.protocol]} {rule.about} {n} queries; {len(ground.gallery)} studies in the gallery. "
         "Queries without anything relevant, and those that lack what a search reads, are left out. Diversity@5: mean "
-        "of 1 - label overlap over the pairs of the first five."
+        "of 1 - label overlap over the pairs of the first five. Any in 5: share of queries with something relevant "
+        "among the first five. Normal: of normal queries, the share of normal studies among the first five. Odds ECE: "
+        "calibration error of the odds that answers carry, over the first five of all queries, normal ones too."
     )
     lifts = (f"{MEASURES[column]} / chance" for column in _LIFTED)
-    columns = ("reads the report", *MEASURES, *lifts, "diversity@5")
+    columns = ("reads the report", *MEASURES, *lifts, "diversity@5", *NEIGHBOURS)
     title = f"Similar studies: {ground.protocol}, {RULE_TITLES[rule.name]}"
     return Table(f"retrieval_{ground.protocol}_{rule.name}", title, about, "search", columns, tuple(rows))
 
 
+def _normal(ranking: Ranking, draws: Resamples) -> Figure:
+    """Of normal queries, the share of normal studies among the first five."""
+    values = ranking.values.get("normal", np.full((1, len(MEASURES)), np.nan))[:, MEASURES.index("P@5")]
+    there = int((~np.isnan(values)).sum())
+    return figure(draws.mean(values), there) if there else Figure(float("nan"))
+
+
+NEIGHBOURS = ("any in 5", "normal", "odds ECE")
 _LIFTED = (MEASURES.index("P@5"), MEASURES.index("nDCG@10"))
 RULE_TITLES = {
     "jaccard": "shared findings",

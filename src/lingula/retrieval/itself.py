@@ -1,0 +1,54 @@
+"""Is the asked study one that a library holds, or one that the model learnt from?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lingula.errors import LibraryError, Notice
+from lingula.library import shipped_gallery as gallery
+from lingula.retrieval.matching import Searched
+from lingula.retrieval.ranking import QueryEmbedding
+from lingula.study import Study
+
+if TYPE_CHECKING:
+    from lingula.model.checkpoint import Checkpoint
+
+SAME = 0.9995
+"""Cosine of image embeddings from which two studies have the same films, whatever files they came in. A gallery keeps
+its vectors in half precision, which takes less than a ten-thousandth off; of different studies of the collection no
+two are nearer than 0.99."""
+
+
+@dataclass(frozen=True, slots=True)
+class Itself:
+    """Under which ids a library holds the asked study, which may not answer itself; and what a reader should know."""
+
+    study_ids: frozenset[str] = frozenset()
+    notices: tuple[Notice, ...] = ()
+
+
+def itself(study: Study, asked: QueryEmbedding, model: Checkpoint, library: Searched) -> Itself:
+    """By its identifier, by the digests of its films' files, and by films that are read as the same."""
+    held = set(library.holding(study))
+    if asked.source == "image":
+        held |= _same_films(asked, library)
+    known = sorted(held)
+    notices = []
+    if known and known != [study.study_id]:
+        message = f"This study is in the library as {', '.join(known)}, which is left out of the answers."
+        notices.append(Notice("film_in_library", message))
+    if learnt := sorted({study.study_id, *known} & gallery.study_ids(model.fingerprint)):
+        message = f"The model learnt from this study ({', '.join(learnt)}): its answers are better than on a new film."
+        notices.append(Notice("training_film", message))
+    return Itself(frozenset({*known, *library.ids_of(study)}), tuple(notices))
+
+
+def _same_films(asked: QueryEmbedding, library: Searched) -> set[str]:
+    try:
+        nearest = library.nearest(asked.vector, mode="image", k=3, exclude=(), within=None)
+    except LibraryError as error:
+        if error.code != "library_empty":
+            raise
+        return set()
+    return {study for study, cosine in nearest if cosine >= SAME}

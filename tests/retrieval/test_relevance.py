@@ -1,0 +1,67 @@
+"""The relevance model on evidence written by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lingula.errors import ModelError
+from lingula.retrieval.hubness import SHARE
+from lingula.retrieval.like import PairEvidence, odds_of
+from lingula.retrieval.relevance import COMPARED, LABEL_PARTS, Relevance, Weights, label_evidence, relevance_of
+
+
+def weights(asked: str, reported: bool) -> Weights:
+    count = len(COMPARED[asked, reported]) + len(LABEL_PARTS)  # type: ignore[index]
+    return Weights((0.5,) * count, (1.0,) * count, -1.0)
+
+
+def relevance(model: str = "m" * 16) -> Relevance:
+    return Relevance(model, {key: weights(*key) for key in COMPARED}, {"queries": 1})
+
+
+def test_label_evidence_is_what_one_computes_by_hand() -> None:
+    expected = np.array([0.5, 0.2, 0.6])  # two abnormal labels, then normal
+    found = label_evidence(expected, np.array([[1.0, 1, 0], [0, 0, 1], [1, 0, 0]]), normal=2)
+    both, one = 1 - 0.5 * 0.8, 0.5
+    assert found[0] == pytest.approx([both, 0.7 / 2.0, 0])  # 0.7 expected in both, 0.7 + 2 - 0.7 in either
+    assert found[1] == pytest.approx([0, 0, 0.6])
+    assert found[2] == pytest.approx([one, 0.5 / (0.7 + 1 - 0.5), 0])
+
+
+def test_more_evidence_never_lowers_score_or_odds() -> None:
+    low, high = (
+        PairEvidence((("image", c, None), ("text", c, 0.1)), np.array([c, c, 0.0]), reported=True) for c in (0.2, 0.4)
+    )
+    own = weights("image", True)
+    scores = [sum(part.score for part in each.parts(own, "image")) for each in (low, high)]
+    assert scores[0] < scores[1]
+    assert odds_of(relevance(), low, "image") < odds_of(relevance(), high, "image")
+
+
+def test_parts_sum_to_the_weighted_evidence() -> None:
+    pair = PairEvidence((("image", 0.3, None), ("text", 0.5, 0.2)), np.array([0.4, 0.1, 0.2]), reported=True)
+    parts = {part.name: part.score for part in pair.parts(weights("image", True), "image")}
+    assert parts == pytest.approx(
+        {"image": 0.15, "text": 0.25, "hub": -SHARE * 0.5 * 0.2, "shared": 0.2, "overlap": 0.05, "normal": 0.1}
+    )
+    assert sum(parts.values()) == pytest.approx(0.5 * sum(pair.row))
+
+
+def test_a_file_is_read_back_and_refused_where_it_is_damaged_or_another_models(tmp_path: Path) -> None:
+    path = relevance().save(tmp_path)
+    found = relevance_of("m" * 16, tmp_path)
+    assert found is not None
+    assert found.weights == relevance().weights
+    body = json.loads(path.read_text())
+    (tmp_path / f"{'n' * 16}.json").write_text(path.read_text())
+    with pytest.raises(ModelError, match="model_mismatch"):
+        relevance_of("n" * 16, tmp_path)
+    body["weights"][0]["odds"][0] = -1.0  # less evidence would then be more
+    (tmp_path / f"{'o' * 16}.json").write_text(json.dumps(body))
+    with pytest.raises(ModelError, match="model_bad_file"):
+        relevance_of("o" * 16, tmp_path)
+    assert relevance_of("p" * 16, tmp_path) is None
