@@ -118,7 +118,7 @@ def show_neighbours(neighbours: tuple[Neighbour, ...], names: dict[str, str]) ->
             out.print(f"{rank} {study}", highlight=False, soft_wrap=True)
             out.print(Padding("  ".join(filter(None, rest)), (0, 0, 0, 2)))
         return
-    table = Table("rank", "study", "score", "share a finding", "findings", "report", box=None, header_style="dim")
+    table = Table("rank", "study", "score", "share", "findings", "report", box=None, header_style="dim")
     for row in rows:
         table.add_row(*row)
     out.print(table)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from lingula.errors import LibraryError, Notice
 from lingula.library import shipped_gallery as gallery
+from lingula.library.record import StudyRecord
 from lingula.retrieval.matching import Searched
-from lingula.retrieval.ranking import QueryEmbedding
+from lingula.retrieval.ranking import QueryEmbedding, same_pictures
 from lingula.study import Study
 
 if TYPE_CHECKING:
@@ -32,7 +36,7 @@ def itself(study: Study, asked: QueryEmbedding, model: Checkpoint, library: Sear
     """By its identifier, by the digests of its films' files, and by films that are read as the same."""
     held = set(library.holding(study))
     if asked.source == "image":
-        held |= _same_films(asked, library)
+        held |= _same_films(study, asked, library)
     known = sorted(held)
     notices = []
     if known and known != [study.study_id]:
@@ -44,11 +48,18 @@ def itself(study: Study, asked: QueryEmbedding, model: Checkpoint, library: Sear
     return Itself(frozenset({*known, *library.ids_of(study)}), tuple(notices))
 
 
-def _same_films(asked: QueryEmbedding, library: Searched) -> set[str]:
+def _same_films(study: Study, asked: QueryEmbedding, library: Searched) -> set[str]:
+    """Studies read as the same whose pictures, where they are kept, are the same, too."""
     try:
         nearest = library.nearest(asked.vector, mode="image", k=3, exclude=(), within=None)
     except LibraryError as error:
         if error.code != "library_empty":
             raise
         return set()
-    return {study for study, cosine in nearest if cosine >= SAME}
+    films = [film.pixels for film in study.radiographs]
+    return {name for name, cosine in nearest if cosine >= SAME and _alike(films, library.get(name))}
+
+
+def _alike(films: list[npt.NDArray[np.float32]], other: StudyRecord) -> bool:
+    stored = [each.radiograph().pixels for each in other.radiographs]
+    return not stored or same_pictures(films, stored)

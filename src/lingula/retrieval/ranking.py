@@ -351,8 +351,13 @@ def _same_files(one: Summary, other: Summary) -> bool:
 
 def same_film(one: StudyRecord, other: StudyRecord) -> bool:
     """Whether a film of one is the same picture as a film of the other, re-encoded or resized."""
-    films = [[thumbnail(stored.radiograph().pixels) for stored in study.radiographs] for study in (one, other)]
-    return any(float(a @ b) >= CORRELATION for a in films[0] for b in films[1])
+    return same_pictures(*([stored.radiograph().pixels for stored in study.radiographs] for study in (one, other)))
+
+
+def same_pictures(films: Sequence[Vector], others: Sequence[Vector]) -> bool:
+    """Whether one of the first pictures (H, W) is the same as one of the second, re-encoded or resized."""
+    one, other = ([thumbnail(pixels) for pixels in pictures] for pictures in (films, others))
+    return any(float(a @ b) >= CORRELATION for a in one for b in other)
 
 
 def _words(report: Report | None) -> str:
