@@ -48,7 +48,7 @@ STEPS = {"own": (0.0, 0.2, 0.5), "label": (0.0, 0.25, 0.5, 1.0, 2.0), "normal": 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class ComparedStudies:
     """Studies that ask or answer: embeddings (N, D) and calibrated probabilities (N, L) by mode, targets (N, L)."""
 
     embeddings: Mapping[Mode, Floats]
@@ -83,7 +83,7 @@ class Pairs:
 
     @classmethod
     def between(
-        cls, queries: Asked, gallery: Asked, asked: Mode, reported: bool, vocabulary: Vocabulary,
+        cls, queries: ComparedStudies, gallery: ComparedStudies, asked: Mode, reported: bool, vocabulary: Vocabulary,
         taken: Callable[[Mode], Floats],
     ) -> Pairs:  # fmt: skip
         """Every query with every study of the gallery.
@@ -240,7 +240,7 @@ def cross_fitted(pairs: Pairs, seed: int) -> dict[str, float]:
 
 
 def fit_relevance(
-    model: str, vocabulary: Vocabulary, queries: Asked, gallery: Asked, hub: Callable[[Mode, Mode], Floats],
+    model: str, vocabulary: Vocabulary, queries: ComparedStudies, gallery: ComparedStudies, hub: Callable[[Mode, Mode], Floats],
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Relevance:  # fmt: skip
@@ -293,11 +293,11 @@ def fit_from_study_set(
     )  # fmt: skip
 
 
-def _queries(checkpoint: Checkpoint, data: StudySet, part: EncodedPart) -> Asked:
+def _queries(checkpoint: Checkpoint, data: StudySet, part: EncodedPart) -> ComparedStudies:
     """The coded studies of a part, as they ask."""
     targets = data.labels[part.rows]
     coded = ~np.isnan(targets).any(1)
-    return Asked(
+    return ComparedStudies(
         {mode: part.embeddings[reading][coded] for mode, reading in READ.items()},
         {
             mode: checkpoint.calibration[mode].probabilities(part.logits[reading][coded].astype(np.float64))
@@ -307,7 +307,7 @@ def _queries(checkpoint: Checkpoint, data: StudySet, part: EncodedPart) -> Asked
     )
 
 
-def gallery_studies(checkpoint: Checkpoint, ready: ReadyGallery) -> Asked:
+def gallery_studies(checkpoint: Checkpoint, ready: ReadyGallery) -> ComparedStudies:
     """The studies of a gallery, as they answer: sorted by id; an embedding that one lacks is 0."""
     ids = sorted(ready.matching())
     labels = ready.summaries(ids)
@@ -316,7 +316,7 @@ def gallery_studies(checkpoint: Checkpoint, ready: ReadyGallery) -> Asked:
     judged = judge(checkpoint)
     assert judged is not None  # there is a gallery
     probabilities = np.asarray(judged.probabilities(vectors["image"]), np.float64)
-    return Asked(vectors, {"image": probabilities}, targets)
+    return ComparedStudies(vectors, {"image": probabilities}, targets)
 
 
 def hub_of(ready: ReadyGallery, asked: Mode, mode: Mode) -> Floats:

@@ -23,7 +23,7 @@ from lingula_lab.evaluation.tables.classification import System
 from lingula_lab.evaluation.tables.retrieval import CodedStudies, Flags, Protocol, Search
 from lingula_lab.measures.bootstrap import RESAMPLES, SEED, Resamples
 from lingula_lab.measures.classification import LEAST, supported
-from lingula_lab.relevance import READ, Asked
+from lingula_lab.relevance import READ, ComparedStudies
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -175,7 +175,7 @@ class Inputs:
             made.append(searches.feature_search("frozen MobileNetV1: image → image", *both))
         made += searches.model_searches(dict(test.embeddings), dict(train.embeddings), self.able)
         if relevance := relevance_of(self.request.checkpoint.fingerprint):
-            asked, answering = self._as_asked("test"), self._as_asked("train")
+            asked, answering = self._compared("test"), self._compared("train")
             bank = {mode: vectors[vectors.any(1)] for mode, vectors in answering.embeddings.items()}
             made += searches.relevance_searches(relevance, self.vocabulary, asked, answering, bank, self.able)
         abnormal = np.array([code != self.vocabulary.normal for code in self.vocabulary.codes])
@@ -183,10 +183,10 @@ class Inputs:
         made.append(searches.label_search(*said, abnormal, self.able["image"]))
         return made
 
-    def _as_asked(self, part: SplitName) -> Asked:
+    def _compared(self, part: SplitName) -> ComparedStudies:
         """The studies of a part for the relevance model."""
         encoded, calibration = self.encoded[part], self.request.checkpoint.calibration
-        return Asked(
+        return ComparedStudies(
             {mode: encoded.embeddings[reading] for mode, reading in READ.items()},
             {m: calibration[m].probabilities(encoded.logits[r].astype(np.float64)) for m, r in READ.items()},
             self.data.labels[self.rows[part]],

@@ -14,7 +14,7 @@ from lingula_lab.evaluation.baselines import INDICATION, REPORT, Parts, WordVect
 from lingula_lab.evaluation.encode import Reading
 from lingula_lab.evaluation.tables.retrieval import Flags, Protocol, Search, Vectors
 from lingula_lab.measures.retrieval import random_scores
-from lingula_lab.relevance import READ, Asked, Pairs
+from lingula_lab.relevance import READ, ComparedStudies, Pairs
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
@@ -70,7 +70,7 @@ def model_searches(test: Pair, train: Pair, able: dict[Reading, Flags]) -> list[
 
 
 def relevance_searches(
-    relevance: Relevance, vocabulary: Vocabulary, test: Asked, train: Asked, bank: dict[Mode, Floats],
+    relevance: Relevance, vocabulary: Vocabulary, test: ComparedStudies, train: ComparedStudies, bank: dict[Mode, Floats],
     able: dict[Reading, Flags],
 ) -> list[Search]:  # fmt: skip
     """The search by default of a study: the relevance model, of a library whose studies are reported and coded.
@@ -82,10 +82,10 @@ def relevance_searches(
     for mode, reading in READ.items():
         scores: dict[Protocol, Doubles] = {}
         odds: dict[Protocol, Doubles] = {}
-        galleries: dict[Protocol, Asked] = {"generalization": test, "historical": train}
+        galleries: dict[Protocol, ComparedStudies] = {"generalization": test, "historical": train}
         for protocol, gallery in galleries.items():
 
-            def taken(other: Mode, asked: Mode = mode, found: Asked = gallery) -> Floats:
+            def taken(other: Mode, asked: Mode = mode, found: ComparedStudies = gallery) -> Floats:
                 if not across(asked, other):
                     return np.zeros(len(found.targets), np.float32)
                 return np.float32(SHARE) * nearness(found.embeddings[other], bank[asked])
