@@ -240,7 +240,8 @@ def cross_fitted(pairs: Pairs, seed: int) -> dict[str, float]:
 
 
 def fit_relevance(
-    model: str, vocabulary: Vocabulary, queries: ComparedStudies, gallery: ComparedStudies, hub: Callable[[Mode, Mode], Floats],
+    model: str, vocabulary: Vocabulary, queries: ComparedStudies, gallery: ComparedStudies,
+    hub: Callable[[Mode, Mode], Floats],
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Relevance:  # fmt: skip

@@ -70,7 +70,8 @@ def model_searches(test: Pair, train: Pair, able: dict[Reading, Flags]) -> list[
 
 
 def relevance_searches(
-    relevance: Relevance, vocabulary: Vocabulary, test: ComparedStudies, train: ComparedStudies, bank: dict[Mode, Floats],
+    relevance: Relevance, vocabulary: Vocabulary, test: ComparedStudies, train: ComparedStudies,
+    bank: dict[Mode, Floats],
     able: dict[Reading, Flags],
 ) -> list[Search]:  # fmt: skip
     """The search by default of a study: the relevance model, of a library whose studies are reported and coded.
