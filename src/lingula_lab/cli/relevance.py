@@ -31,7 +31,7 @@ def relevance(
     from lingula_lab.data.study_set import StudySet
     from lingula_lab.relevance import fit_from_study_set
 
-    checkpoint = load_model(model, fast=False)
+    checkpoint = load_model(model)
     with output.progress_bar("Fitting") as progress:
         fitted = fit_from_study_set(
             checkpoint, StudySet.load(study_set), Split.load(split), encoded, seed=seed, progress=progress
