@@ -19,6 +19,7 @@ from PIL import Image
 from tests.server.conftest import Server, Stock, running
 
 from lingula.errors import ServerError
+from lingula.library import Library
 from lingula.model.calibration import CUTS, Calibration
 from lingula.reading.limits import Limits
 from lingula.server import Settings
@@ -232,3 +233,28 @@ def test_a_box_on_a_case_is_searched_for(served: Server) -> None:
         assert served.ask("GET", each["picture"]).status == 200
     outside = served.post(f"/api/cases/{case['case_id']}/region", {**body, "x": 90_000})
     assert (outside.status, outside.json["code"]) == (422, "bad_request")
+
+
+def test_a_study_is_deleted_and_forgotten_in_every_answer(stock: Stock, tmp_path: Path) -> None:
+    place = tmp_path / "library.sqlite"
+    stock.library.backup(place)
+    with (
+        Library.open(place) as library,
+        running(stock.checkpoint, library, stock.collection, Settings()) as server,
+    ):
+        gone, other = library.ids()[:2]
+        case = server.ask("POST", f"/api/studies/{other}/case").json
+        assert gone in {
+            each["study_id"] for each in server.post("/api/search", {"like": other, "k": 50}).json["neighbours"]
+        }
+        assert server.post("/api/library/deletions", {"studies": [gone], "sender": "x"}).json["code"] == "bad_request"
+        assert server.post("/api/library/deletions", {"sender": "nobody"}).json["code"] == "study_unknown"
+        answer = server.post("/api/library/deletions", {"studies": [gone]})
+        assert answer.status == 201
+        assert answer.json["studies"] == answer.json["rows"]["study"] == 1
+        assert gone not in answer.body.decode()
+        assert str(tmp_path) not in answer.body.decode()
+        assert server.ask("GET", f"/api/studies/{gone}").status == 404
+        assert gone not in server.post("/api/search", {"like": other, "k": 50}).body.decode()
+        assert gone not in server.ask("GET", f"/case/{case['case_id']}").body.decode()
+        assert server.post("/api/library/deletions", {"studies": [gone]}).json["code"] == "study_unknown"

@@ -75,6 +75,11 @@ RefuseBurnedIn = Annotated[
 ]
 
 
+Sender = Annotated[
+    str, typer.Option("--sender", help="Who sent them, by whose name they can be watched and deleted; no person.")
+]
+
+
 def import_openi(
     path: Annotated[Path, typer.Argument(help="The unpacked DICOM or PNG tree with the XML tree.")],
     library: LibraryAt = DEFAULT_LIBRARY,
@@ -113,6 +118,7 @@ def import_files(
     device: OnDevice = "auto",
     workers: Workers = 2,
     refuse_burned_in: RefuseBurnedIn = False,
+    sender: Sender = "",
     json: Json = False,
 ) -> None:
     """Import films of your own, with the reports that lie beside them. Bad files are listed, good ones are kept.
@@ -122,7 +128,9 @@ def import_files(
     from lingula.ingest.files import import_files as run
 
     with _target(model, device, library, workers) as (checkpoint, opened, sandbox, progress):
-        result = run(opened, checkpoint, path, sandbox, refuse_burned_in=refuse_burned_in, progress=progress)
+        result = run(
+            opened, checkpoint, path, sandbox, refuse_burned_in=refuse_burned_in, sender=sender, progress=progress
+        )
     _report(result, json)
 
 
@@ -133,6 +141,7 @@ def import_table(
     device: OnDevice = "auto",
     workers: Workers = 2,
     refuse_burned_in: RefuseBurnedIn = False,
+    sender: Sender = "",
     json: Json = False,
 ) -> None:
     """Import films with their reports, labels, patients and ages from a table, a row a film.
@@ -142,7 +151,9 @@ def import_table(
     from lingula.ingest.table import import_table as run
 
     with _target(model, device, library, workers) as (checkpoint, opened, sandbox, progress):
-        result = run(opened, checkpoint, file, sandbox, refuse_burned_in=refuse_burned_in, progress=progress)
+        result = run(
+            opened, checkpoint, file, sandbox, refuse_burned_in=refuse_burned_in, sender=sender, progress=progress
+        )
     _report(result, json)
 
 

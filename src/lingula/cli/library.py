@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_module
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,13 @@ from rich.table import Table
 
 from lingula.cli import output
 from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt, Model, load_model
+from lingula.errors import InputError, LibraryError
+from lingula.plain import plain
 
 
 def register(app: typer.Typer) -> None:
     library = typer.Typer(help="Make a library, look after it, move it.", no_args_is_help=True)
-    for command in (create, upgrade, status, verify, reindex, reencode, backup, export):
+    for command in (create, upgrade, status, verify, reindex, reencode, backup, export, delete):
         library.command()(command)
     library.command("import")(import_library)
     app.add_typer(library, name="library")
@@ -188,3 +191,47 @@ def export(
         files = write(opened, folder, kind, progress=progress)  # type: ignore[arg-type]
     output.banner()
     output.write_json({"files": [str(f) for f in files]}) if json else output.out.print(*map(str, files), sep="\n")
+
+
+def delete(
+    studies: Annotated[list[str] | None, typer.Argument(metavar="STUDY...", help="Identifiers of studies.")] = None,
+    patient: Annotated[
+        str,
+        typer.Option(help="All studies of a patient: by the key a study shows, or by the name it was imported under."),
+    ] = "",
+    sender: Annotated[str, typer.Option(help="All studies of a sender (lingula import --sender).")] = "",
+    receipt: Annotated[
+        Path | None, typer.Option(callback=output.writable, help="Write the receipt here, too; it names nobody.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    library: LibraryAt = DEFAULT_LIBRARY,
+    json: Json = False,
+) -> None:
+    """Delete studies for good: records, vectors, pictures, sets, answers, and what was derived from them.
+
+    Backups and exports made before may still hold them; the receipt lists those.
+
+    Example: [bold]lingula library delete CXR17 CXR18 --yes --library library.sqlite[/]
+    """
+    from lingula.deletion import delete_studies
+    from lingula.library import Library
+
+    if bool(studies) + bool(patient) + bool(sender) != 1:
+        raise InputError("bad_request", "it is not clear what to delete.", "Name studies, --patient or --sender.")
+    with Library.open(library) as opened:
+        ids = tuple(studies or ()) or opened.owned(patient=patient, sender=sender)
+        if not ids:
+            raise LibraryError("study_unknown", f"{opened.place} has no such study.", "Nothing was deleted.")
+        if not yes and (json or not typer.confirm(f"Delete {len(ids)} of {len(opened)} studies for good?", err=True)):
+            raise InputError("bad_request", "nothing was deleted.", "Say --yes.")
+        body = plain(delete_studies(opened, ids))
+    if receipt is not None:
+        receipt.write_text(json_module.dumps(body, indent=1) + "\n")
+    if json:
+        return output.write_json(body)
+    rows = ", ".join(f"{count} of {table}" for table, count in body["rows"].items())
+    output.out.print(f"{body['studies']} studies deleted at {body['at']} ({rows}; {body['files']} derived files).")
+    for each in body["copies"]:
+        output.out.print(f"Perhaps still in: {each['kind']} {each['place']} of {each['at']}", highlight=False)
+    for words in body["remains"]:
+        output.out.print(f"Bytes may be left in {words}.", highlight=False)

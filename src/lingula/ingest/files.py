@@ -74,18 +74,20 @@ def import_files(
     sandbox: Sandbox,
     *,
     refuse_burned_in: bool = False,
+    sender: str = "",
     progress: Progress = lambda done, of: None,
 ) -> Imported:
     """Import a folder of radiographs, archives and reports, or one file.
 
     Args:
         refuse_burned_in: refuse films whose header says that text is burned into the picture.
+        sender: who sent them: a place or a machine, by whose name its studies can be watched and deleted.
         progress: called with (studies done, of how many as far as is known).
 
     Raises:
         InputError: not_found when nothing is there.
     """
-    run = FileImport(library, checkpoint, sandbox, refuse_burned_in=refuse_burned_in, progress=progress)
+    run = FileImport(library, checkpoint, sandbox, refuse_burned_in=refuse_burned_in, sender=sender, progress=progress)
     run.take(files_of(root, run.refused))
     return run.result(root)
 
@@ -96,10 +98,11 @@ def import_sources(
     sources: Iterable[Source],
     sandbox: Sandbox,
     *,
+    sender: str = "",
     progress: Progress = lambda done, of: None,
 ) -> Imported:
     """As ``import_files``, of files that have names apart from their paths: uploads."""
-    run = FileImport(library, checkpoint, sandbox, progress=progress)
+    run = FileImport(library, checkpoint, sandbox, sender=sender, progress=progress)
     run.take(sources)
     return run.result(Path())
 
@@ -240,12 +243,13 @@ class FileImport(FileGroups):
         sandbox: Sandbox,
         *,
         refuse_burned_in: bool = False,
+        sender: str = "",
         progress: Progress = lambda done, of: None,
     ) -> None:
         super().__init__(sandbox)
         self._library, self._checkpoint = library, checkpoint
         self._reader = BurnedInRefused(sandbox) if refuse_burned_in else sandbox
-        self._progress = progress
+        self._progress, self._sender = progress, sender
         self._names: dict[str, list[Path]] = {}
         self._done = self._total = 0
         self.added = self.present = self.images = 0
@@ -340,7 +344,7 @@ class FileImport(FileGroups):
             self.present += 1
             return None
         self._names[study.study_id] = group.names
-        return Entry(study, {}, group.labels, group.patient, group.age)
+        return Entry(study, {}, group.labels, group.patient, group.age, self._sender)
 
     def _is_stored(self, study: Study) -> bool:
         """Whether a study without films is there already, with the same report."""

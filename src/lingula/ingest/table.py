@@ -65,6 +65,7 @@ def import_table(
     sandbox: Sandbox,
     *,
     refuse_burned_in: bool = False,
+    sender: str = "",
     progress: Progress = lambda done, of: None,
 ) -> Imported:
     """Import the films and reports that a CSV or Parquet table names; paths are seen from the table's folder.
@@ -77,7 +78,7 @@ def import_table(
             when a column occurs twice or Parquet cannot be read here.
     """
     rows, unused = read_table(file)
-    run = FileImport(library, checkpoint, sandbox, refuse_burned_in=refuse_burned_in, progress=progress)
+    run = FileImport(library, checkpoint, sandbox, refuse_burned_in=refuse_burned_in, sender=sender, progress=progress)
     _take_rows(run, rows, file.parent, checkpoint.vocabulary)
     return run.result(file, unused)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, Self
@@ -62,6 +62,12 @@ class Database(Protocol):
 
     def index_text(self, connection: sa.Connection) -> None:
         """Build the full-text index anew."""
+
+    def forget_text(self, connection: sa.Connection, study_ids: Sequence[str]) -> None:
+        """Take reports out of the full-text index, before their studies are deleted."""
+
+    def overwrite(self, engine: sa.Engine) -> tuple[str, ...]:
+        """Leave no byte of what was deleted where the database can reach it; what still holds some, in words."""
 
     def beside(self, name: str) -> Path | None:
         """Where derived data of that name may be kept; None for no place to keep them."""

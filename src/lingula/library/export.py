@@ -49,6 +49,7 @@ def export(
     if there := [str(file) for file in files if file.exists()]:
         raise InputError("bad_request", f"{there[0]} exists already.", "Name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
+    library.note_copy(f"export {kind}", folder.absolute())
     parts = [file.with_name(file.name + ".part") for file in files]
     if kind == "trec":
         _write_run(library, parts[0], mode, progress)

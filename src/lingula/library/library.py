@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,8 @@ from lingula.labels.assertions import Assertion
 from lingula.library.conditions import Condition
 from lingula.library.database_url import database_at
 from lingula.library.engines import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
-from lingula.library.identity import stored_ids
+from lingula.library.erasure import DeletionReceipt
+from lingula.library.identity import patient_key, stored_ids
 from lingula.library.ivf import Cells
 from lingula.library.known import RecordCache, remembered
 from lingula.library.record import (
@@ -321,11 +323,52 @@ class Library:
         if file.exists():
             raise InputError("bad_request", f"{file} exists already.", "Name another file.")
         part = file.with_name(f"{file.name}.part.sqlite")
+        self.note_copy("backup", file.absolute())
         with Library.like(self, part) as copy:
             copy.copy_from(self, progress)
             copy._store.settle()
         os.replace(part, file)
         sync_folder(file.parent)
+
+    def note_copy(self, kind: str, place: FilePath) -> None:
+        """Remember that studies are being copied out of the library, for the receipt of a later deletion."""
+        self._store.note_copy(kind, os.fspath(place))
+
+    # -- deleting
+
+    def owned(self, *, patient: str = "", sender: str = "") -> tuple[str, ...]:
+        """Ids, sorted, of all studies of a patient or of a sender.
+
+        Args:
+            patient: the key that a record shows (``birth_key``), or the name by which the patient was imported.
+            sender: as the studies were imported.
+        """
+        if bool(patient) == bool(sender):
+            raise InputError("bad_request", "a patient or a sender is to be named.", "Name one of them.")
+        if sender:
+            return self._store.owned(sender=sender)
+        keys = dict.fromkeys((patient, patient_key(self.secret, patient)))
+        return tuple(sorted({study_id for key in keys for study_id in self._store.owned(patient=key)}))
+
+    def delete(self, study_ids: Collection[str]) -> DeletionReceipt:
+        """Delete studies from all tables and from the file's free bytes. Where others read the file, it waits for them.
+
+        ``lingula.deletion.delete_studies`` also deletes what was derived from them beside the library.
+
+        Raises:
+            LibraryError: ``study_unknown``; then nothing was deleted.
+        """
+        ids = sorted(set(study_ids))
+        for start in range(0, len(ids), COPIED):
+            some = ids[start : start + COPIED]
+            if missing := sorted(set(some) - self._store.summaries(some).keys()):
+                self.get(missing[0])  # says what is near
+        copies = self._store.copies()
+        rows, changed = self._store.erase(ids) if ids else ({}, {})
+        remains = self._store.overwrite() if ids else ()
+        keys = tuple(sorted(patient_key(self.secret, f"study {study_id}") for study_id in ids))
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        return DeletionReceipt(at, keys, rows, changed, 0, copies if ids else (), remains)
 
     def refuse(self, source: str, code: str, message: str) -> None:
         """Note a file or study that could not be imported; the last word on a source stands.
@@ -489,6 +532,8 @@ class Library:
             with self._refreshing:
                 known = self._galleries[mode]
                 if known.revision < revision:  # no other thread was quicker
+                    if known.revision < self._store.erased():  # it may hold studies that are gone
+                        known = Gallery.empty(self.about.dimension)
                     read = self._store.vectors(mode, known.revision)
                     self._galleries[mode] = known.extended(*read, self._engine or partial(self._suited, mode))
         return self._galleries[mode]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from lingula.errors import InputError, LibraryError, LingulaError
 from lingula.library.database import Candidates, damaged, unanswerable
-from lingula.library.schema import Base, vector_text
+from lingula.library.schema import Base, _PgVector, vector_text
 from lingula.study import MODES, Mode
 
 EXACT = 20_000  # vectors up to which a scan of them all is quick enough; above, the HNSW index answers
@@ -42,6 +43,7 @@ class Postgres:
         except ImportError as error:
             hint = "Install it with pip install 'lingula[postgres]'."
             raise InputError("bad_request", "a library in PostgreSQL needs the package psycopg.", hint) from error
+        ischema_names.setdefault("vector", _PgVector)  # so that its tables can be reflected
         sa.event.listen(engine, "connect", _set_up)
         return engine
 
@@ -82,6 +84,16 @@ class Postgres:
 
     def index_text(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql("REINDEX INDEX study_words")
+
+    def forget_text(self, connection: sa.Connection, study_ids: Sequence[str]) -> None:
+        pass
+
+    def overwrite(self, engine: sa.Engine) -> tuple[str, ...]:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM FULL")
+            with suppress(DBAPIError):  # a right that not everybody has
+                connection.exec_driver_sql("CHECKPOINT")
+        return ("the write-ahead log of the database server and its archive, until they are recycled",)
 
     def beside(self, name: str) -> Path | None:
         return None

@@ -30,6 +30,7 @@ class Entry:
         labels: codes of the labels present; None when nobody coded the study (unknown is not absent).
         patient: whose study it is, in its owner's words; kept as a keyed hash in the birth date's place.
         age: years at the study; by default as the films' dates tell.
+        sender: who sent it, a name of a place or a machine; by it a sender's studies are deleted and its films watched.
     """
 
     study: Study
@@ -37,6 +38,7 @@ class Entry:
     labels: tuple[str, ...] | None = None
     patient: str = field(default="", repr=False)
     age: int | None = None
+    sender: str = ""
 
 
 @dataclass(frozen=True, slots=True)

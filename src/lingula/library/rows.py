@@ -67,6 +67,7 @@ def from_entry(entry: Entry, digest: str, about: LibraryDescription, secret: byt
         "notices": _plain(study.notices),
         "age": age_in_years(*dates) if entry.age is None else min(entry.age, OLDEST),
         "birth_key": patient_key(secret, entry.patient) or birth_key(secret, dates[0]),
+        "sender": entry.sender,
     }
     images = [_from_radiograph(study.study_id, at, image) for at, image in enumerate(study.radiographs)]
     embeddings = [_from_vector(study.study_id, mode, vector, about) for mode, vector in entry.embeddings.items()]

@@ -99,7 +99,8 @@ class LibraryRow(Base):
     """The one row that says what the library is for.
 
     ``revision`` counts committed writes. Every write updates it first and so holds the write lock from its start.
-    ``reader`` is the digest of what read the reports' assertions; empty while they have not been read.
+    ``reader`` is the digest of what read the reports' assertions; empty while they have not been read. ``erased`` is
+    the revision of the last deletion: what was read before it may hold studies that are gone.
     """
 
     __tablename__ = "library"
@@ -113,6 +114,7 @@ class LibraryRow(Base):
     revision: Mapped[int]
     secret: Mapped[bytes]
     reader: Mapped[str] = mapped_column(server_default="")
+    erased: Mapped[int] = mapped_column(server_default="0")
 
 
 class StudyRow(Base):
@@ -127,6 +129,7 @@ class StudyRow(Base):
     notices: Mapped[list[tuple[str, str]]] = mapped_column(JSON)  # code, message
     age: Mapped[int | None]
     birth_key: Mapped[str]
+    sender: Mapped[str] = mapped_column(server_default="")  # who sent it, in the words of whoever set that up
 
 
 class RadiographRow(Base):
@@ -244,3 +247,14 @@ class ReviewRow(Base):
     study_id: Mapped[str] = mapped_column(primary_key=True)
     due: Mapped[float]
     body: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class CopyRow(Base):
+    """A backup or an export: where studies are that were deleted here since. ``at`` is in UTC, as ISO 8601 has it."""
+
+    __tablename__ = "copy"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    place: Mapped[str]
+    at: Mapped[str]

@@ -6,8 +6,9 @@ import os
 import re
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterator
-from contextlib import closing, contextmanager
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -158,6 +159,28 @@ class Sqlite:
         connection.exec_driver_sql("DELETE FROM study_text")
         connection.exec_driver_sql("INSERT INTO study_text SELECT study_id, text FROM study WHERE text IS NOT NULL")
 
+    def forget_text(self, connection: sa.Connection, study_ids: Sequence[str]) -> None:
+        for study_id in study_ids:
+            connection.exec_driver_sql("DELETE FROM study_text WHERE study_id = ?", (study_id,))
+        connection.exec_driver_sql("INSERT INTO study_text (study_text) VALUES ('optimize')")  # merged: words are gone
+
+    def overwrite(self, engine: sa.Engine) -> tuple[str, ...]:
+        """Freed pages are zeroed (``secure_delete``); the file is written anew and its log emptied, which waits for
+        whoever reads."""
+        until = time.monotonic() + WAIT_SECONDS
+        with closing(engine.raw_connection()) as connection:
+            cursor, is_written = connection.cursor(), False
+            while True:
+                with suppress(sqlite3.OperationalError):  # another writes
+                    if not is_written:
+                        cursor.execute("VACUUM")
+                        is_written = True
+                    if not cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                        return ()
+                if time.monotonic() > until:
+                    return (f"{self.place}-wal, until others that read it have ended",)
+                time.sleep(0.05)
+
     def beside(self, name: str) -> Path | None:
         return self.file.with_name(f"{self.file.name}-{name}")
 
@@ -209,7 +232,7 @@ def _text_is_indexed(connection: sa.Connection) -> bool:
 
 def _set_up(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver starts no transaction of its own: _begin does, also before DDL
-    for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {setting}").close()
 
 

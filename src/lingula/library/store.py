@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from lingula.labels.assertions import Assertion
 from lingula.library import migrations, rows
 from lingula.library.conditions import Condition, clause
 from lingula.library.database import Candidates, Database, damaged, unanswerable
+from lingula.library.erasure import CopyRecord, erase
 from lingula.library.record import (
     Entry,
     LibraryDescription,
@@ -32,6 +34,7 @@ from lingula.library.record import (
     study_digest,
 )
 from lingula.library.schema import (
+    CopyRow,
     EmbeddingRow,
     FindingRow,
     LabelRow,
@@ -273,6 +276,44 @@ class Store:
             progress(start + len(some), len(ids))
         with self._writing() as (connection, _):
             connection.execute(update(LibraryRow).values(reader=self._reader))
+
+    def owned(self, *, patient: str = "", sender: str = "") -> tuple[str, ...]:
+        """Ids, sorted, of the studies of a patient, by the key that stands for one, or of a sender."""
+        wanted = StudyRow.birth_key == patient if patient else StudyRow.sender == sender
+        with self._transaction() as connection:
+            return tuple(sorted(connection.execute(select(StudyRow.study_id).where(wanted)).scalars()))
+
+    def erase(self, study_ids: Sequence[str]) -> tuple[Counter[str], Counter[str]]:
+        """Delete studies from every table in one transaction; see ``erasure.erase``."""
+        with self._writing() as (connection, revision):
+            self.database.forget_text(connection, study_ids)
+            found = erase(connection, study_ids)
+            connection.execute(update(LibraryRow).values(erased=revision))
+        return found
+
+    def overwrite(self) -> tuple[str, ...]:
+        """See ``Database.overwrite``."""
+        try:
+            return self.database.overwrite(self._engine)
+        except DBAPIError as error:
+            raise self.database.translated(error) from error
+
+    def erased(self) -> int:
+        """The revision of the last deletion; 0 where nothing was ever deleted."""
+        with self._transaction() as connection:
+            return connection.execute(select(LibraryRow.erased)).scalar_one()
+
+    def note_copy(self, kind: str, place: str) -> None:
+        """Remember that a backup or an export is being made."""
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._writing() as (connection, _):
+            connection.execute(insert(CopyRow), {"kind": kind, "place": place, "at": at})
+
+    def copies(self) -> tuple[CopyRecord, ...]:
+        """The backups and exports that were made, oldest first."""
+        with self._transaction() as connection:
+            found = connection.execute(select(CopyRow.kind, CopyRow.place, CopyRow.at).order_by(CopyRow.number))
+            return tuple(CopyRecord(*row) for row in found)
 
     def rebuild_indexes(self) -> None:
         """Build the database's own full-text and vector indexes anew, and the label rows."""

@@ -210,7 +210,7 @@ def library_patches(
     if not films:
         raise LibraryError("library_empty", "the library holds no film to look in.", "Import films first.")
     keys = list(films)
-    kept = PatchFolder(folder or _folder(library), checkpoint.fingerprint)
+    kept = PatchFolder(folder or patch_folder(library), checkpoint.fingerprint)
     basis = kept.basis()
     if basis is None or 2 * basis.films < min(SAMPLE, len(keys)):
         progress(0, len(keys))
@@ -358,7 +358,7 @@ def _neighbour(library: Library, record: StudyRecord, rank: int, score: float) -
     )  # fmt: skip
 
 
-def _folder(library: Library) -> Path:
+def patch_folder(library: Library) -> Path:
     """Beside the library's file; of a library in a server, in the user's cache."""
     if (beside := library.beside("patches")) is not None:
         return beside

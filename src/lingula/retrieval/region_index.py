@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,8 @@ AXES = 48
 """Numbers kept of a patch."""
 REACH = 0.1
 """How far, in shares of the film's side, a match may lie from the place asked about: patients and films differ."""
+FEW = 50
+"""Films below which the mean of their features tells something of each."""
 _PRIOR = 2
 """Films that the mean over all places counts for in the mean of one place; it matters where films are few."""
 
@@ -133,6 +135,33 @@ class Patches:
             better = scores > best
             best[better], where[better] = scores[better], move
         return best, where
+
+
+def forget_patches(folder: Path, study_ids: Collection[str]) -> int:
+    """Remove every file with patches of these studies; the other films of a file are made anew when next needed.
+
+    The basis, a mean over the films it was learned from, goes where they were so few that it tells of each.
+
+    Returns:
+        How many files were removed.
+    """
+    removed = 0
+    few = False
+    for path in sorted(folder.glob("*")):
+        try:
+            with safe_open(path, "numpy") as file:
+                about = json.loads((file.metadata() or {})["about"])
+            few = few or about.get("films", FEW) < FEW
+            gone = path.stem != "basis" and any(key[0] in study_ids for key in about["keys"])
+        except (SafetensorError, OSError, KeyError, ValueError, IndexError):
+            gone = True  # nobody's, or damaged
+        if gone:
+            path.unlink(missing_ok=True)
+            removed += 1
+    for path in folder.glob("*") if few and removed else ():
+        path.unlink(missing_ok=True)
+        removed += 1
+    return removed
 
 
 class PatchFolder:

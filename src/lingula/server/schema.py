@@ -73,6 +73,14 @@ class FolderBody(_Body):
     folder: str = Field(max_length=4096)
 
 
+class DeletionRequestBody(_Body):
+    """What to delete: studies by their ids, or all of a patient, or all of a sender."""
+
+    studies: list[str] = Field(default=[], max_length=1000)
+    patient: str = Field(default="", max_length=256)
+    sender: str = Field(default="", max_length=256)
+
+
 class CardBody(BaseModel):
     """A film to say something of. Tick what it shows; nothing ticked says: none of these."""
 

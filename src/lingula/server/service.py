@@ -339,6 +339,17 @@ class Desk:
         self.case(case_id)
         self._cases.pop(case_id, None)
 
+    def forget_studies(self, study_ids: Collection[str]) -> None:
+        """Leave studies of the library that were deleted out of what is remembered, also out of answers given."""
+        gone = frozenset(study_ids)
+        with self._remembering:
+            self._answers.clear()
+        for case in list(self._cases.values()):
+            kept = tuple(each for each in case.analysis.neighbours if each.study_id not in gone)
+            case.analysis = replace(case.analysis, neighbours=kept)
+            for study_id in gone & case.whys.keys():
+                del case.whys[study_id]
+
     def evidence(self, case: Case, label: str, methods: Collection[str]) -> tuple[Explanation, ...]:
         """Explanations of one label of a case, made when first asked for; call on the model's thread."""
         missing = [name for name in METHODS if name in methods and (label, name) not in case.explanations]

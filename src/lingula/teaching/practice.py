@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -134,6 +134,12 @@ class Practice:
         )  # fmt: skip
         self._library.teaching.add_answer(answer, review)
         return PracticeVerdict(card, right, tuple(missed), tuple(wrong), review.due)
+
+    def forget(self, study_ids: Collection[str]) -> None:
+        """Close the open cards of studies that were deleted."""
+        with self._lock:
+            for card_id in [card_id for card_id, card in self._open.items() if card.study_id in study_ids]:
+                del self._open[card_id]
 
     @property
     def findings(self) -> dict[str, FindingProgress]:

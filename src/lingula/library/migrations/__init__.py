@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-HEAD = "5"
+HEAD = "6"
 """The revision this version of lingula works with."""
 
 FIRST = "1"
