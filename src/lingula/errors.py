@@ -52,6 +52,7 @@ INPUT_CODES = frozenset(
         "report_empty",  # a warning beside a film, a refusal without one
         "burned_in_annotation",  # a warning, where nobody asked to refuse such films
         "not_a_chest_film",
+        "text_reader_missing",
     ]
 )
 HEADER_CODES = (
@@ -203,6 +204,7 @@ CAUSES = {
         "DiagnosticReport, HL7 without report text, or one entered in error; binary data; or a "
         "study with neither image nor text."
     ),
+    "text_reader_missing": "Text in pictures was to be found, and the program for it (Tesseract) is not installed.",
     "report_empty": (
         "There is no film, and nothing in the report was read: no text, none that tells of a chest, or none in English."
     ),

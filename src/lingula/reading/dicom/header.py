@@ -40,7 +40,7 @@ def judge(dataset: Dataset, envelope: Envelope, limits: Limits) -> ImageHeader:
     if envelope.transfer_syntax not in TRANSFER_SYNTAXES:
         name = shown(UID(envelope.transfer_syntax).name)
         raise InputError("unsupported_transfer_syntax", f"transfer syntax {name}", "Transcode it to a common one.")
-    header, frames = _read_image_header(dataset)
+    header, frames = read_image_header(dataset)
     promised = header.rows * header.columns * header.samples * frames
     held = len(pixel_element(dataset).value or b"")
     if envelope.problem and (is_encapsulated(envelope.transfer_syntax) or held < promised * header.bits_allocated // 8):
@@ -113,7 +113,7 @@ def _whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     return int(value)
 
 
-def _read_image_header(dataset: Dataset) -> tuple[ImageHeader, int]:
+def read_image_header(dataset: Dataset) -> tuple[ImageHeader, int]:
     bits_stored = _whole(dataset, "BitsStored")
     header = ImageHeader(
         rows=_whole(dataset, "Rows"),
