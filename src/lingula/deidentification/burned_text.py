@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,10 @@ _MOST = 3
 _SURE, _PLAIN = 30.0, 60.0
 """Confidence (0 to 100) from which a word counts; from which one of two characters does."""
 _SECONDS = 60.0
+_FAINT, _EDGES = 25.0, 0.02
+"""Of 255, between ink and ground, below which a word is none; share of a word's steps that are as sharp as letters."""
+_CONTRAST = 50.0
+"""Of 255, between ink and ground, from which a line is followed beyond its words."""
 _MARGIN = 0.25
 """Of a word's height, added on every side."""
 _STRIP = 0.16
@@ -61,7 +65,10 @@ def find_text(picture: Grey) -> tuple[TextBox, ...]:
     for top, bottom in parts:
         part = picture[top:bottom]
         for shown in (part, 255 - part):
-            found += [_within(box, top, picture.shape) for box in _read(shown, _scale(part.shape))]
+            words = [
+                replace(box, top=box.top + top, bottom=box.bottom + top) for box in _read(shown, _scale(part.shape))
+            ]
+            found += [_grown(_line(picture, box), picture.shape) for box in words if _is_written(picture, box)]
     return tuple(dict.fromkeys(found))
 
 
@@ -104,11 +111,48 @@ def _scale(shape: tuple[int, ...]) -> float:
     return float(min(_MOST, max(SIDE / max(shape), 1600 / max(shape) if max(shape) > 2400 else 1.0)))
 
 
-def _within(box: TextBox, down: int, shape: tuple[int, ...]) -> TextBox:
+def _levels(picture: Grey, box: TextBox) -> tuple[float, float]:
+    """Ink and ground of a box: the extreme further from its middle value, and that value."""
+    inside = picture[box.top : box.bottom, box.left : box.right]
+    low, ground, high = (float(value) for value in np.percentile(inside, [1, 50, 99]))
+    return (high if high - ground > ground - low else low), ground
+
+
+def _is_written(picture: Grey, box: TextBox) -> bool:
+    """Whether a box has the sharp edges of letters; anatomy that was read as some has soft ones."""
+    ink, ground = _levels(picture, box)
+    inside = picture[box.top : box.bottom, box.left : box.right].astype(np.float32)
+    if abs(ink - ground) < _FAINT or min(inside.shape) < 3:
+        return False
+    steps = np.abs(np.diff(inside, axis=1))
+    return bool((steps > 0.35 * abs(ink - ground)).mean() > _EDGES)
+
+
+def _line(picture: Grey, box: TextBox) -> TextBox:
+    """The box of a word drawn out, along its line, over whatever has the same ink: words that were not read."""
+    height = box.bottom - box.top
+    level, ground = _levels(picture, box)
+    if abs(level - ground) < _CONTRAST:
+        return box
+    ink = np.abs(picture[box.top : box.bottom].astype(np.float32) - level) < 0.15 * abs(level - ground)
+    columns = np.flatnonzero(ink.any(0) & (ink.mean(0) < 0.9))
+    left, right = box.left, box.right
+    for column in columns[columns < left][::-1]:
+        if left - column > 1.5 * height:
+            break
+        left = int(column)
+    for column in columns[columns >= right]:
+        if column - right > 1.5 * height:
+            break
+        right = int(column) + 1
+    return replace(box, left=left, right=right)
+
+
+def _grown(box: TextBox, shape: tuple[int, ...]) -> TextBox:
     margin = max(2, round(_MARGIN * (box.bottom - box.top)))
     return TextBox(
-        max(0, box.top + down - margin), max(0, box.left - margin),
-        min(shape[0], box.bottom + down + margin), min(shape[1], box.right + margin),
+        max(0, box.top - margin), max(0, box.left - margin),
+        min(shape[0], box.bottom + margin), min(shape[1], box.right + margin),
     )  # fmt: skip
 
 
