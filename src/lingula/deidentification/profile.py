@@ -38,7 +38,7 @@ _WITHIN = ("ContentSequence", "GraphicAnnotationSequence", "VerifyingObserverSeq
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ProfileRow:
     """One row of the table; ``options`` holds K or C by option."""
 
     tag: int
@@ -48,7 +48,7 @@ class Rule:
 
 
 @cache
-def rules() -> dict[int, Rule]:
+def rules() -> dict[int, ProfileRow]:
     """The table by tag."""
     head, *lines = files("lingula.deidentification").joinpath("profile.tsv").read_text("utf-8").splitlines()
     names = head.split("\t")[3:]
@@ -56,7 +56,7 @@ def rules() -> dict[int, Rule]:
     for line in lines:
         tag, keyword, basic, *told = line.split("\t")
         options = {name: code for name, code in zip(names, told, strict=True) if code}
-        found[int(tag, 16)] = Rule(int(tag, 16), keyword, basic, options)
+        found[int(tag, 16)] = ProfileRow(int(tag, 16), keyword, basic, options)
     return found
 
 
@@ -73,7 +73,7 @@ def check_options(options: Collection[str]) -> tuple[Option, ...]:
     return tuple(each for each in OPTIONS if each in options)
 
 
-def deed(rule: Rule, vr: str, options: Collection[str]) -> Deed:
+def deed(rule: ProfileRow, vr: str, options: Collection[str]) -> Deed:
     """What is done with an attribute of the table that has this value representation."""
     for option in options:
         told = rule.options.get(option)
