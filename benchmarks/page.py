@@ -29,7 +29,7 @@ from machine import write_result
 from served import Served, made_up, served
 
 TEXT = "FINDINGS: The heart is enlarged. Small left pleural effusion. No pneumothorax."
-PAGES = ("/", "/search?present=effusion", "/library", "/practice", "/model")
+PAGES = ("/", "/search?present=effusion", "/library", "/learn", "/practice", "/cases", "/words", "/about")
 THEMES, WIDTHS = ("light", "dark"), (390, 820, 1440)
 EDGE = "edge-of-a-part"
 
@@ -49,29 +49,34 @@ def browser(driver: Any) -> Any:
 
 
 def bring(page: Any, film: Path) -> tuple[float, float]:
-    """Seconds from the drop to findings and neighbours on screen, and to the evidence."""
+    """Seconds from the drop to the sentence, or the doubt in its place, and to the neighbours' films."""
     page.goto("/")
+    page.wait_for_selector("html[data-started]")
     page.fill("#text", TEXT)
-    page.set_input_files("#files", str(film))
     started = time.perf_counter()
-    page.click("text=Analyse")
+    page.set_input_files("#files", str(film))
     page.wait_for_url("**/case/*", wait_until="commit")
-    page.wait_for_selector(".case .radiograph")
+    page.wait_for_selector(".say .sentence, .say .doubts")
     answer = time.perf_counter() - started
-    page.wait_for_selector('figure[data-state="ready"]')
-    page.wait_for_selector('[data-evidence][data-state="ready"]')
+    page.wait_for_function("() => [...document.querySelectorAll('.strip img')].every((each) => each.complete)")
     return answer, time.perf_counter() - started
 
 
 def timings(page: Any, films: list[Path], rounds: int) -> dict[str, list[float]]:
     bring(page, films[0])  # warm
-    took: dict[str, list[float]] = {"answer": [], "overlay": [], "text": []}
+    took: dict[str, list[float]] = {"answer": [], "neighbours": [], "overlay": [], "text": []}
     for number in range(rounds):
-        answer, overlay = bring(page, films[number % len(films)])
+        answer, neighbours = bring(page, films[number % len(films)])
         took["answer"].append(answer)
-        took["overlay"].append(overlay)
+        took["neighbours"].append(neighbours)
+        page.wait_for_selector('figure[data-state="ready"]')
+        started = time.perf_counter()
+        page.click('[data-do="evidence"]')
+        page.wait_for_selector('[data-evidence][data-state="ready"]')
+        took["overlay"].append(time.perf_counter() - started)
     for text in ("effusion", "no cardiomegaly", "left effusion, no pneumothorax") * max(1, rounds // 3):
         page.goto("/search")
+        page.wait_for_selector("html[data-started]")
         page.fill("#question", text)
         started = time.perf_counter()
         page.click("button >> text=Search")
@@ -79,6 +84,49 @@ def timings(page: Any, films: list[Path], rounds: int) -> dict[str, list[float]]
         page.wait_for_selector("#results-title")
         took["text"].append(time.perf_counter() - started)
     return took
+
+
+SLOW_LINE = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_000}
+
+
+def slow_line(chromium: Any, address: str) -> dict[str, Any]:
+    """The start page at 400 ms and 50 kB/s: seconds until it can be used, the first time and then; its weight."""
+    context = chromium.new_context(base_url=address, viewport={"width": 1360, "height": 900})
+    page = context.new_page()
+    client = context.new_cdp_session(page)
+    client.send("Network.enable")
+    client.send("Network.emulateNetworkConditions", SLOW_LINE)
+    received: list[int] = []
+    client.on("Network.loadingFinished", lambda event: received.append(int(event["encodedDataLength"])))
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        page.goto("/", wait_until="domcontentloaded")
+        page.wait_for_selector("html[data-started]")
+        seconds.append(round(time.perf_counter() - started, 2))
+        if len(seconds) == 1:
+            page.wait_for_load_state("networkidle")
+            first = {"bytes": sum(received), "requests": len(received)}
+    context.close()
+    return {"first_seconds": seconds[0], "then_seconds": seconds[1], **first}
+
+
+def print_aspect_error(page: Any, case: str) -> float:
+    """By how much the film's proportions on the printed sheet differ from its own; 0 for not at all."""
+    import pypdfium2
+
+    page.goto(case)
+    page.wait_for_function("() => { const film = document.querySelector('.main-film'); return film.naturalWidth > 0; }")
+    columns, rows = page.evaluate(
+        "() => { const f = document.querySelector('.main-film'); return [f.naturalWidth, f.naturalHeight]; }"
+    )
+    with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
+        page.pdf(path=file.name, prefer_css_page_size=True)
+        document = pypdfium2.PdfDocument(file.name)
+        image = next(each for each in document[0].get_objects() if each.type == 3)
+        left, bottom, right, top = image.get_bounds()
+        document.close()
+    return abs((right - left) / (top - bottom) / (columns / rows) - 1)
 
 
 def axe_source(given: Path | None) -> str:
@@ -158,20 +206,19 @@ def pictures(chromium: Any, address: str, films: list[Path], out: Path) -> list[
     """Screenshots for the documents."""
     made = []
     for theme in THEMES:
-        context = chromium.new_context(base_url=address, viewport={"width": 1360, "height": 1000}, color_scheme=theme)
+        context = chromium.new_context(base_url=address, viewport={"width": 1360, "height": 860}, color_scheme=theme)
         page = context.new_page()
-        for film in films:  # to one that is surely frontal: a drawn film is not always
-            bring(page, film)
-            if "Frontal film" in page.inner_text("main"):
-                break
-        page.wait_for_timeout(300)
+        bring(page, films[0])
+        page.wait_for_selector('figure[data-state="ready"]')
+        page.locator("[data-anyway] > summary").first.click() if page.locator("[data-anyway]").count() else None
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(800)
         made.append(out / f"served-case-{theme}.png")
         page.screenshot(path=str(made[-1]))
         if theme == "light":
-            page.goto("/practice")
-            page.click("text=Next film")
-            page.wait_for_selector('figure[data-state="ready"]')
-            made.append(out / "served-practice.png")
+            page.goto("/")
+            page.wait_for_load_state("networkidle")
+            made.append(out / "page.png")
             page.screenshot(path=str(made[-1]))
         context.close()
     return made
@@ -203,6 +250,8 @@ def main() -> None:
         )
         took = timings(page, films, asked.rounds)
         case = page.goto("/") and bring(page, films[0]) and page.url.removeprefix(server.address.rstrip("/"))
+        aspect = print_aspect_error(page, case)
+        slow = slow_line(chromium, server.address)
         source = axe_source(asked.axe)
         found = accessibility(chromium, server.address, source, [*PAGES, case]) if source else None
         statuses, wrong = hostile(server, asked.badinput) if asked.badinput else (Counter(), {})
@@ -213,10 +262,13 @@ def main() -> None:
         "ms": {name: dict(zip(("p50", "p95"), np.percentile(each, (50, 95)).round(3) * 1e3, strict=True))
                for name, each in took.items()},
         "axe": found, "badinput": {"statuses": dict(statuses), "wrong": wrong}, "schemathesis": asked_all,
-        "outside": outside,
+        "outside": outside, "slow_line": slow,
     }  # fmt: skip
     headline: dict[str, dict[str, Any]] = {
         "page_answer_p50_ms": {"value": round(p50["answer"]), "unit": "ms", "n": len(took["answer"])},
+        "page_neighbours_p50_ms": {"value": round(p50["neighbours"]), "unit": "ms", "n": len(took["neighbours"])},
+        "start_page_slow_line_seconds": {"value": slow["first_seconds"], "unit": "s"},
+        "print_aspect_error": {"value": round(aspect, 4), "unit": "share"},
         "page_overlay_p50_ms": {"value": round(p50["overlay"]), "unit": "ms", "n": len(took["overlay"])},
         "text_search_ms": {"value": round(p50["text"]), "unit": "ms", "n": len(took["text"])},
         "serve_ready_seconds": {"value": round(server.ready_seconds, 1), "unit": "s"},

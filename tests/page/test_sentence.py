@@ -52,3 +52,8 @@ def test_shares_are_counts_of_ten(share: float, words: str) -> None:
 def test_what_cannot_be_told_is_not_said() -> None:
     assert operating_words("Hernia", None, 0.9) == ""
     assert "finds 8 of 10 studies with hernia and leaves alone 6 of 10" in operating_words("Hernia", 0.8, 0.6)
+
+
+def test_nothing_stands_out_only_of_what_can_be_judged() -> None:
+    rows = [("hernia", "Hiatal hernia", 0.1, "absent"), ("pneumothorax", "Pneumothorax", 0.1, "cannot_judge")]
+    assert said(*rows)[0] == "Nothing that can be judged stands out."

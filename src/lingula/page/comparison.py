@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lingula.explanation.why_words import carrying
 from lingula.page.evidence import name_of
 from lingula.page.picture import Map, data_uri, display_scale, film_png, legend_png, overlay_png, shrink
 from lingula.page.render import environment
@@ -25,7 +26,7 @@ def write_pair(path: FilePath, why: Why, names: Mapping[str, str]) -> None:
     top = display_scale([shrink(values, 256) for side in (found.one, found.other) for values in side.maps])
     sides = []
     for title, side, which in (("Asked", found.one, "one"), ("Neighbour", found.other, "other")):
-        places = [(n, getattr(m, which)) for n, m in enumerate(found.matches, 1)]
+        places = [(n, getattr(m, which)) for n, m in enumerate(carrying(found), 1)]
         films = [
             _film(film, side.maps[i] if side.maps else None, top, [(n, p) for n, p in places if p[0] == i])
             for i, film in enumerate(side.study.radiographs)

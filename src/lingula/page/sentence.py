@@ -42,7 +42,8 @@ def sentence(predictions: Sequence[Prediction], report: Report | None = None) ->
         "unsure": [p for p in found if p.decision == "abstain"],
         "cannot_judge": [p for p in found if p.decision == "cannot_judge"],
     }
-    said = [] if groups["likely"] else [Phrase("normal", "Nothing stands out")]
+    calm = "Nothing that can be judged stands out" if groups["cannot_judge"] else "Nothing stands out"
+    said = [] if groups["likely"] else [Phrase("normal", calm)]
     said += [Phrase(kind, _STARTS[kind], _listed(group, sides)) for kind, group in groups.items() if group]
     return tuple(said)
 

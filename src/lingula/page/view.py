@@ -13,6 +13,7 @@ from lingula.page.evidence import Layer, Legend, Marked, Slots, drawable, layers
 from lingula.page.methods import Method, in_order, method
 from lingula.page.picture import CASE_SIDES, FILM_SIDES, data_uri, film_png, fit, legend_png
 from lingula.page.report_runs import ReportRun, pieces, runs
+from lingula.page.sentence import Phrase, sentence
 from lingula.study import (
     NORMAL,
     Analysis,
@@ -116,6 +117,7 @@ class View:
     unsure: tuple[FindingView, ...]
     absent: tuple[FindingView, ...]
     unjudged: tuple[FindingView, ...]
+    sentence: tuple[Phrase, ...]
     doubts: tuple[str, ...]
     warnings: tuple[str, ...]
     cases: tuple[CaseView, ...]
@@ -157,6 +159,7 @@ def view_of(
         unsure=tuple(f for f in findings if f.prediction.decision == "abstain"),
         absent=tuple(f for f in findings if f.prediction.decision == "absent"),
         unjudged=tuple(f for f in findings if f.prediction.decision == "cannot_judge"),
+        sentence=sentence(analysis.predictions, report),
         doubts=tuple(notice.message for notice in notices if notice.code in DOUBTS),
         warnings=tuple(dict.fromkeys(notice.message for notice in notices if notice.code not in DOUBTS)),
         cases=tuple(
