@@ -14,7 +14,6 @@ from lingula.cli import output
 from lingula.cli.memory import return_freed_memory
 from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt, Model, OnDevice, load_model
 from lingula.errors import InputError
-from lingula.openi.fetch import NLM_URL, What
 from lingula.types import Device
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def fetch_openi(
     png: Annotated[bool, typer.Option("--png", help="About 14 GB of PNG images.")] = False,
     dicom: Annotated[bool, typer.Option("--dicom", help="About 80 GB of DICOM files.")] = False,
     unpack: Annotated[bool, typer.Option(help="Unpack after the download.")] = True,
-    base_url: Annotated[str, typer.Option(help="The server.")] = NLM_URL,
+    base_url: Annotated[str, typer.Option(help="The server; default: that of the National Library of Medicine.")] = "",
     json: Json = False,
 ) -> None:
     """Download the Open-i chest X-ray collection from NLM (CC BY-NC-ND 4.0); stopped downloads go on.
@@ -51,12 +50,12 @@ def fetch_openi(
     """
     from lingula.openi import fetch
 
-    asked: dict[What, bool] = {"reports": reports or not (png or dicom), "png": png, "dicom": dicom}
+    asked: dict[fetch.What, bool] = {"reports": reports or not (png or dicom), "png": png, "dicom": dicom}
     wanted = [kind for kind, chosen in asked.items() if chosen]
     done = {}
     for kind in wanted:
         with output.progress_bar(f"Fetching {kind}") as progress:
-            archive = fetch.fetch(kind, out, base_url=base_url, progress=progress)
+            archive = fetch.fetch(kind, out, base_url=base_url or fetch.NLM_URL, progress=progress)
         done[kind] = str(archive)
         if unpack:
             unpacked = fetch.unpack(archive, out / archive.name.removesuffix(".tgz"))

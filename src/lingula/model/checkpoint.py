@@ -88,8 +88,9 @@ class Checkpoint:
             raise ModelError("model_bad_file", "A model in memory has no graphs yet.", "The laboratory saves it.")
         folder, source = Path(folder), self.model.engine.folder
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("weights.safetensors", *GRAPHS):
-            shutil.copyfile(source / name, folder / name)
+        if not folder.samefile(source):
+            for name in ("weights.safetensors", *GRAPHS):
+                shutil.copyfile(source / name, folder / name)
         self.tokenizer.save(folder / "tokenizer.json")
         (folder / "model.json").write_text(self.described())
         seal(folder, golden_answer(self))

@@ -10,7 +10,6 @@ import typer
 from lingula.cli import output
 from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt, Model, load_model
 from lingula.errors import InputError
-from lingula.library import Library
 
 
 def gallery(
@@ -25,6 +24,7 @@ def gallery(
 
     Example: [bold]lingula gallery --library library.sqlite[/]
     """
+    from lingula.library import Library
     from lingula.openi.splits import SPLITS, Split
     from lingula_lab.gallery import export_gallery
 
