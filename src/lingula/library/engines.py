@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
@@ -66,6 +65,8 @@ class FaissFlat:
     """Search by ``faiss.IndexFlatIP``."""
 
     def __init__(self, vectors: Vectors) -> None:
+        import faiss
+
         self._vectors = _checked(vectors)
         self._flat = faiss.IndexFlatIP(self._vectors.shape[1])
         self._flat.add(self._vectors)
@@ -96,6 +97,8 @@ class FaissQuantised:
     """
 
     def __init__(self, vectors: Vectors, cells: Cells | None = None, probes: int = PROBES) -> None:
+        import faiss
+
         self._vectors = _checked(vectors)
         cells = cells or Cells.learned(self._vectors)
         count, dimension = self._vectors.shape

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
@@ -35,6 +34,8 @@ class Cells:
     @classmethod
     def learned(cls, vectors: npt.NDArray[np.float32]) -> Self:
         """Spherical k-means on a sample; the same vectors give the same cells."""
+        import faiss
+
         count, dimension = vectors.shape
         lists = min(LISTS, max(1, count // EACH))
         sample = vectors[np.random.default_rng(0).permutation(count)[: EACH * lists]]

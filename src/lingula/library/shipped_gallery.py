@@ -36,7 +36,7 @@ from lingula.library.conditions import (
     Says,
     Shows,
 )
-from lingula.library.engines import FaissFlat
+from lingula.library.engines import NumpyExact
 from lingula.library.library import Library
 from lingula.library.record import LibraryDescription, ShownImage, StudyRecord, Summary
 from lingula.library.vectors import Gallery
@@ -111,7 +111,7 @@ class ReadyGallery:
     @cached_property
     def _galleries(self) -> dict[Mode, Gallery]:
         empty = Gallery.empty(self.about.dimension)
-        return {mode: empty.extended(1, ids, vectors, FaissFlat) for mode, (ids, vectors) in self._vectors.items()}
+        return {mode: empty.extended(1, ids, vectors, NumpyExact) for mode, (ids, vectors) in self._vectors.items()}
 
     def matching(self, *conditions: Condition) -> frozenset[str]:
         """Ids of the studies that meet all conditions. No words are kept: no study holds any.
