@@ -310,4 +310,15 @@ def test_what_was_asked_is_taken_apart_finding_by_finding(library: Library, text
                 parts.get(name, 0), abs=1e-6
             )
     with pytest.raises(InputError, match="does not meet what is asked: must show fracture"):
-        met(library, Query.read("effusion, fracture"), "B")
+        met(library, Query.read("fracture"), "B")
+
+
+def test_findings_that_nothing_shows_together_rank_and_denials_stay(library: Library) -> None:
+    query = Query.read("effusion, emphysema, pneumothorax, no cardiomegaly").with_options(fold=False)
+    neighbours, matching, notices = ask(library, query, QueryEmbedding(direction(0), "text"))
+    assert set(ids(neighbours)) == {"B", "C", "G"}  # A and D have cardiomegaly; nothing else shows an effusion
+    assert matching == 3
+    assert [notice.code for notice in notices] == ["condition_relaxed"]
+    labels = {n.study_id: part.value for n in neighbours for part in n.parts if part.name == "labels"}
+    assert labels == pytest.approx({"B": 1 / 3, "G": 1 / 3, "C": 0.75 / 3}, abs=1e-6)
+    assert sum(each.score for each in met(library, query, "B")) == pytest.approx(labels["B"], abs=1e-5)

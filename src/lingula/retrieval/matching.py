@@ -90,12 +90,14 @@ class Standing:
         labels: how far a study meets what is asked of findings, (0, 1], the mean over them; empty when none is asked.
         words: the share of the query's words its report holds; 0 where left out.
         predicted: by study that nobody reported or coded, what the model makes of it (see ``Judge.of``).
+        relaxed: what was asked for and nothing meets together with the rest; it ranks, and is no condition.
     """
 
     allowed: frozenset[str] | None
     labels: Mapping[str, float]
     words: Mapping[str, float]
     predicted: Mapping[str, Mapping[str, tuple[float, bool]]]
+    relaxed: tuple[str, ...] = ()
 
 
 def standing(library: Searched, query: Query, judge: Judge | None) -> Standing:
@@ -113,6 +115,8 @@ def standing(library: Searched, query: Query, judge: Judge | None) -> Standing:
     predicted = judge.of(library, nobody) if judge and _can_be_predicted(query, judge) else {}
     judged = {study: mark for study, said in predicted.items() if (mark := _foreseen(query, said)) is not None}
     allowed = (reported - nobody) | judged.keys()
+    if not allowed and len(query.present) + bool(query.either) > 1 and not query.uncertain:
+        return _relaxed(library, query, filters, words)
     marks: list[Mapping[str, float]] = []
     for wanted in query.present:
         marks.append(_present(library, wanted))
@@ -129,6 +133,25 @@ def standing(library: Searched, query: Query, judge: Judge | None) -> Standing:
         for study in allowed
     }
     return Standing(frozenset(allowed), labels | judged, words, {study: predicted[study] for study in judged})
+
+
+def _relaxed(library: Searched, query: Query, filters: list[Condition], words: Mapping[str, float]) -> Standing:
+    """Where nothing shows all that must be shown: what shows any of it, the more the better; what is denied stays so.
+
+    How far a study meets findings is the mean over all of them, 0 of one that it does not show.
+    """
+    groups = [(wanted,) for wanted in query.present] + ([query.either] if query.either else [])
+    hard = [*filters, *_findings(query.with_options(present=(), either=()))]
+    marks: list[Mapping[str, float]] = []
+    for group in groups:
+        shown = AnyOf(tuple(each for wanted in group for each in _shown(wanted)))
+        stated = [_present(library, wanted) for wanted in group]
+        meeting = library.matching(*hard, shown)
+        marks.append({study: max([CODED, *(one.get(study, 0.0) for one in stated)]) for study in meeting})
+    allowed = frozenset[str]().union(*marks)
+    names = ["; ".join(map(str, group)) for group in groups]
+    labels = {study: sum(mark.get(study, 0.0) for mark in marks) / len(marks) for study in allowed}
+    return Standing(allowed, labels, words, {}, tuple(names))
 
 
 def asserting(wanted: Wanted, polarities: tuple[Polarity, ...]) -> Asserts:

@@ -124,6 +124,9 @@ def ask(
             break
         spare *= 8
     notices = []
+    if stands.relaxed and stands.allowed:
+        message = f"No study shows all of {', '.join(stands.relaxed)}: those that show most of it come first."
+        notices.append(Notice("condition_relaxed", message))
     if stands.predicted:
         message = f"{len(stands.predicted)} studies without report or coding are judged by prediction."
         notices.append(Notice("judged_by_prediction", message))
@@ -196,6 +199,10 @@ class Met:
     score: float
 
 
+_SHOWING = ("must show", "must show one of")
+"""What may be relaxed where nothing meets all of it."""
+
+
 def met(library: Searched, query: Query, study_id: str, judge: Judge | None = None) -> tuple[Met, ...]:
     """A study's ``labels`` and ``words`` parts, finding by finding and word by word: they sum to the parts.
 
@@ -209,9 +216,11 @@ def met(library: Searched, query: Query, study_id: str, judge: Judge | None = No
         *(("must leave open", Query(uncertain=(wanted,))) for wanted in query.uncertain),
     ]
     found = []
+    relaxed = bool(standing(library, query, judge).relaxed)
+    asks = [(said, one) for said, one in asks if not relaxed or said in _SHOWING]
     for said, one in asks:
         named = f"{said} {'; '.join(map(str, one.wanted))}"
-        value = standing(library, one, judge).labels.get(study_id)
+        value = standing(library, one, judge).labels.get(study_id, 0.0 if relaxed and said in _SHOWING else None)
         if value is None:
             raise InputError("bad_request", f"Study {study_id} does not meet what is asked: {named}.")
         found.append(Met("labels", named, WEIGHTS["labels"] * value / len(asks)))
