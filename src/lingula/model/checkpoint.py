@@ -132,10 +132,15 @@ class Checkpoint:
 
     @classmethod
     def from_pretrained(
-        cls, source: FilePath, *, revision: str | None = None, cache_dir: FilePath | None = None, fast: bool = False
+        cls,
+        source: FilePath,
+        *,
+        revision: str | None = None,
+        cache_dir: FilePath | None = None,
+        device: Device = "auto",
     ) -> Checkpoint:
         """From a folder, by a shipped name, or from the Hub; as ``lingula.model.hub.from_pretrained``."""
-        options = {"revision": revision, "cache_dir": cache_dir, "fast": fast}
+        options = {"revision": revision, "cache_dir": cache_dir, "device": device}
         found: Checkpoint = _part("hub").from_pretrained(source, **options)
         return found
 
