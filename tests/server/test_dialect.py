@@ -119,6 +119,12 @@ def test_what_a_library_holds_and_refused(served: Server, stock: Stock, describe
         valid(described, kind, "get", served.ask("GET", path).json)
 
 
+def test_practice_is_what_its_description_says(served: Server, described: Any) -> None:
+    card = served.post("/api/practice", {}).json
+    valid(described, "/api/practice", "post", card)
+    valid(described, "/api/practice/progress", "get", served.ask("GET", "/api/practice/progress").json)
+
+
 def test_an_import_and_an_error(served: Server, film: Path, tmp_path: Path, stock: Stock, described: Any) -> None:
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "bad.dcm").write_bytes(b"not a film")

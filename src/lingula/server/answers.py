@@ -11,6 +11,7 @@ from lingula.plain import DISCLAIMER
 from lingula.retrieval import Query
 from lingula.retrieval.query import Unknown
 from lingula.study import Mode, ShownFilm
+from lingula.teaching.practice import Difficulty
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +122,50 @@ class ThresholdCosts:
     mode: Mode
     cuts: tuple[float, ...]
     labels: Mapping[str, LabelThresholds]
+    disclaimer: str = DISCLAIMER
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCard:
+    """A film to say something of. Tick what it shows; nothing ticked says: none of these."""
+
+    card_id: str
+    films: tuple[str, ...]
+    choices: Mapping[str, str]
+    difficulty: Difficulty
+    due: int
+    disclaimer: str = DISCLAIMER
+
+
+@dataclass(frozen=True, slots=True)
+class ShownVerdict:
+    """What was right of an answer, and what the film's study is; ``due``: when it comes again, seconds since 1970."""
+
+    right: bool
+    answer: tuple[str, ...]
+    missed: tuple[str, ...]
+    wrong: tuple[str, ...]
+    due: float
+    study_id: str
+    labels: tuple[str, ...]
+    report: str | None
+    disclaimer: str = DISCLAIMER
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFindingProgress:
+    """How often films with a finding were answered, and how often right."""
+
+    name: str
+    seen: int
+    right: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShownProgress:
+    """How practice goes, by finding; how many films are due now, and by the end of the day."""
+
+    due: int
+    due_today: int
+    findings: Mapping[str, ShownFindingProgress]
     disclaimer: str = DISCLAIMER

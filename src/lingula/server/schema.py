@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -81,47 +81,11 @@ class DeletionRequestBody(_Body):
     sender: str = Field(default="", max_length=256)
 
 
-class CardBody(BaseModel):
-    """A film to say something of. Tick what it shows; nothing ticked says: none of these."""
-
-    disclaimer: str
-    card_id: str
-    films: list[str]
-    choices: dict[str, str]
-    difficulty: Literal["easy", "hard"]
-    due: int
-
-
 class TickedBody(_Body):
     """Findings that were ticked, and how sure in percent."""
 
     chosen: list[str] = Field(max_length=50)
     confidence: int = Field(70, ge=0, le=100)
-
-
-class VerdictBody(BaseModel):
-    disclaimer: str
-    right: bool
-    answer: list[str]
-    missed: list[str]
-    wrong: list[str]
-    due: float
-    study_id: str
-    labels: list[str]
-    report: str | None
-
-
-class FindingProgressBody(BaseModel):
-    name: str
-    seen: int
-    right: int
-
-
-class ProgressBody(BaseModel):
-    disclaimer: str
-    due: int
-    due_today: int
-    findings: dict[str, FindingProgressBody]
 
 
 class BoxBody(_Body):

@@ -12,13 +12,13 @@ import hmac
 import secrets
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Path, Query, Request, UploadFile
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from lingula.errors import InputError, LibraryError, ServerError
@@ -30,6 +30,7 @@ from lingula.openi.collection import Refused
 from lingula.plain import DISCLAIMER
 from lingula.retrieval.judge import judge
 from lingula.server import schema
+from lingula.server.answers import ShownCard, ShownFindingProgress, ShownProgress, ShownVerdict
 from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, answered, desk_of, library_of
 from lingula.server.service import Desk
 from lingula.server.spool import SpoolFolder
@@ -526,7 +527,7 @@ async def class_answer(request: Request, token: Token, question_id: Id, body: An
 # -- alone
 
 
-@router.post("/practice", response_model=schema.CardBody, status_code=201, tags=["practice"])
+@router.post("/practice", response_model=schema.answer(ShownCard), status_code=201, tags=["practice"])
 async def next_card(
     request: Request,
     finding: Annotated[str, Query(max_length=64, description="A label to practise; empty for all.")] = "",
@@ -537,28 +538,27 @@ async def next_card(
     if finding and finding not in desk.names:
         raise InputError("bad_request", f"no label {finding!r}.")
     card = await desk.look_up(lambda: practice.next(finding, difficulty))
-    body = {
-        "disclaimer": DISCLAIMER,
-        "card_id": card.card_id,
-        "films": [f"/api/practice/{card.card_id}/films/{row}" for row in range(len(card.rows))],
-        "choices": {code: desk.names.get(code, code) for code in card.choices},
-        "difficulty": card.difficulty,
-        "due": await desk.look_up(practice.due),
-    }
-    return JSONResponse(body, 201)
+    shown = ShownCard(
+        card_id=card.card_id,
+        films=tuple(f"/api/practice/{card.card_id}/films/{row}" for row in range(len(card.rows))),
+        choices={code: desk.names.get(code, code) for code in card.choices},
+        difficulty=card.difficulty,
+        due=await desk.look_up(practice.due),
+    )
+    return answered(shown, 201)
 
 
-@router.get("/practice/progress", response_model=schema.ProgressBody, tags=["practice"])
+@router.get("/practice/progress", response_model=schema.answer(ShownProgress), tags=["practice"])
 async def progress(request: Request) -> Response:
     """How it goes, by finding; what is due now, and by the end of the day."""
     desk, practice = desk_of(request), _practice(request)
     seen, due = await desk.look_up(lambda: (practice.findings, practice.due()))
     today = await desk.look_up(lambda: practice.due(repetition.end_of_day()))
     found = {
-        code: {"name": desk.names.get(code, code), "seen": each.seen, "right": each.right}
+        code: ShownFindingProgress(desk.names.get(code, code), each.seen, each.right)
         for code, each in sorted(seen.items())
     }
-    return JSONResponse({"disclaimer": DISCLAIMER, "due": due, "due_today": today, "findings": found})
+    return answered(ShownProgress(due, today, found))
 
 
 @router.get("/practice/export", responses=CSV, response_class=Response, tags=["practice"])
@@ -590,26 +590,25 @@ async def card_film(request: Request, card_id: Id, row: Row) -> Response:
     return Response(record.radiographs[card.rows[row]].png, media_type="image/png")
 
 
-@router.post("/practice/{card_id}", response_model=schema.VerdictBody, tags=["practice"])
+@router.post("/practice/{card_id}", response_model=schema.answer(ShownVerdict), tags=["practice"])
 async def verdict_on(request: Request, card_id: Id, body: schema.TickedBody) -> Response:
     """Answer a card, once; what the film shows comes with the verdict."""
     desk, practice = desk_of(request), _practice(request)
     verdict = await desk.look_up(lambda: practice.answer(card_id, body.chosen, body.confidence))
     record = await desk.look_up(lambda: library_of(desk).get(verdict.card.study_id))
 
-    def named(codes: Any) -> list[str]:
-        return [desk.names.get(code, code) for code in codes]
+    def named(codes: Iterable[str]) -> tuple[str, ...]:
+        return tuple(desk.names.get(code, code) for code in codes)
 
-    return JSONResponse(
-        {
-            "disclaimer": DISCLAIMER,
-            "right": verdict.is_right,
-            "answer": named(sorted(verdict.card.answer)),
-            "missed": named(verdict.missed),
-            "wrong": named(verdict.wrong),
-            "due": verdict.due,
-            "study_id": record.study_id,
-            "labels": named(record.labels or ()),
-            "report": record.report.text if record.report else None,
-        }
+    return answered(
+        ShownVerdict(
+            right=verdict.is_right,
+            answer=named(sorted(verdict.card.answer)),
+            missed=named(verdict.missed),
+            wrong=named(verdict.wrong),
+            due=verdict.due,
+            study_id=record.study_id,
+            labels=named(record.labels or ()),
+            report=record.report.text if record.report else None,
+        )
     )
