@@ -532,9 +532,11 @@ def predict_states(
     tokens: list[Tokens | None],
     pad: int,
     mode: Mode = "text",
+    batch: int = 32,
 ) -> Tensor:
     """States (len(rows), D) of these studies; by default of their reports."""
-    return torch.cat([answer.state.cpu() for answer in _answers(model, data, rows, tokens, pad, mode)])
+    answers = _answers(model, data, rows, tokens, pad, mode, batch=batch)
+    return torch.cat([answer.state.cpu() for answer in answers])
 
 
 def _answers(
