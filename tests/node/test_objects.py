@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 from tests.node_films import MODEL, peer, picture, result_of, validator_errors, with_model, write_film
 
 from lingula.errors import InputError
+from lingula.node.kinds import KINDS, checked_kinds
 from lingula.node.objects import result_objects
-from lingula.node.result import KINDS, checked_kinds
 from lingula.node.secondary_capture import drawing
 from lingula.node.source_film import SourceFilm
 from lingula.reading.dicom.reader import read_dicom

@@ -25,6 +25,7 @@ from lingula.library.database_url import database_at
 from lingula.library.engines import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
 from lingula.library.erasure import DeletionReceipt
 from lingula.library.identity import patient_key, stored_ids
+from lingula.library.exchange_records import ExchangeRecords
 from lingula.library.ivf import Cells
 from lingula.library.known import RecordCache, remembered
 from lingula.library.record import (
@@ -137,6 +138,11 @@ class Library:
     def discard(self) -> None:
         """Remove the library with all it holds, and close it."""
         self._store.discard()
+
+    @property
+    def exchange(self) -> ExchangeRecords:
+        """What a DICOM node received and delivers; it is not copied into backups."""
+        return self._store.exchange
 
     @property
     def teaching(self) -> TeachingRecords:

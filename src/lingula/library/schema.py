@@ -16,6 +16,7 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     LargeBinary,
@@ -258,3 +259,57 @@ class CopyRow(Base):
     kind: Mapped[str]
     place: Mapped[str]
     at: Mapped[str]
+
+
+class InboxRow(Base):
+    """One film that a node received: ``study`` is a keyed name of its study, ``code`` why it was refused.
+
+    ``owner`` works on it until ``lease`` (seconds since 1970, as all times here); it is not tried before ``due``.
+    """
+
+    __tablename__ = "inbox"
+    __table_args__ = (Index("inbox_by_study", "node", "state", "study"), Index("inbox_by_digest", "digest"))
+
+    film: Mapped[str] = mapped_column(primary_key=True)  # its file in the node's spool
+    node: Mapped[str]
+    sender: Mapped[str]
+    digest: Mapped[str]
+    study: Mapped[str]
+    received: Mapped[float] = mapped_column(Double)
+    state: Mapped[str]  # waiting, answered, refused, copy
+    code: Mapped[str]
+    attempts: Mapped[int]
+    due: Mapped[float] = mapped_column(Double)
+    owner: Mapped[str]
+    lease: Mapped[float] = mapped_column(Double)
+
+
+class OutboxRow(Base):
+    """One object that is to be stored at one target; the rest as in ``InboxRow``."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("outbox_by_state", "node", "state", "target"),)
+
+    instance: Mapped[str] = mapped_column(primary_key=True)  # SOP Instance UID, made by us
+    target: Mapped[str] = mapped_column(primary_key=True)
+    node: Mapped[str]
+    study: Mapped[str]
+    kind: Mapped[str]
+    made: Mapped[float] = mapped_column(Double)
+    stored: Mapped[float | None] = mapped_column(Double)  # when it was read back
+    state: Mapped[str]  # waiting, stored
+    code: Mapped[str]
+    attempts: Mapped[int]
+    due: Mapped[float] = mapped_column(Double)
+    owner: Mapped[str]
+    lease: Mapped[float] = mapped_column(Double)
+
+
+class OriginRow(Base):
+    """From which archive a study was indexed: what is deleted there is deleted here."""
+
+    __tablename__ = "origin"
+    __table_args__ = (Index("origin_by_archive", "archive"),)
+
+    study_id: Mapped[str] = mapped_column(primary_key=True)
+    archive: Mapped[str]

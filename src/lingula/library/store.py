@@ -23,6 +23,7 @@ from lingula.library import migrations, rows
 from lingula.library.conditions import Condition, clause
 from lingula.library.database import Candidates, Database, damaged, unanswerable
 from lingula.library.erasure import CopyRecord, erase
+from lingula.library.exchange_records import ExchangeRecords
 from lingula.library.record import (
     Entry,
     LibraryDescription,
@@ -62,6 +63,7 @@ class Store:
         self._secret = b""
         self._reader = rows.reader_version()
         self.teaching = TeachingRecords(self._transaction)
+        self.exchange = ExchangeRecords(self._transaction)
 
     @classmethod
     def create(cls, database: Database, about: LibraryDescription) -> Store:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
+from lingula.node.kinds import DEFAULT_KINDS, Kind
 from lingula.node.optional_objects import encapsulated_document, key_objects, segmentation
 from lingula.node.presentation_state import presentation_state
-from lingula.node.result import DEFAULT_KINDS, Kind, StudyResult
+from lingula.node.result import StudyResult
 from lingula.node.secondary_capture import secondary_capture
 from lingula.node.structured_report import structured_report
 

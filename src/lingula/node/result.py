@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
 from lingula import __version__
 from lingula.labels.vocabulary import Vocabulary
+from lingula.node.kinds import Kind
 from lingula.node.region import EvidenceBox
 from lingula.node.source_film import SourceFilm
 from lingula.study import DISCLAIMER, Analysis, Prediction
 
-Kind = Literal["sr", "gsps", "sc", "seg", "ko", "pdf"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-DEFAULT_KINDS: tuple[Kind, ...] = ("sr", "gsps", "sc")
 MANUFACTURER, MODEL_NAME = "lingula", "lingula node"
 SERIES_NUMBERS: dict[Kind, int] = {"sr": 9001, "gsps": 9002, "sc": 9003, "seg": 9004, "ko": 9005, "pdf": 9006}
 NAMES: dict[Kind, str] = {
@@ -104,16 +101,3 @@ def said(prediction: Prediction) -> str:
 def statement(model: str) -> str:
     """What stands in and on every object."""
     return f"{DISCLAIMER} Made by lingula {__version__}, model {model}."
-
-
-def checked_kinds(kinds: Sequence[str]) -> tuple[Kind, ...]:
-    """Kinds in their own order.
-
-    Raises:
-        InputError: bad_request for an unknown one.
-    """
-    from lingula.errors import InputError
-
-    if unknown := [kind for kind in kinds if kind not in KINDS]:
-        raise InputError("bad_request", f"no kind of result {unknown[0]!r}.", f"Kinds: {', '.join(KINDS)}.")
-    return tuple(kind for kind in KINDS if kind in kinds)

@@ -1,0 +1,90 @@
+"""The receiver with DCMTK's senders: what is acknowledged lies in the spool, byte for byte."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pydicom
+import pytest
+
+pytest.importorskip("pynetdicom", reason="needs the extra pacs")
+
+from tests.node_films import peer, write_film
+
+from lingula.node.receiver import INCOMING, options_of, sender_of
+from lingula.node.settings import AllowedSender, ReceiveSettings
+
+ALLOW = (AllowedSender("MODALITY", "127.0.0.0/8"), AllowedSender("FAR", "192.0.2.1"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def receiving(spool: Path, settings: ReceiveSettings) -> Iterator[subprocess.Popen[str]]:
+    """A receiving process, ready."""
+    command = [sys.executable, "-m", "lingula.node.receiver", options_of(settings, spool)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+def send(settings: ReceiveSettings, *paths: Path, aet: str = "MODALITY") -> int:
+    command = [peer("storescu"), "-q", "-R", "-aet", aet, "-aec", settings.aet, "127.0.0.1", str(settings.port)]
+    return subprocess.run([*command, *map(str, paths)], capture_output=True, timeout=60).returncode
+
+
+@pytest.fixture
+def settings() -> ReceiveSettings:
+    return ReceiveSettings(port=free_port(), allow=ALLOW)
+
+
+def test_a_film_is_in_the_spool_when_it_is_acknowledged(tmp_path: Path, settings: ReceiveSettings) -> None:
+    films = [write_film(tmp_path / f"{n}.dcm", number=n) for n in range(3)]
+    with receiving(tmp_path / "spool", settings):
+        echo = [peer("echoscu"), "-aet", "MODALITY", "-aec", "LINGULA", "127.0.0.1", str(settings.port)]
+        assert subprocess.run(echo, timeout=60).returncode == 0
+        assert send(settings, *films) == 0
+    kept = sorted((tmp_path / "spool" / INCOMING).iterdir())
+    assert {sender_of(file.name) for file in kept} == {"MODALITY"}
+    assert not list((tmp_path / "spool" / "arriving").iterdir())
+    sent = {str(dataset.SOPInstanceUID): dataset.PixelData for dataset in map(pydicom.dcmread, films)}
+    assert {str(dataset.SOPInstanceUID): dataset.PixelData for dataset in map(pydicom.dcmread, kept)} == sent
+    assert all(file.stat().st_mode & 0o077 == 0 for file in kept)
+
+
+@pytest.mark.parametrize("aet", ["STRANGER", "FAR"])
+def test_nobody_else_is_let_in(aet: str, tmp_path: Path, settings: ReceiveSettings) -> None:
+    film = write_film(tmp_path / "film.dcm")
+    with receiving(tmp_path / "spool", settings):
+        assert send(settings, film, aet=aet) != 0
+        assert send(replace(settings, aet="OTHER"), film) != 0
+    assert not list((tmp_path / "spool" / INCOMING).iterdir())
+
+
+def test_a_full_disk_is_told_to_the_sender(tmp_path: Path, settings: ReceiveSettings) -> None:
+    film = write_film(tmp_path / "film.dcm")
+    with receiving(tmp_path / "spool", replace(settings, free_bytes=1 << 60)):
+        assert send(settings, film) != 0
+    assert not list((tmp_path / "spool" / INCOMING).iterdir())
+    assert not list((tmp_path / "spool" / "arriving").iterdir())
+
+
+def test_two_processes_share_a_port(tmp_path: Path, settings: ReceiveSettings) -> None:
+    films = [write_film(tmp_path / f"{n}.dcm", number=n) for n in range(8)]
+    with receiving(tmp_path / "spool", settings), receiving(tmp_path / "spool", settings):
+        command = [peer("storescu"), "-aet", "MODALITY", "-aec", "LINGULA", "127.0.0.1", str(settings.port)]
+        senders = [subprocess.Popen([*command, str(film)]) for film in films]
+        assert [sender.wait(60) for sender in senders] == [0] * 8
+    assert len(list((tmp_path / "spool" / INCOMING).iterdir())) == 8
