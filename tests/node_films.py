@@ -19,6 +19,7 @@ from lingula.errors import Notice
 from lingula.labels.vocabulary import Vocabulary
 from lingula.node.region import EvidenceBox
 from lingula.node.result import StudyResult
+from lingula.node.settings import ReceiveSettings
 from lingula.node.source_film import SourceFilm
 from lingula.reading.dicom.reader import read_dicom
 from lingula.reading.dicom.source import read_source
@@ -108,3 +109,10 @@ def validator_errors(data: bytes, folder: Path) -> list[str]:
     (file := folder / "object.dcm").write_bytes(data)
     told = subprocess.run([peer("dciodvfy"), str(file)], capture_output=True, text=True, errors="replace")
     return [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("Error")]
+
+
+def send(settings: ReceiveSettings, *paths: Path, aet: str = "MODALITY") -> int:
+    command = [peer("storescu"), "-R", "-aet", aet, "-aec", settings.aet, "127.0.0.1", str(settings.port)]
+    told = subprocess.run([*command, *map(str, paths)], capture_output=True, text=True, timeout=60)
+    print(told.stdout, told.stderr)  # shown where a test fails
+    return told.returncode

@@ -99,6 +99,7 @@ SERVER_CODES = frozenset(
         "internal",
     ]
 )
+NODE_CODES = frozenset(["peer_unreachable", "peer_refused", "not_stored", "receiver_failed"])
 WARNING_CODES = frozenset(
     [
         "no_part10_header",
@@ -231,7 +232,7 @@ class LingulaError(Exception):
         hint: what the user can do about it; empty when there is nothing to suggest.
     """
 
-    codes: frozenset[str] = INPUT_CODES | MODEL_CODES | LIBRARY_CODES | FETCH_CODES | SERVER_CODES
+    codes: frozenset[str] = INPUT_CODES | MODEL_CODES | LIBRARY_CODES | FETCH_CODES | SERVER_CODES | NODE_CODES
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         if code not in self.codes:
@@ -286,6 +287,12 @@ class ServerError(LingulaError):
     """A request that the web application does not answer."""
 
     codes = SERVER_CODES
+
+
+class NodeError(LingulaError):
+    """Another system of the network that does not answer, refuses, or has not stored what it received."""
+
+    codes = NODE_CODES
 
 
 STORAGE_ERRNOS = frozenset(

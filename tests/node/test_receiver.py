@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,18 +14,13 @@ import pytest
 
 pytest.importorskip("pynetdicom", reason="needs the extra pacs")
 
-from tests.node_films import peer, write_film
+from tests.node_films import peer, send, write_film
 
 from lingula.node.receiver import INCOMING, options_of, sender_of
 from lingula.node.settings import AllowedSender, ReceiveSettings
+from orthanc import free_port
 
 ALLOW = (AllowedSender("MODALITY", "127.0.0.0/8"), AllowedSender("FAR", "192.0.2.1"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -38,11 +32,6 @@ def receiving(spool: Path, settings: ReceiveSettings) -> Iterator[subprocess.Pop
         assert process.stdout.readline() == "ready\n"
         yield process
         process.kill()
-
-
-def send(settings: ReceiveSettings, *paths: Path, aet: str = "MODALITY") -> int:
-    command = [peer("storescu"), "-q", "-R", "-aet", aet, "-aec", settings.aet, "127.0.0.1", str(settings.port)]
-    return subprocess.run([*command, *map(str, paths)], capture_output=True, timeout=60).returncode
 
 
 @pytest.fixture

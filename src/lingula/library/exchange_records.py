@@ -228,7 +228,7 @@ class ExchangeRecords:
             return frozenset(set(connection.execute(studies).scalars()) - left)
 
     def files_of(self, node: str, studies: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Films received and objects made of these studies."""
+        """Films that were answered, and objects made, of these studies."""
         films: list[str] = []
         objects: list[str] = []
         listed = sorted(studies)
@@ -236,7 +236,9 @@ class ExchangeRecords:
             for start in range(0, len(listed), _MANY):
                 some = listed[start : start + _MANY]
                 films += connection.execute(
-                    select(InboxRow.film).where(InboxRow.node == node, InboxRow.study.in_(some))
+                    select(InboxRow.film).where(
+                        InboxRow.node == node, InboxRow.study.in_(some), InboxRow.state.in_(["answered", "copy"])
+                    )
                 ).scalars()
                 objects += connection.execute(
                     select(OutboxRow.instance).where(OutboxRow.node == node, OutboxRow.study.in_(some))

@@ -86,7 +86,7 @@ class StudyResult:
             "series_description": NAMES[kind],
             "manufacturer": MANUFACTURER,
             "manufacturer_model_name": MODEL_NAME,
-            "software_versions": (__version__, f"model {self.analysis.model}"),
+            "software_versions": [__version__, f"model {self.analysis.model}"],
             "device_serial_number": self.analysis.model,
         }
 

@@ -1,0 +1,111 @@
+"""node: receive films next to an archive, write results back, see what became of them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from lingula.cli import output
+from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt
+from lingula.study import DISCLAIMER
+
+
+class RunByDefault(typer.core.TyperGroup):
+    """``lingula node node.toml`` is ``lingula node run node.toml``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["run", *args]
+        return super().resolve_command(ctx, args)
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(
+        cls=RunByDefault, no_args_is_help=True, help="Work next to an archive: lingula node node.toml (extra pacs)."
+    )
+    group.command("run")(run)
+    group.command("status")(status)
+    group.command("retry")(retry)
+    app.add_typer(group, name="node")
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="A TOML file with the tables node, node.receive, node.send.")],
+    library: Annotated[str | None, typer.Option(help="Another library than the file's.")] = None,
+) -> None:
+    """Receive films or fetch them, judge them, and write results back until the archive has them. Stop with Ctrl-C.
+
+    Example: [bold]lingula node node.toml[/]
+    """
+    from dataclasses import replace
+
+    from lingula.configuration import configured
+    from lingula.model.checkpoint import load_checkpoint
+    from lingula.node.log import write_log
+    from lingula.node.settings import NodeSettings
+
+    settings = configured(NodeSettings, "node", config).checked()
+    settings = settings if library is None else replace(settings, library=library)
+    from lingula.node.node import Node, node_library
+
+    write_log()
+    checkpoint = load_checkpoint(settings.model)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with node_library(settings.library, checkpoint) as opened:
+        Node(settings, opened, checkpoint).run(stop)
+
+
+def status(
+    library: LibraryAt = DEFAULT_LIBRARY,
+    limit: Annotated[int, typer.Option(help="How many studies and objects.")] = 30,
+    json: Json = False,
+) -> None:
+    """What nodes received, answered and delivered, what waits first.
+
+    Example: [bold]lingula node status --library library.sqlite[/]
+    """
+    from lingula.library import Library
+    from lingula.plain import plain
+
+    with Library.open(library) as opened:
+        counts, items = opened.exchange.counts(), opened.exchange.items(now=time.time(), limit=limit)
+    if json:
+        return output.write_json({"disclaimer": DISCLAIMER, "counts": counts, "items": [plain(item) for item in items]})
+    for name, states in counts.items():
+        told = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "nothing"
+        output.out.print(f"{name}: {told}", highlight=False)
+    table = Table("what", "state", "why", "target", "attempts", "at", box=None, header_style="dim")
+    for item in items:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item.at))
+        what = f"study of {item.films} films" if item.kind == "study" else item.kind
+        table.add_row(what, item.state, item.code, output.plain(item.target), str(item.attempts), at)
+    if items:
+        output.out.print(table)
+
+
+def retry(
+    item: Annotated[
+        str, typer.Argument(help="A study's name or an object's identifier; by default all that waits.")
+    ] = "",
+    library: LibraryAt = DEFAULT_LIBRARY,
+    json: Json = False,
+) -> None:
+    """Try again now what waits for its next attempt; a study that is named is read again, too, where it was refused.
+
+    Example: [bold]lingula node retry --library library.sqlite[/]
+    """
+    from lingula.library import Library
+
+    with Library.open(library) as opened:
+        count = opened.exchange.retry(item)
+    if json:
+        return output.write_json({"retried": count})
+    output.out.print(f"{count} tried again.", highlight=False)

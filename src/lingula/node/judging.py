@@ -1,0 +1,73 @@
+"""Films of one study in a spool to the objects that are written back: read in the sandbox, judged, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lingula.analysis import analyze
+from lingula.errors import InputError, LibraryError
+from lingula.library import Library
+from lingula.model.checkpoint import Checkpoint
+from lingula.node.kinds import Kind
+from lingula.node.objects import ResultObject, result_objects
+from lingula.node.region import evidence_boxes
+from lingula.node.result import StudyResult
+from lingula.node.source_film import SourceFilm
+from lingula.reading.dicom.reader import DicomFile
+from lingula.reading.sandbox import Sandbox
+from lingula.reading.study_reader import compose_study
+from lingula.study import Study
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    """What became of the films of a study.
+
+    Attributes:
+        objects: to be delivered; none where no film could be read.
+        refused: file and code of each that could not.
+    """
+
+    objects: tuple[ResultObject, ...]
+    refused: tuple[tuple[Path, str], ...]
+
+
+def judged(
+    files: Sequence[Path], model: Checkpoint, library: Library | None, sandbox: Sandbox, kinds: Sequence[Kind]
+) -> Judgement:
+    """Judge one study by its films; whatever is wrong with one of them costs that film alone."""
+    read: list[tuple[DicomFile, dict[str, str]]] = []
+    refused: list[tuple[Path, str]] = []
+    for file in files:
+        try:
+            film = sandbox.read_file(file)
+            header = sandbox.read_source(file)
+            SourceFilm(film.radiograph, header)  # refuses what nothing can be filed next to
+            read.append((film, header))
+        except InputError as error:
+            refused.append((file, error.code))
+    if not read:
+        return Judgement((), tuple(refused))
+    try:
+        result = study_result(read, model, library)
+    except InputError as error:  # several patients in one study, two films of one name
+        return Judgement((), (*refused, *((file, error.code) for file in files if file not in dict(refused))))
+    return Judgement(result_objects(result, kinds), tuple(refused))
+
+
+def study_result(
+    read: Sequence[tuple[DicomFile, dict[str, str]]], model: Checkpoint, library: Library | None
+) -> StudyResult:
+    """The answer to one study, with the films it is about in the study's own order."""
+    study = compose_study([film for film, _ in read], Study(""), same_study=True)
+    headers = {film.radiograph.digest: header for film, header in read}
+    films = tuple(SourceFilm(film, headers[film.digest]) for film in study.radiographs)
+    try:
+        analysis = analyze(study, model, library)
+    except LibraryError as error:
+        if error.code != "library_empty":
+            raise
+        analysis = analyze(study, model)
+    return StudyResult(analysis, films, evidence_boxes(analysis, model), model.vocabulary)
