@@ -38,10 +38,11 @@ def register(app: typer.Typer) -> None:
 def run(
     config: Annotated[Path, typer.Argument(help="A TOML file with the tables node, node.receive, node.send.")],
     library: Annotated[str | None, typer.Option(help="Another library than the file's.")] = None,
+    json: Json = False,
 ) -> None:
     """Receive films or fetch them, judge them, and write results back until the archive has them. Stop with Ctrl-C.
 
-    Example: [bold]lingula node node.toml[/]
+    Example: [bold]lingula node run node.toml[/]
     """
     from dataclasses import replace
 
@@ -61,6 +62,9 @@ def run(
         signal.signal(number, lambda *_: stop.set())
     with node_library(settings.library, checkpoint) as opened:
         Node(settings, opened, checkpoint).run(stop)
+        counts = opened.exchange.counts()
+    if json:
+        output.write_json({"disclaimer": DISCLAIMER, "counts": counts})
 
 
 def status(

@@ -28,7 +28,7 @@ _SUCCESSES = (0x0000, 0xB000, 0xB006, 0xB007)
 _PENDING = (0xFF00, 0xFF01)
 
 
-class Target(Protocol):
+class StorageTarget(Protocol):
     """Where objects are stored and looked for."""
 
     def store(self, files: Sequence[bytes]) -> None:
@@ -46,7 +46,7 @@ class Target(Protocol):
         """
 
 
-def target_of(settings: SendSettings) -> Target:
+def target_of(settings: SendSettings) -> StorageTarget:
     """The target of these settings."""
     return WebArchive(settings.web) if settings.url else DimseArchive(settings)
 

@@ -24,7 +24,7 @@ from lingula.library import Library
 from lingula.library.exchange_records import Delivery, ReceivedFilm, StudyLease
 from lingula.library.identity import pseudonym
 from lingula.model.checkpoint import Checkpoint
-from lingula.node.delivery import Target, target_of
+from lingula.node.delivery import StorageTarget, target_of
 from lingula.node.judging import judged
 from lingula.node.kinds import checked_kinds
 from lingula.node.objects import ResultObject
@@ -194,7 +194,7 @@ class Node:
         target = target_of(settings)
         return lambda: self.deliver(settings.name, target)
 
-    def deliver(self, name: str, target: Target) -> bool:
+    def deliver(self, name: str, target: StorageTarget) -> bool:
         """Store what waits of one study and read it back; whether anything waited."""
         s = self._settings
         held = self._exchange.claim_delivery(s.name, name, self._owner, now=time.time(), lease=s.lease_seconds)
@@ -208,7 +208,7 @@ class Node:
             log.info("delivered target=%s objects=%d", name, len(stored))
         return True
 
-    def _delivered(self, held: Delivery, target: Target) -> tuple[frozenset[str], str]:
+    def _delivered(self, held: Delivery, target: StorageTarget) -> tuple[frozenset[str], str]:
         """Which objects the target has, and why not the others."""
         files = []
         for instance, _ in held.instances:

@@ -31,6 +31,11 @@ def _read_report(source: Path | bytes, limits: Limits) -> Study:
 
         found = report_openi.read_report(source, limits=limits)
         return Study(found.study_id, (), found.report, found.terms or None, found.notices)
+    if sniff(head, name) == "dicom":
+        from lingula.reading.dicom.document import document_text  # pulls in pydicom
+
+        said = document_text(read_file(source, limits.xml_bytes) if isinstance(source, Path) else source, limits)
+        return _from_text(said, limits)
     refuse_document(head, name)
     data = read_file(source, limits.xml_bytes) if isinstance(source, Path) else source
     if len(data) > limits.xml_bytes:

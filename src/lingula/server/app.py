@@ -22,7 +22,7 @@ from lingula.server.log import note
 from lingula.server.middleware import INTERNAL, Guard, error_body, status_of
 from lingula.server.redaction import redacted
 from lingula.server.routes import cases_and_search as api
-from lingula.server.routes import learn, operation, pages, teaching
+from lingula.server.routes import exchange, learn, operation, pages, teaching
 from lingula.server.routes import library as shelf
 from lingula.server.service import Desk
 from lingula.server.settings import Settings
@@ -65,6 +65,7 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
     app.include_router(teaching.classes)
     app.include_router(learn.router, include_in_schema=False)
     app.include_router(operation.router)
+    app.include_router(exchange.router)
     app.include_router(pages.router, include_in_schema=False)
     app.add_exception_handler(LingulaError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
