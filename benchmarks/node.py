@@ -33,7 +33,7 @@ from lingula.node.receiver import options_of
 from lingula.node.settings import AllowedSender, ReceiveSettings
 from lingula.reading.sandbox import Sandbox
 from machine import write_result
-from node_peers import AET, SENDER, film_file, node, send
+from node_peers import AET, SENDER, STORESCU, film_file, node, send
 
 FILMS, SENDERS, TIMED = 14, (1, 4, 8), 40
 SIZES = {"40 kB": ((200, 200), 400), "7 MB": ((1900, 1900), 80)}
@@ -92,7 +92,7 @@ def laid_out(folder: Path, shape: tuple[int, int], count: int, senders: int) -> 
 
 def films_per_second(port: int, aec: str, parts: Sequence[Sequence[Path]]) -> float:
     """Films acknowledged a second to as many senders at once as there are parts."""
-    command = ["storescu", "-R", "-pdu", "131072", "-aet", SENDER, "-aec", aec, "127.0.0.1", str(port)]
+    command = [STORESCU, "-R", "-pdu", "131072", "-aet", SENDER, "-aec", aec, "127.0.0.1", str(port)]
     begun = time.perf_counter()
     running = [subprocess.Popen([*command, *map(str, part)]) for part in parts]
     if any(process.wait() for process in running):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from pydicom.uid import generate_uid
 from orthanc import Orthanc, free_port
 from own_films import dicom
 
+SYSTEM = "/usr/bin:/usr/local/bin:/opt/homebrew/bin"
+STORESCU, ECHOSCU = (shutil.which(name, path=SYSTEM) or name for name in ("storescu", "echoscu"))
+"""DCMTK's: pynetdicom brings programs of the same names."""
 AET, SENDER = "LINGULA", "MODALITY"
 
 
@@ -28,7 +32,7 @@ def film_file(folder: Path, number: int, **attributes: object) -> Path:
 
 def send(port: int, *files: Path, aec: str = AET, timeout: float = 600) -> int:
     """DCMTK's exit status after sending files in one association; 0 when all were acknowledged."""
-    command = ["storescu", "-R", "-pdu", "131072", "-aet", SENDER, "-aec", aec, "127.0.0.1", str(port)]
+    command = [STORESCU, "-R", "-pdu", "131072", "-aet", SENDER, "-aec", aec, "127.0.0.1", str(port)]
     return subprocess.run([*command, *map(str, files)], capture_output=True, timeout=timeout).returncode
 
 
@@ -78,7 +82,7 @@ url = "{archive.dicom_web}"
                 self.kill()
 
     def listens(self) -> bool:
-        command = ["echoscu", "-q", "-to", "2", "-aet", SENDER, "-aec", AET, "127.0.0.1", str(self.port)]
+        command = [ECHOSCU, "-q", "-to", "2", "-aet", SENDER, "-aec", AET, "127.0.0.1", str(self.port)]
         return subprocess.run(command, capture_output=True, timeout=30).returncode == 0
 
 

@@ -15,6 +15,9 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 pytest.importorskip("highdicom", reason="needs the extra pacs")
 
+from highdicom import sr
+from highdicom.sr.coding import CodedConcept
+
 from lingula.errors import Notice
 from lingula.labels.vocabulary import Vocabulary
 from lingula.node.region import EvidenceBox
@@ -96,9 +99,12 @@ def with_model(result: StudyResult, model: str) -> StudyResult:
     return replace(result, analysis=replace(result.analysis, model=model))
 
 
+SYSTEM = "/usr/bin:/usr/local/bin:/opt/homebrew/bin:/usr/sbin:/usr/local/sbin"
+
+
 def peer(name: str) -> str:
     """The path of a program of another project; the test is skipped where it is not installed."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    found = shutil.which(name, path=SYSTEM)  # pynetdicom brings programs of the same names
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found
@@ -116,3 +122,20 @@ def send(settings: ReceiveSettings, *paths: Path, aet: str = "MODALITY") -> int:
     told = subprocess.run([*command, *map(str, paths)], capture_output=True, text=True, timeout=60)
     print(told.stdout, told.stderr)  # shown where a test fails
     return told.returncode
+
+
+SAID = "Small left pleural effusion. No pneumothorax."
+
+
+def report_of(film: Path, place: Path) -> Path:
+    """A basic text report of a radiologist on the study of a film."""
+    source = result_of(film).films[0].dataset
+    contains = sr.RelationshipTypeValues.CONTAINS
+    root = sr.ContainerContentItem(CodedConcept("18748-4", "LN", "Diagnostic Imaging Report"))
+    finding = CodedConcept("121071", "DCM", "Findings")
+    root.ContentSequence = sr.ContentSequence(
+        [sr.TextContentItem(finding, SAID, relationship_type=contains)], is_root=False
+    )
+    made = sr.EnhancedSR([source], root, "1.2.3.77", 1, "1.2.3.78", 1, manufacturer="A dictation system")
+    made.save_as(place, enforce_file_format=True)
+    return place

@@ -10,10 +10,8 @@ import pytest
 
 pytest.importorskip("pynetdicom", reason="needs the extra pacs")
 
-from highdicom import sr
-from highdicom.sr.coding import CodedConcept
 from pydicom import dcmread
-from tests.node_films import result_of, write_film
+from tests.node_films import SAID, report_of, result_of, write_film
 
 import orthanc
 from lingula.errors import InputError
@@ -21,22 +19,6 @@ from lingula.node.objects import result_objects
 from lingula.reading.dicom.document import document_text
 from lingula.reading.limits import Limits
 from served import made_up, served
-
-SAID = "Small left pleural effusion. No pneumothorax."
-
-
-def report_of(film: Path, place: Path) -> Path:
-    """A basic text report of a radiologist on the study of a film."""
-    source = result_of(film).films[0].dataset
-    contains = sr.RelationshipTypeValues.CONTAINS
-    root = sr.ContainerContentItem(CodedConcept("18748-4", "LN", "Diagnostic Imaging Report"))
-    finding = CodedConcept("121071", "DCM", "Findings")
-    root.ContentSequence = sr.ContentSequence(
-        [sr.TextContentItem(finding, SAID, relationship_type=contains)], is_root=False
-    )
-    made = sr.EnhancedSR([source], root, "1.2.3.77", 1, "1.2.3.78", 1, manufacturer="A dictation system")
-    made.save_as(place, enforce_file_format=True)
-    return place
 
 
 def test_a_report_is_read_and_a_result_of_ours_is_none(tmp_path: Path) -> None:

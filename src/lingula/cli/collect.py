@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lingula.ingest.batches import Imported
     from lingula.library import Library
     from lingula.model.checkpoint import Checkpoint
+    from lingula.node.archive_import import Index
     from lingula.reading.sandbox import Sandbox
 
 
@@ -31,6 +32,8 @@ def register(app: typer.Typer) -> None:
     imports.command("openi")(import_openi)
     imports.command("files")(import_files)
     imports.command("table")(import_table)
+    imports.command("dicomweb")(import_dicomweb)
+    imports.command("pacs")(import_pacs)
     app.add_typer(imports, name="import")
     app.command()(encode)
 
@@ -154,6 +157,56 @@ def import_table(
             opened, checkpoint, file, sandbox, refuse_burned_in=refuse_burned_in, sender=sender, progress=progress
         )
     _report(result, json)
+
+
+def import_dicomweb(
+    url: Annotated[str, typer.Argument(help="DICOMweb address of an archive, such as http://host:8042/dicom-web.")],
+    library: LibraryAt = DEFAULT_LIBRARY,
+    model: Model = "compact",
+    token: Annotated[str, typer.Option(help="Environment variable or file that holds a bearer token.")] = "",
+    user: Annotated[str, typer.Option(help="Environment variable or file that holds name:password.")] = "",
+    workers: Workers = 2,
+    json: Json = False,
+) -> None:
+    """Index an archive where it lies (extra pacs): new studies are added, those deleted there are deleted here.
+
+    Example: [bold]lingula import dicomweb http://localhost:8042/dicom-web --library library.sqlite[/]
+    """
+    from lingula.node.archive_import import WebIndex
+    from lingula.node.settings import WebTarget
+
+    _index(WebIndex(WebTarget(url, token, user)), model, library, workers, json)
+
+
+def import_pacs(
+    peer: Annotated[str, typer.Argument(help="AET@host:port of an archive.")],
+    library: LibraryAt = DEFAULT_LIBRARY,
+    model: Model = "compact",
+    own_aet: Annotated[str, typer.Option(help="How this side calls itself.")] = "LINGULA",
+    workers: Workers = 2,
+    json: Json = False,
+) -> None:
+    """Index an archive by C-FIND and C-GET (extra pacs): new studies are added, those deleted there are deleted here.
+
+    Example: [bold]lingula import pacs ARCHIVE@localhost:4242 --library library.sqlite[/]
+    """
+    from lingula.node.archive_import import DimseIndex, peer_of
+
+    _index(DimseIndex(peer_of(peer, own_aet)), model, library, workers, json)
+
+
+def _index(archive: Index, model: str, library: str, workers: int, json: bool) -> None:
+    from lingula.node.archive_import import import_archive
+
+    with _target(model, "auto", library, workers) as (checkpoint, opened, sandbox, progress):
+        result = import_archive(opened, checkpoint, archive, sandbox, progress=progress)
+    if not json:
+        told = f"{result.listed} studies in the archive, {result.known} known before, {result.gone} deleted here."
+        output.out.print(told, highlight=False)
+        return _show(result.imported)
+    from lingula.plain import plain
+
+    output.write_json(plain(result))
 
 
 Target = tuple["Checkpoint", "Library", "Sandbox", Callable[[int, int], None]]
