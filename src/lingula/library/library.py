@@ -24,8 +24,8 @@ from lingula.library.conditions import Condition
 from lingula.library.database_url import database_at
 from lingula.library.engines import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
 from lingula.library.erasure import DeletionReceipt
-from lingula.library.identity import patient_key, stored_ids
 from lingula.library.exchange_records import ExchangeRecords
+from lingula.library.identity import patient_key, stored_ids
 from lingula.library.ivf import Cells
 from lingula.library.known import RecordCache, remembered
 from lingula.library.record import (
