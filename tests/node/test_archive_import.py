@@ -14,7 +14,7 @@ from tests.node_films import SAID, report_of, result_of, write_film
 import orthanc
 from lingula.errors import InputError, NodeError
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
-from lingula.node.archive_import import DimseIndex, Index, WebIndex, import_archive, peer_of
+from lingula.node.archive_import import ArchiveIndex, DimseIndex, WebIndex, import_archive, peer_of
 from lingula.node.node import node_library
 from lingula.node.objects import result_objects
 from lingula.node.settings import WebTarget
@@ -43,7 +43,7 @@ def test_an_archive_is_indexed_and_followed(
     (own,) = result_objects(result_of(films[1]), ["sr"])
     archive.post("/instances", own.data)
     peer = peer_of(f"ARCHIVE@127.0.0.1:{archive.dicom}")
-    index: Index = WebIndex(WebTarget(archive.dicom_web)) if way == "dicomweb" else DimseIndex(peer)
+    index: ArchiveIndex = WebIndex(WebTarget(archive.dicom_web)) if way == "dicomweb" else DimseIndex(peer)
     with node_library(str(tmp_path / "library.sqlite"), model) as library, Sandbox() as sandbox:
         first = import_archive(library, model, index, sandbox)
         assert (first.listed, first.known, first.gone, first.imported.added) == (3, 0, 0, 3)

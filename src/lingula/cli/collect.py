@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lingula.ingest.batches import Imported
     from lingula.library import Library
     from lingula.model.checkpoint import Checkpoint
-    from lingula.node.archive_import import Index
+    from lingula.node.archive_import import ArchiveIndex
     from lingula.reading.sandbox import Sandbox
 
 
@@ -195,7 +195,7 @@ def import_pacs(
     _index(DimseIndex(peer_of(peer, own_aet)), model, library, workers, json)
 
 
-def _index(archive: Index, model: str, library: str, workers: int, json: bool) -> None:
+def _index(archive: ArchiveIndex, model: str, library: str, workers: int, json: bool) -> None:
     from lingula.node.archive_import import import_archive
 
     with _target(model, "auto", library, workers) as (checkpoint, opened, sandbox, progress):

@@ -33,7 +33,7 @@ BATCH = 16
 _MOST_CONTEXTS = 126  # of storage classes in one association; 128 are allowed (PS3.8)
 
 
-class Index(Protocol):
+class ArchiveIndex(Protocol):
     """An archive that can be listed and fetched from.
 
     Attributes:
@@ -67,7 +67,7 @@ class ArchiveImport:
 def import_archive(
     library: Library,
     checkpoint: Checkpoint,
-    archive: Index,
+    archive: ArchiveIndex,
     sandbox: Sandbox,
     *,
     progress: Progress = lambda done, of: None,
@@ -99,7 +99,7 @@ def import_archive(
 
 
 def _groups(
-    run: FileImport, sandbox: Sandbox, archive: Index, studies: Sequence[str], folder: Path
+    run: FileImport, sandbox: Sandbox, archive: ArchiveIndex, studies: Sequence[str], folder: Path
 ) -> Iterator[Group]:  # fmt: skip
     """The films of each study with its report: the longest of its documents."""
     for number, study in enumerate(studies):
