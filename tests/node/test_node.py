@@ -115,7 +115,7 @@ def test_the_same_film_again_makes_no_second_result(
             until(lambda: library.exchange.counts()["outbox"].get("stored", 0) == 1)
         until(lambda: library.exchange.counts()["inbox"] == {"answered": 1, "copy": 1})
         until(lambda: not list((settings.spool / "incoming").iterdir()))
-        assert not list((settings.spool / "results").iterdir())
+        until(lambda: not list((settings.spool / "results").iterdir()))
     assert len(archive.instances("SR")) == before + 1
 
 
