@@ -122,7 +122,7 @@ def test_an_unnamed_view_is_named_for_every_question(checkpoint: Checkpoint, lib
     study = Study("new", (film,))
     answer = analyze(study, checkpoint, library, methods=())
     assert answer.predictions == predict(study, checkpoint)
-    assert answer.neighbours == search(Query(k=5), checkpoint, library, study).neighbours
+    assert answer.neighbours == search(Query(k=10), checkpoint, library, study).neighbours
     assert answer.explanations == ()
 
 
@@ -130,7 +130,7 @@ def test_an_unnamed_view_is_named_for_every_question(checkpoint: Checkpoint, lib
 def test_half_a_study(checkpoint: Checkpoint, library: Library, study: Study) -> None:
     answer = analyze(study, checkpoint, library)
     assert answer.mode == study.study_id
-    assert len(answer.neighbours) == 5
+    assert len(answer.neighbours) == 10
     assert answer.explanations
     json.dumps(answer.to_json(), allow_nan=False)
     for mode in set(MODES) - {answer.mode}:

@@ -132,7 +132,7 @@ def analyze(
     *,
     label: str | None = None,
     methods: Sequence[str] | None = None,
-    k: int = 5,
+    k: int = 10,
     mode: Mode | None = None,
     anyway: bool = False,
 ) -> Analysis:

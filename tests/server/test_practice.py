@@ -31,7 +31,7 @@ def library(stock: Stock, tmp_path: Path) -> Iterator[Library]:
 def test_right_and_wrong_answers_by_hand(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1e9]
     monkeypatch.setattr("time.time", lambda: clock[0])
-    practice = Practice(library, "normal", seed=0)
+    practice = Practice(library, "normal", student="by hand", seed=0)
     card = practice.next()
     coded = set(library.get(card.study_id).labels or ())
     assert card.answer == coded & set(card.choices)
@@ -46,7 +46,7 @@ def test_right_and_wrong_answers_by_hand(library: Library, monkeypatch: pytest.M
         practice.answer(card.card_id, [])  # once
     assert (practice.due(), practice.due(verdict.due)) == (0, 1)
     clock[0] = verdict.due
-    again = Practice(library, "normal", seed=1)
+    again = Practice(library, "normal", student="by hand", seed=1)
     second = again.next()
     assert second.study_id == card.study_id  # what is due comes first
     later = again.answer(second.card_id, sorted(second.answer), confidence=80).due
@@ -57,7 +57,7 @@ def test_right_and_wrong_answers_by_hand(library: Library, monkeypatch: pytest.M
 def test_what_was_missed_comes_back_after_others(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1e9]
     monkeypatch.setattr("time.time", lambda: clock[0])
-    practice = Practice(library, "normal", seed=0)
+    practice = Practice(library, "normal", student="by hand", seed=0)
     card = practice.next(difficulty="hard")
     wrong = next(iter(set(card.choices) - card.answer))
     verdict = practice.answer(card.card_id, [wrong])

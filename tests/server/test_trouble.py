@@ -33,6 +33,7 @@ from lingula.server import Settings
 from lingula.server.log import note, write_log
 from lingula.server.redaction import redacted, without_paths
 from lingula.server.spool import PREFIX, SpoolFolder, sweep
+from own_films import dicom
 
 STUDY = "CXR9001"
 ODD = ("a\0b", "\0", "\x1b[2J", "\u202eeffusion", "\ufffe", "a" * 1500)
@@ -41,7 +42,8 @@ ODD = ("a\0b", "\0", "\x1b[2J", "\u202eeffusion", "\ufffe", "a" * 1500)
 @pytest.fixture
 def own(stock: Stock, tmp_path: Path) -> Iterator[Server]:
     """A server with a library of its own that a test may harm."""
-    file = Path(shutil.copy(stock.library.place, tmp_path / "own.sqlite"))
+    file = tmp_path / "own.sqlite"
+    stock.library.backup(file)
     with Library.open(file) as library:
         settings = Settings(header_seconds=1.0, idle_seconds=1.0)
         with running(stock.checkpoint, library, stock.collection, settings) as server:
@@ -161,7 +163,7 @@ def test_who_asks_the_model_waits_for_no_database(own: Server) -> None:
         other.execute("BEGIN IMMEDIATE")
         edge = "edge"
         part = f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'.encode()
-        report = part + film + f"\r\n--{edge}--\r\n".encode()
+        report = part + dicom(77) + f"\r\n--{edge}--\r\n".encode()
         job = own.ask("POST", "/api/imports", report, Content_Type=f"multipart/form-data; boundary={edge}").json[
             "job_id"
         ]
@@ -307,7 +309,8 @@ def test_the_log(served: Server) -> None:
 def test_the_end_comes_within_five_seconds(stock: Stock, tmp_path: Path) -> None:
     """Half a request, half an upload, a stream and an import that waits for the database: SIGTERM ends them all."""
     made_up.checkpoint(tmp_path / "tiny")
-    file = Path(shutil.copy(stock.library.place, tmp_path / "own.sqlite"))
+    file = tmp_path / "own.sqlite"
+    stock.library.backup(file)
     command = [sys.executable, "-m", "lingula", "serve", "--library", str(file), "--port", "0", "--json",
                "--model", str(tmp_path / "tiny")]  # fmt: skip
     spool = {**os.environ, "TMPDIR": str(tmp_path)}

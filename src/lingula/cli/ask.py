@@ -321,7 +321,7 @@ def analyze(
     method: Methods = None,
     model: Model = "compact",
     device: OnDevice = "auto",
-    k: K = 5,
+    k: K = 10,
     html: Html = None,
     anyway: Anyway = False,
     json: Json = False,

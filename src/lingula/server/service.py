@@ -307,9 +307,9 @@ class Desk:
             )
         return deidentified(study, self._secret)
 
-    def answer(self, study: Study, k: int = 10) -> Case:
+    def answer(self, study: Study) -> Case:
         """Findings and neighbours of a study, kept as a case."""
-        analysis = analyze(study, self.checkpoint, self.searched, methods=(), k=k)
+        analysis = analyze(study, self.checkpoint, self.searched, methods=())
         case = Case(replace(analysis, case_id=secrets.token_urlsafe(12)))
         self._cases[case.case_id] = case
         self._make_room()
@@ -319,7 +319,7 @@ class Desk:
         """Answer a case though its films are no chest radiographs; call on the model's thread."""
         if not case.analysis.answerable and not case.analysis.predictions:
             study = case.analysis.study
-            case.analysis = analyze(study, self.checkpoint, self.searched, methods=(), k=10, anyway=True)
+            case.analysis = analyze(study, self.checkpoint, self.searched, methods=(), anyway=True)
 
     def case(self, case_id: str) -> Case:
         """A case by its id; asking for it makes it the newest.

@@ -16,7 +16,6 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from lingula.errors import InputError, ModelError
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
-from lingula.model.tokenizer import build_backbone
 from lingula.openi import load_many, scan
 from lingula.openi.splits import Split
 from lingula.reading.preprocess import Preprocessing
@@ -25,6 +24,8 @@ from lingula.study import Study
 from lingula_lab.compact.distillation import DistilRecipe
 from lingula_lab.compact.last_layers import UpperRecipe
 from lingula_lab.data.study_set import StudySet
+from lingula_lab.model.checkpoint import save_checkpoint, trained_model
+from lingula_lab.model.text_encoder import build_backbone
 from lingula_lab.training.fit import Preset, TrainingProgress, train_checkpoint
 from lingula_lab.training.loop import Recipe
 from lingula_lab.training.pretrained import describe, load_backbone
@@ -113,8 +114,8 @@ def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, .
         {"trunk", "beside"} if beside else {"trunk"} if anew else set(preset.start)
     )
     again = load_checkpoint(tmp_path / "model", check_golden=True)
-    assert again.save(tmp_path / "copy").fingerprint == made.fingerprint
-    one, other = made.model.state_dict(), load_checkpoint(tmp_path / "copy").model.state_dict()
+    assert save_checkpoint(again, tmp_path / "copy").fingerprint == made.fingerprint
+    one, other = (trained_model(each).state_dict() for each in (made, load_checkpoint(tmp_path / "copy")))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
 
