@@ -99,14 +99,14 @@ def test_graphs_of_a_folder_of_before_leave_its_fingerprint(checkpoint_folder: P
 
 def test_graphs_that_answer_otherwise_are_not_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def swapped(model: Any, *given: Any) -> None:
-        other = made_up.model()
+        other = made_up.model(heads=1)
         other.image_norm.eps = other.text_norm.eps = 1.0
         return export(other, *given)
 
     export = folders.export_graphs
     monkeypatch.setattr(folders, "export_graphs", swapped)
     with pytest.raises(ModelError) as refused:
-        save_checkpoint(made_up.trained(made_up.model()), tmp_path / "model")
+        save_checkpoint(made_up.trained(made_up.model(heads=1)), tmp_path / "model")
     assert refused.value.code == "model_mismatch"
 
 
