@@ -37,7 +37,8 @@ READING = {
 SIMILAR = {
     "chance": "chance, expected",
     "frozen ImageNet MobileNetV1: film → film": "frozen MobileNetV1: image → image",
-    "**film → film**": "image → image",
+    "film → film": "image → image",
+    "**similar studies of a film** (the default)": "default search: image, frontal + lateral",
     "film → report": "image → report",
     "counting words: report → report – *reads the report*": "TF-IDF: report → report",
     "report → report – *reads the report*": "report → report",
