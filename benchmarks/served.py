@@ -54,6 +54,7 @@ def _served(library: Path, *options: str) -> Iterator[Served]:
         connection = HTTPConnection(urlsplit(address).netloc, timeout=60)
         connection.request("GET", "/api/health")
         assert connection.getresponse().status == 200
+        connection.close()
         yield Served(address, process.pid, time.perf_counter() - started)
     finally:
         process.terminate()

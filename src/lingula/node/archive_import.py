@@ -22,7 +22,7 @@ from lingula.ingest.sources import Source
 from lingula.library import Library
 from lingula.library.identity import pseudonym
 from lingula.model.checkpoint import Checkpoint
-from lingula.node.delivery import asked, associate, find, refused, unreachable, value_of, web_client
+from lingula.node.delivery import STUDY, asked, associate, find, listed, refused, unreachable, value_of, web_client
 from lingula.node.polling import MODALITIES
 from lingula.node.settings import SendSettings, WebTarget
 from lingula.reading.sandbox import Sandbox
@@ -140,8 +140,8 @@ class WebIndex:
         found: set[str] = set()
         for modality in MODALITIES:
             filters = {"ModalitiesInStudy": modality}
-            listed = asked(self._client.search_for_studies, search_filters=filters, get_remaining=True)
-            found |= {value_of(item, "0020000D") for item in listed}
+            items = listed(self._client.search_for_studies, search_filters=filters, tag=STUDY)
+            found |= {value_of(item, STUDY) for item in items}
         return frozenset(found - {""})
 
     def fetch(self, study: str) -> Iterator[Dataset]:

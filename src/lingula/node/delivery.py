@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import socket
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ from lingula.node.settings import SendSettings, WebTarget, secret_of
 
 SECONDS = 30.0
 """For which a target may keep silent."""
+STUDY, SERIES, INSTANCE = "0020000D", "0020000E", "00080018"
+"""Tags of the identifiers."""
 _SUCCESSES = (0x0000, 0xB000, 0xB006, 0xB007)
 _PENDING = (0xFF00, 0xFF01)
 
@@ -74,6 +77,7 @@ def web_client(web: WebTarget) -> DICOMwebClient:
             session.cert = (str(web.tls.certificate), str(web.tls.key))
     client = DICOMwebClient(web.url, session=session, timeout=SECONDS)
     client.set_http_retry_params(retry=False)  # the outbox tries again
+    weakref.finalize(client, session.close)  # connections end with the client that uses them
     return client
 
 
@@ -94,6 +98,23 @@ def asked(call: Any, *args: Any, **named: Any) -> Any:
         raise refused(f"an answer that cannot be read, {type(error).__name__}") from None
 
 
+def listed(call: Any, *args: Any, tag: str, **named: Any) -> list[dict[str, Any]]:
+    """All answers to a search, page by page, each once by its element ``tag``.
+
+    Some servers know no offset for some searches and begin anew each time: a page without anything new is the end.
+
+    Raises:
+        NodeError: as ``asked``.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    while True:
+        page = asked(call, *args, offset=len(found), **named)
+        new = {value_of(item, tag): item for item in page if value_of(item, tag) not in found}
+        if not new:
+            return list(found.values())
+        found |= new
+
+
 class WebArchive:
     """A DICOMweb address."""
 
@@ -107,8 +128,8 @@ class WebArchive:
         heads = [_head(data) for data in files]
         found: set[str] = set()
         for study in sorted({str(head.StudyInstanceUID) for head in heads}):
-            listed = asked(self._client.search_for_instances, study, fields=["SOPInstanceUID"], get_remaining=True)
-            found |= {value_of(item, "00080018") for item in listed}
+            items = listed(self._client.search_for_instances, study, fields=["SOPInstanceUID"], tag=INSTANCE)
+            found |= {value_of(item, INSTANCE) for item in items}
         return frozenset(str(head.SOPInstanceUID) for head in heads) & frozenset(found)
 
 

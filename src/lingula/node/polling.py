@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from lingula.node.delivery import asked, value_of, web_client
+from lingula.node.delivery import INSTANCE, SERIES, STUDY, asked, listed, value_of, web_client
 from lingula.node.receiver import sync_directory
 from lingula.node.settings import PollSettings
 
@@ -41,12 +41,12 @@ class Poller:
         brought = False
         for modality in MODALITIES:
             filters = {"Modality": modality}
-            for series in asked(self._client.search_for_series, search_filters=filters, get_remaining=True):
-                study, uid = value_of(series, "0020000D"), value_of(series, "0020000E")
-                for item in asked(self._client.search_for_instances, study, uid, get_remaining=True):
+            for series in listed(self._client.search_for_series, search_filters=filters, tag=SERIES):
+                study, uid = value_of(series, STUDY), value_of(series, SERIES)
+                for item in listed(self._client.search_for_instances, study, uid, tag=INSTANCE):
                     if stop.is_set():
                         return brought
-                    brought |= self._bring(study, uid, value_of(item, "00080018"))
+                    brought |= self._bring(study, uid, value_of(item, INSTANCE))
         return brought
 
     def _bring(self, study: str, series: str, instance: str) -> bool:
