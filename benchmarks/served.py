@@ -59,3 +59,4 @@ def _served(library: Path, *options: str) -> Iterator[Served]:
     finally:
         process.terminate()
         process.wait()
+        process.stdout.close()
