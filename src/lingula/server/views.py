@@ -135,7 +135,7 @@ def entry(
              "name": film.name, "note": film.note, "spacing": film.spacing} for film in films
         ],
         "differs": difference(own, labels, names) if own is not None else "",
-        "odds": "",
+        "odds": f"{neighbour.shares} share a finding" if neighbour.shares else "",
         "labels": named or (["nothing abnormal"] if NORMAL in neighbour.labels else []),
         "says": says(neighbour),
         "report": neighbour.report.text if neighbour.report else "",
