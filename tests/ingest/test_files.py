@@ -13,6 +13,7 @@ import pytest
 from lingula.errors import InputError
 from lingula.ingest.batches import Imported
 from lingula.ingest.files import import_files
+from lingula.ingest.openi import import_openi
 from lingula.library import Library
 from lingula.library.identity import is_uid
 from lingula.model.checkpoint import Checkpoint
@@ -162,6 +163,15 @@ def test_three_hundred_bad_files_hide_none_of_twenty_good_ones(
     kept = library.refusals()
     assert len(kept) == 301
     assert all(each.source.startswith("file-") for each in kept)
+
+
+def test_a_library_among_the_films_is_no_file_of_theirs(
+    library: Library, checkpoint: Checkpoint, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "film.dcm").write_bytes(dicom(1))
+    result = import_files(library, checkpoint, tmp_path, sandbox)
+    assert (result.added, result.refused) == (1, ())
+    assert import_openi(library, checkpoint, tmp_path, sandbox).refused[0].path == Path("film.dcm")
 
 
 def test_a_file_of_before_is_known_by_its_content(

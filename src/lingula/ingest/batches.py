@@ -207,9 +207,11 @@ def note_refused(library: Library, refused: Sequence[Refused], root: Path) -> tu
         root: what was imported.
 
     Returns:
-        The same with paths as seen from ``root``.
+        The same with paths as seen from ``root``; without the library's own files, where it lies among the films.
     """
     folder = root if root.is_dir() else root.parent
+    own = {Path(library.place + ending).absolute() for ending in ("", "-wal", "-shm")}
+    refused = [each for each in refused if (folder / each.path).absolute() not in own]
     told = tuple(replace(each, path=_relative(each.path, folder)) for each in refused)
     noted = (Refusal(public_name(library.secret, str(each.path)), each.code, cause(each.code)) for each in told)
     library.refuse_all(noted)
