@@ -72,22 +72,35 @@ def search(
             asked = _stored(library, query, judge(model))
         if query.aim != "similar" and (asked is None or not asked.expected):
             raise InputError("bad_request", f"{query.aim} is asked of a study.", "Name a film, or a study to be like.")
-        known = itself(study, asked, model, library) if study is not None and asked is not None else Itself()
-        born = _born(library, study, query.like)
-        neighbours, matching, told = ask(
-            library, query, asked, judge=judge(model), exclude={*known.study_ids, *exclude}, birth_key=born,
-            bank=partial(gallery.bank, model.fingerprint), relevance=relevance_of(model.fingerprint),
-        )  # fmt: skip
+        neighbours, matching, told = _answers(query, asked, study, model, library, exclude)
         return Answer(
             query=query,
             neighbours=neighbours,
             matching=matching,
             searched=len(library),
-            notices=unique_notices((*notices, *known.notices, *told)),
+            notices=unique_notices((*notices, *told)),
             model=model.fingerprint,
             library=library.fingerprint,
             seconds=time.perf_counter() - started,
         )
+
+
+def _answers(
+    query: Query,
+    asked: QueryEmbedding | None,
+    study: Study | None,
+    model: Checkpoint,
+    library: Searched,
+    exclude: Collection[str] = (),
+) -> tuple[tuple[Neighbour, ...], int, tuple[Notice, ...]]:
+    """Neighbours, how many studies match, and what the reader should know; ``study`` itself never answers."""
+    known = itself(study, asked, model, library) if study is not None and asked is not None else Itself()
+    neighbours, matching, told = ask(
+        library, query, asked, judge=judge(model), exclude={*known.study_ids, *exclude},
+        birth_key=_born(library, study, query.like), bank=partial(gallery.bank, model.fingerprint),
+        relevance=relevance_of(model.fingerprint),
+    )  # fmt: skip
+    return neighbours, matching, (*known.notices, *told)
 
 
 def _born(library: Searched, study: Study | None, like: str = "") -> str:
@@ -168,13 +181,8 @@ def analyze(
     else:
         if library is not None:
             with library.held():
-                born, asked = _born(library, study), _asked(answer, mode)
-                known = itself(study, asked, model, library)
-                neighbours, _, told = ask(
-                    library, Query(k=k), asked, judge=judge(model), exclude=known.study_ids, birth_key=born,
-                    bank=partial(gallery.bank, model.fingerprint), relevance=relevance_of(model.fingerprint),
-                )  # fmt: skip
-                notices += [*known.notices, *told]
+                neighbours, _, told = _answers(Query(k=k), _asked(answer, mode), study, model, library)
+            notices += told
         flagged = [prediction for prediction in predictions if prediction.flagged]
         label = label or leading_label(flagged, model.vocabulary.normal)
         methods = shown_methods(model.fingerprint, QUICK) if methods is None else methods

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from lingula.durable_file import sync
 from lingula.errors import InputError, LibraryError, ModelError
 from lingula.frames import table_of
 from lingula.labels.assertions import Assertion
@@ -40,7 +41,6 @@ from lingula.library.record import (
     unit,
 )
 from lingula.library.rows import StudyRows, reencoded
-from lingula.library.sqlite import sync_folder
 from lingula.library.store import Progress, Store
 from lingula.library.teaching_records import TeachingRecords
 from lingula.library.vectors import Gallery, check_k
@@ -334,7 +334,7 @@ class Library:
             copy.copy_from(self, progress)
             copy._store.settle()
         os.replace(part, file)
-        sync_folder(file.parent)
+        sync(file.parent)
 
     def note_copy(self, kind: str, place: FilePath) -> None:
         """Remember that studies are being copied out of the library, for the receipt of a later deletion."""

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from lingula.durable_file import sync
 from lingula.errors import InputError, LibraryError, LingulaError, storage_error
 from lingula.library.database import Candidates, damaged, unanswerable
 from lingula.library.leftovers import sweep
@@ -84,7 +85,7 @@ class Sqlite:
             ) from None
         except OSError:  # a file system without hard links
             os.rename(made, self.file)
-        sync_folder(self.file.parent)
+        sync(self.file.parent)
 
     def check(self) -> None:
         """Through a connection of its own, as one that is open would answer from memory."""
@@ -241,13 +242,4 @@ def make_folder(folder: Path) -> None:
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in new:
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(path.parent)

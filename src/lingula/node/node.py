@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from lingula.durable_file import put_in_place, sync
 from lingula.errors import InputError, LibraryError, LingulaError, NodeError
 from lingula.library import Library
 from lingula.library.exchange_records import Delivery, ReceivedFilm, StudyLease
@@ -29,7 +30,7 @@ from lingula.node.judging import judged
 from lingula.node.kinds import checked_kinds
 from lingula.node.objects import ResultObject
 from lingula.node.polling import Poller
-from lingula.node.receiver import INCOMING, READY, options_of, sender_of, sync_directory
+from lingula.node.receiver import INCOMING, READY, options_of, sender_of
 from lingula.node.settings import NodeSettings, SendSettings
 from lingula.reading.sandbox import Sandbox
 
@@ -182,12 +183,9 @@ class Node:
             if place.exists():
                 continue
             part = place.with_suffix(".part")
-            with part.open("wb") as stream:
-                stream.write(each.data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(part, place)
-        sync_directory(self._results)
+            part.write_bytes(each.data)
+            put_in_place(part, place)
+        sync(self._results)
 
     def _sender(self, settings: SendSettings) -> Callable[[], bool]:
         """The part that delivers to one target: one that is dead keeps no other waiting."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import threading
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from lingula.durable_file import put_in_place, sync
 from lingula.node.delivery import INSTANCE, SERIES, STUDY, asked, listed, value_of, web_client
-from lingula.node.receiver import sync_directory
 from lingula.node.settings import PollSettings
 
 MODALITIES = ("CR", "DX", "DR", "RG")
@@ -67,7 +66,5 @@ def write(dataset: Dataset, place: Path) -> None:
     """A data set as a file that is on the disk, name and all, when this returns."""
     part = place.with_suffix(".part")
     dataset.save_as(part, enforce_file_format=True)
-    with part.open("rb") as stream:
-        os.fsync(stream.fileno())
-    os.replace(part, place)
-    sync_directory(place.parent)
+    put_in_place(part, place)
+    sync(place.parent)

@@ -27,6 +27,7 @@ from pynetdicom.presentation import StoragePresentationContexts, build_context
 from pynetdicom.sop_class import Verification
 from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
 
+from lingula.durable_file import sync
 from lingula.node.settings import AllowedSender, ReceiveSettings, TlsFiles
 
 INCOMING = "incoming"
@@ -141,24 +142,11 @@ def keep(file: Path, incoming: Path, sender: str) -> Path:
     Returns:
         ``<unique>.<sender>.dcm`` in ``incoming``. The file keeps its former name as well.
     """
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(file)
     place = incoming / f"{uuid.uuid4().hex}.{sender}.dcm"
     os.link(file, place)
-    sync_directory(incoming)
+    sync(incoming)
     return place
-
-
-def sync_directory(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sender_of(film: str) -> str:

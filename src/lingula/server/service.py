@@ -136,6 +136,11 @@ class Desk:
         return self.library if self.library is not None and len(self.library) else self._gallery or self.library
 
     @property
+    def revision(self) -> int:
+        """Of the library; 0 without one."""
+        return self.library.revision if self.library is not None else 0
+
+    @property
     def filled(self) -> Library | None:
         """The library where it holds studies: what answers then have films and reports."""
         return self.library if self.searched is self.library else None
@@ -209,7 +214,7 @@ class Desk:
         searched, study = self.searched, case.study if case else ANY if browse and only_filters(query) else None
         reads = study is not None or (not query.like and bool(query.sentence()))
         line = self.ask_model if reads else self.look_up
-        revision = self.library.revision if self.library is not None else 0
+        revision = self.revision
         if case is not None:
             key = query, revision, frozenset(exclude)
             if key not in case.answers:
@@ -222,7 +227,7 @@ class Desk:
         def answered() -> Answer:
             """The same question to the same library has the same answer."""
             with searched.held():
-                key = query, self.library.revision if self.library is not None else 0, frozenset(exclude)
+                key = query, self.revision, frozenset(exclude)
                 with self._remembering:
                     known = self._answers.get(key)
                 if known is None:
@@ -243,7 +248,7 @@ class Desk:
         """
         if self.searched is None:
             raise LibraryError("library_missing", "There is nothing to search.", "Import a collection first.")
-        revision = self.library.revision if self.library is not None else 0
+        revision = self.revision
         if self._facet_index is None or self._facet_index[0] != revision:
             self._facet_index = revision, FacetIndex.of(self.searched)
         return self._facet_index[1]
@@ -262,7 +267,7 @@ class Desk:
         """
         if self.library is None:
             raise LibraryError("library_missing", "There are no films.", "Import a collection first.")
-        key = study_id, row, self.library.revision
+        key = study_id, row, self.revision
         with self._remembering:
             known = self._thumbnails.get(key)
         if known is None:
@@ -344,7 +349,9 @@ class Desk:
         gone = frozenset(study_ids)
         with self._remembering:
             self._answers.clear()
+            self._thumbnails.clear()
         for case in list(self._cases.values()):
+            case.answers.clear()
             kept = tuple(each for each in case.analysis.neighbours if each.study_id not in gone)
             case.analysis = replace(case.analysis, neighbours=kept)
             for study_id in gone & case.whys.keys():
