@@ -63,6 +63,11 @@ def write_film(path: Path, *, number: int = 1, study: str = "", **elements: obje
                 delattr(made, keyword)
             else:
                 setattr(made, keyword, value)
+    return saved(made, path)
+
+
+def saved(made: Dataset, path: Path) -> Path:
+    """A data set as a DICOM file in explicit VR."""
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import generate_uid
+from tests.node_films import saved
 
 from lingula.errors import InputError, Notice
 from lingula.library import Library, StudyRecord
@@ -32,12 +32,7 @@ def written(path: Path, **elements: Any) -> Path:
     made.SOPInstanceUID = generate_uid()
     for keyword, value in elements.items():
         setattr(made, keyword, value)
-    made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
-    made.save_as(path, enforce_file_format=True)
-    return path
+    return saved(made, path)
 
 
 def item(**elements: Any) -> Dataset:
