@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from lingula.model.checkpoint import Checkpoint
 
 SAME = 0.9995
-"""Cosine of image embeddings from which two studies have the same films, whatever files they came in. A gallery keeps
-its vectors in half precision, which takes less than a ten-thousandth off; of different studies of the collection no
-two are nearer than 0.99."""
+"""Cosine of image embeddings from which two studies have the same films, whatever files they came in. Below 1, since a
+gallery keeps its vectors in half precision; chosen, not measured. Pictures, where they are kept, decide."""
 
 
 @dataclass(frozen=True, slots=True)
