@@ -25,7 +25,7 @@ serve: .venv/base
 	$(BIN)/lingula serve --library demo/library.sqlite
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: .venv/installed
 	$(BIN)/ruff format --check .

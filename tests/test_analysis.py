@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from tests import made_up
 
 from lingula.analysis import analyze, leading_label, predict, search
@@ -23,16 +22,6 @@ from lingula.retrieval import Query
 from lingula.study import MODES, Mode, Prediction, Report, Study
 
 STUDIES = (*made_up.studies(10), Study("text", (), made_up.study(3).report), Study("image", (made_up.film(5),)))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return made_up.checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 def _library(path: Path, checkpoint: Checkpoint, **changes: str) -> Library:

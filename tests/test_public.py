@@ -11,7 +11,6 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from tests import made_up
 
 import lingula
 from lingula.ingest.batches import create_library
@@ -33,11 +32,6 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def film(collection: Path) -> Path:
     return next(collection.rglob("*1001.dcm"))
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return made_up.checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
 def test_no_module_takes_the_name_of_a_public_function() -> None:

@@ -6,17 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests import made_up
 
 from lingula.ingest.batches import create_library
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.reading.sandbox import Sandbox
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return made_up.checkpoint(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")

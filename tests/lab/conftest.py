@@ -4,15 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from tests import made_up
 
 from lingula_lab.data.study_set import StudySet
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

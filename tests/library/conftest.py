@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -44,8 +46,16 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture
-def url(server: str) -> str:
-    """The same database, emptied."""
+def url(server: str) -> Iterator[str]:
+    """The same database, emptied; one that is named is shared by all processes that run tests, one test at a time."""
+    name = f"lingula-{hashlib.sha256(server.encode()).hexdigest()[:16]}.lock"
+    with (Path(tempfile.gettempdir()) / name).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _empty(server)
+        yield server
+
+
+def _empty(server: str) -> None:
     engine = sa.create_engine(sa.make_url(server).set(drivername="postgresql+psycopg"))
     with engine.begin() as connection:
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
@@ -53,7 +63,6 @@ def url(server: str) -> str:
         connection.exec_driver_sql("DROP SCHEMA public CASCADE")
         connection.exec_driver_sql("CREATE SCHEMA public")
     engine.dispose()
-    return server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

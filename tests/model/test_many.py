@@ -15,18 +15,13 @@ from lingula.model.encode import embed, predict
 from lingula.study import Study
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return made_up.checkpoint(tmp_path_factory.mktemp("many") / "tiny")
-
-
-def test_predictions_are_those_of_each_study_alone(tiny: Checkpoint) -> None:
+def test_predictions_are_those_of_each_study_alone(checkpoint: Checkpoint) -> None:
     studies, told = made_up.studies(3), []
-    many = tiny.predict(iter(studies), progress=lambda done, of: told.append((done, of)))
+    many = checkpoint.predict(iter(studies), progress=lambda done, of: told.append((done, of)))
     assert many.ids == tuple(study.study_id for study in studies)
     assert told == [(1, None), (2, None), (3, None)]
     for row, study in enumerate(studies):
-        alone = predict(study, tiny)
+        alone = predict(study, checkpoint)
         assert [each.decision for each in many[row].predictions] == [each.decision for each in alone]
         np.testing.assert_allclose(many.probabilities[row], [each.probability for each in alone], atol=1e-6)
     frame = pytest.importorskip("pandas") and many.to_frame()
@@ -34,27 +29,27 @@ def test_predictions_are_those_of_each_study_alone(tiny: Checkpoint) -> None:
     assert frame[many.labels[0]].iloc[1] == pytest.approx(many.probabilities[1, 0], abs=1e-6)
 
 
-def test_embeddings_are_rows_of_one_array(tiny: Checkpoint) -> None:
+def test_embeddings_are_rows_of_one_array(checkpoint: Checkpoint) -> None:
     studies = made_up.studies(3)
-    rows = tiny.embed(studies, mode="image")
+    rows = checkpoint.embed(studies, mode="image")
     assert rows.dtype == np.float32
-    for row, (_, vectors) in zip(rows, embed(studies, tiny), strict=True):
+    for row, (_, vectors) in zip(rows, embed(studies, checkpoint), strict=True):
         np.testing.assert_array_equal(row, vectors["image"])
-    assert tiny.embed(studies[0]).shape == (1, rows.shape[1])
+    assert checkpoint.embed(studies[0]).shape == (1, rows.shape[1])
     with pytest.raises(InputError, match="mode text"):
-        tiny.embed([studies[0].image_only()], mode="text")
+        checkpoint.embed([studies[0].image_only()], mode="text")
 
 
-def test_a_library_is_read_like_a_mapping(tiny: Checkpoint, tmp_path: Path) -> None:
+def test_a_library_is_read_like_a_mapping(checkpoint: Checkpoint, tmp_path: Path) -> None:
     studies = made_up.studies(2)
     with Library.create(
         tmp_path / "library.sqlite",
-        model=tiny.fingerprint,
-        vocabulary=tiny.vocabulary.digest,
-        labels=tiny.vocabulary.codes,
-        dimension=tiny.embed(studies[0]).shape[1],
+        model=checkpoint.fingerprint,
+        vocabulary=checkpoint.vocabulary.digest,
+        labels=checkpoint.vocabulary.codes,
+        dimension=checkpoint.embed(studies[0]).shape[1],
     ) as library:
-        for study, vectors in embed(studies, tiny):
+        for study, vectors in embed(studies, checkpoint):
             library.add(study, vectors)
         assert list(library) == sorted(study.study_id for study in studies)
         assert len(library) == 2

@@ -38,11 +38,6 @@ def _study(number: int, *places: tuple[int, int]) -> Study:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return made_up.checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def library(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     """Thirty films; one has a ring low on the right of the picture, one in the mirrored place, one far up."""
     rings = {7: (84, 90), 12: (112 - 84, 90), 19: (84, 20)}

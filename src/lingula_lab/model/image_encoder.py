@@ -106,7 +106,8 @@ class ImageEncoder(nn.Module):
     def _square(self, state: Tensor) -> Tensor:
         if state.ndim == 3:  # (N, P, C) of a transformer; a class token, where there is one, is dropped
             side = int(state.shape[1] ** 0.5)
-            state = state[:, state.shape[1] - side * side :].transpose(1, 2).reshape(len(state), -1, side, side)
+            patches = state[:, state.shape[1] - side * side :].transpose(1, 2)
+            state = patches.reshape(state.shape[0], -1, side, side)  # not len(): an export lets the count of films vary
         return state
 
     def forward(self, pixels: Tensor, grids: Tensor | None = None) -> Tensor:

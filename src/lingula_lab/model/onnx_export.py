@@ -41,14 +41,26 @@ def export_graphs(model: StudyModel, folder: Path, metadata: Mapping[str, str]) 
         onnx_ir.save(made, folder / f"{part}.onnx")
 
 
-_GRAPHS: dict[tuple[str, Part], Any] = {}
+DECIDES: dict[Part, tuple[str, ...]] = {
+    "image": ("image", "grid", "levels", "fold", "trunks", "width", "preprocessing"),
+    "details": ("image", "grid", "levels", "fold", "trunks", "width", "preprocessing"),
+    "text": ("text", "text_levels", "width", "dimension", "tokens", "voices"),
+    "fusion": ("width", "dimension", "layers", "heads", "hidden", "adapter", "shared", "labels"),
+}
+"""The fields of ``Architecture`` from which a part's graph follows."""
+_GRAPHS: dict[str, Any] = {}
+
+
+def key_of(architecture: Architecture, part: Part) -> str:
+    """The same for architectures whose graph of this part is the same."""
+    return repr((part, [getattr(architecture, field) for field in DECIDES[part]]))
 
 
 def _exported(model: StudyModel, part: Part) -> Any:
-    """A part's graph with its weights as inputs, as a message. It follows from the architecture alone, and is kept."""
+    """A part's graph with its weights as inputs, as a message. It follows from ``DECIDES`` alone, and is kept."""
     import onnx_ir
 
-    key = repr(model.architecture), part
+    key = key_of(model.architecture, part)
     if key not in _GRAPHS:
         _GRAPHS[key] = onnx_ir.to_proto(_graph(model, part))
     return _GRAPHS[key]
@@ -113,11 +125,10 @@ def _example(a: Architecture, part: Part) -> tuple[tuple[torch.Tensor, ...], Any
     if part in ("image", "details"):
         size = a.preprocessing.size
         return (torch.zeros(count, 1, size, size),), ({0: side},)
-    words = 5
+    patches, words = 8, 5
     ids = torch.ones(count, words, dtype=torch.long)
     if part == "text":
         return (ids, torch.ones_like(ids), ids > 0), ({0: side, 1: side},) * 3
-    patches = 2 * a.grid**2
     example = (
         torch.zeros(count, patches, a.width), torch.ones(count, 1 + patches, dtype=torch.bool),
         torch.zeros(count, words, a.width), torch.ones(count, 1 + words, dtype=torch.bool),

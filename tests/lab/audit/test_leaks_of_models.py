@@ -94,11 +94,6 @@ def calibrated(checkpoint: Checkpoint, ids: tuple[str, ...], **training: object)
     return replace(checkpoint, calibration={**checkpoint.calibration, "text": fitted}, training=told)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return made_up.checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
 def kinds(checkpoint: Checkpoint, split: Split = SPLIT) -> list[str]:
     return [collision.kind for collision in checkpoint_collisions(checkpoint, split, STUDIES)]
 

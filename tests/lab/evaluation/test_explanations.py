@@ -21,11 +21,6 @@ from lingula_lab.model.checkpoint import trained_model
 BOX = Boxed(Path("film.png"), "Effusion", ((60.0, 100.0, 40.0, 40.0),))  # x, y, w, h on a film of 200 x 140
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return made_up.checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
-
-
 def test_pointing_iou_and_precision_by_hand() -> None:
     inside, mirrored = (np.zeros((200, 140), np.float32) for _ in range(2))
     inside[110:130, 70:90] = 1
