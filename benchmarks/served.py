@@ -38,15 +38,21 @@ def made_up(folder: Path, studies: int) -> Path:
 
 
 @contextmanager
-def served(library: Path, *options: str) -> Iterator[Served]:
-    """``lingula serve`` on a free port and a copy of a library (what is asked may change it), ended afterwards."""
+def served(library: Path | None, *options: str) -> Iterator[Served]:
+    """``lingula serve`` on a free port and a copy of a library (what is asked may change it), ended afterwards.
+
+    Without a library, the package serves what ships with it.
+    """
+    if library is None:
+        yield from _served(*options)
+        return
     with tempfile.TemporaryDirectory() as folder:
-        yield from _served(Path(shutil.copy(library, folder)), *options)
+        yield from _served("--library", shutil.copy(library, folder), *options)
 
 
-def _served(library: Path, *options: str) -> Iterator[Served]:
+def _served(*options: str) -> Iterator[Served]:
     started = time.perf_counter()
-    command = [sys.executable, "-m", "lingula", "serve", "--library", str(library), "--port", "0", "--json", *options]
+    command = [sys.executable, "-m", "lingula", "serve", "--port", "0", "--json", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:

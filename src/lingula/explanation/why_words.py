@@ -83,8 +83,9 @@ def _different(pairs: Sequence[PairOfFindings]) -> str:
 
 
 def _without(changes: Sequence[Change], study: Study) -> str:
-    """The first change that was found."""
-    change = next((each for each in changes if each.found), None)
+    """The first change that was found: one of something, after which the rank is another."""
+    telling = (each for each in changes if each.found and each.rank_after > each.rank_before)
+    change = next((each for each in telling if each.words or each.places), None)
     if change is None:
         return ""
     if change.words and study.report:

@@ -62,6 +62,11 @@ def label_meaning(code: str) -> str | None:
     return code if found is None else None if found.wider else found.label
 
 
+def short_name(name: str) -> str:
+    """The first of the words that a label's name has for it: "Lung nodule" of "Lung nodule or mass"."""
+    return name.partition(" or ")[0].partition(",")[0]
+
+
 def in_prose(name: str) -> str:
     """A finding's name within a sentence: no capital at its start unless the word is written in capitals."""
     return name if name[:2].isupper() else name[:1].lower() + name[1:]

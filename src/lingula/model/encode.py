@@ -124,8 +124,9 @@ def ask_model(study: Study, checkpoint: Checkpoint, mode: Mode) -> ModelAnswer:
 
 def with_judgements(study: Study, films: Sequence[FilmJudgement]) -> Study:
     """The study with unknown views named as the gate sees them, and its warnings in place of the thumbnail's."""
-    pairs = enumerate(zip(study.radiographs, films, strict=True), 1)
-    return replace(study, radiographs=tuple(_annotated(f"Film {number}", *pair) for number, pair in pairs))
+    names = [f"Film {number}" for number in range(1, len(films) + 1)] if len(films) > 1 else ["This film"] * len(films)
+    annotated = (_annotated(*named) for named in zip(names, study.radiographs, films, strict=True))
+    return replace(study, radiographs=tuple(annotated))
 
 
 def _annotated(name: str, film: Radiograph, judgement: FilmJudgement) -> Radiograph:
@@ -134,15 +135,15 @@ def _annotated(name: str, film: Radiograph, judgement: FilmJudgement) -> Radiogr
     if view == "unknown" and judgement.familiarity != "not_chest":
         view = "lateral" if judgement.projection == "lateral" else "frontal"
     warning = _WARNINGS.get(judgement.familiarity)
-    told = (Notice(warning[0], f"{name}: {warning[1]}"),) if warning else ()
+    told = (Notice(warning[0], f"{name} {warning[1]}"),) if warning else ()
     return replace(film, view=view, notices=(*told, *kept))
 
 
 _WARNINGS = {
-    "not_chest": ("not_a_chest_film", "this does not look like a chest radiograph, upright and whole."),
+    "not_chest": ("not_a_chest_film", "does not look like a chest radiograph, upright and whole."),
     "unlike": (
         "unlike_training_films",
-        "a chest film unlike those the model learnt from. Findings are told less well on such films; those that "
+        "is unlike the chest films that the model learnt from. Findings are told less well on such films; those that "
         "cannot be judged on them are marked so.",
     ),
 }

@@ -13,6 +13,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lingula.library.identity import without_uids
+from lingula.page.sentence import odds_words
 from lingula.page.view import view_of
 from lingula.study import DISCLAIMER, Analysis, Explanation, Study
 from lingula.types import FilePath
@@ -97,7 +98,13 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"signed": _signed, "percent": _percent, "span_percent": _span_percent, "short": _short}
+    made.filters |= {
+        "odds": odds_words,
+        "signed": _signed,
+        "percent": _percent,
+        "span_percent": _span_percent,
+        "short": _short,
+    }
     made.globals |= {
         "disclaimer": DISCLAIMER,
         "served": False,

@@ -54,6 +54,11 @@ def in_ten(share: float) -> str:
     return "nearly none" if tenths == 0 else "nearly all" if tenths == 10 else f"{tenths} of 10"
 
 
+def odds_words(shares: str) -> str:
+    """Odds in round numbers, with nothing and everything in words: "3 in 4", "nearly all"."""
+    return {"0 in 10": "nearly none", "10 in 10": "nearly all"}.get(shares, shares)
+
+
 def operating_words(name: str, sensitivity: float | None, specificity: float | None) -> str:
     """What a threshold costs, in words; empty where validation cannot tell."""
     if sensitivity is None or specificity is None:

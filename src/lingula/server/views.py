@@ -9,15 +9,16 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from lingula.labels.findings import in_prose
+from lingula.labels.findings import in_prose, short_name
 from lingula.library import Library, StudyRecord
 from lingula.model.calibration import Calibration
 from lingula.openi.collection import published
 from lingula.page.report_runs import mentions, pieces, runs
-from lingula.page.sentence import operating_words
+from lingula.page.sentence import odds_words, operating_words
 from lingula.server.serialise import film_url, stored_url
 from lingula.server.service import Case
 from lingula.study import NORMAL, Neighbour, Prediction, Report, View
+from lingula.teaching.marking import spacing_of
 
 VIEW_NAMES: Mapping[View, str] = {
     "frontal": "Frontal film",
@@ -53,7 +54,7 @@ def case_films(held: Case, shows: str = "") -> list[FilmPane]:
             picture=film_url(held.case_id, row), columns=film.pixels.shape[1], rows=film.pixels.shape[0],
             depth=16 if int(dict(film.attributes).get("BitsStored", "16")) > 8 else 8, name=VIEW_NAMES[film.view],
             note=f"{film.pixels.shape[1]} × {film.pixels.shape[0]}", view=film.view,
-            spacing=spacing_of(film.attributes), shows=shows,
+            spacing=spacing_of(dict(film.attributes)) or 0.0, shows=shows,
         )
         for row, film in enumerate(held.study.radiographs)
     ]  # fmt: skip
@@ -66,20 +67,11 @@ def stored_films(record: StudyRecord, shows: str = "") -> list[FilmPane]:
         FilmPane(
             picture=stored_url(record.study_id, row), columns=each.columns, rows=each.rows, depth=8,
             name=f"{VIEW_NAMES[each.view]} of {record.study_id}", note=f"{each.image_id}, preview", view=each.view,
-            spacing=spacing_of(each.attributes), shows=shows,
+            spacing=spacing_of(dict(each.attributes)) or 0.0, shows=shows,
         )
         for row, each in enumerate(record.radiographs)
     ]  # fmt: skip
     return sorted(films, key=lambda film: film.view == "lateral")
-
-
-def spacing_of(attributes: Sequence[tuple[str, str]]) -> float:
-    """Millimetres between two pixels, 0 where the file does not say."""
-    try:
-        value = float(dict(attributes).get("PixelSpacing", "0"))
-    except ValueError:
-        return 0.0
-    return value if math.isfinite(value) and 0 < value < 5 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +127,9 @@ def entry(
              "name": film.name, "note": film.note, "spacing": film.spacing} for film in films
         ],
         "differs": difference(own, labels, names) if own is not None else "",
-        "odds": f"{neighbour.shares} share a finding" if neighbour.shares else "",
+        "odds": f"{odds_words(neighbour.shares)} share a finding" if neighbour.shares else "",
+        "odds_short": odds_words(neighbour.shares) if neighbour.shares else "",
+        "short": [short_name(name) for name in named] or (["Normal"] if NORMAL in neighbour.labels else []),
         "labels": named or (["nothing abnormal"] if NORMAL in neighbour.labels else []),
         "says": says(neighbour),
         "report": neighbour.report.text if neighbour.report else "",
@@ -150,11 +144,11 @@ def difference(own: Collection[str], other: Collection[str], names: Names) -> st
     own = [code for code in own if code != NORMAL]
 
     def name(code: str) -> str:
-        return in_prose(names.get(code, code.replace("_", " ")))
+        return in_prose(short_name(names.get(code, code.replace("_", " "))))
 
     more, less = [code for code in other if code not in own], [code for code in own if code not in other]
-    marks = [f"+ {name(code)}" for code in more[: 1 if less else 2]]
-    marks += [f"− {name(code)}" for code in less[: 2 - len(marks)]]
+    marks = [f"+\u202f{name(code)}" for code in more[: 1 if less else 2]]
+    marks += [f"−\u202f{name(code)}" for code in less[: 2 - len(marks)]]
     return ", ".join(marks) or ("same findings" if own else "nothing abnormal either")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from functools import cache
@@ -19,14 +20,16 @@ from lingula.analysis import leading_label
 from lingula.errors import InputError, LibraryError, LingulaError, cause
 from lingula.explanation import METHODS, shown_methods
 from lingula.labels import search_findings
+from lingula.labels.findings import short_name
 from lingula.library import Library, StudyRecord
 from lingula.library.identity import public_name
+from lingula.model.checkpoint import Checkpoint
 from lingula.openi.collection import published
 from lingula.page.film_figure import FigureFilm, FilmSheet, figure_pdf, figure_png
 from lingula.page.glossary import glossary
 from lingula.page.methods import method
 from lingula.page.render import with_templates
-from lingula.page.sentence import sentence
+from lingula.page.sentence import in_ten, sentence
 from lingula.page.view import DOUBTS
 from lingula.retrieval import Query as Question
 from lingula.retrieval.facets import same_finding
@@ -44,7 +47,7 @@ from lingula.server.views import (
     marked_report,
     stored_films,
 )
-from lingula.study import DISCLAIMER, Neighbour, Prediction, unique_notices
+from lingula.study import DISCLAIMER, NORMAL, Neighbour, Prediction, unique_notices
 from lingula.teaching.repetition import due_ids, end_of_day
 
 PLACES = (
@@ -133,7 +136,8 @@ def _wall(desk: Desk) -> list[dict[str, Any]]:
             continue
         picture = _plainest(desk.filled, sorted(ids)) if desk.filled is not None else ""
         where = address(Question(labels=(code,)))
-        tiles.append({"code": code, "name": desk.names.get(code, code), "count": len(ids), "picture": picture,
+        name = desk.names.get(code, code)
+        tiles.append({"code": code, "name": short_name(name), "long": name, "count": len(ids), "picture": picture,
                       "address": where})  # fmt: skip
     return tiles
 
@@ -585,9 +589,21 @@ async def model(request: Request) -> Response:
         labels=checkpoint.vocabulary.labels,
         thresholds={mode: dict(zip(checkpoint.vocabulary.codes, each.threshold, strict=True))
                     for mode, each in checkpoint.calibration.items()},
+        film_alone=_film_alone(checkpoint),
         tables=tables,
         card=card,
     )  # fmt: skip
+
+
+def _film_alone(checkpoint: Checkpoint) -> list[tuple[str, str, str]]:
+    """(finding, studies with it that are called, those without it that are left alone), in counts of ten, of films
+    without a report, at the thresholds; findings that validation could not tell anything of are left out."""
+    calibration = checkpoint.calibration.get("image")
+    if calibration is None:
+        return []
+    shares = zip(checkpoint.vocabulary.labels, calibration.at_threshold().tolist(), strict=True)
+    told = [(label.name, *share) for label, share in shares if label.code != NORMAL and not any(map(math.isnan, share))]
+    return [(name, in_ten(found), in_ten(left)) for name, found, left in told]
 
 
 MOST_ROWS = 60

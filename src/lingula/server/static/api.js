@@ -41,7 +41,8 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 export function say(place, error) {
-  const words = error instanceof Refused ? [error.plain || error.message, error.hint] : ["Something went wrong in the page."];
+  const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
+  const words = error instanceof Refused ? [error.plain || error.message, error.hint].map(sentence) : ["Something went wrong in the page."];
   place.replaceChildren(element("p", {}, words.filter(Boolean).join(" ")));
   if (error.code) place.append(element("p", { class: "code" }, error.code));
   place.hidden = false;

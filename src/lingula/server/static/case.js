@@ -145,7 +145,11 @@ function sheet() { // the printed page's pictures, when everything else is there
   const load = () => { for (const image of root.querySelectorAll("img[data-src]")) { image.src = image.dataset.src; image.removeAttribute("data-src"); } };
   const panes = document.querySelector("[data-viewer]")?.viewer?.panes ?? [];
   Promise.allSettled(panes.map((pane) => pane.ready)).then(() => (window.requestIdleCallback ?? setTimeout)(load));
-  addEventListener("beforeprint", load);
+  addEventListener("beforeprint", () => {
+    load();
+    const anyway = document.querySelector("[data-anyway]");
+    if (anyway) root.querySelector("[data-sheet-sentence]").hidden = !anyway.open; // a doubt stands alone unless it was opened
+  });
 }
 
 async function ownCases() {

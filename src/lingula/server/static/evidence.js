@@ -178,12 +178,12 @@ function write(found, legend) {
   const several = found.maps.length > 1;
   const places = found.maps.map((map, row) => map.place && (several ? `${map.place} on film ${row + 1}` : map.place)).filter(Boolean);
   const number = (value) => (value === null ? "" : Number(value).toPrecision(2));
-  legend.replaceChildren(...[
-    element("p", {}, element("b", {}, `${found.method_name} for ${found.label_name}. `), found.sentence),
+  const strongest = places.length ? `: strongest in the ${places.join("; ")}.` : ".";
+  legend.replaceChildren(element("summary", {}, element("b", {}, `${found.method_name} for ${found.label_name}`), strongest), element("div", {}, ...[
+    element("p", {}, found.sentence),
     found.maps.length ? element("p", { class: "aside" }, found.signed ? `Blue against, orange for; full colour is ${number(found.top)}, ${found.unit}.` : `Violet weak, yellow strong; full colour is ${number(found.top)}, ${found.unit}.`) : null,
-    places.length ? element("p", { class: "aside" }, `Strongest in the ${places.join("; ")}.`) : null,
     found.marks.length ? element("ul", { class: "trust" }, ...found.marks.map((mark) => element("li", {}, mark))) : null,
-  ].filter(Boolean));
+  ].filter(Boolean)));
 }
 
 function words(found) {

@@ -237,7 +237,7 @@ class Room {
       said.unread ? element("p", {}, "Nothing of what you wrote was understood.") : null,
       this.task === "writing" && said.written.length ? this.table(said.written) : null,
       said.key_point ? element("p", { class: "key-point" }, said.key_point) : null,
-      said.model ? element("details", {}, element("summary", {}, "What the model held"), element("ul", { class: "model-says" }, ...Object.entries(said.model).sort((one, other) => other[1] - one[1]).map(([name, p]) => element("li", {}, `${name} ${Math.round(100 * p)} %`)))) : null,
+      said.model ? element("details", {}, element("summary", {}, "What the model said"), element("ul", { class: "model-says" }, ...Object.entries(said.model).sort((one, other) => other[1] - one[1]).map(([name, p]) => element("li", {}, `${name} ${Math.round(100 * p)} %`)))) : null,
       said.report ? element("details", { open: this.task !== "writing" }, element("summary", {}, "Report"), element("div", { class: "report-text", dir: "auto" }, said.report)) : null,
       said.alike.length ? element("div", { class: "alike" }, element("h3", {}, "Looks alike, shows something else"), element("div", { class: "alike-films" }, ...said.alike.map((each, number) => element("figure", {}, element("img", { src: this.address(`${this.question.question_id}/alike/${number}/films/0`), alt: `Look-alike: ${each.labels.join(", ")}`, loading: "lazy" }), element("figcaption", {}, each.labels.join(", ")))))) : null,
       said.study_id ? element("p", {}, element("a", { href: `/study/${encodeURIComponent(said.study_id)}` }, `Open ${said.study_id}`)) : null,

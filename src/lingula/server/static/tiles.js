@@ -1,14 +1,14 @@
 // Tiles of studies made from what the server tells, as the templates draw them.
 import { element } from "./api.js";
 
-export function picture(entry) {
-  return entry.picture ? element("img", { src: entry.picture, alt: "", loading: "lazy", width: "224", height: "224" }) : element("span", { class: "no-picture" }, entry.labels.slice(0, 3).join(", "));
+export function picture(entry, loading = "lazy") {
+  return entry.picture ? element("img", { src: entry.picture, alt: "", loading, width: "224", height: "224" }) : element("span", { class: "no-picture" }, entry.short.slice(0, 3).join(", "));
 }
 
 export function stripTile(entry) {
   const words = entry.differs || entry.labels.join(", ");
   return element("li", { class: "tile", "data-entry": JSON.stringify(entry) },
-    element("a", { href: entry.address, "aria-label": `${entry.rank}. ${entry.study_id}: ${words}` }, picture(entry), element("span", { class: "differs" }, words), entry.odds ? element("span", { class: "odds" }, entry.odds) : null));
+    element("a", { href: entry.address, "aria-label": `${entry.rank}. ${entry.study_id}: ${words}` }, picture(entry, "eager"), element("span", { class: "differs" }, ...(entry.differs ? entry.differs.split(", ") : entry.short.slice(0, 2)).map((part) => element("span", {}, part))), entry.odds ? element("span", { class: "odds" }, entry.odds_short) : null));
 }
 
 export function gridTile(entry) {
