@@ -122,6 +122,7 @@ WARNING_CODES = frozenset(
         "view_uncertain",
         "text_cut",
         "judged_by_prediction",
+        "no_ages",
         "no_texts",
         "nothing_alike",
         "film_in_library",

@@ -126,3 +126,30 @@ def test_empty() -> None:
     assert Query(view="frontal").is_empty  # a filter alone asks nothing
     assert not Query.read("no effusion").is_empty
     assert not Query(more=("CXR1",)).is_empty
+
+
+@pytest.mark.parametrize(
+    ("text", "age", "view", "words"),
+    [
+        ("hyperinflated, elderly, no nodule", (65, 90), None, ()),
+        ("effusion in patients over 70", (71, 90), None, ()),
+        ("effusion, aged 80+", (80, 90), None, ()),
+        ("pneumonia, younger than 18", (0, 17), None, ()),
+        ("cardiomegaly in their 50s", (50, 59), None, ()),
+        ("60-year-old man with pneumonia", (60, 60), None, ("man",)),
+        ("nodule between 30 and 40 years", (30, 40), None, ()),
+        ("pneumonia in children", (0, 17), None, ()),
+        ("nodule, not in children", (18, 90), None, ()),
+        ("not elderly, effusion", (0, 64), None, ()),
+        ("effusion, not between 30 and 40 years", None, None, ("no between", "no 30", "no 40", "no years")),
+        ("age 10-20, nodule, age 40-50", (10, 20), None, ("age", "40-50")),
+        ("nodule over 30 mm, old granuloma", None, None, ("30", "mm", "old")),
+        ("cardiomegaly on the lateral view", None, "lateral", ()),
+        ("PA film with pacemaker", None, "frontal", ()),
+        ("effusion but not on the lateral view", None, None, ("no lateral", "no view")),
+    ],
+)
+def test_reads_ages_and_views(text: str, age: tuple[int, int] | None, view: str | None, words: tuple[str, ...]) -> None:
+    query = Query.read(text)
+    assert (query.age, query.view, query.words) == (age, view, words)
+    assert Query.read(query.question()).with_options(text=text) == query

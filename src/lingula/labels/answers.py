@@ -32,12 +32,15 @@ _BOX = re.compile(
     r"""(?P<empty>\[[ _]*\] | \([ ]*\) | [\u2610\u25a1\u2b1c\u25ef])
     | (?P<ticked>\[[ ]*(?:[xXyY*\u2713\u2714]|[yY]es)[ ]*\] | \([ ]*[xX][ ]*\)
         | [\u2611\u2612\u2713\u2714\u2705\u25a0\u25c9])
+    | (?P<both>\([ ]*\+[ ]?/?[ ]?-[ ]*\) | (?<=\s)\+/-(?=\s*(?:$|[,;.)\n])) | (?<=\s)\u00b1(?=\s*(?:$|[,;.)\n])))
     | (?P<crossed>\[[ ]*[nN]o?[ ]*\] | \([ ]*-[ ]*\) | [\u2717\u2718\u274c]
-        | (?<![\w-])-ve(?!\w)(?![ ]for) | (?<=\w[ ])-(?=\s*(?:$|[,;.)\n])))
-    | (?P<plus>\([ ]*\+[ ]*\) | (?<![\w+])\+ve(?!\w) | (?<=\s)\+{1,3}(?=\s*(?:$|[,;.)\n])))""",
+        | (?<![\w-])-[ ]?ve(?!\w)(?![ ]for) | (?<=\w[ ])-(?=\s*(?:$|[,;.)\n])))
+    | (?P<plus>\([ ]*\+[ ]*\) | (?<![\w+])\+[ ]?ve(?!\w) | (?<=\s)\+{1,3}(?=\s*(?:$|[,;.)\n])))""",
     re.VERBOSE,
 )
-_SAYS: dict[str, Polarity | None] = {"empty": None, "ticked": "present", "crossed": "absent", "plus": "present"}
+_SAYS: dict[str, Polarity | None] = {
+    "empty": None, "ticked": "present", "both": "uncertain", "crossed": "absent", "plus": "present",
+}  # fmt: skip
 _LABEL_END = re.compile(
     r"""(?:\s*\([^()]*\))?
     (?:\s+(?:present|seen|identified|evident|noted|visible|status|detected))?\s*
@@ -64,7 +67,10 @@ def form(rules: Rules, text: str, span: Span, named: Sequence[Mention]) -> Form:
         following = labels[number + 1][0] if number + 1 < len(labels) else len(named)
         first = _first_of_chain(text, named, following) if following < len(named) else following
         stop = named[first].span.start if following < len(named) else span.end
-        room = Span(start, stop)
+        room, others = _sided(rules, text, Span(start, stop))
+        bare += others
+        if others:
+            ends += [Span(start, start), Span(room.end, room.end)]
         group = range(_first_of_chain(text, named, at), at + 1)
         word = rules.answers.match(text, *room)
         said = word.lastgroup if word else None
@@ -100,6 +106,26 @@ def _label_end(rules: Rules, text: str, span: Span, mention: Mention) -> int | N
         return found.end()
     answer = rules.answers.match(text, found.end(), span.end)
     return found.end() if answer and _WORD_ENDS.match(text, answer.end(), span.end) else None
+
+
+def _sided(rules: Rules, text: str, room: Span) -> tuple[Span, list[Span]]:
+    """Of an answer for each side ("L small, R nil") the first part that is no denial, and the words of the others; the
+    whole answer where it is none."""
+    parts = [Span(*match.span()) for match in _PART.finditer(text, *room)]
+    sides = [rules.sides.match(text, *part) for part in parts]
+    if len(parts) < 2 or not all(sides):
+        return room, []
+    denied = [
+        side is not None and _answer(rules, text, Span(side.end(), part.end)) == "absent"
+        for part, side in zip(parts, sides, strict=True)
+    ]
+    if all(denied) or not any(denied):
+        return room, []
+    kept = parts[denied.index(False)]
+    return kept, [part for part in parts if part is not kept]
+
+
+_PART = re.compile(r"[^\s,;/][^,;/]*")
 
 
 def _first_of_chain(text: str, named: Sequence[Mention], at: int) -> int:

@@ -111,10 +111,11 @@ class Clause:
         ``scopes`` holds what each of the sentence's modifiers governs.
         """
         start, end = mention.span
+        aside = self._aside(mention)
         over = [
             modifier
             for modifier, scope in zip(self.modifiers, scopes, strict=True)
-            if scope.start <= start and end <= scope.end
+            if scope.start <= start and end <= scope.end and aside.start <= modifier.span.start < aside.end
         ]
         ahead = [each for each in over if each.span.end <= start and each.scope != "beside" and each.polar]
         while len(ahead) > 1 and ahead[-1].scope == "onward" and "absent" in ahead[-2].effects:
@@ -122,6 +123,18 @@ class Clause:
         behind = [each for each in over if each.span.start >= end and each.scope != "beside" and each.polar]
         either = [each for each in over if each.scope == "beside" or not each.polar]
         return frozenset().union(*(each.effects for each in (*ahead[-1:], *behind[:1], *either)))
+
+    def _aside(self, mention: Mention) -> Span:
+        """Where modifiers of a mention may stand: in its parenthesis alone where that states something of its own
+        ("no pneumothorax (small effusion)"); else anywhere in the sentence."""
+        return next(
+            (
+                inner
+                for inner in self.parentheses
+                if inner.start < mention.span.start < inner.end and _STATES.match(self.text, inner.start)
+            ),
+            self.span,
+        )
 
     def beside(self, mention: Mention, sites: Sequence[Site], answer: Span | None) -> str | None:
         """A side or place in the mention's own words, else the last one ahead of it, else the first one behind it.
@@ -147,6 +160,8 @@ class Clause:
             and _AND.search(self.text, end, behind[0].span.start)
         ):
             behind = []
+        if not (own or ahead or behind):
+            ahead = self._subject(sites, first)
         if not (own or ahead or behind) and answer:
             behind = [site for site in sites if answer.start <= site.span.start and site.span.end <= answer.end]
         if not (own or ahead or behind) and self.text[last : last + 1] == ",":
@@ -159,6 +174,14 @@ class Clause:
         return joint is not None and not any(
             joint.end() <= site.span.start and site.span.end <= end for site in (*self.sides, *self.places)
         )
+
+    def _subject(self, sites: Sequence[Site], start: int) -> list[Site]:
+        """Sites of the subject of a verb that ends at ``start``: "the left lung shows consolidation"."""
+        verb = next((each for each in self.breaks if each.end == start and _SHOWS.match(self.text, *each)), None)
+        if verb is None:
+            return []
+        room = Span(self._previous(verb.start, self.breaks, self.turns, self.commas), verb.start)
+        return [site for site in sites if room.start <= site.span.start and site.span.end <= room.end]
 
     def _apposed(self, sites: Sequence[Site], room: Span) -> list[Site]:
         """Sites at the beginning of words behind a comma that name nothing else."""
@@ -186,6 +209,12 @@ class Clause:
 
 _COMMA = re.compile(",")
 _AND = re.compile(r"\b(?:and|or|plus)\b", re.IGNORECASE)
+_SHOWS = re.compile(r"shows?|demonstrat\w+", re.IGNORECASE)
+_STATES = re.compile(
+    r"\(\s*(?:but|with|only|there (?:is|are)|stable|unchanged|mild|moderate|small|minimal|persistent|new|tiny|trace|"
+    r"large|old|known|chronic|residual|slight)\b",
+    re.IGNORECASE,
+)
 _PARENTHESIS = re.compile(r"\([^()]*\)?")
 _ASIDE = re.compile(r"(?:^|(?<=[\s(,;:]))\?+(?=\s?\w)")  # "?pneumonia"
 _ASKED = re.compile(r"(?<=[\w)])\s?\?+|\(\s*\?+\s*\)")  # "pneumonia?"

@@ -105,7 +105,7 @@ def standing(library: Searched, query: Query, judge: Judge | None) -> Standing:
     filters: list[Condition] = [Labelled(label) for label in query.labels]
     if query.view:
         filters.append(Shows(query.view))
-    if query.age:
+    if query.age and not ages_unknown(library, query):
         filters.append(Aged(*query.age))
     words = _words(library, query.words)
     if not query.wanted:
@@ -133,6 +133,11 @@ def standing(library: Searched, query: Query, judge: Judge | None) -> Standing:
         for study in allowed
     }
     return Standing(frozenset(allowed), labels | judged, words, {study: predicted[study] for study in judged})
+
+
+def ages_unknown(library: Searched, query: Query) -> bool:
+    """Whether ages are asked for of a library that knows none: it cannot tell, and they are no condition."""
+    return query.age is not None and not library.matching(Aged())
 
 
 def _relaxed(library: Searched, query: Query, filters: list[Condition], words: Mapping[str, float]) -> Standing:

@@ -16,6 +16,7 @@ from lingula.labels.assertion_rules import load_rules
 from lingula.labels.laterality import Side
 from lingula.labels.spelling import proposal
 from lingula.plain import plain
+from lingula.retrieval.filter_words import others
 from lingula.retrieval.question import question, understand
 from lingula.study import Mode, View
 
@@ -168,6 +169,8 @@ class Query:
             uncertain=_each_once(asked.uncertain, besides.uncertain),
             either=_each_once(asked.either, besides.either),
             words=_each_once(asked.words, besides.words),
+            age=asked.age or besides.age or (others(never.age) if never.age else None),
+            view=asked.view or besides.view,
         )
 
     def with_options(self, **options: Any) -> Self:
@@ -180,7 +183,8 @@ class Query:
         present, either, absent, uncertain = (
             [(each.finding, each.side, each.place) for each in group] for group in groups
         )
-        return question(present=present, either=either, absent=absent, uncertain=uncertain, words=self.words)
+        return question(present=present, either=either, absent=absent, uncertain=uncertain, words=self.words,
+                        age=self.age, view=self.view)  # fmt: skip
 
     @property
     def not_understood(self) -> tuple[Unknown, ...]:
@@ -258,7 +262,8 @@ class Query:
         if not self.text or any(getattr(self, name) for name in _UNDERSTOOD):
             return self
         read = type(self).read(self.text)
-        return self.with_options(**{name: getattr(read, name) for name in _UNDERSTOOD})
+        asked = {name: getattr(read, name) for name in _UNDERSTOOD}
+        return self.with_options(**asked, age=self.age or read.age, view=self.view or read.view)
 
 
 _UNDERSTOOD = ("present", "absent", "uncertain", "either", "words")
@@ -280,7 +285,7 @@ def _understand(text: str) -> Query:
     """A question as a query (``understand``), each thing asked for once."""
     asked = understand(text)
     groups = {name: _each_once([Wanted(*each) for each in getattr(asked, name)]) for name in _WANTED}
-    return Query(**groups, words=_each_once(asked.words))  # type: ignore[arg-type]
+    return Query(**groups, words=_each_once(asked.words), age=asked.age, view=asked.view)  # type: ignore[arg-type]
 
 
 T = TypeVar("T")

@@ -20,7 +20,8 @@ from lingula.labels.findings import label_meaning, narrowest
 from lingula.labels.languages import language_data
 from lingula.labels.laterality import Side
 from lingula.labels.sentences import folded
-from lingula.study import Report
+from lingula.retrieval.filter_words import Ages, filters
+from lingula.study import Report, View
 
 Where = tuple[str, Side | None, str | None]
 """A finding's code, its side and its place."""
@@ -35,13 +36,15 @@ class Asked:
     uncertain: list[Where] = field(default_factory=list)
     either: list[Where] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    age: Ages | None = None
+    view: View | None = None
     last: Where | None = None
 
 
 def understand(text: str) -> Asked:
     """Read a question."""
     asked = Asked()
-    plain = _QUOTED.sub(lambda quoted: _keep(asked, quoted), folded(text))
+    plain, asked.age, asked.view = filters(_QUOTED.sub(lambda quoted: _keep(asked, quoted), folded(text)))
     for part in re.split(r"[;\n]+", plain):
         for piece in _pieces(_rewritten(part)):
             if piece.strip() and not _printed(asked, piece.strip(" .")):
@@ -68,7 +71,9 @@ _REWRITES = [
     for pattern, by in (
         (r"\b(?:all|anything|everything|any) (?:but|except(?: for)?)\b", "without"),
         (r"\bonly\b", ""),
-        (r"(?:^|(?<=[\s,(]))[-!](?!sided\b|ve\b)(?=[a-z])", "without "),
+        (r"(?:^|(?<=[\s,(]))\+ ?(?!ve\b)(?=[a-z])", ", with "),
+        (r"(?:^|(?<=[\s,(]))[-!](?!sided\b|ve\b)(?=[a-z])", ", without "),
+        (r"\b(excluding|except(?: for)?|but not|without|not) (?:those|ones|cases|all)(?: with)?\b", r"\1"),
         (r"\b(?:but|and) (?:excluding|except(?: for)?|without|not with)\b", "without"),
         (rf"\b(?:{'|'.join(_EXCLUDING)})\b", "without"),
         (r"\b(?:and|but) (?:also )?with\b", ", with"),
@@ -250,7 +255,20 @@ def _natural(asked: Asked, text: str) -> None:
     if elsewhere:
         finding = asked.last[0] if asked.last else ""
         asked.absent.append((finding, *elsewhere))
-    asked.words += words
+    asked.words += [f"no {word}" if _is_denied(text, word) else word for word in words]
+
+
+def _is_denied(text: str, word: str) -> bool:
+    """Whether a word that names no finding stands in a denial: "effusion without surgery"."""
+    at = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE)
+    return at is not None and _DENIES.search(text, 0, at.start()) is not None
+
+
+_DENIES = re.compile(
+    r"\b(?:no|not|without|w/o|nor|never|neither)\b(?!\s+only\b)"
+    r"(?:(?!\b(?:but|with|however|only|(?<!not )in|due)\b)[^;.])*$",
+    re.IGNORECASE,
+)
 
 
 def _not_there(text: str) -> tuple[str, tuple[Side | None, str | None] | None]:
@@ -291,7 +309,7 @@ def printed(finding: str, side: str | None, place: str | None) -> str:
 
 def question(
     present: Sequence[Where], either: Sequence[Where], absent: Sequence[Where], uncertain: Sequence[Where],
-    words: Sequence[str],
+    words: Sequence[str], age: Ages | None = None, view: View | None = None,
 ) -> str:  # fmt: skip
     """A question in words that are read back as the same."""
     parts = [printed(*each) for each in present]
@@ -299,5 +317,7 @@ def question(
         parts.append(("" if len(either) > 1 else "one of ") + " or ".join(printed(*each) for each in either))
     parts += [f"no {printed(*each)}" for each in absent]
     parts += [f"possible {printed(*each)}" for each in uncertain]
+    parts += [f"age {age[0]} to {age[1]}"] if age else []
+    parts += [f"{view} film"] if view else []
     parts += ['"' + word.replace('"', "") + '"' for word in words]
     return "; ".join(parts)

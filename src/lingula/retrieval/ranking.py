@@ -23,7 +23,7 @@ from lingula.retrieval.feedback import moved
 from lingula.retrieval.film_fingerprint import CORRELATION, thumbnail
 from lingula.retrieval.hubness import SHARE, across, nearness
 from lingula.retrieval.like import PairEvidence, evidence_on, odds_of, pool
-from lingula.retrieval.matching import Judge, Searched, Standing, holds, standing
+from lingula.retrieval.matching import Judge, Searched, Standing, ages_unknown, holds, standing
 from lingula.retrieval.query import Query, Wanted
 from lingula.retrieval.relevance import LEAST, Relevance
 from lingula.study import NORMAL, Duplicate, Evidence, Mark, Mode, Neighbour, Part, Report, Snippet
@@ -127,6 +127,8 @@ def ask(
     if stands.relaxed and stands.allowed:
         message = f"No study shows all of {', '.join(stands.relaxed)}: those that show most of it come first."
         notices.append(Notice("condition_relaxed", message))
+    if ages_unknown(library, query):
+        notices.append(Notice("no_ages", "The library knows nobody's age: the ages asked for change no rank."))
     if stands.predicted:
         message = f"{len(stands.predicted)} studies without report or coding are judged by prediction."
         notices.append(Notice("judged_by_prediction", message))

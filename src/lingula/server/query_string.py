@@ -113,14 +113,15 @@ def _legible_words(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def merged(base: Query, read: Query) -> Query:
-    """The base with the findings and words of another query added; what was said last of a finding holds."""
+    """The base with the findings, filters and words of another query added; what was said last of a finding holds."""
     changed = base
     for group in _GROUPS:
         new = set(getattr(read, group))
         kept = {name: tuple(each for each in getattr(changed, name) if each not in new) for name in _GROUPS}
         changed = changed.with_options(**kept)
         changed = changed.with_options(**{group: (*getattr(changed, group), *getattr(read, group))})
-    return changed.with_options(words=tuple(dict.fromkeys((*base.words, *read.words))), text="")
+    words = tuple(dict.fromkeys((*base.words, *read.words)))
+    return changed.with_options(words=words, age=read.age or base.age, view=read.view or base.view, text="")
 
 
 def keepable(tokenizer: ReportTokenizer, words: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

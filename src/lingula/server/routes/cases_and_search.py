@@ -241,7 +241,7 @@ async def understand(request: Request, body: schema.QuestionBody) -> Response:
     values = parse_qs(body.address, max_num_fields=500)
     base, case_id = query_of(values), next(iter(values.get("case", ())), "")
     if body.text.strip():
-        base = base.with_options(present=(), absent=(), uncertain=(), either=(), words=(), text="")
+        base = base.with_options(present=(), absent=(), uncertain=(), either=(), words=(), text="", age=None, view=None)
     read = asked.Query.read(legible(body.text), also=body.also, without=body.without)
     query = merged(base, read)
     kept, left = await desk.look_up(lambda: keepable(desk.checkpoint.tokenizer, query.words))
