@@ -27,7 +27,6 @@ PACKAGES = (
     "pydicom",
     "pillow",
     "imagecodecs",
-    "pyjpegls",
     "pylibjpeg-rle",
     "defusedxml",
 )

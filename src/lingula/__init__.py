@@ -10,8 +10,9 @@
 from __future__ import annotations
 
 import logging
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lingula.deferred import deferred
 
 if TYPE_CHECKING:
     from lingula.analysis import analyze, predict, search
@@ -74,12 +75,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Public names are imported when first used: torch takes seconds, reading a file does not need it."""
-    for module, names in _HOME.items():
-        if name in names:
-            return getattr(import_module(f"lingula.{module}"), name)
-    raise AttributeError(f"module 'lingula' has no attribute {name!r}")
+__getattr__ = deferred(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from lingula.library import FaissFlat, FaissQuantised, Index, NumpyExact
+from lingula.library import FaissQuantised, Index, NumpyExact
 
-pytestmark = pytest.mark.parametrize("engine", [NumpyExact, FaissFlat, FaissQuantised])
+pytestmark = pytest.mark.parametrize("engine", [NumpyExact, FaissQuantised])
 
 
 def units(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray:

@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 
 from lingula.errors import InputError, LibraryError
-from lingula.library import Entry, FaissFlat, Index, Library, NumpyExact
+from lingula.library import Entry, Index, Library, NumpyExact
 from lingula.study import Study
 
 Specimen = Callable[[int], Entry]
 AXES = np.eye(16, dtype=np.float32)
 
 
-@pytest.fixture(params=[FaissFlat, NumpyExact])
-def engine(request: pytest.FixtureRequest) -> type[Index]:
-    chosen: type[Index] = request.param
-    return chosen
+@pytest.fixture
+def engine() -> type[Index]:
+    return NumpyExact
 
 
 def test_ranks_by_score_then_plain_id(library: Library, place: str, engine: type[Index]) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lingula.errors import InputError
-from lingula.openi import read_report
 from lingula.reading.limits import Limits
+from lingula.reading.report_openi import read_report
 
 
 def xml(

@@ -261,7 +261,7 @@ def test_reports_are_read_in_the_child_as_here(tmp_path: Path) -> None:
 
 def test_a_report_that_ends_the_child_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a parser does to its process, the server goes on, and reads the study in a child."""
-    monkeypatch.setattr("lingula.reading.study_reader.report_study", lambda *_: pytest.fail("read in this process"))
+    monkeypatch.setattr("lingula.reading.report_file.report_study", lambda *_: pytest.fail("read in this process"))
     with Sandbox() as pool:
         study = read_study((), text="FINDINGS: Clear lungs.", sandbox=pool)
         assert study.report

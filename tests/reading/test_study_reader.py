@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from lingula.errors import InputError
+from lingula.reading.dicom.dicom_file import DicomFile
 from lingula.reading.dicom.identity import study_id as made_study_id
-from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.grouping import one_study
 from lingula.reading.limits import Limits
 from lingula.reading.report_text import decode_text, parse_report

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, JPEGLSNearLossless
 
 from lingula.deidentification.burned_text import Grey, cover_text
 from lingula.deidentification.header import Deidentifier
@@ -30,6 +30,7 @@ from lingula.reading.folder import walk
 from lingula.reading.limits import Limits
 
 SOURCE = "https://dicom.nema.org/medical/dicom/2026c/output/chtml/part15/chapter_E.html"
+_JPEG_LS = (JPEGLSLossless, JPEGLSNearLossless)
 _TEXTS = (".txt", ".text", ".md")
 Progress = Callable[[int, int], None]
 
@@ -184,13 +185,13 @@ class _Run:
 
 
 def _stored(dataset: FileDataset) -> npt.NDArray[np.generic]:
-    """Stored values of a film, decoded as everywhere; of a picture in colours, as pydicom does."""
+    """Stored values of a film, decoded as everywhere; of a picture in colours, as pydicom does where it can."""
     if int(dataset.Rows) * int(dataset.Columns) > Limits().pixels:
         raise InputError("image_bomb", "the picture is too large.")
-    if int(dataset.get("SamplesPerPixel", 1)) != 1:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if int(dataset.get("SamplesPerPixel", 1)) != 1 and syntax not in _JPEG_LS:
         return dataset.pixel_array
     header, _ = read_image_header(dataset)
-    syntax = dataset.file_meta.TransferSyntaxUID
     stored = decode(dataset.PixelData, str(syntax), header, little=syntax.is_little_endian).stored
     return stored.astype(f"{'i' if header.signed else 'u'}{header.bits_allocated // 8}")
 

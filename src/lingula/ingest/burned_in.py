@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lingula.errors import InputError
-from lingula.reading.dicom.reader import DicomFile
+from lingula.reading.dicom.dicom_file import DicomFile
 from lingula.reading.sandbox import Sandbox
 from lingula.study import Radiograph
 

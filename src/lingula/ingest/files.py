@@ -21,8 +21,8 @@ from lingula.library.identity import deidentified
 from lingula.model.checkpoint import Checkpoint
 from lingula.openi.collection import Refused
 from lingula.reading.bounded_io import read_head
+from lingula.reading.dicom.dicom_file import DicomFile
 from lingula.reading.dicom.identity import study_id as made_study_id
-from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.file_key import FileKey
 from lingula.reading.image_file import HEAD
 from lingula.reading.report_formats import refuse_document

@@ -22,7 +22,7 @@ from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.openi.collection import Refused
 from lingula.reading.bounded_io import read_file
-from lingula.reading.dicom.reader import DicomFile
+from lingula.reading.dicom.dicom_file import DicomFile
 from lingula.reading.file_key import FileKey
 from lingula.reading.report_text import decode_text
 from lingula.reading.sandbox import Sandbox

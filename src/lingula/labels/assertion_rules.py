@@ -90,12 +90,24 @@ class Rules:
 
 def rules_version() -> int:
     """The version of the rules, by which what was read is known to be outdated."""
-    return load_rules().version
+    version: int = _data()["version"]
+    return version
+
+
+def asserted_findings() -> tuple[str, ...]:
+    """All codes that the rules can name, in alphabetic order."""
+    rows = (*_data()["statements"], *_data()["mentions"])
+    return tuple(sorted({finding for row in rows for finding in row["as"]}))
+
+
+@cache
+def _data() -> Any:
+    return json.loads(resources.files(__package__).joinpath("assertions.json").read_text("utf-8"))
 
 
 @cache
 def load_rules() -> Rules:
-    data = json.loads(resources.files(__package__).joinpath("assertions.json").read_text("utf-8"))
+    data = _data()
     modifiers = [_modifier(entry, data["nt"]) for entry in data["modifiers"]]
     line = rf"\s*(?:{'|'.join(data['answer_lines'])})\x20*(?=[.,;|\t\n]|$)"
     return Rules(

@@ -85,13 +85,6 @@ def polarity(assertions: Iterable[Assertion], finding: str) -> Polarity | None:
     return "absent" if said else None
 
 
-def asserted_findings() -> tuple[str, ...]:
-    """All codes that ``read_assertions`` can name, in alphabetic order."""
-    rules = load_rules()
-    named = (*(each.findings for each in rules.statements), *rules.mention_findings)
-    return tuple(sorted({finding for findings in named for finding in findings}))
-
-
 def unread_words(text: str) -> tuple[str, ...]:
     """The words of a question that neither name a finding, side or place nor say anything about one, in lower case."""
     rules, text = load_rules(), folded(text)

@@ -10,6 +10,7 @@ from string import ascii_lowercase
 from typing import Any
 
 _WORD = re.compile(r"\b(?=\w)")
+_PLAIN = re.compile(r"[A-Za-z](?![?*{])")  # a letter that must be there; quicker than to parse
 _LETTERS = frozenset(ascii_lowercase)
 
 
@@ -22,27 +23,23 @@ class Lexer:
     """
 
     def __init__(self, patterns: Sequence[str], rows: Sequence[int]) -> None:
-        firsts = [first_letters(pattern) for pattern in patterns]
-        every = [(pattern, row) for pattern, row, first in zip(patterns, rows, firsts, strict=True) if first is None]
-        self._other = _alternatives(every) if every else None
-        self._by_letter = {
-            letter: _alternatives(
-                [
-                    (pattern, row)
-                    for pattern, row, first in zip(patterns, rows, firsts, strict=True)
-                    if first is None or letter in first
-                ]
-            )
-            for letter in _LETTERS
-            if any(first is None or letter in first for first in firsts)
-        }
+        self._rows = [(first_letters(pattern), pattern, row) for pattern, row in zip(patterns, rows, strict=True)]
+        self._compiled: dict[str, re.Pattern[str] | None] = {}
+
+    def _patterns(self, letter: str) -> re.Pattern[str] | None:
+        """What can begin with a letter, compiled when the first word does; any other character is one to all."""
+        letter = letter if letter in _LETTERS else ""
+        if letter not in self._compiled:
+            some = [(pattern, row) for first, pattern, row in self._rows if first is None or letter in first]
+            self._compiled[letter] = _alternatives(some) if some else None
+        return self._compiled[letter]
 
     def finditer(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         """(row, start, end) of each match, from left to right and not overlapping."""
         for word in _WORD.finditer(text, start, end):
             if word.start() < start:
                 continue
-            known = self._by_letter.get(text[word.start()].lower(), self._other)
+            known = self._patterns(text[word.start()].lower())
             if known and (match := known.match(text, word.start(), end)):
                 assert match.lastgroup is not None
                 yield int(match.lastgroup.split("_")[1]), *match.span()
@@ -56,6 +53,8 @@ def _alternatives(patterns: Sequence[tuple[str, int]]) -> re.Pattern[str]:
 
 def first_letters(pattern: str) -> frozenset[str] | None:
     """The letters, in lower case, with which a match can begin; None for any."""
+    if _PLAIN.match(pattern) and "|" not in pattern:
+        return frozenset(pattern[0].lower())
     found, _ = _first(parser.parse(pattern))
     return None if found is None or found - _LETTERS else found
 

@@ -3,21 +3,53 @@
 Needs no model and no torch: whoever encodes a study passes its embeddings in as arrays.
 """
 
-from lingula.library.conditions import Aged, AnyOf, Asserts, Coded, Condition, Labelled, Not, Reported, Says, Shows
-from lingula.library.engines import FaissFlat, FaissQuantised, Index, NumpyExact
-from lingula.library.library import Library
-from lingula.library.record import (
-    Entry,
-    LibraryStatus,
-    Outcome,
-    Refusal,
-    ShownImage,
-    StoredRadiograph,
-    StudyRecord,
-    Summary,
+from typing import TYPE_CHECKING
+
+from lingula.deferred import deferred
+
+if TYPE_CHECKING:
+    from lingula.library.conditions import (
+        Aged,
+        AnyOf,
+        Asserts,
+        Coded,
+        Condition,
+        Labelled,
+        Not,
+        Reported,
+        Says,
+        Shows,
+    )
+    from lingula.library.engines import FaissQuantised, Index, NumpyExact
+    from lingula.library.library import Library
+    from lingula.library.record import (
+        Entry,
+        LibraryStatus,
+        Outcome,
+        Refusal,
+        ShownImage,
+        StoredRadiograph,
+        StudyRecord,
+        Summary,
+    )
+    from lingula.library.shipped_gallery import ReadyGallery
+    from lingula.library.vectors import Gallery
+
+__getattr__ = deferred(
+    __name__,
+    {
+        "conditions": (
+            "Aged", "AnyOf", "Asserts", "Coded", "Condition", "Labelled", "Not", "Reported", "Says", "Shows",
+        ),
+        "engines": ("FaissQuantised", "Index", "NumpyExact"),
+        "library": ("Library",),
+        "record": (
+            "Entry", "LibraryStatus", "Outcome", "Refusal", "ShownImage", "StoredRadiograph", "StudyRecord", "Summary",
+        ),
+        "shipped_gallery": ("ReadyGallery",),
+        "vectors": ("Gallery",),
+    },
 )  # fmt: skip
-from lingula.library.shipped_gallery import ReadyGallery
-from lingula.library.vectors import Gallery
 
 __all__ = [
     "Aged",
@@ -26,7 +58,6 @@ __all__ = [
     "Coded",
     "Condition",
     "Entry",
-    "FaissFlat",
     "FaissQuantised",
     "Gallery",
     "Index",

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from lingula.errors import InputError
-from lingula.library import postgres, sqlite
 from lingula.library.database import Database
+from lingula.library.sqlite import Sqlite
 from lingula.types import FilePath
 
 
@@ -22,15 +22,17 @@ def database_at(url_or_path: FilePath) -> Database:
     """
     text = os.fspath(url_or_path)
     if "://" not in text:
-        return sqlite.Sqlite.at(Path(text))
+        return Sqlite.at(Path(text))
     try:
         url = sa.make_url(text)
     except ArgumentError as error:
         raise InputError("bad_request", f"{text!r} is not a database URL.") from error
     backend = url.drivername.partition("+")[0]
     if backend == "sqlite" and url.database not in (None, "", ":memory:"):
-        return sqlite.Sqlite(Path(str(url.database)))
+        return Sqlite(Path(str(url.database)))
     if backend in ("postgresql", "postgres") and url.database:
-        return postgres.Postgres(url.set(drivername="postgresql+psycopg"))
+        from lingula.library.postgres import Postgres  # with the dialect, which a file does without
+
+        return Postgres(url.set(drivername="postgresql+psycopg"))
     shown = url.render_as_string(hide_password=True)
     raise InputError("bad_request", f"{shown} names no library.", "Give a path, sqlite:///path or postgresql://…/name.")

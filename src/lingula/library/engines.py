@@ -1,4 +1,4 @@
-"""Search over unit-norm vectors: one protocol, three engines, one order.
+"""Search over unit-norm vectors: one protocol, two engines, one order.
 
 Libraries for nearest neighbours break ties arbitrarily and differ in the last bits of a score. So an engine only
 proposes candidates in float32; ``ranked`` scores those again in float64, rounds to 6 decimals and orders by
@@ -59,35 +59,6 @@ class NumpyExact:
         scored = zip(queries, queries @ self._vectors.T, strict=True)  # (D,), (N,)
         found = [ranked(self._vectors, query, _within_reach(scores, k), k) for query, scores in scored]
         return _stacked(found, k)
-
-
-class FaissFlat:
-    """Search by ``faiss.IndexFlatIP``."""
-
-    def __init__(self, vectors: Vectors) -> None:
-        import faiss
-
-        self._vectors = _checked(vectors)
-        self._flat = faiss.IndexFlatIP(self._vectors.shape[1])
-        self._flat.add(self._vectors)
-
-    def search(self, queries: Vectors, k: int) -> tuple[Scores, Rows]:
-        k = min(k, len(self._vectors))
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        found = [ranked(self._vectors, query, self._candidates(query, k), k) for query in queries]
-        return _stacked(found, k)
-
-    def _candidates(self, query: Vectors, k: int) -> Rows:
-        """Every row that could be among the best k: fetch more until the boundary score is clearly passed."""
-        total, fetch = len(self._vectors), k + 16
-        while True:
-            fetch = min(fetch, total)
-            scores, rows = self._flat.search(query[None], fetch)  # (1, fetch) each
-            lowest = scores[0, k - 1] - MARGIN
-            if fetch == total or scores[0, -1] < lowest:
-                kept: Rows = rows[0][scores[0] >= lowest]
-                return kept
-            fetch *= 4
 
 
 class FaissQuantised:

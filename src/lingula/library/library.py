@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -23,7 +24,7 @@ from lingula.frames import table_of
 from lingula.labels.assertions import Assertion
 from lingula.library.conditions import Condition
 from lingula.library.database_url import database_at
-from lingula.library.engines import EXACT, MARGIN, Engine, FaissFlat, FaissQuantised, Index, ranked
+from lingula.library.engines import EXACT, MARGIN, Engine, FaissQuantised, Index, NumpyExact, ranked
 from lingula.library.erasure import DeletionReceipt
 from lingula.library.exchange_records import ExchangeRecords
 from lingula.library.identity import patient_key, stored_ids
@@ -549,9 +550,9 @@ class Library:
         return self._engine is not None or not self._store.database.searches
 
     def _suited(self, mode: Mode, vectors: npt.NDArray[np.float32]) -> Index:
-        """Exact where that is quick."""
-        if len(vectors) <= EXACT:
-            return FaissFlat(vectors)
+        """Exact where that is quick, or where the extra ``large`` is not installed."""
+        if len(vectors) <= EXACT or find_spec("faiss") is None:
+            return NumpyExact(vectors)
         file = self.beside(f"{mode}.cells")
         return FaissQuantised(vectors, Cells.kept(file, vectors) if file else None)
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +37,12 @@ from lingula.library.conditions import (
     Shows,
 )
 from lingula.library.engines import NumpyExact
-from lingula.library.library import Library
 from lingula.library.record import LibraryDescription, ShownImage, StudyRecord, Summary
 from lingula.library.vectors import Gallery
 from lingula.study import MODES, Mode, Study, View
+
+if TYPE_CHECKING:
+    from lingula.library.library import Library
 
 FOLDER = Path(__file__).parent / "galleries"
 Vector = npt.NDArray[np.float32]

@@ -20,7 +20,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 from lingula.errors import InputError, LibraryError
 from lingula.labels.assertions import Assertion
 from lingula.library import migrations, rows
-from lingula.library.conditions import Condition, clause
+from lingula.library.clauses import clause
+from lingula.library.conditions import Condition
 from lingula.library.database import Candidates, Database, damaged, unanswerable
 from lingula.library.erasure import CopyRecord, erase
 from lingula.library.exchange_records import ExchangeRecords

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import InputError
-from lingula.library.engines import EXACT, Engine, FaissFlat, Index, among
+from lingula.library.engines import EXACT, Engine, Index, NumpyExact, among
 
 MOST = 100
 
@@ -43,7 +43,7 @@ class Gallery:
             return replace(self, revision=revision)
         added = (self.recent or Gallery.empty(vectors.shape[1])).merged(revision, ids, vectors)
         if len(self.ids) > EXACT and len(added.ids) <= len(self.ids) // 20:
-            return replace(self, revision=revision, recent=replace(added, index=FaissFlat(added.vectors)))
+            return replace(self, revision=revision, recent=replace(added, index=NumpyExact(added.vectors)))
         every = replace(self, recent=None).merged(revision, added.ids, added.vectors)
         return replace(every, index=engine(every.vectors))
 

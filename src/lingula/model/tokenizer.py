@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lingula.labels.assertions import STRENGTH, Assertion, asserted_findings, read_assertions
+from lingula.labels.assertion_rules import asserted_findings
+from lingula.labels.assertions import STRENGTH, Assertion, read_assertions
 from lingula.labels.sentences import sentences
 from lingula.model.canonical import canonical
 from lingula.study import Report, Section, SectionName

@@ -15,7 +15,7 @@ from lingula.node.objects import ResultObject, result_objects
 from lingula.node.region import evidence_boxes
 from lingula.node.result import StudyResult
 from lingula.node.source_film import SourceFilm
-from lingula.reading.dicom.reader import DicomFile
+from lingula.reading.dicom.dicom_file import DicomFile
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.study_reader import compose_study
 from lingula.study import Study

@@ -12,7 +12,7 @@ is in ``tables``, ``refused`` or ``others``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,13 +32,6 @@ _IMAGE = re.compile(r"\.(dcm|png|jpe?g)$", re.IGNORECASE)
 _ARCHIVE = re.compile(r"\.(tgz|tar|tar\.gz|zip)$", re.IGNORECASE)
 _PREFERENCE = (".dcm", ".png", ".jpg", ".jpeg")
 """Of several files of one image the least processed is read."""
-
-
-def published(study_id: str, image_ids: Sequence[str]) -> str:
-    """The page on which NLM shows a study's first image; empty for studies of other collections, phantoms too."""
-    ours = re.fullmatch(r"CXR[1-3]?\d{1,3}", study_id, re.ASCII)  # reports 1 to 3999; phantoms count from 9001
-    image = next((image for image in image_ids if re.fullmatch(r"CXR\d+[A-Za-z0-9_-]*", image, re.ASCII)), "")
-    return f"https://openi.nlm.nih.gov/detailedresult?img={image}&query=" if ours and image else ""
 
 
 @dataclass(frozen=True, slots=True)

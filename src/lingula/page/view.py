@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from lingula.openi.collection import published
+from lingula.openi.published import published
 from lingula.page.evidence import Layer, Legend, Marked, Slots, drawable, layers, legends, marked, name_of, slots_of
 from lingula.page.methods import Method, in_order, method
 from lingula.page.picture import CASE_SIDES, FILM_SIDES, data_uri, film_png, fit, legend_png

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from lingula.errors import InputError
 from lingula.reading.bounded_io import read_file
-from lingula.reading.dicom.reader import study_uid_of
 from lingula.reading.image_file import HEAD, sniff
 from lingula.reading.limits import Limits
 
@@ -38,6 +37,8 @@ def read_key(path: Path, limits: Limits | None = None) -> FileKey:
     digest = hashlib.sha256(data).hexdigest()
     if sniff(data[:HEAD], path.name) != "dicom":
         return FileKey(digest)
+    from lingula.reading.dicom.reader import study_uid_of  # pulls in pydicom
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

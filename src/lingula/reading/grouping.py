@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lingula.errors import InputError, Notice
-from lingula.reading.dicom.reader import DicomFile
+from lingula.reading.dicom.dicom_file import DicomFile
 
 MOST_OF_A_VIEW = 2
 _ONE_BY_ONE = "Give the studies one by one"

@@ -8,8 +8,8 @@ from typing import Literal
 
 from lingula.errors import InputError
 from lingula.reading.bounded_io import read_head
+from lingula.reading.dicom.dicom_file import DicomFile
 from lingula.reading.dicom.part10 import looks_like_dicom
-from lingula.reading.dicom.reader import DicomFile, read_dicom_file
 from lingula.reading.limits import Limits
 from lingula.reading.picture import picture_kind, read_picture
 from lingula.reading.report_formats import is_html
@@ -63,6 +63,8 @@ def read_image(path: Path, limits: Limits | None = None) -> DicomFile:
         raise InputError("unsupported_format", "a picture of a kind that is not read", "Save it as PNG.")
     if kind != "dicom" and head.startswith(_PACKED):
         raise InputError("not_dicom", "a packed file", "Unpack it first, and give the files or folder inside.")
+    from lingula.reading.dicom.reader import read_dicom_file  # pulls in pydicom
+
     return read_dicom_file(path, limits)
 
 

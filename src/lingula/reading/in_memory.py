@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import InputError, Notice
+from lingula.reading.dicom.dicom_file import DicomFile
 from lingula.reading.dicom.identity import film_id
-from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.limits import Limits
 from lingula.reading.picture import MINIMUM_SIDE, grey_of_array, grey_of_image
 from lingula.study import Radiograph

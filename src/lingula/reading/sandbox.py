@@ -31,8 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import InputError, LingulaError, Notice
-from lingula.reading.dicom.reader import DicomFile
-from lingula.reading.dicom.source import read_source, well_formed
+from lingula.reading.dicom.dicom_file import DicomFile
 from lingula.reading.file_key import FileKey
 from lingula.reading.limits import Limits
 from lingula.study import SECTIONS, Radiograph, Report, Section, Study
@@ -348,6 +347,8 @@ def _receive_key(pipe: IO[bytes], limits: Limits) -> FileKey:
 
 
 def _receive_source(pipe: IO[bytes], limits: Limits) -> dict[str, str]:
+    from lingula.reading.dicom.source import well_formed  # pulls in pydicom
+
     header, pixel_bytes = _receive_header(pipe, limits)
     elements = {str(keyword): str(value) for keyword, value in header["elements"].items()}
     if pixel_bytes or well_formed(elements) != elements:
@@ -462,8 +463,6 @@ def _report_answer(kind: str, source: Path | bytes | str, limits: Limits) -> dic
 
 def _answer(request: dict[str, Any], limits: Limits, longest: int | None) -> tuple[dict[str, Any], memoryview]:
     """The answer to one request: what is wanted (an image, a file's key, a report), and its source."""
-    from lingula.reading.file_key import read_key
-
     ((kind, sent),) = request.items()
     source = _received(sent)
     try:
@@ -472,8 +471,12 @@ def _answer(request: dict[str, Any], limits: Limits, longest: int | None) -> tup
         if not isinstance(source, Path):
             raise TypeError("films are read from files")
         if kind == "key":
+            from lingula.reading.file_key import read_key
+
             return {"refused": None, **asdict(read_key(source, limits))}, memoryview(b"")
         if kind == "source":
+            from lingula.reading.dicom.source import read_source
+
             return {"refused": None, "elements": read_source(source, limits)}, memoryview(b"")
         return _image_answer(source, limits, longest)
     except InputError as error:
@@ -505,10 +508,7 @@ def serve(options: str) -> None:
     limits, longest = Limits(**given["limits"]), given["longest"]
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a codec prints must not reach the pipe
-    import lingula.reading.file_key
-    import lingula.reading.image_file
-    import lingula.reading.report_file
-    import lingula.reading.report_openi  # noqa: F401  # before the memory is limited
+    import lingula.reading.image_file  # noqa: F401  # what every film needs; pydicom and the reports' when asked for
 
     _confine(limits.memory_bytes)
     small = _resident()

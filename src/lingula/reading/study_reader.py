@@ -10,13 +10,12 @@ from pathlib import Path
 
 from lingula.errors import InputError
 from lingula.reading.bounded_io import read_head
+from lingula.reading.dicom.dicom_file import DicomFile
 from lingula.reading.dicom.identity import study_id as made_study_id
-from lingula.reading.dicom.reader import DicomFile
 from lingula.reading.grouping import one_study
 from lingula.reading.image_file import HEAD, read_image, sniff
 from lingula.reading.in_memory import Film, content_of
 from lingula.reading.limits import Limits
-from lingula.reading.report_file import report_study
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.view_classifier import with_views
 from lingula.study import VIEWS, Report, Study, View
@@ -78,9 +77,17 @@ def read_study(
         raise InputError("bad_request", "neither an image nor a report")
     read = _with_views([_read(image, sandbox, limits) for image in images], view)
     words = reports[0] if reports else text
-    told = Study("") if words is None else sandbox.read_report(words) if sandbox else report_study(words, limits)
+    told = Study("") if words is None else _told(words, sandbox, limits)
     study = compose_study(read, told, same_study=same_study)
     return replace(study, study_id=study_id or study.study_id or _content_id(read, study.report))
+
+
+def _told(words: Path | bytes | str, sandbox: Sandbox | None, limits: Limits) -> Study:
+    if sandbox:
+        return sandbox.read_report(words)
+    from lingula.reading.report_file import report_study
+
+    return report_study(words, limits)
 
 
 def _each(paths: object) -> Sequence[object]:

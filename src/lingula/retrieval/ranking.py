@@ -18,7 +18,7 @@ from lingula.labels.assertions import STRENGTH
 from lingula.labels.findings import label_meaning, label_of
 from lingula.labels.sentences import sentences
 from lingula.library.record import StudyRecord, Summary
-from lingula.openi.collection import published
+from lingula.openi.published import published
 from lingula.retrieval.feedback import moved
 from lingula.retrieval.film_fingerprint import CORRELATION, thumbnail
 from lingula.retrieval.hubness import SHARE, across, nearness

@@ -17,7 +17,7 @@ from lingula.errors import InputError, LibraryError, Notice
 from lingula.library import Library, StudyRecord
 from lingula.library.record import image_digest
 from lingula.model.checkpoint import Checkpoint
-from lingula.openi.collection import published
+from lingula.openi.published import published
 from lingula.plain import DISCLAIMER, FLAT, HIDDEN, named, plain
 from lingula.reading.preprocess import Letterbox, to_input
 from lingula.retrieval import Query, Searched

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from lingula.labels.findings import in_prose, short_name
 from lingula.library import Library, StudyRecord
 from lingula.model.calibration import Calibration
-from lingula.openi.collection import published
+from lingula.openi.published import published
 from lingula.page.report_runs import mentions, pieces, runs
 from lingula.page.sentence import odds_words, operating_words
 from lingula.server.serialise import film_url, stored_url

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from lingula.errors import InputError
-from lingula.reading.dicom import read_dicom, read_dicom_file
+from lingula.reading.dicom.reader import read_dicom, read_dicom_file
 from lingula.reading.limits import Limits
 
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"

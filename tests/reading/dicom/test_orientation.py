@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lingula.reading.dicom import read_dicom
 from lingula.reading.dicom.orientation import Turn, read_turn
+from lingula.reading.dicom.reader import read_dicom
 
 OPPOSITE = dict(zip("LRFHAP", "RLHFPA", strict=True))
 FULL = {"WindowCenter": 2048, "WindowWidth": 4096}

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lingula.reading.dicom import read_dicom
 from lingula.reading.dicom.pixels import Lut, Rendering, Window, display, square
+from lingula.reading.dicom.reader import read_dicom
 
 STORED = np.array([[0, 50, 100], [150, 200, 250]], dtype=np.uint16)
 

@@ -8,8 +8,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ImplicitVRLittleEndian
 
-from lingula.reading.dicom import read_dicom
 from lingula.reading.dicom.attributes import allowed
+from lingula.reading.dicom.reader import read_dicom
 
 FULL = {"WindowCenter": 2048, "WindowWidth": 4096}
 

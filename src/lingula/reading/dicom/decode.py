@@ -275,10 +275,9 @@ def _libjpeg(frame: bytes) -> tuple[Stored, str]:
 
 
 def _jpeg_ls(frame: bytes) -> tuple[Stored, str]:
-    import jpeg_ls
+    import imagecodecs
 
-    decoded = jpeg_ls.decode(np.frombuffer(frame, np.uint8))
-    return np.asarray(decoded), f"pyjpegls {jpeg_ls.__version__}"
+    return imagecodecs.jpegls_decode(frame), f"imagecodecs {imagecodecs.__version__} (CharLS)"
 
 
 def _jpeg_xl(frame: bytes) -> tuple[Stored, str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-
-from pydicom.dataset import Dataset
+from typing import TYPE_CHECKING
 
 from lingula.errors import Notice
 from lingula.reading.dicom.elements import text
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 _NAME = 12  # hex digits of a digest in a made-up identifier
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from lingula.reading.bounded_io import read_file
 from lingula.reading.dicom.attributes import allowed
 from lingula.reading.dicom.colour import CONVERTED, TOLERANCE, YBR_TO_RGB, grey_of
 from lingula.reading.dicom.decode import Stored, decode
+from lingula.reading.dicom.dicom_file import DicomFile
 from lingula.reading.dicom.elements import shown, text
 from lingula.reading.dicom.frame import guessed_syntax, repaired
 from lingula.reading.dicom.header import header_notices, judge, pixel_element
@@ -33,20 +34,6 @@ from lingula.study import Radiograph, unique_notices
 
 SHOWN = ("Modality", "PhotometricInterpretation", "BitsStored", "Rows", "Columns", "ViewPosition", "BodyPartExamined",
          "Manufacturer", "ImagerPixelSpacing", "PixelSpacing")  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DicomFile:
-    """A radiograph, and what its file says of study and patient.
-
-    Attributes:
-        study_uid: Study Instance UID, "" when the header has none.
-        patient: digest of PatientID, "" when the header has none; to tell patients apart while reading, never stored.
-    """
-
-    radiograph: Radiograph
-    study_uid: str
-    patient: str = ""
 
 
 def read_dicom(path: Path, limits: Limits | None = None) -> Radiograph:

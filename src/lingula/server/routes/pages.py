@@ -24,7 +24,7 @@ from lingula.labels.findings import short_name
 from lingula.library import Library, StudyRecord
 from lingula.library.identity import public_name
 from lingula.model.checkpoint import Checkpoint
-from lingula.openi.collection import published
+from lingula.openi.published import published
 from lingula.page.film_figure import FigureFilm, FilmSheet, figure_pdf, figure_png
 from lingula.page.glossary import glossary
 from lingula.page.methods import method
