@@ -1,10 +1,10 @@
 """What the evidence is worth: insertion/deletion, randomisation, boxes, sides and words.
 
-    python benchmarks/explanations.py COLLECTION [--boxes FOLDER] [--model compact] [--films 120] [--keep]
+    python benchmarks/explanations.py COLLECTION [--model compact] [--films 120] [--keep]
 
 Test studies only, drawn with a fixed seed. ``--keep`` writes the verdicts beside the package's explainers, where
 ``lingula explain`` finds them. Compiled encoders answer where no gradient is asked for (extra ``fast``). What a map
-costs is in ``map_cost.py``. About half an hour on two quiet cores.
+costs is in ``map_cost.py``, what it is worth on films with boxes in ``boxes.py``. About half an hour on two cores.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from lingula.explanation import METHODS
 from lingula.explanation.trust import keep
 from lingula.model.checkpoint import load_checkpoint
 from lingula.openi.splits import Split
-from lingula_lab.evaluation.explanation.boxes import read_boxes
-from lingula_lab.evaluation.explanation.tables import GAINS, Plan, boxed_films, coded_cases, measure
+from lingula_lab.evaluation.explanation.tables import GAINS, Plan, coded_cases, measure
 from lingula_lab.evaluation.ledger import append_look, ledger_of
 from lingula_lab.measures.table import Figure
 from machine import write_result
@@ -35,7 +34,6 @@ REASON = "the release: what the evidence of the shipped checkpoint is worth"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("collection", type=Path)
-    parser.add_argument("--boxes", type=Path)
     parser.add_argument("--model", default="compact")
     parser.add_argument("--split", default="openi-v1")
     parser.add_argument("--part", default="test", choices=["test", "validation"])
@@ -59,8 +57,7 @@ def main() -> None:
             ledger_of(asked.split), split=split.digest, model=checkpoint.fingerprint, what="evidence", reason=REASON
         )  # fmt: skip
     cases = coded_cases(checkpoint, asked.collection, getattr(split, asked.part), plan, tell)
-    boxes = boxed_films(read_boxes(asked.boxes)) if asked.boxes else []
-    found = measure(checkpoint, cases, boxes, plan, tell)
+    found = measure(checkpoint, cases, plan=plan, told=tell)
     tables = {table.key: table for table in found.tables}
     first = METHODS[0]
     faithful, sides = tables["explanation_faithful"], tables["explanation_sides"]
@@ -79,10 +76,6 @@ def main() -> None:
         "methods_passing_randomisation": _count(t.randomisation <= t.randomisation_pairs for t in found.trust.values()),
         "methods_shown": _count(trust.passed for trust in found.trust.values()),
     }
-    if boxes:
-        table = tables["explanation_boxes"]
-        headline["pointing_game"] = _entry(table.figure(first, "pointing"), "share")
-        headline["pointing_game_centre"] = _entry(table.figure("centre", "pointing"), "share")
     body = {
         "model": checkpoint.fingerprint,
         "split": {"name": split.name, "sha256": split.digest, "part": asked.part},

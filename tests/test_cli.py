@@ -179,10 +179,11 @@ def test_predict_of_a_folder_is_a_table_a_row_a_study(film: Path, tmp_path: Path
 def test_explain_saves_maps_in_the_films_own_pixels(film: Path, tmp_path: Path) -> None:
     methods = ("contribution", "attention", "gradcam")
     asked = [word for method in methods for word in ("--method", method)]
-    files = ("--npz", str(tmp_path / "maps.npz"), "--png", str(tmp_path / "maps.png"), "--json")
+    files = ("--npz", str(tmp_path / "maps.npz"), "--png", str(tmp_path / "maps.png"), "--anyway", "--json")
     answer = json.loads(run("explain", str(film), "--label", "cardiomegaly", *asked, *files))
     import pydicom
 
+    assert not answer["explanations"][1]["localisable"]  # attention points nowhere, so it is asked for anyway
     assert [e["method"] for e in answer["explanations"]] == list(methods)
     with Image.open(tmp_path / "maps.png") as figure:
         assert figure.width > 4 * 420

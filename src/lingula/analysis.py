@@ -157,7 +157,8 @@ def analyze(
         methods: of ``explanation.METHODS``; by default the quick ones that passed their tests with this model.
         k: how many similar cases, at most 100; the study itself is never one of them.
         mode: what is read of the study; by default all that tells what it shows.
-        anyway: answer all the same where a film is not a chest radiograph.
+        anyway: answer all the same where a film is not a chest radiograph, and give maps of a finding that cannot be
+            localised.
 
     Returns:
         The whole answer; ``to_json`` is what the command line and the API give.
@@ -186,7 +187,7 @@ def analyze(
         flagged = [prediction for prediction in predictions if prediction.flagged]
         label = label or leading_label(flagged, model.vocabulary.normal)
         methods = shown_methods(model.fingerprint, QUICK) if methods is None else methods
-        explanations = explain(study, model, label, methods=methods, mode=mode) if label else ()
+        explanations = explain(study, model, label, methods=methods, mode=mode, anyway=anyway) if label else ()
     if study.report and not study.report.is_empty and model.tokenizer(study.report).cut:
         notices.append(Notice("text_cut", "The report is longer than the model reads; its end is left out."))
     return Analysis(

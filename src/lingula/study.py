@@ -341,6 +341,34 @@ class Trust:
     passed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Pointing:
+    """How a method's maps for one label did on frontal films with a radiologist's boxes (``benchmarks/boxes.py``).
+
+    Attributes:
+        films: how many.
+        share: of them whose strongest place lies in a box, with its 95 % interval ``low`` to ``high``.
+        typical: the same of a map that looks at no film, the mean box of the other films; area: of a blind point, the
+            share of the film that the boxes take.
+        precision: mean area under precision and recall of the map's values, place by place; typical_precision: of the
+            mean box.
+    """
+
+    films: int
+    share: float
+    low: float
+    high: float
+    area: float
+    typical: float
+    precision: float
+    typical_precision: float
+
+    @property
+    def localisable(self) -> bool:
+        """Whether the interval of ``share`` lies above what a blind point scores."""
+        return self.low > self.area
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """Evidence of one method for one label.
@@ -349,12 +377,15 @@ class Explanation:
         method: one of ``lingula.explanation.METHODS``.
         label: code of the label explained.
         maps: one (rows, columns) float32 map per radiograph, in that radiograph's own pixels; empty without images.
-            Signed attributions keep their sign; saliency maps are >= 0.
+            Signed attributions keep their sign; saliency maps are >= 0. Also empty where the label cannot be localised
+            and its map was not asked for anyway.
         tokens: scores as character spans of the report's text; empty without text.
         signed: True for attributions, False for saliency.
         completeness_error: |sum of attributions - (output - baseline output)| / |output - baseline output| for
             contributions and Integrated Gradients, else None.
         trust: how the method did with this model; None where nobody tested it.
+        pointing: how its maps for this label did on films with boxes; None where nobody measured that, or no film is
+            read.
     """
 
     method: str
@@ -364,6 +395,14 @@ class Explanation:
     signed: bool = False
     completeness_error: float | None = None
     trust: Trust | None = None
+    pointing: Pointing | None = None
+
+    SHOWN: ClassVar = {"localisable": "localisable"}
+
+    @property
+    def localisable(self) -> bool | None:
+        """Whether its maps were found to point at the finding; None where nobody measured it."""
+        return self.pointing.localisable if self.pointing else None
 
 
 Familiarity = Literal["known", "unlike", "not_chest"]

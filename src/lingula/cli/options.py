@@ -40,7 +40,12 @@ OnDevice = Annotated[
 ]
 
 
-Anyway = Annotated[bool, typer.Option("--anyway", help="Answer though a film is not a chest radiograph.")]
+Anyway = Annotated[
+    bool,
+    typer.Option(
+        "--anyway", help="Answer though a film is not a chest radiograph; give maps though they point nowhere."
+    ),
+]
 
 
 LibraryAt = Annotated[str, typer.Option("--library", envvar="LINGULA_LIBRARY", help="Path or URL of the library.")]

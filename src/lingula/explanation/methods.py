@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -14,7 +15,8 @@ from lingula.explanation.attention import attention
 from lingula.explanation.contribution import contribution
 from lingula.explanation.occlusion import occlusion
 from lingula.explanation.target import Floats, Target
-from lingula.explanation.trust import shown_methods, trust_of
+from lingula.explanation.trust import pointing_of, shown_methods, trust_of
+from lingula.explanation.typical_place import TYPICAL_PLACE, typical_place
 from lingula.model.batch import study_mode
 from lingula.model.checkpoint import Checkpoint
 from lingula.reading.preprocess import Letterbox, to_radiograph
@@ -29,9 +31,10 @@ extra ``lab`` brings them by the entry point ``lingula.explanations``: a functio
 installed by name, each a function of a ``Target`` that answers as ``raw`` does."""
 DEPLOYED = tuple(name for name in METHODS if name not in GRADIENT)
 Method = Callable[[Target], tuple[Floats, Floats | None, float | None]]
-SMOOTH = 1 / 16
-"""Standard deviation, in sides of the film, with which contributions are smoothed; chosen on films with boxes."""
-FILM_ONLY = frozenset(["gradcam", "occlusion"])
+SMOOTH = 1 / 10
+"""Standard deviation, in sides of the film, with which contributions are smoothed; chosen on films with boxes
+(``benchmarks/boxes.py --smooth``)."""
+FILM_ONLY = frozenset(["gradcam", "occlusion", TYPICAL_PLACE])
 """Methods that say nothing of words."""
 
 
@@ -42,6 +45,7 @@ def explain(
     *,
     methods: Sequence[str] | None = None,
     mode: Mode | None = None,
+    anyway: bool = False,
 ) -> tuple[Explanation, ...]:
     """Evidence for one label of one study.
 
@@ -49,31 +53,39 @@ def explain(
         model: the checkpoint that predicts it.
         study: as it was predicted; ``read_study`` has named its views.
         label: code of the vocabulary.
-        methods: of ``METHODS``; by default those that passed their tests with this checkpoint (``explain.trust``) and
-            need no gradients. Those that explain films alone are left out where there is none.
+        methods: of ``METHODS``, or ``TYPICAL_PLACE``; by default those that passed their tests with this checkpoint
+            (``explain.trust``) and need no gradients. Those that explain films alone are left out where there is none.
         mode: which modalities are read; by default all that the study has.
+        anyway: give maps also where the label cannot be localised (``Explanation.localisable``).
 
     Returns:
         One ``Explanation`` a method, in the order of ``METHODS``.
 
     Raises:
-        InputError: ``bad_request`` for an unknown label or method, one that is not installed, or a mode the study lacks
-            the parts for.
+        InputError: ``bad_request`` for an unknown label or method, one that is not installed, a mode the study lacks
+            the parts for, or a label whose typical place is not known.
     """
     if label not in model.vocabulary.codes:
         raise InputError("bad_request", f"No label {label!r}.", f"Labels: {', '.join(model.vocabulary.codes)}.")
     methods = shown_methods(model.fingerprint, DEPLOYED) if methods is None else methods
-    if unknown := [name for name in methods if name not in METHODS]:
-        raise InputError("bad_request", f"No method {unknown[0]!r}.", f"Methods: {', '.join(METHODS)}.")
-    if lacking := [name for name in methods if name not in installed_methods()]:
+    known = (*METHODS, TYPICAL_PLACE)
+    if unknown := [name for name in methods if name not in known]:
+        raise InputError("bad_request", f"No method {unknown[0]!r}.", f"Methods: {', '.join(known)}.")
+    if lacking := [name for name in methods if name in METHODS and name not in installed_methods()]:
         raise InputError("bad_request", f"{lacking[0]} needs gradients.", "pip install 'lingula[lab]' brings it.")
     if not methods:
         return ()
     question = Target.ask(model, study, label, study_mode(study, mode))
-    asked = [name for name in METHODS if name in methods]
+    asked = [name for name in known if name in methods]
     if not study.radiographs or question.mode == "text":
         asked = [name for name in asked if name not in FILM_ONLY]
-    return tuple(_answer(question, name) for name in asked)
+    found = (_answer(question, name) for name in asked)
+    return tuple(found if anyway else map(withheld, found))
+
+
+def withheld(explanation: Explanation) -> Explanation:
+    """Without its maps where they were found to point nowhere."""
+    return replace(explanation, maps=()) if explanation.localisable is False else explanation
 
 
 def installed_methods() -> tuple[str, ...]:
@@ -88,6 +100,8 @@ def _extensions() -> dict[str, Method]:
 
 def _answer(question: Target, name: str) -> Explanation:
     label, fingerprint = question.checkpoint.vocabulary.codes[question.label], question.checkpoint.fingerprint
+    if name == TYPICAL_PLACE:
+        return typical_place(question.study, label)
     maps, words, error = raw(question, name)
     return Explanation(
         name,
@@ -97,6 +111,7 @@ def _answer(question: Target, name: str) -> Explanation:
         signed=name not in ("attention", "gradcam"),
         completeness_error=error,
         trust=trust_of(fingerprint, name),
+        pointing=pointing_of(fingerprint, name, label) if question.mode != "text" and question.films else None,
     )
 
 

@@ -1,6 +1,7 @@
 """The test results of each method with each checkpoint; measured by ``lingula evaluate --explanations``.
 
-``trust.json`` next to this module holds the results for shipped checkpoints, by fingerprint.
+``trust.json`` next to this module holds the results for shipped checkpoints, by fingerprint; ``pointing.json`` what
+their maps are worth on films with boxes, by fingerprint, method and label (``benchmarks/boxes.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from lingula.study import Trust
+from lingula.study import Pointing, Trust
 
 UNTESTED = ("contribution", "gradcam", "integrated_gradients")
 """What is shown for a checkpoint nobody tested: methods that answer for the label by construction."""
@@ -21,6 +22,11 @@ UNTESTED = ("contribution", "gradcam", "integrated_gradients")
 def trust_of(fingerprint: str, method: str) -> Trust | None:
     """The test results of a method with a checkpoint; None where there are none."""
     return _table().get(fingerprint, {}).get(method)
+
+
+def pointing_of(fingerprint: str, method: str, label: str) -> Pointing | None:
+    """What a method's maps for a label are worth on films with boxes; None where nobody measured it."""
+    return _pointing().get((fingerprint, method, label))
 
 
 def shown_methods(fingerprint: str, methods: Sequence[str]) -> tuple[str, ...]:
@@ -37,6 +43,16 @@ def keep(path: Path, fingerprint: str, found: Mapping[str, Trust]) -> None:
     path.write_text(json.dumps(body, indent=1) + "\n")
 
 
+def keep_pointing(path: Path, fingerprint: str, found: Mapping[str, Mapping[str, Pointing]]) -> None:
+    """Write what the maps of one checkpoint are worth on boxes, method by method and label by label; methods that the
+    file has of the same checkpoint and ``found`` lacks are kept."""
+    body = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    rows = body.setdefault(fingerprint, {})
+    for method, labels in found.items():
+        rows[method] = {label: {key: _short(v) for key, v in asdict(p).items()} for label, p in labels.items()}
+    path.write_text(json.dumps({fingerprint: rows}, indent=1) + "\n")
+
+
 def _short(value: float | bool) -> float | bool:
     return round(value, 4) if isinstance(value, float) else value
 
@@ -45,3 +61,14 @@ def _short(value: float | bool) -> float | bool:
 def _table() -> dict[str, dict[str, Trust]]:
     body = json.loads(resources.files(__package__).joinpath("trust.json").read_text("utf-8"))
     return {mark: {name: Trust(**row) for name, row in rows.items()} for mark, rows in body.items()}
+
+
+@cache
+def _pointing() -> dict[tuple[str, str, str], Pointing]:
+    body = json.loads(resources.files(__package__).joinpath("pointing.json").read_text("utf-8"))
+    return {
+        (mark, method, label): Pointing(**row)
+        for mark, methods in body.items()
+        for method, labels in methods.items()
+        for label, row in labels.items()
+    }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lingula.explanation import explain, shown_methods
 from lingula.model.checkpoint import Checkpoint
 from lingula.page.contour import loops
-from lingula.study import Analysis, Explanation, Prediction
+from lingula.study import Analysis, Explanation, Prediction, Study
 
 METHOD = "contribution"
 SHARE = 0.05
@@ -42,13 +42,14 @@ class EvidenceBox:
 
 
 def evidence_boxes(analysis: Analysis, model: Checkpoint) -> tuple[EvidenceBox, ...]:
-    """The boxes of every flagged finding whose evidence can be localised; none where no map method passed its tests."""
+    """The boxes of every flagged finding that can be localised; none where no map method passed its tests."""
     if METHOD not in shown_methods(model.fingerprint, [METHOD]) or not analysis.study.radiographs:
         return ()
     found: list[EvidenceBox] = []
     for prediction in analysis.predictions:
         if prediction.decision == "present" and prediction.label != model.vocabulary.normal:
-            found += _boxes(prediction, _explained(analysis, model, prediction.label))
+            explanations = _explained(analysis, model, prediction.label)
+            found += _boxes(prediction, [each for each in explanations if is_localisable(each)], analysis.study)
     return tuple(found)
 
 
@@ -57,14 +58,13 @@ def _explained(analysis: Analysis, model: Checkpoint, label: str) -> Sequence[Ex
     return known or explain(analysis.study, model, label, methods=[METHOD], mode=analysis.mode)
 
 
-def _boxes(prediction: Prediction, explanations: Sequence[Explanation]) -> list[EvidenceBox]:
+def _boxes(prediction: Prediction, explanations: Sequence[Explanation], study: Study) -> list[EvidenceBox]:
+    """Boxes on frontal films, on which maps were measured."""
     found = []
     for explanation in explanations:
-        if not is_localisable(explanation):
-            continue
         strongest = max((float(values.max()) for values in explanation.maps), default=0.0)
         for film, values in enumerate(explanation.maps):
-            if strongest <= 0 or values.max() < strongest / 2:
+            if strongest <= 0 or values.max() < strongest / 2 or study.radiographs[film].view != "frontal":
                 continue
             rows, columns = values.shape
             outlines = [_bounds(loop) for loop in loops(values, SHARE, columns, rows)]
@@ -74,10 +74,11 @@ def _boxes(prediction: Prediction, explanations: Sequence[Explanation]) -> list[
 
 
 def is_localisable(explanation: Explanation) -> bool:
-    """Whether the map was found to tell a place: it passed its tests, and removing its strongest places moves the
-    probability more than removing others."""
+    """Whether the map was found to tell a place: it passed its tests, removing its strongest places moves the
+    probability more than removing others, and on films with boxes it pointed at the finding."""
     trust = explanation.trust
-    return trust is not None and trust.passed and trust.deletion < trust.deletion_random
+    faithful = trust is not None and trust.passed and trust.deletion < trust.deletion_random
+    return faithful and explanation.localisable is True
 
 
 def _bounds(loop: Sequence[tuple[float, float]]) -> tuple[float, float, float, float]:

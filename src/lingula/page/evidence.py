@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lingula.explanation.typical_place import TYPICAL_PLACE, typical_places
 from lingula.page.contour import outline
 from lingula.page.methods import Method, in_order, method
 from lingula.page.picture import OVERLAY_SIDES, Map, data_uri, display_scale, fit, overlay_png, shrink
@@ -145,11 +146,15 @@ def legends(explanations: Sequence[Explanation], slots: Slots) -> tuple[Legend, 
 
 def trust_marks(explanation: Explanation) -> tuple[str, ...]:
     """What is known of how far an explanation can be trusted, in short sentences."""
+    if explanation.method == TYPICAL_PLACE:
+        return (f"Boxes on {typical_places()[explanation.label].films} other films. This film was not looked at.",)
     marks = []
     if (error := explanation.completeness_error) is not None and np.isfinite(error):
         marks.append(
             f"Adds up to within {error:.1%} of the score." if error >= 5e-4 else "Adds up to the score exactly."
         )
+    if explanation.pointing or explanation.maps:
+        marks.append(pointing_mark(explanation))
     if (trust := explanation.trust) is None:
         return (*marks, "Not tested with this model.")
     alike = f"likeness {trust.randomisation:.2f}, two films {trust.randomisation_pairs:.2f}"
@@ -163,6 +168,22 @@ def trust_marks(explanation: Explanation) -> tuple[str, ...]:
     areas += f"insertion {trust.insertion:.3f} against {trust.insertion_random:.3f}"
     marks.append(f"{'Finds' if better else 'Does not find'} what moves the score better than chance ({areas}).")
     return tuple(marks)
+
+
+def pointing_mark(explanation: Explanation) -> str:
+    """Whether the maps of its finding point at it, in one sentence."""
+    told = explanation.pointing
+    if told is None:
+        return "Whether its map points at the finding was not measured: no films with boxes of it were at hand."
+    sentence = (
+        f"on {told.films} films with boxes its strongest place lay in a box in {told.share:.0%} "
+        f"(a blind point: {told.area:.0%}; the mean of such boxes: {told.typical:.0%})."
+    )
+    return (
+        f"{sentence[0].upper()}{sentence[1:]}"
+        if told.localisable
+        else f"Cannot be localised by this method: {sentence}"
+    )
 
 
 def marked(report: Report, explanations: Sequence[Explanation], slots: Slots) -> tuple[Marked, ...]:

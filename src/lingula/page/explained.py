@@ -13,7 +13,7 @@ from lingula.page.methods import method
 from lingula.page.picture import display_scale
 from lingula.page.report_runs import ReportRun, mentions, runs
 from lingula.plain import DISCLAIMER
-from lingula.study import Explanation, Report, Study, TokenScore, Trust
+from lingula.study import Explanation, Pointing, Report, Study, TokenScore, Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,9 @@ class ShownExplanation:
 
     Attributes:
         sentence, unit: what the method's values mean. top: the value of full colour; None where nothing was scored.
-        marks: how far to trust it, in sentences; trust: the same in numbers.
+        marks: how far to trust it, in sentences; trust, pointing: the same in numbers.
+        localisable: whether maps of this finding were found to point at it, None where nobody measured it. Where they
+            were not, there are no ``maps`` unless they are asked for anyway.
         tokens: scores as spans of the report's text. runs: the report in stretches drawn alike, whose ``mention`` is a
             row of ``mentions``.
     """
@@ -61,6 +63,8 @@ class ShownExplanation:
     top: float | None
     completeness_error: float | None
     trust: Trust | None
+    pointing: Pointing | None
+    localisable: bool | None
     marks: tuple[str, ...]
     tokens: tuple[TokenScore, ...]
     maps: tuple[ShownMap, ...]
@@ -91,6 +95,8 @@ def shown_explanation(study: Study, explanation: Explanation, names: Mapping[str
         top=display_scale(drawn.maps) if drawn.maps else max(scores, default=None),
         completeness_error=explanation.completeness_error,
         trust=explanation.trust,
+        pointing=explanation.pointing,
+        localisable=explanation.localisable,
         marks=trust_marks(explanation),
         tokens=explanation.tokens,
         maps=tuple(maps),

@@ -51,6 +51,13 @@ _METHODS = (
         "What two places say together it cannot tell apart.",
         "fall of the score (logit)",
     ),
+    Method(
+        "typical_place",
+        "Typical place",
+        "Where radiologists drew boxes of this finding on other films. It is the same for every film: the model says "
+        "nothing here, and this film was not looked at.",
+        "share of films whose box lies there",
+    ),
 )
 
 

@@ -9,7 +9,19 @@ from functools import partial
 import numpy as np
 
 from lingula.openi.published import published
-from lingula.page.evidence import Layer, Legend, Marked, Slots, drawable, layers, legends, marked, name_of, slots_of
+from lingula.page.evidence import (
+    Layer,
+    Legend,
+    Marked,
+    Slots,
+    drawable,
+    layers,
+    legends,
+    marked,
+    name_of,
+    pointing_mark,
+    slots_of,
+)
 from lingula.page.methods import Method, in_order, method
 from lingula.page.picture import CASE_SIDES, FILM_SIDES, data_uri, film_png, fit, legend_png
 from lingula.page.report_runs import ReportRun, pieces, runs
@@ -103,7 +115,7 @@ DOUBTS = ("not_a_chest_film", "unlike_training_films", "polarity_suspect")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The whole page."""
+    """The whole page; ``unplaced`` names evidence whose maps are not drawn, as they point nowhere, and says so."""
 
     analysis: Analysis
     films: tuple[FilmView, ...]
@@ -123,6 +135,7 @@ class View:
     cases: tuple[CaseView, ...]
     methods: tuple[Method, ...]
     notes: tuple[Note, ...]
+    unplaced: tuple[str, ...]
 
 
 Link = Callable[[str, int], str]
@@ -167,6 +180,11 @@ def view_of(
         ),
         methods=tuple(map(method, in_order({e.method for e in explanations if e.maps or e.tokens}))),
         notes=_notes(explanations, names),
+        unplaced=tuple(
+            f"{name_of(e.label, names)}, {method(e.method).name}: {pointing_mark(e)}"
+            for e in explanations
+            if e.localisable is False and not e.maps
+        ),
     )
 
 

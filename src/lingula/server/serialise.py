@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from lingula.errors import InputError
+from lingula.explanation import withheld
 from lingula.explanation.comparison import Why
 from lingula.library import StudyRecord
 from lingula.model.calibration import CUTS, Calibration
@@ -61,9 +62,10 @@ def stored_url(study_id: str, row: int) -> str:
     return f"/api/studies/{quote(study_id, safe='')}/films/{row}"
 
 
-def explained(case: Case, explanation: Explanation, names: dict[str, str]) -> ShownExplanation:
-    """Everything about one explanation but the colours of its maps, which lie at their addresses."""
-    shown = shown_explanation(case.study, explanation, names)
+def explained(case: Case, explanation: Explanation, names: dict[str, str], *, anyway: bool) -> ShownExplanation:
+    """Everything about one explanation but the colours of its maps, which lie at their addresses; maps that point
+    nowhere are left out, but with ``anyway``."""
+    shown = shown_explanation(case.study, explanation if anyway else withheld(explanation), names)
     url = f"/api/cases/{case.case_id}/evidence/{explanation.label}/{explanation.method}/maps"
     return replace(shown, maps=tuple(replace(each, picture=f"{url}/{row}") for row, each in enumerate(shown.maps)))
 

@@ -25,7 +25,7 @@ from typing import TypeVar
 from lingula.analysis import analyze
 from lingula.analysis import search as search_library
 from lingula.errors import InputError, LibraryError, LingulaError, ServerError, storage_error
-from lingula.explanation import METHODS, explain
+from lingula.explanation import METHODS, TYPICAL_PLACE, explain
 from lingula.explanation.comparison import Why, why
 from lingula.library import Library, ReadyGallery
 from lingula.library.identity import deidentified
@@ -358,10 +358,13 @@ class Desk:
                 del case.whys[study_id]
 
     def evidence(self, case: Case, label: str, methods: Collection[str]) -> tuple[Explanation, ...]:
-        """Explanations of one label of a case, made when first asked for; call on the model's thread."""
-        missing = [name for name in METHODS if name in methods and (label, name) not in case.explanations]
+        """Explanations of one label of a case, made when first asked for, with maps also where they point nowhere; call
+        on the model's thread."""
+        known = (*METHODS, TYPICAL_PLACE)
+        missing = [name for name in known if name in methods and (label, name) not in case.explanations]
         if missing or not methods:
-            for made in explain(case.study, self.checkpoint, label, methods=missing, mode=case.analysis.mode):
+            mode = case.analysis.mode
+            for made in explain(case.study, self.checkpoint, label, methods=missing, mode=mode, anyway=True):
                 case.explanations[label, made.method] = made
             self._make_room()
         return tuple(case.explanations[label, name] for name in methods if (label, name) in case.explanations)

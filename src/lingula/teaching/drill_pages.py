@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lingula.page.evidence import name_of
+from lingula.page.evidence import name_of, pointing_mark
 from lingula.page.picture import data_uri, display_scale, film_png, legend_png, overlay_png, shrink
 from lingula.page.render import environment
 from lingula.study import Explanation, Radiograph, Study
@@ -38,18 +38,21 @@ def write_answers(
     evidence: Sequence[tuple[Explanation, Explanation]],
     names: Mapping[str, str],
 ) -> None:
-    """The answer to each card, the model's evidence for the finding on both films, and what their reports say."""
+    """The answer to each card, the model's evidence on both films where the finding can be localised, and what their
+    reports say."""
     shown = []
     for card, pair, both, maps in zip(cards, films, studies, evidence, strict=True):
-        scale = display_scale([e.maps[0] for e in maps])
+        drawn = [e for e in maps if e.maps]
+        scale = display_scale([e.maps[0] for e in drawn])
         shown.append(
             {
                 "number": card.number,
                 "finding": name_of(card.finding, names),
                 "films": [film_uri(film) for film in pair],
                 "washes": [
-                    data_uri(overlay_png(shrink(e.maps[0], 128), 128, scale=scale, signed=e.signed)) for e in maps
+                    data_uri(overlay_png(shrink(e.maps[0], 128), 128, scale=scale, signed=e.signed)) for e in drawn
                 ],
+                "unplaced": "" if drawn else pointing_mark(maps[0]),
                 "film": card.film,
                 "likeness": card.likeness,
                 "ids": (card.a, card.b),

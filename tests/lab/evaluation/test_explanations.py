@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from tests import made_up
@@ -13,8 +14,16 @@ from tests import made_up
 from lingula.explanation import METHODS
 from lingula.explanation.target import Target
 from lingula.model.checkpoint import Checkpoint
-from lingula_lab.evaluation.explanation.boxes import Boxed, centre_inside, overlap, points_inside, read_boxes
+from lingula.study import Radiograph
+from lingula_lab.evaluation.explanation.boxes import (
+    Boxed,
+    centre_inside,
+    overlap,
+    points_inside,
+    read_boxes,
+)
 from lingula_lab.evaluation.explanation.faithfulness import CASCADE, CELLS, deletion_insertion, randomised, raster
+from lingula_lab.evaluation.explanation.pointing import boxed_labels, score_boxes
 from lingula_lab.evaluation.explanation.tables import Plan, _on_side, cases_of, measure
 from lingula_lab.model.checkpoint import trained_model
 
@@ -35,6 +44,30 @@ def test_pointing_iou_and_precision_by_hand() -> None:
     assert precision == pytest.approx(1, abs=0.02)
     assert iou > 0.5  # a tenth of the film is marked, the box is 6 % of it
     assert overlap(mirrored, BOX)[1] < 0.2
+
+
+def test_the_mean_box_never_sees_the_film_it_is_judged_on() -> None:
+    films = [made_up.film(number, (140, 140)) for number in range(3)]
+    places = ((0.0, 0.0, 40.0, 40.0), (0.0, 0.0, 40.0, 40.0), (100.0, 100.0, 40.0, 40.0))
+    boxes = [
+        (replace(BOX, path=Path(film.image_id), boxes=(place,)), film)
+        for film, place in zip(films, places, strict=True)
+    ]
+    rows = boxed_labels(boxes, ["pleural_effusion"])
+
+    def exact(film: Radiograph, label: str, method: str) -> npt.NDArray[np.float32]:
+        values = np.zeros(film.pixels.shape, np.float32)
+        x, y, width, height = (int(edge) for edge in places[films.index(film)])
+        values[y : y + height, x : x + width] = 1
+        return values
+
+    found = score_boxes(rows, exact, {"contribution": 3}, lambda *done: None, resamples=50, seed=0)
+    assert found.scores["contribution"][:, 0].tolist() == [1, 1, 1]
+    assert found.scores["contribution"][:, 2] == pytest.approx([1, 1, 1], abs=0.05)
+    assert found.scores["typical place"][:, 0].tolist() == [1, 1, 0]  # the others of the third lie elsewhere
+    assert found.scores["centre"][:, 0].tolist() == [0, 0, 0]
+    assert rows[0].area == pytest.approx((40 / 140) ** 2, abs=0.02)
+    assert found.pointing("contribution") == {}  # too few films to say
 
 
 def test_patient_left_is_image_right() -> None:

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, Response
 from lingula import __version__
 from lingula import retrieval as asked
 from lingula.errors import ErrorAnswer, InputError, LibraryError, ServerError
-from lingula.explanation import METHODS
+from lingula.explanation import METHODS, TYPICAL_PLACE
 from lingula.explanation.comparison import Why
 from lingula.library import Library, LibraryStatus
 from lingula.openi.collection import Refused
@@ -93,7 +93,7 @@ async def about(request: Request) -> Response:
             library=fingerprint,
             studies=studies,
             labels=desk.names,
-            methods={code: method(code).name for code in METHODS},
+            methods={code: method(code).name for code in (*METHODS, TYPICAL_PLACE)},
         )
     )
 
@@ -185,14 +185,15 @@ async def film(
 @router.get(
     "/cases/{case_id}/evidence/{label}/{method}", response_model=schema.answer(ShownExplanation), tags=["evidence"]
 )
-async def evidence(request: Request, case_id: CaseId, label: Label, method: Label) -> Response:
-    """What spoke for one finding, by one method: outlines on the films and words of the report."""
+async def evidence(request: Request, case_id: CaseId, label: Label, method: Label, anyway: bool = False) -> Response:
+    """What spoke for one finding, by one method: outlines on the films and words of the report. Without maps where the
+    finding cannot be localised (``localisable`` is false), unless they are asked for ``anyway``."""
     desk = desk_of(request)
     held = desk.case(case_id)
 
     def made() -> ShownExplanation:
         for explanation in desk.evidence(held, label, (method,)):
-            return shown.explained(held, explanation, desk.names)
+            return shown.explained(held, explanation, desk.names, anyway=anyway)
         raise InputError("bad_request", f"{method} needs a film, and there is none.")
 
     return answered(await desk.ask_model(made))

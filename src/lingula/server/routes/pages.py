@@ -18,7 +18,7 @@ from jinja2 import Environment
 
 from lingula.analysis import leading_label
 from lingula.errors import InputError, LibraryError, LingulaError, cause
-from lingula.explanation import METHODS, shown_methods
+from lingula.explanation import METHODS, TYPICAL_PLACE, shown_methods
 from lingula.labels import search_findings
 from lingula.labels.findings import short_name
 from lingula.library import Library, StudyRecord
@@ -212,6 +212,7 @@ async def case(request: Request, case_id: CaseId) -> Response:
         unique_notices((*analysis.notices, *held.study.all_notices)),
     )
     trusted = shown_methods(desk.checkpoint.fingerprint, METHODS)
+    others = (*(each for each in METHODS if each not in trusted), TYPICAL_PLACE)
     calibration = desk.checkpoint.calibration[analysis.mode]
     return _page(
         request,
@@ -228,7 +229,7 @@ async def case(request: Request, case_id: CaseId) -> Response:
         warnings=[each.message for each in notices if each.code not in DOUBTS],
         labels=[(p.label, p.name) for p in sorted(analysis.predictions, key=lambda p: -p.probability)],
         leading=leading_label(analysis.predictions, desk.checkpoint.vocabulary.normal),
-        methods=[(code, method(code).name) for code in (*trusted, *(each for each in METHODS if each not in trusted))],
+        methods=[(code, method(code).name) for code in (*trusted, *others)],
         today=datetime.now(UTC).date().isoformat(),
     )
 

@@ -25,13 +25,13 @@ export function start() {
     }
   };
 
-  const find = async (label, method, signal) => {
-    const key = `${label}/${method}`;
+  const find = async (label, method, signal, anyway = false) => {
+    const key = `${label}/${method}${anyway ? "?anyway=true" : ""}`;
     if (!known.has(key)) known.set(key, await ask(`/api/cases/${caseId}/evidence/${key}`, { signal }));
     return known.get(key);
   };
 
-  const load = async () => {
+  const load = async (anyway = false) => {
     asking?.abort();
     asking = new AbortController();
     const { signal } = asking, method = pick("method").value, label = pick("label").value;
@@ -44,13 +44,13 @@ export function start() {
     legend.replaceChildren();
     const since = performance.now(), tick = setInterval(() => { progress.hidden = false; seconds.textContent = `Making the map: ${Math.round((performance.now() - since) / 1000)} s`; }, 500);
     try {
-      const found = await find(label, method, signal);
+      const found = await find(label, method, signal, anyway);
       const images = await Promise.all(found.maps.map((map) => picture(map.picture, signal)));
       for (const [row, pane] of panes.entries()) {
         const map = found.maps[row];
         pane.overlay = map ? { image: images[row], outlines: map.outlines.filter(Boolean), place: map.place } : null;
       }
-      write(found, legend);
+      write(found, legend, panes.length > 0, () => load(true));
       shown = found;
       if (report && found.runs.length) {
         const focused = [...report.querySelectorAll(".mention")].indexOf(document.activeElement);
@@ -104,7 +104,7 @@ export function start() {
     }
     glance(found);
     const outlined = panes.some((pane) => pane.pointed.length);
-    if (pointedWords) pointedWords.textContent = !found?.maps.length ? "" : outlined ? `Outlined on the film: ${found.label_name}.` : `Nothing on the film speaks for ${found.label_name}.`;
+    if (pointedWords) pointedWords.textContent = found?.localisable === false ? `${found.label_name} cannot be localised on the film.` : !found?.maps.length ? "" : outlined ? `Outlined on the film: ${found.label_name}.` : `Nothing on the film speaks for ${found.label_name}.`;
   };
 
   // Where the films are out of sight beside the report, they are shown small in a corner.
@@ -143,7 +143,7 @@ export function start() {
     pane.canvas.addEventListener("pointerleave", () => report?.classList.remove("over-region"));
   }
 
-  for (const name of ["label", "method"]) pick(name).addEventListener("change", load);
+  for (const name of ["label", "method"]) pick(name).addEventListener("change", () => load());
   for (const name of ["opacity", "contours"]) pick(name).addEventListener("input", redraw);
   document.addEventListener("click", (event) => {
     const row = event.target.closest("button[data-explain]");
@@ -174,16 +174,20 @@ async function picture(url, signal) {
   return answer.ok ? createImageBitmap(await answer.blob()) : null;
 }
 
-function write(found, legend) {
+// With drawAnyway a button shows a map that is left out because it points nowhere.
+function write(found, legend, films, drawAnyway) {
   const several = found.maps.length > 1;
   const places = found.maps.map((map, row) => map.place && (several ? `${map.place} on film ${row + 1}` : map.place)).filter(Boolean);
   const number = (value) => (value === null ? "" : Number(value).toPrecision(2));
-  const strongest = places.length ? `: strongest in the ${places.join("; ")}.` : ".";
+  const withheld = films && found.localisable === false && !found.maps.length;
+  const strongest = withheld ? ": cannot be localised." : places.length ? `: strongest in the ${places.join("; ")}.` : ".";
   legend.replaceChildren(element("summary", {}, element("b", {}, `${found.method_name} for ${found.label_name}`), strongest), element("div", {}, ...[
     element("p", {}, found.sentence),
     found.maps.length ? element("p", { class: "aside" }, found.signed ? `Blue against, orange for; full colour is ${number(found.top)}, ${found.unit}.` : `Violet weak, yellow strong; full colour is ${number(found.top)}, ${found.unit}.`) : null,
+    withheld ? element("p", {}, element("button", { type: "button", class: "plain", onclick: drawAnyway }, "Show the map anyway")) : null,
     found.marks.length ? element("ul", { class: "trust" }, ...found.marks.map((mark) => element("li", {}, mark))) : null,
   ].filter(Boolean)));
+  if (withheld) legend.open = true; // the button is in it
 }
 
 function words(found) {

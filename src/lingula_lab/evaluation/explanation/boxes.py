@@ -86,7 +86,7 @@ def overlap(values: Map, boxed: Boxed) -> tuple[float, float]:
     """IoU of the strongest ``TOP`` of the film with the boxes, and the area under precision-recall, cell by cell."""
     from sklearn.metrics import average_precision_score
 
-    marked, truth = raster(values, _FINE), _mask(boxed, values.shape)
+    marked, truth = raster(values, _FINE), box_mask(boxed, values.shape)
     chosen = np.zeros(marked.size, bool)  # just so many cells: a map that is flat elsewhere marks no more
     chosen[np.argsort(-marked, axis=None, kind="stable")[: round(TOP * marked.size)]] = True
     strongest = chosen.reshape(marked.shape)
@@ -96,7 +96,7 @@ def overlap(values: Map, boxed: Boxed) -> tuple[float, float]:
     )
 
 
-def _mask(boxed: Boxed, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+def box_mask(boxed: Boxed, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """(64, 64), True where the middle of a cell is in a box; at least one cell."""
     rows, columns = shape
     y, x = ((np.arange(_FINE) + 0.5) * side / _FINE for side in (rows, columns))

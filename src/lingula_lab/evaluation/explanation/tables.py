@@ -21,7 +21,7 @@ from lingula.model.checkpoint import Checkpoint
 from lingula.study import Explanation, Radiograph, Study, TokenScore, Trust
 from lingula_lab.evaluation.explanation.anatomy import HEART, LUNGS, mass_inside
 from lingula_lab.evaluation.explanation.anatomy import field as region
-from lingula_lab.evaluation.explanation.boxes import NIH_LABELS, Boxed, centre_inside, overlap, points_inside
+from lingula_lab.evaluation.explanation.boxes import Boxed
 from lingula_lab.evaluation.explanation.faithfulness import (
     CASCADE,
     CELLS,
@@ -32,6 +32,7 @@ from lingula_lab.evaluation.explanation.faithfulness import (
     rank_correlation,
     raster,
 )
+from lingula_lab.evaluation.explanation.pointing import MEASURES, BoxScores, boxed_labels, score_boxes
 from lingula_lab.measures.bootstrap import Resamples, figure
 from lingula_lab.measures.table import Cell, Figure, Row, Table
 
@@ -150,7 +151,7 @@ class _Bench:
         key = (case.study.radiographs[0].image_id, label or case.label, method)
         if key not in self.kept:
             (self.kept[key],) = explain(
-                case.study.image_only(), self.checkpoint, key[1], methods=[method], mode="image"
+                case.study.image_only(), self.checkpoint, key[1], methods=[method], mode="image", anyway=True
             )
         return self.kept[key]
 
@@ -241,7 +242,9 @@ class _Bench:
             for row, case in enumerate(sample[: self.plan.randomised]):
                 slow = row < self.plan.randomised // 3
                 for method in METHODS if slow else [m for m in METHODS if m not in SLOW]:
-                    (other,) = explain(case.study.image_only(), broken, case.label, methods=[method], mode="image")
+                    (other,) = explain(
+                        case.study.image_only(), broken, case.label, methods=[method], mode="image", anyway=True
+                    )
                     likeness[method, depth].append(rank_correlation(self.cells(case, method), raster(other.maps[0])))
         rows, trust = [], {}
         for method in METHODS:
@@ -308,34 +311,16 @@ class _Bench:
     def _boxes(self) -> Table:
         """The pointing game, IoU and AUPRC on boxed films, finding by finding."""
         order = np.random.default_rng(self.plan.seed).permutation(len(self.boxes))
-        hits: dict[str, dict[str, list[tuple[float, float, float]]]] = defaultdict(lambda: defaultdict(list))
-        for done, row in enumerate(order, 1):
-            self.told("Boxes", done, len(order))
-            boxed, film = self.boxes[row]
-            if (label := NIH_LABELS.get(boxed.finding)) not in self.checkpoint.vocabulary.codes:
-                continue
-            case = ExplainedFilm(Study(film.image_id, (film,)), label or "", None)
-            for method in METHODS:
-                if method not in SLOW or done <= self.plan.slow:
-                    values = self.explanation(case, method).maps[0]
-                    hits[method][boxed.finding].append((float(points_inside(values, boxed)), *overlap(values, boxed)))
-            prior = np.kron(centre(), np.ones((8, 8), np.float32))
-            shape = (film.pixels.shape[0], film.pixels.shape[1])
-            scaled = replace(boxed, boxes=tuple(_scaled(box, shape, prior.shape[0]) for box in boxed.boxes))
-            hits["centre"][boxed.finding].append((float(centre_inside(shape, boxed)), *overlap(prior, scaled)))
-        findings = sorted(hits["centre"])
-        rows = []
-        for name in (*METHODS, "centre"):
-            every = np.array([value for values in hits[name].values() for value in values])
-            overall = [self._figure(every[:, i]) for i in range(3)]
-            rows.append(Row(name, (*overall, *(self._figure(v[0] for v in hits[name][f]) for f in findings))))
-        about = (
-            f"{len(order)} film-finding pairs with a radiologist's boxes ({self._fewer}). Pointing: the "
-            "strongest place lies in a box. IoU of the strongest tenth of the film; AUPRC of the map's values. Centre: "
-            "the middle of the film. Columns after these: pointing, finding by finding."
-        )
-        columns = ("pointing", "IoU", "AUPRC", *findings)
-        return Table("explanation_boxes", "Evidence: boxes", about, "method", columns, tuple(rows))
+        rows = boxed_labels([self.boxes[i] for i in order], self.checkpoint.vocabulary.codes)
+        methods = {name: self.plan.slow if name in SLOW else len(rows) for name in METHODS}
+        return boxes_table(score_boxes(rows, self._mapped, methods, self.told, **self._drawn), self._fewer)
+
+    def _mapped(self, film: Radiograph, label: str, method: str) -> Map:
+        return self.explanation(ExplainedFilm(Study(film.image_id, (film,)), label, None), method).maps[0]
+
+    @property
+    def _drawn(self) -> dict[str, int]:
+        return {"resamples": self.plan.resamples, "seed": self.plan.seed}
 
     def _words(self, order: npt.NDArray[np.int64]) -> Table:
         """Comprehensiveness and sufficiency of token scores (DeYoung et al. 2020)."""
@@ -384,7 +369,7 @@ class _Bench:
         return float(self.checkpoint.calibration["text"].probabilities(logits)[0, question.label])
 
     def _lungs(self, sample: Sequence[ExplainedFilm]) -> Table:
-        """Attribution inside the usual place of lungs and heart, against the area of these."""
+        """Attribution inside the typical place of lungs and heart, against the area of these."""
         inside = {name: region(CELLS * 4, CELLS * 4, shape) for name, shape in (("lungs", LUNGS), ("heart", HEART))}
         rows = []
         for method in METHODS:
@@ -405,7 +390,7 @@ class _Bench:
         vectors = self._embeddings(sample)
         maps = [self.cells(case, "attention") for case in sample]
         blank = [
-            raster(explain(c.study.image_only(), untrained, c.label, methods=["attention"], mode="image")[0].maps[0])
+            raster(explain(c.study, untrained, c.label, methods=["attention"], mode="image", anyway=True)[0].maps[0])
             for c in sample
         ]
         scores = vectors @ vectors.T
@@ -456,11 +441,20 @@ def _agreement(one: Map, other: Map) -> tuple[float, ...]:
     return pearson, rank_correlation(one, other), *overlaps
 
 
-def _scaled(
-    box: tuple[float, float, float, float], shape: tuple[int, int], side: int
-) -> tuple[float, float, float, float]:
-    down, across = side / shape[0], side / shape[1]
-    return box[0] * across, box[1] * down, box[2] * across, box[3] * down
+def boxes_table(found: BoxScores, fewer: str = "") -> Table:
+    """Every method and the two maps that look at no film: over all findings, then pointing finding by finding."""
+    findings = sorted({row.boxed.finding for row in found.rows})
+    rows = []
+    for name in found.scores:
+        overall = found.figures(name, found.first)
+        rows.append(Row(name, (*overall, *(found.figures(name, found.of_finding(each))[0] for each in findings))))
+    about = (
+        f"{int(found.first.sum())} film-finding pairs with a radiologist's boxes{f' ({fewer})' if fewer else ''}. "
+        "Pointing: the strongest place lies in a box. IoU of the strongest tenth of the film; AUPRC of the map's "
+        "values. Typical place: the mean box of the same label on the other films. Centre: the middle of the film. "
+        "Columns after these: pointing, finding by finding."
+    )
+    return Table("explanation_boxes", "Evidence: boxes", about, "method", (*MEASURES, *findings), tuple(rows))
 
 
 def coded_cases(
