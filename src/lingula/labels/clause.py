@@ -227,6 +227,7 @@ _DASH = re.compile(
     r"\s-{1,2}>?\s|\s&\s(?=(?:an? )?(?:small|tiny|trace|large|left|right|bilateral|moderate|mild|stable|new|old)\b)",
     re.IGNORECASE,
 )
+_PLUS = re.compile(r"(?<=[\s,;(])\+(?=[a-z])", re.IGNORECASE)  # "no PTX, +effusion"
 _SITED = re.compile(  # "no left midlung and left basilar opacity": the finding is still to come
     r"(?:left|right|upper|lower|mid\w*|lobe|zone|lung|apical|bas\w+|hil\w+|mediastinal|pleural)\s+$", re.IGNORECASE
 )
@@ -338,6 +339,7 @@ def _sites(words: re.Pattern[str], text: str, span: Span) -> list[Site]:
 def _turns(rules: Rules, text: str, span: Span) -> list[Span]:
     """Where a denial ends that stands ahead: "without shift and right effusion", "no effusion - left nodule"."""
     found = [m for m in rules.turns.finditer(text, *span) if not _SITED.search(text, span.start, m.start())]
+    found += _PLUS.finditer(text, *span)
     found += [m for m in _DASH.finditer(text, *span) if rules.closed_end.search(text, span.start, m.start())]
     return sorted(Span(*m.span()) for m in found)
 
