@@ -96,10 +96,11 @@ SERVER_CODES = frozenset(
         "method_unknown",
         "too_slow",
         "reader_unavailable",
+        "model_unavailable",
         "internal",
     ]
 )
-NODE_CODES = frozenset(["peer_unreachable", "peer_refused", "not_stored", "receiver_failed"])
+NODE_CODES = frozenset(["peer_unreachable", "peer_refused", "not_stored", "receiver_failed", "queue_late", "drift"])
 WARNING_CODES = frozenset(
     [
         "no_part10_header",

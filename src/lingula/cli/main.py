@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lingula import __version__
-from lingula.cli import ask, collect, compare, deidentify, library, node, serve, teach
+from lingula.cli import access, ask, collect, compare, deidentify, library, node, serve, teach
 from lingula.cli.memory import keep_freed_memory
 from lingula.cli.output import err, plain, write_json
 from lingula.errors import LingulaError
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (ask, compare, collect, deidentify, library, node, serve, teach):
+for group in (ask, compare, collect, deidentify, library, node, serve, access, teach):
     group.register(app)
 for extension in sorted(entry_points(group="lingula.commands"), key=lambda point: point.name):
     extension.load()(app)  # commands of other packages: the laboratory's

@@ -275,6 +275,13 @@ class ExchangeRecords:
                 for table in (InboxRow, OutboxRow)
             }
 
+    def oldest(self) -> dict[str, float | None]:
+        """When the oldest that waits was received (``inbox``) or made (``outbox``); None where nothing waits."""
+        with self._transaction() as connection:
+            films = select(func.min(InboxRow.received)).where(InboxRow.state == "waiting")
+            objects = select(func.min(OutboxRow.made)).where(OutboxRow.state == "waiting")
+            return {"inbox": connection.execute(films).scalar(), "outbox": connection.execute(objects).scalar()}
+
     def items(self, *, now: float, limit: int = 100) -> tuple[ExchangeItem, ...]:
         """The latest studies and objects, what waits first."""
         first = (InboxRow.state != "waiting", InboxRow.received.desc())

@@ -22,6 +22,7 @@ from lingula.durable_file import sync
 from lingula.errors import InputError, LibraryError, ModelError
 from lingula.frames import table_of
 from lingula.labels.assertions import Assertion
+from lingula.library.access_records import AccessRecords
 from lingula.library.conditions import Condition
 from lingula.library.database_url import database_at
 from lingula.library.engines import EXACT, MARGIN, Engine, FaissQuantised, Index, NumpyExact, ranked
@@ -144,6 +145,11 @@ class Library:
     def exchange(self) -> ExchangeRecords:
         """What a DICOM node received and delivers; it is not copied into backups."""
         return self._store.exchange
+
+    @property
+    def access(self) -> AccessRecords:
+        """Users, their tokens, the trail of who did what. Backups hold users and tokens, joined libraries none."""
+        return self._store.access
 
     @property
     def teaching(self) -> TeachingRecords:
@@ -333,6 +339,7 @@ class Library:
         self.note_copy("backup", file.absolute())
         with Library.like(self, part) as copy:
             copy.copy_from(self, progress)
+            copy.access.copy_from(self.access)
             copy._store.settle()
         os.replace(part, file)
         sync(file.parent)

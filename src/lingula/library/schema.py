@@ -313,3 +313,41 @@ class OriginRow(Base):
 
     study_id: Mapped[str] = mapped_column(primary_key=True)
     archive: Mapped[str]
+
+
+class AccountRow(Base):
+    """A user of the server; ``role`` is read, teach or administer."""
+
+    __tablename__ = "account"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str]
+    made: Mapped[float] = mapped_column(Double)
+
+
+class AccessTokenRow(Base):
+    """A token of a user by its SHA-256; times in seconds since 1970, ``until`` and ``revoked`` NULL for never."""
+
+    __tablename__ = "access_token"
+    __table_args__ = (Index("access_token_by_name", "name"),)
+
+    token_hash: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    made: Mapped[float] = mapped_column(Double)
+    until: Mapped[float | None] = mapped_column(Double)
+    revoked: Mapped[float | None] = mapped_column(Double)
+
+
+class AuditEventRow(Base):
+    """Who did what and when; ``subject`` is a keyed name of a study or empty, ``kind`` a method with a route."""
+
+    __tablename__ = "audit_event"
+    __table_args__ = (Index("audit_event_by_time", "at"), Index("audit_event_by_subject", "subject"))
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[float] = mapped_column(Double)
+    actor: Mapped[str]
+    kind: Mapped[str]
+    subject: Mapped[str]
+    status: Mapped[int]
+    request: Mapped[str]

@@ -20,6 +20,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from lingula.errors import InputError, LibraryError
 from lingula.labels.assertions import Assertion
 from lingula.library import migrations, rows
+from lingula.library.access_records import AccessRecords
 from lingula.library.clauses import clause
 from lingula.library.conditions import Condition
 from lingula.library.database import Candidates, Database, damaged, unanswerable
@@ -65,6 +66,7 @@ class Store:
         self._reader = rows.reader_version()
         self.teaching = TeachingRecords(self._transaction)
         self.exchange = ExchangeRecords(self._transaction)
+        self.access = AccessRecords(self._transaction)
 
     @classmethod
     def create(cls, database: Database, about: LibraryDescription) -> Store:

@@ -24,12 +24,23 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """One thing that was looked at: ``database``, ``model``, ``disk``, ``spool``, ``reader``, ``queue``, ``drift``."""
+
+    name: str
+    status: Literal["ok", "warning", "trouble"]
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
-    """Whether it is ready; with the reasons where it is not."""
+    """Whether it is ready; with the reasons where it is not, and warnings, which keep it from nothing."""
 
     status: Literal["ready", "trouble"]
     version: str
     reasons: tuple[Reason, ...]
+    warnings: tuple[Reason, ...]
+    checks: tuple[HealthCheck, ...]
     disclaimer: str = DISCLAIMER
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
@@ -16,9 +16,12 @@ from lingula import __version__
 from lingula.errors import HEADER_CODES, STORAGE_ERRNOS, InputError, LingulaError, ServerError, cause, storage_error
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
+from lingula.server.access import Access, check_role
 from lingula.server.assets import send
+from lingula.server.audit_trail import AuditTrail
 from lingula.server.jobs import Jobs
 from lingula.server.log import note
+from lingula.server.metrics import Metrics
 from lingula.server.middleware import INTERNAL, Guard, error_body, status_of
 from lingula.server.redaction import redacted
 from lingula.server.routes import cases_and_search as api
@@ -30,21 +33,31 @@ from lingula.server.spool import sweep
 from lingula.study import DISCLAIMER
 from lingula.teaching.practice import Practice
 
+PAGES = (learn.router, pages.router)
+ROUTERS = (
+    api.router, shelf.router, teaching.router, teaching.classes, learn.router, operation.router,
+    operation.figures, exchange.router, pages.router,
+)  # fmt: skip
+
 
 def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settings | None = None) -> FastAPI:
     """The application around a model and a library that its caller opened and will close."""
     settings = settings or Settings()
+    access, metrics = Access(settings, library), Metrics(checkpoint.fingerprint, library)
+    trail = AuditTrail(library, settings.audit_days) if library is not None else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         swept = sweep() + (library.sweep() if library is not None else 0)
         note(logging.INFO, "start", version=__version__, model=checkpoint.fingerprint, swept=swept)
-        with Desk(checkpoint, library, settings) as app.state.desk:
+        with Desk(checkpoint, library, settings) as app.state.desk, trail or nullcontext():
+            app.state.desk.judged = metrics.films
             if library is None:
                 yield
             else:
                 app.state.practice = Practice(library, checkpoint.vocabulary.normal)
                 app.state.jobs = Jobs(app.state.desk, library)
+                metrics.jobs = app.state.jobs.states
                 yield
                 app.state.jobs.close()
         note(logging.INFO, "end")
@@ -57,16 +70,12 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        dependencies=[Depends(check_role)],
     )
-    app.add_middleware(Guard, settings=settings)
-    app.include_router(api.router)
-    app.include_router(shelf.router)
-    app.include_router(teaching.router)
-    app.include_router(teaching.classes)
-    app.include_router(learn.router, include_in_schema=False)
-    app.include_router(operation.router)
-    app.include_router(exchange.router)
-    app.include_router(pages.router, include_in_schema=False)
+    app.state.access, app.state.metrics = access, metrics
+    app.add_middleware(Guard, settings=settings, access=access, metrics=metrics, trail=trail)
+    for router in ROUTERS:
+        app.include_router(router, include_in_schema=router not in PAGES)
     app.add_exception_handler(LingulaError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -89,6 +98,7 @@ def _answer(request: Request, error: LingulaError, headers: dict[str, str] | Non
     desk: Desk | None = getattr(request.app.state, "desk", None)
     if desk is not None:
         desk.notice(error)
+        request.app.state.metrics.refusal(error.code)
     error = redacted(error, desk.places if desk is not None else ())
     status = status_of(error)
     if status == 503:

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -152,6 +153,10 @@ class Jobs:
             return import_sources(self._library, checkpoint, sources, self._desk.sandbox, progress=progress)
 
         return self._start(run, held.path, held.close)
+
+    def states(self) -> dict[str, int]:
+        """How many imports of this server are in each state."""
+        return dict(Counter(str(job.state) for job in list(self._jobs.values())))
 
     def close(self) -> None:
         """Stop every import; what was stored stays stored, and those that do not stop are not waited for long."""

@@ -7,7 +7,6 @@ another site, and a script that got into a report must all come to nothing.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import logging
 import secrets
@@ -21,7 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lingula.errors import LingulaError, ServerError
 from lingula.plain import DISCLAIMER, plain
+from lingula.server.access import NOBODY, Access, is_open
+from lingula.server.audit_trail import AuditTrail
 from lingula.server.log import note
+from lingula.server.metrics import Metrics
 from lingula.server.settings import Settings
 
 HEADER = "x-lingula"
@@ -46,9 +48,6 @@ _READING = ("GET", "HEAD", "OPTIONS")
 _SMALL = 1 << 16
 """Bytes of an answer that a connection takes at once."""
 _METHODS = (*_READING, "POST", "PUT", "PATCH", "DELETE")
-_OPEN = ("/login", "/api/session", "/api/health", "/csp-reports")
-_OPEN_BELOW = ("/static/", "/class/")
-"""Our own scripts and style sheets, the same for everybody; and class links, each with a token of its own."""
 
 INTERNAL = ServerError("internal", "Something went wrong here.", "The request id names it in the log.")
 STATUS = {
@@ -74,9 +73,11 @@ def error_body(error: LingulaError, request_id: str) -> dict[str, Any]:
 class Guard:
     """ASGI middleware: refuses strangers, bounds bodies, names requests, sets headers, logs neither text nor names."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app = app
-        self._settings = settings
+    def __init__(
+        self, app: ASGIApp, settings: Settings, access: Access, metrics: Metrics, trail: AuditTrail | None = None
+    ) -> None:
+        self._app, self._settings = app, settings
+        self._access, self._metrics, self._trail = access, metrics, trail
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -103,7 +104,7 @@ class Guard:
                 await send(message)
 
         try:
-            self._check(scope, headers)
+            await self._check(scope, headers)
         except LingulaError as error:
             await _refuse(answer, scope, error, request_id)
         else:
@@ -113,20 +114,30 @@ class Guard:
                 note(logging.ERROR, "internal", kind=type(error).__name__, request=request_id)
                 if not begun:
                     await _refuse(answer, scope, INTERNAL, request_id)
-        route = getattr(scope.get("route"), "path", "-")
-        took = round(1e3 * (time.perf_counter() - started))
-        method = scope["method"] if scope["method"] in _METHODS else "-"
-        note(logging.INFO, "request", method=method, route=route, status=status, ms=took, request=request_id)
+        self._tell(scope, status, time.perf_counter() - started, request_id)
 
-    def _check(self, scope: Scope, headers: dict[str, str]) -> None:
+    def _tell(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        """A line in the log, a count in the metrics, and where it is one to be kept, an event in the trail."""
+        route = getattr(scope.get("route"), "path", "-")
+        method = scope["method"] if scope["method"] in _METHODS else "-"
+        took = round(1e3 * seconds)
+        note(logging.INFO, "request", method=method, route=route, status=status, ms=took, request=request_id)
+        self._metrics.request(method, route, status, seconds)
+        if self._trail is not None:
+            self._trail.note(scope, status, request_id)
+
+    async def _check(self, scope: Scope, headers: dict[str, str]) -> None:
+        scope["state"]["actor"] = NOBODY
         host = headers.get("host", "")
         if _name(host) not in self._settings.hosts:
             raise ServerError("forbidden", "This server is not known under that name.", "Use the address it printed.")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._settings.limits.request_bytes:
             raise _too_large(self._settings.limits.request_bytes)
-        if self._settings.token and not _is_open(scope["path"]) and not self._admits(headers):
-            raise ServerError("unauthorized", "A token is needed.", "Sign in with the token the server printed.")
+        if not is_open(scope["path"]):
+            actor = scope["state"]["actor"] = await self._access.actor(token_of(headers))
+            if actor.role is None:
+                raise ServerError("unauthorized", "A token is needed.", "Sign in with your token.")
         if scope["method"] in _READING or scope["path"] == "/csp-reports":
             return
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
@@ -134,20 +145,16 @@ class Guard:
         if site not in ("same-origin", "none") or (origin is not None and origin != own) or not headers.get(HEADER):
             raise ServerError("forbidden", f"Changes need the header {HEADER} and this page's own origin.")
 
-    def _admits(self, headers: dict[str, str]) -> bool:
-        brought = headers.get("authorization", "").removeprefix("Bearer ")
-        if not brought:
-            try:
-                cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-            except CookieError:
-                cookie = None
-            brought = cookie.value if cookie else ""
-        return hmac.compare_digest(brought.encode(), self._settings.token.encode())
 
-
-def _is_open(path: str) -> bool:
-    """Whether an address asks for no token of the server."""
-    return path in _OPEN or path.startswith(_OPEN_BELOW)
+def token_of(headers: dict[str, str]) -> str:
+    """The token that a request brings: as a bearer's, else in the cookie; empty for none."""
+    if brought := headers.get("authorization", "").removeprefix("Bearer "):
+        return brought
+    try:
+        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        cookie = None
+    return cookie.value if cookie else ""
 
 
 def _name(host: str) -> str:

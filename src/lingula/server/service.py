@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from lingula.analysis import analyze
 from lingula.analysis import search as search_library
-from lingula.errors import InputError, LibraryError, LingulaError, ServerError, storage_error
+from lingula.errors import InputError, LibraryError, LingulaError, NodeError, ServerError, storage_error
 from lingula.explanation import METHODS, TYPICAL_PLACE, explain
 from lingula.explanation.comparison import Why, why
 from lingula.library import Library, ReadyGallery
@@ -58,6 +58,12 @@ THUMBNAILS = 1000
 """Small pictures kept, until the library changes."""
 LEAST_FREE = 32 << 20
 """Bytes that the temporary folder and the library's disk must have left."""
+WARNINGS = ("queue", "drift")
+"""Checks that say something of nodes; the server answers whatever they find."""
+STUCK = 300.0
+"""Seconds after which a model that has not answered is taken for stuck."""
+LATE = {"inbox": 900.0, "outbox": 3600.0}
+"""Seconds for which a film may wait to be judged, a result to be delivered."""
 FAREWELL = 1.0
 """Seconds that work under way is waited for when the server ends."""
 ENDINGS = (".xml", ".txt", "")
@@ -117,6 +123,8 @@ class Desk:
         self._remembering = threading.Lock()
         self._patches = _PatchMaker()
         self._lasting: dict[str, LingulaError] = {}
+        self.judged: Callable[[Analysis], None] = lambda analysis: None
+        """Told of every study that was judged."""
         self._stack = ExitStack()
 
     def __enter__(self) -> Desk:
@@ -160,19 +168,31 @@ class Desk:
         if error.code == "index_corrupt":
             self._lasting[error.code] = error
 
-    def troubles(self) -> tuple[LingulaError, ...]:
-        """What keeps the server from answering as it should; reads the library, and takes no part in any line."""
-        found = dict(self._lasting)
-        checks = [_check_temporary_folder, self.sandbox.check]
-        if self.library is not None:
-            checks += [self.library.check, lambda: _check_room(Path(self.places[1]))]
-        for check in checks:
-            try:
-                check()
-            except LingulaError as error:
-                found.setdefault(error.code, error)
+    def checks(self) -> tuple[tuple[str, LingulaError | None], ...]:
+        """What a server needs, by name, each with what is wrong with it; reads the library, and takes no part in any
+        line. ``queue`` and ``drift`` are of nodes that share the library: the server answers all the same."""
+        made: list[tuple[str, Callable[[], None]]] = [
+            ("spool", _check_temporary_folder), ("reader", self.sandbox.check), ("model", self._check_model),
+        ]  # fmt: skip
+        if (library := self.library) is not None:
+            made += [("database", library.check), ("disk", lambda: _check_room(Path(self.places[1]))),
+                     ("queue", lambda: check_queue(library))]  # fmt: skip
+        found: dict[str, LingulaError | None] = {name: _trouble(check) for name, check in made}
+        for lasting in self._lasting.values():
+            found["database"] = found.get("database") or lasting
+        for name, error in found.items():
+            if error is not None and name not in WARNINGS:
                 self.notice(error)
-        return tuple(found.values())
+        return tuple(found.items())
+
+    def troubles(self) -> tuple[LingulaError, ...]:
+        """What keeps the server from answering as it should."""
+        return tuple(error for name, error in self.checks() if error is not None and name not in WARNINGS)
+
+    def _check_model(self) -> None:
+        """Its answer to a made-up study was compared when it was loaded; here, whether it still answers."""
+        if self._model.busy_seconds > STUCK:
+            raise ServerError("model_unavailable", "The model has not answered for minutes.", "Start the server again.")
 
     # -- work
 
@@ -315,6 +335,7 @@ class Desk:
     def answer(self, study: Study) -> Case:
         """Findings and neighbours of a study, kept as a case."""
         analysis = analyze(study, self.checkpoint, self.searched, methods=())
+        self.judged(analysis)
         case = Case(replace(analysis, case_id=secrets.token_urlsafe(12)))
         self._cases[case.case_id] = case
         self._make_room()
@@ -467,6 +488,7 @@ class _Line:
 
     def __init__(self, threads: int, waiting: int) -> None:
         self._threads = ThreadPoolExecutor(threads)
+        self._since: dict[int, float] = {}
         self._most, self._inside = threads + waiting, 0
         self._counting = threading.Lock()
 
@@ -476,12 +498,25 @@ class _Line:
                 raise ServerError("busy", "Too many are waiting already.", "Try again in a moment.")
             self._inside += 1
         try:
-            future = self._threads.submit(work)
+            future = self._threads.submit(self._timed, work)
         except BaseException:
             self._leave()
             raise
         future.add_done_callback(lambda _: self._leave())
         return await asyncio.wrap_future(future)
+
+    @property
+    def busy_seconds(self) -> float:
+        """For how long the oldest work has been under way; 0 for none."""
+        return time.monotonic() - min(self._since.values(), default=time.monotonic())
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        me = threading.get_ident()
+        self._since[me] = time.monotonic()
+        try:
+            return work()
+        finally:
+            del self._since[me]
 
     def _leave(self) -> None:
         with self._counting:
@@ -493,6 +528,29 @@ class _Line:
         until = time.monotonic() + FAREWELL
         while self._inside and time.monotonic() < until:
             time.sleep(0.02)
+
+
+def _trouble(check: Callable[[], None]) -> LingulaError | None:
+    """What a check refuses; None where all is well."""
+    try:
+        check()
+    except LingulaError as error:
+        return error
+    return None
+
+
+def check_queue(library: Library) -> None:
+    """Whether a node is behind: films that nobody judged, results that nobody could deliver.
+
+    Raises:
+        NodeError: ``queue_late``.
+    """
+    now = time.time()
+    for table, at in library.exchange.oldest().items():
+        if at is not None and now - at > LATE[table]:
+            waits = round((now - at) / 60)
+            words = f"What waits longest in the node's {table} waits for {waits} minutes."
+            raise NodeError("queue_late", words, "lingula node status says why.")
 
 
 def _check_temporary_folder() -> None:

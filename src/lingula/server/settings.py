@@ -18,6 +18,7 @@ class Settings:
         hosts: names under which it may be asked, without port; any other ``Host`` is refused (DNS rebinding).
         token: what a request must bring; empty only on loopback.
         folder_imports: whether a folder of this machine may be imported by its path.
+        audit_days: for how long the trail of who did what is kept.
         evaluation: folder that ``lingula evaluate`` wrote for the checkpoint, shown on the page of the model.
         waiting: requests that may wait for the model; one more is answered 503.
         cases, case_bytes: how many uploaded studies are kept, and how much of their pixels; the oldest goes first.
@@ -30,6 +31,7 @@ class Settings:
     hosts: tuple[str, ...] = LOOPBACK
     token: str = field(default="", repr=False)
     folder_imports: bool = True
+    audit_days: float = 400.0
     evaluation: Path | None = None
     waiting: int = 16
     cases: int = 64

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import hmac
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
@@ -25,10 +23,11 @@ from lingula.plain import plain
 from lingula.retrieval.region import Place, RegionAnswer
 from lingula.server import schema
 from lingula.server import serialise as shown
-from lingula.server.answers import About, Health, Reason, Refusals, ShownStudy, ThresholdCosts, Understood
+from lingula.server.access import LOCAL, Access
+from lingula.server.answers import About, Refusals, ShownStudy, ThresholdCosts, Understood
 from lingula.server.middleware import COOKIE
 from lingula.server.query_string import address, keepable, legible, legible_query, merged, query_of
-from lingula.server.redaction import redacted, without_paths
+from lingula.server.redaction import without_paths
 from lingula.server.service import Desk
 from lingula.study import Analysis, Mode, Study
 
@@ -71,15 +70,6 @@ def library_of(desk: Desk) -> Library:
     return desk.library
 
 
-@router.get("/health", response_model=schema.answer(Health), tags=["about"])
-async def health(request: Request) -> Response:
-    """Whether it is ready; 503 with the reasons where it is not."""
-    desk = desk_of(request)
-    troubles = [redacted(each, desk.places) for each in await asyncio.to_thread(desk.troubles)]
-    reasons = tuple(Reason(each.code, each.message, each.hint) for each in troubles)
-    return answered(Health("trouble" if troubles else "ready", __version__, reasons), 503 if troubles else 200)
-
-
 @router.get("/about", response_model=schema.answer(About), tags=["about"])
 async def about(request: Request) -> Response:
     """Which model and library answer, and what can be asked for."""
@@ -100,13 +90,23 @@ async def about(request: Request) -> Response:
 
 @router.post("/session", status_code=204, tags=["about"])
 async def session(request: Request, body: schema.TokenBody) -> Response:
-    """Exchange the token for a cookie that scripts cannot read."""
-    token = desk_of(request).settings.token
-    if not hmac.compare_digest(body.token.encode(), token.encode()):
-        raise ServerError("unauthorized", "That is not the token.", "The server printed it when it was started.")
+    """Exchange a token, the server's or a user's, for a cookie that scripts cannot read."""
+    access: Access = request.app.state.access
+    actor = await access.actor(body.token)
+    if actor.role is None or (actor is LOCAL and body.token):
+        raise ServerError("unauthorized", "That is not a token of this server.", "Ask who gave it to you for another.")
+    request.scope["state"]["actor"] = actor
     answer = Response(status_code=204)
-    if token:
-        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+    if body.token:
+        answer.set_cookie(COOKIE, body.token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+    return answer
+
+
+@router.delete("/session", status_code=204, tags=["about"])
+async def sign_out(request: Request) -> Response:
+    """Give the cookie back. The token itself stays good until it is revoked or ends."""
+    answer = Response(status_code=204)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=request.url.scheme == "https")
     return answer
 
 
