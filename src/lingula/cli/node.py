@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     group.command("status")(status)
     group.command("retry")(retry)
     app.add_typer(group, name="node")
+    app.command()(drift)
 
 
 def run(
@@ -113,3 +114,45 @@ def retry(
     if json:
         return output.write_json({"retried": count})
     output.out.print(f"{count} tried again.", highlight=False)
+
+
+def drift(
+    accept: Annotated[str, typer.Option(help="A sender whose films are taken as usual from now on.")] = "",
+    weeks: Annotated[int, typer.Option(help="How many weeks of each sender are listed.")] = 8,
+    library: LibraryAt = DEFAULT_LIBRARY,
+    json: Json = False,
+) -> None:
+    """Whether the films of each sender are as they were: refusals, faults, unknown films, findings, pictures.
+
+    Example: [bold]lingula drift --library library.sqlite[/]
+    """
+    from lingula.library import Library
+    from lingula.node.drift import accept_sender, drift_report
+    from lingula.plain import plain
+
+    with Library.open(library) as opened:
+        if accept:
+            accept_sender(opened, accept)
+        report = drift_report(opened, weeks=weeks)
+    if json:
+        return output.write_json(plain(report))
+    for one in report.senders:
+        told = {"learning": f"{one.films} films, learning", "usual": "as usual", "drift": "not as it was"}[one.state]
+        output.out.print(f"{output.plain(one.sender)}: {told}", highlight=False)
+    for signal in report.signals:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(signal.at))
+        values = "" if signal.measure == "kind" else f": {signal.now:.3g} where {signal.usual:.3g} was usual"
+        output.out.print(f"[bold]{output.plain(signal.sender)}[/]  {when}  {signal.name}{values}", highlight=False)
+    table = Table("sender", "week", "films", "refused", "view", "inverted", "unknown", "flags/100", "outside", box=None,
+                  header_style="dim")  # fmt: skip
+    for week in report.weeks:
+        shares = (week.refused, week.view_faults, week.polarity_faults, week.unfamiliar)
+        flags = "" if week.flags_per_hundred is None else f"{week.flags_per_hundred:.0f}"
+        table.add_row(output.plain(week.sender), week.week, str(week.films), *(percent(share) for share in shares),
+                      flags, ", ".join(week.outside))  # fmt: skip
+    output.out.print(table if report.weeks else "No node has seen a film yet.")
+
+
+def percent(share: float) -> str:
+    """A share as it is read; empty where there was nothing to count."""
+    return "" if share != share else f"{100 * share:.1f} %"

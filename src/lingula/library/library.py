@@ -31,6 +31,7 @@ from lingula.library.exchange_records import ExchangeRecords
 from lingula.library.identity import patient_key, stored_ids
 from lingula.library.ivf import Cells
 from lingula.library.known import RecordCache, remembered
+from lingula.library.observation_records import ObservationRecords
 from lingula.library.record import (
     Entry,
     LibraryDescription,
@@ -150,6 +151,11 @@ class Library:
     def access(self) -> AccessRecords:
         """Users, their tokens, the trail of who did what. Backups hold users and tokens, joined libraries none."""
         return self._store.access
+
+    @property
+    def observations(self) -> ObservationRecords:
+        """What nodes saw of each sender's films; not copied into backups."""
+        return self._store.observations
 
     @property
     def teaching(self) -> TeachingRecords:

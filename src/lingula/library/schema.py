@@ -351,3 +351,36 @@ class AuditEventRow(Base):
     subject: Mapped[str]
     status: Mapped[int]
     request: Mapped[str]
+
+
+class FilmObservationRow(Base):
+    """What a node saw of one film of a sender: counts and figures, nothing of whose it was."""
+
+    __tablename__ = "film_observation"
+    __table_args__ = (Index("film_observation_by_sender", "sender", "number"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    node: Mapped[str]
+    sender: Mapped[str]
+    at: Mapped[float] = mapped_column(Double)
+    kind: Mapped[str]
+    code: Mapped[str]
+    view_fault: Mapped[bool]
+    polarity_fault: Mapped[bool]
+    unfamiliar: Mapped[bool]
+    flags: Mapped[int | None]
+    findings: Mapped[float | None] = mapped_column(Double)
+    familiarity: Mapped[float | None] = mapped_column(Double)
+    brightness: Mapped[float | None] = mapped_column(Double)
+    contrast: Mapped[float | None] = mapped_column(Double)
+    noise: Mapped[float | None] = mapped_column(Double)
+    frame: Mapped[float | None] = mapped_column(Double)
+
+
+class DriftBaselineRow(Base):
+    """Since when a sender's films are taken as usual."""
+
+    __tablename__ = "drift_baseline"
+
+    sender: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[float] = mapped_column(Double)

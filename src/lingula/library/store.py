@@ -26,6 +26,7 @@ from lingula.library.conditions import Condition
 from lingula.library.database import Candidates, Database, damaged, unanswerable
 from lingula.library.erasure import CopyRecord, erase
 from lingula.library.exchange_records import ExchangeRecords
+from lingula.library.observation_records import ObservationRecords
 from lingula.library.record import (
     Entry,
     LibraryDescription,
@@ -67,6 +68,7 @@ class Store:
         self.teaching = TeachingRecords(self._transaction)
         self.exchange = ExchangeRecords(self._transaction)
         self.access = AccessRecords(self._transaction)
+        self.observations = ObservationRecords(self._transaction)
 
     @classmethod
     def create(cls, database: Database, about: LibraryDescription) -> Store:

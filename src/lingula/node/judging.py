@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lingula.analysis import analyze
 from lingula.errors import InputError, LibraryError
 from lingula.library import Library
+from lingula.library.observation_records import FilmObservation
 from lingula.model.checkpoint import Checkpoint
+from lingula.node.film_measures import observations, refusal
 from lingula.node.kinds import Kind
 from lingula.node.objects import ResultObject, result_objects
 from lingula.node.region import evidence_boxes
@@ -28,10 +30,13 @@ class Judgement:
     Attributes:
         objects: to be delivered; none where no film could be read.
         refused: file and code of each that could not.
+        result: the answer; None where there is none. headers: of refused films, of those that have a header.
     """
 
     objects: tuple[ResultObject, ...]
     refused: tuple[tuple[Path, str], ...]
+    result: StudyResult | None = None
+    headers: Mapping[Path, Mapping[str, str]] = field(default_factory=dict)
 
 
 def judged(
@@ -40,21 +45,33 @@ def judged(
     """Judge one study by its films; whatever is wrong with one of them costs that film alone."""
     read: list[tuple[DicomFile, dict[str, str]]] = []
     refused: list[tuple[Path, str]] = []
+    headers: dict[Path, dict[str, str]] = {}
     for file in files:
         try:
+            headers[file] = sandbox.read_source(file)
             film = sandbox.read_file(file)
-            header = sandbox.read_source(file)
-            SourceFilm(film.radiograph, header)  # refuses what nothing can be filed next to
-            read.append((film, header))
+            SourceFilm(film.radiograph, headers[file])  # refuses what nothing can be filed next to
+            read.append((film, headers[file]))
         except InputError as error:
             refused.append((file, error.code))
     if not read:
-        return Judgement((), tuple(refused))
+        return Judgement((), tuple(refused), headers=headers)
     try:
         result = study_result(read, model, library)
     except InputError as error:  # several patients in one study, two films of one name
-        return Judgement((), (*refused, *((file, error.code) for file in files if file not in dict(refused))))
-    return Judgement(result_objects(result, kinds), tuple(refused))
+        every = (*refused, *((file, error.code) for file in files if file not in dict(refused)))
+        return Judgement((), every, headers=headers)
+    return Judgement(result_objects(result, kinds), tuple(refused), result, headers)
+
+
+def observed(done: Judgement, *, node: str, sender: str, at: float) -> tuple[FilmObservation, ...]:
+    """What is watched of these films over time, by whom they were sent."""
+    told = [refusal(done.headers.get(file, {}), code, node=node, sender=sender, at=at) for file, code in done.refused]
+    if done.result is not None:
+        films = [(film.radiograph, film.header) for film in done.result.films]
+        normal = done.result.vocabulary.normal
+        told += observations(done.result.analysis, films, node=node, sender=sender, at=at, normal=normal)
+    return tuple(told)
 
 
 def study_result(

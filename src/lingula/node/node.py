@@ -26,7 +26,8 @@ from lingula.library.exchange_records import Delivery, ReceivedFilm, StudyLease
 from lingula.library.identity import pseudonym
 from lingula.model.checkpoint import Checkpoint
 from lingula.node.delivery import StorageTarget, target_of
-from lingula.node.judging import judged
+from lingula.node.drift import DriftWatch
+from lingula.node.judging import judged, observed
 from lingula.node.kinds import checked_kinds
 from lingula.node.objects import ResultObject
 from lingula.node.polling import Poller
@@ -42,6 +43,10 @@ REFUSED = 86400.0
 """Seconds for which a film that was refused is kept, so that it can be tried again."""
 SWEEP = 5.0
 """Seconds between two looks for files that may go."""
+DRIFT = 60.0
+"""Seconds between two looks whether senders' films are as they were."""
+OBSERVED_DAYS = 400.0
+"""For how long what was seen of films is kept."""
 
 
 def node_library(url: str, model: Checkpoint) -> Library:
@@ -82,6 +87,8 @@ class Node:
         self._stop = threading.Event()
         self.working = threading.Event()
         """Set while the node listens and every part looks for work."""
+        self._drift = DriftWatch(library)
+        self._told: set[tuple[str, str, float]] = set()
         self._noted: set[str] = set(self._exchange.films(settings.name))
 
     def run(self, stop: threading.Event | None = None) -> None:
@@ -97,6 +104,7 @@ class Node:
                 ("note", lambda: self.note(keys), IDLE),
                 ("judge", lambda: self.judge(sandbox), IDLE),
                 ("sweep", self.sweep, SWEEP),
+                ("drift", self.watch, DRIFT),
             ]
             for each in self._settings.send:
                 parts.append((f"send {each.name}", self._sender(each), IDLE))
@@ -173,7 +181,9 @@ class Node:
         refused = [(file.name, code) for file, code in done.refused]
         objects = [(each.sop_instance, each.kind) for each in done.objects]
         targets = [target.name for target in self._settings.send]
-        self._exchange.answer_study(held, refused, objects, targets, node=self._settings.name, now=time.time())
+        name, now = self._settings.name, time.time()
+        if self._exchange.answer_study(held, refused, objects, targets, node=name, now=now):
+            self._library.observations.note(observed(done, node=name, sender=held.films[0].sender, at=now))
         log.info("study answered films=%d refused=%d objects=%d", len(files), len(refused), len(objects))
 
     def _keep(self, objects: Sequence[ResultObject]) -> None:
@@ -244,6 +254,15 @@ class Node:
                 (self._results / f"{instance}.dcm").unlink(missing_ok=True)
         if self._settings.poll is None:  # a poller knows by the inbox what it has seen
             self._exchange.forget_before(time.time() - self._settings.history_days * 86400)
+        return False
+
+    def watch(self) -> bool:
+        """Note in the log, once, where a sender's films are not as they were."""
+        self._library.observations.forget_before(time.time() - OBSERVED_DAYS * 86400)
+        for signal in self._drift.report(fresh=True).signals:
+            if (key := (signal.sender, signal.measure, signal.at)) not in self._told:
+                self._told.add(key)
+                log.warning("drift sender=%s measure=%s films=%d", signal.sender, signal.measure, signal.films)
         return False
 
     # -- receiving processes

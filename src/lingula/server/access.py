@@ -67,9 +67,11 @@ NEEDED: Mapping[tuple[str, str], Need] = {
     **_routes("teach", "PUT", "/api/sets/{set_id}"),
     **_routes("teach", "DELETE", "/api/sets/{set_id}", "/api/sets/{set_id}/links"),
     **_routes("administer", "GET",
-        "/api/library/refusals", "/api/jobs/{job_id}", "/api/jobs/{job_id}/events", "/api/node"),
+        "/api/library/refusals", "/api/jobs/{job_id}", "/api/jobs/{job_id}/events", "/api/node",
+        "/api/node/drift", "/node"),
     **_routes("administer", "POST",
-        "/api/imports", "/api/imports/folder", "/api/library/deletions", "/api/node/retry"),
+        "/api/imports", "/api/imports/folder", "/api/library/deletions", "/api/node/retry",
+        "/api/node/drift/accept"),
     **_routes("administer", "DELETE", "/api/jobs/{job_id}"),
 }  # fmt: skip
 """What a route needs, by method and path as the API's description has it."""

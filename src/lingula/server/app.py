@@ -25,7 +25,7 @@ from lingula.server.metrics import Metrics
 from lingula.server.middleware import INTERNAL, Guard, error_body, status_of
 from lingula.server.redaction import redacted
 from lingula.server.routes import cases_and_search as api
-from lingula.server.routes import exchange, learn, operation, pages, teaching
+from lingula.server.routes import exchange, learn, node_page, operation, pages, teaching
 from lingula.server.routes import library as shelf
 from lingula.server.service import Desk
 from lingula.server.settings import Settings
@@ -33,10 +33,10 @@ from lingula.server.spool import sweep
 from lingula.study import DISCLAIMER
 from lingula.teaching.practice import Practice
 
-PAGES = (learn.router, pages.router)
+PAGES = (learn.router, node_page.router, pages.router)
 ROUTERS = (
     api.router, shelf.router, teaching.router, teaching.classes, learn.router, operation.router,
-    operation.figures, exchange.router, pages.router,
+    operation.figures, exchange.router, node_page.router, pages.router,
 )  # fmt: skip
 
 

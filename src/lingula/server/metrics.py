@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from lingula import __version__
 from lingula.errors import LingulaError
 from lingula.library import Library
+from lingula.node.drift import DriftWatch
 from lingula.study import Analysis
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -67,6 +68,7 @@ class _Gauges(Collector):
 
     def __init__(self, metrics: Metrics, model: str, library: Library | None) -> None:
         self._metrics, self._model, self._library = metrics, model, library
+        self._watch = DriftWatch(library)
 
     def collect(self) -> Iterator[Metric]:
         about = GaugeMetricFamily("lingula_about", "Version and model.", labels=["version", "model"])
@@ -78,14 +80,14 @@ class _Gauges(Collector):
         is_open = GaugeMetricFamily("lingula_library_up", "Whether the library can be read.")
         found: list[Metric] = []
         try:
-            found += _of_library(self._library) if self._library is not None else []
+            found += _of_library(self._library, self._watch) if self._library is not None else []
             is_open.add_metric([], float(self._library is not None))
         except LingulaError:
             is_open.add_metric([], 0)
         yield from (is_open, *found)
 
 
-def _of_library(library: Library) -> list[Metric]:
+def _of_library(library: Library, watch: DriftWatch) -> list[Metric]:
     studies = GaugeMetricFamily("lingula_studies", "Studies in the library.", value=len(library))
     exchange = GaugeMetricFamily("lingula_node_items", "Films received and objects made, by state.",
                                  labels=["table", "state"])  # fmt: skip
@@ -95,4 +97,8 @@ def _of_library(library: Library) -> list[Metric]:
     ages = GaugeMetricFamily("lingula_node_oldest_seconds", "Age of the oldest that waits.", labels=["table"])
     for table, at in library.exchange.oldest().items():
         ages.add_metric([table], max(time.time() - at, 0) if at is not None else 0)
-    return [studies, exchange, ages]
+    drift = GaugeMetricFamily("lingula_drift_signals", "Whose films are not as they were, in what.",
+                              labels=["sender", "measure"])  # fmt: skip
+    for signal in watch.report().signals:
+        drift.add_metric([signal.sender, signal.measure], 1)
+    return [studies, exchange, ages, drift]

@@ -30,6 +30,7 @@ from lingula.explanation.comparison import Why, why
 from lingula.library import Library, ReadyGallery
 from lingula.library.identity import deidentified
 from lingula.model.checkpoint import Checkpoint
+from lingula.node.drift import DriftWatch
 from lingula.page.picture import thumbnail_jpeg
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.study_reader import read_study
@@ -123,6 +124,7 @@ class Desk:
         self._remembering = threading.Lock()
         self._patches = _PatchMaker()
         self._lasting: dict[str, LingulaError] = {}
+        self.drift = DriftWatch(library)
         self.judged: Callable[[Analysis], None] = lambda analysis: None
         """Told of every study that was judged."""
         self._stack = ExitStack()
@@ -176,7 +178,7 @@ class Desk:
         ]  # fmt: skip
         if (library := self.library) is not None:
             made += [("database", library.check), ("disk", lambda: _check_room(Path(self.places[1]))),
-                     ("queue", lambda: check_queue(library))]  # fmt: skip
+                     ("queue", lambda: check_queue(library)), ("drift", self.drift.check)]  # fmt: skip
         found: dict[str, LingulaError | None] = {name: _trouble(check) for name, check in made}
         for lasting in self._lasting.values():
             found["database"] = found.get("database") or lasting

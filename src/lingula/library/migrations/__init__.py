@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-HEAD = "8"
+HEAD = "9"
 """The revision this version of lingula works with."""
 
 FIRST = "1"

@@ -10,7 +10,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from lingula.library.exchange_records import ExchangeItem
+from lingula.library.exchange_records import ExchangeItem, ExchangeRecords
+from lingula.node.drift import DriftReport, accept_sender
 from lingula.server import schema
 from lingula.server.routes.cases_and_search import REFUSED, answered, desk_of, library_of
 
@@ -45,16 +46,17 @@ class Retried:
 async def status(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
     """What nodes received, answered and delivered."""
     exchange = library_of(desk_of(request)).exchange
+    return answered(await asyncio.to_thread(lambda: exchange_status(exchange, limit)))
 
-    def read() -> ExchangeStatus:
-        counts = [
-            StateCount(table, state, count)
-            for table, states in exchange.counts().items()
-            for state, count in sorted(states.items())
-        ]
-        return ExchangeStatus(tuple(counts), exchange.items(now=time.time(), limit=limit))
 
-    return answered(await asyncio.to_thread(read))
+def exchange_status(exchange: ExchangeRecords, limit: int) -> ExchangeStatus:
+    """Inbox and outbox as they are now."""
+    counts = [
+        StateCount(table, state, count)
+        for table, states in exchange.counts().items()
+        for state, count in sorted(states.items())
+    ]
+    return ExchangeStatus(tuple(counts), exchange.items(now=time.time(), limit=limit))
 
 
 @router.post("/retry", response_model=schema.answer(Retried))
@@ -62,3 +64,24 @@ async def retry(request: Request, item: Annotated[str, Query(max_length=128)] = 
     """Try again now what waits: one study or object by its name, or all."""
     exchange = library_of(desk_of(request)).exchange
     return answered(Retried(await asyncio.to_thread(exchange.retry, item)))
+
+
+@router.get("/drift", response_model=schema.answer(DriftReport))
+async def drift(request: Request) -> Response:
+    """Whether the films of each sender are as they were."""
+    desk = desk_of(request)
+    library_of(desk)
+    return answered(await asyncio.to_thread(lambda: desk.drift.report(fresh=True)))
+
+
+@router.post("/drift/accept", response_model=schema.answer(DriftReport))
+async def accept(request: Request, sender: Annotated[str, Query(max_length=64)]) -> Response:
+    """Take a sender's films as usual from now on."""
+    desk = desk_of(request)
+    library = library_of(desk)
+
+    def accepted() -> DriftReport:
+        accept_sender(library, sender)
+        return desk.drift.report(fresh=True)
+
+    return answered(await asyncio.to_thread(accepted))

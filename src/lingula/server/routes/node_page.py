@@ -1,0 +1,47 @@
+"""The page of nodes next to an archive: what came, what was answered, what waits and why, and how senders do."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from lingula.errors import cause
+from lingula.server.routes.cases_and_search import desk_of
+from lingula.server.routes.exchange import exchange_status
+from lingula.server.routes.pages import _page
+
+router = APIRouter()
+SHOWN = 100
+STATES = {
+    "waiting": "waits", "working": "is worked on", "answered": "answered", "refused": "refused", "copy": "sent twice",
+    "stored": "read back in the archive",
+}  # fmt: skip
+KINDS = {
+    "sr": "report", "gsps": "presentation state", "sc": "picture", "seg": "segments", "ko": "flagged films",
+    "pdf": "document",
+}  # fmt: skip
+
+
+@router.get("/node")
+async def node(request: Request) -> Response:
+    """Inbox, outbox and drift."""
+    desk = desk_of(request)
+    library = desk.library
+    if library is None:
+        return _page(request, "node.html", here="/library", status=None)
+    status = await asyncio.to_thread(lambda: exchange_status(library.exchange, SHOWN))
+    drift = await asyncio.to_thread(lambda: desk.drift.report(fresh=True))
+    return _page(
+        request,
+        "node.html",
+        here="/library",
+        status=status,
+        drift=drift,
+        states=STATES,
+        kinds=KINDS,
+        why=cause,
+        clock=lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+    )
