@@ -139,10 +139,10 @@ def drift(
     for one in report.senders:
         told = {"learning": f"{one.films} films, learning", "usual": "as usual", "drift": "not as it was"}[one.state]
         output.out.print(f"{output.plain(one.sender)}: {told}", highlight=False)
-    for signal in report.signals:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(signal.at))
-        values = "" if signal.measure == "kind" else f": {signal.now:.3g} where {signal.usual:.3g} was usual"
-        output.out.print(f"[bold]{output.plain(signal.sender)}[/]  {when}  {signal.name}{values}", highlight=False)
+    for found in report.signals:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.at))
+        values = "" if found.measure == "kind" else f": {found.now:.3g} where {found.usual:.3g} was usual"
+        output.out.print(f"[bold]{output.plain(found.sender)}[/]  {when}  {found.name}{values}", highlight=False)
     table = Table("sender", "week", "films", "refused", "view", "inverted", "unknown", "flags/100", "outside", box=None,
                   header_style="dim")  # fmt: skip
     for week in report.weeks:

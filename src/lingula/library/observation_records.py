@@ -1,4 +1,4 @@
-"""What nodes saw of the films of each sender, a row a film: by it drift is found. Nothing of a patient, no identifier."""
+"""What nodes saw of each sender's films, a row a film, by which drift is found. Nothing of a patient, no identifier."""
 
 from __future__ import annotations
 

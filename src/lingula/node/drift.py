@@ -4,8 +4,9 @@ The first ``USUAL`` films of a sender are its baseline. After them every film ad
 1954) for each measure, which forgets what is as usual and grows with what is not; over its limit it is a signal, which
 stays until somebody looked and let the baseline begin anew. Shares (refusals, faults, unknown films) are charted by the
 log-likelihood of a share several times the usual one against the usual one; figures by their ranks among the films that
-came long enough before, as normal scores, so that odd distributions and a short baseline do little harm. A kind of object that the baseline never had is a
-signal by itself. A week outside three standard errors of the baseline (p-chart) is marked in the table.
+came long enough before, as normal scores, so that odd distributions and a short baseline do little harm. A kind of
+object that the baseline never had is a signal by itself. A week outside three standard errors of the baseline (p-chart)
+is marked in the table.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ FIGURES = {
 KIND = "kind"
 NAMES = {**SHARES, **FIGURES, KIND: "a kind of object that never came before"}
 SLACK, LIMIT = 0.2, 24.0
-"""Of the CUSUM of a figure, in standard deviations: shifts that are let pass, and the sum that is a signal. 2,000 films as
-before give a signal of one figure with a probability of 0.04; a shift of 0.5 is found after about 80 films."""
+"""Of the CUSUM of a figure, in standard deviations: shifts that are let pass, and the sum that is a signal. 2,000 films
+as before give a signal of one figure with a probability of 0.04; a shift of 0.5 is found after about 80 films."""
 BLOCK, LAG = 50, 200
 """The reference of a film's ranks grows with the films, a block at a time, without the last so many."""
 SHARE_LIMIT = 9.0
@@ -133,7 +134,9 @@ def drift_report(library: Library, *, weeks: int = 8) -> DriftReport:
     Args:
         weeks: how many of each are listed.
     """
-    states, signals, listed = [], [], []
+    states: list[SenderState] = []
+    signals: list[DriftSignal] = []
+    listed: list[SenderWeek] = []
     for sender in library.observations.senders():
         films = library.observations.of(sender, USUAL)
         told = signals_of(films)
