@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
-from tests.node_films import MODEL, peer, picture, result_of, validator_errors, with_model, write_film
+from tests.node_films import MODEL, PREDICTIONS, peer, picture, result_of, validator_errors, with_model, write_film
 
 from lingula.errors import InputError
 from lingula.node.kinds import KINDS, checked_kinds
@@ -125,6 +126,19 @@ class TestReport:
         assert said["Pleural effusion"] == ("Present", "0.830; 95 % 0.710 to 0.900")
         assert said["Lung nodule or mass"][0] == "Indeterminate"
         assert said["Pneumothorax"][0] == "Absent"
+
+
+def test_what_cannot_be_judged_is_coded_without_a_number(tmp_path: Path) -> None:
+    unjudged = tuple(replace(each, decision="cannot_judge") for each in PREDICTIONS)
+    result = result_of(write_film(tmp_path / "film.dcm"), boxes=False, predictions=unjudged)
+    for each in result_objects(result, KINDS):
+        assert validator_errors(each.data, tmp_path) == [], each.kind
+    (made,) = result_objects(result, ["sr"])
+    report = pydicom.dcmread(io.BytesIO(made.data))
+    codes = {item.ConceptCodeSequence[0].CodeValue for item in named(report, "presence")}
+    assert (codes, named(report, "probability")) == ({"cannot_judge"}, [])
+    assert result.lines()[0] == "No finding that can be judged stands out."
+    assert "Pleural effusion" in result.lines()[1]
 
 
 def test_every_object_names_its_maker_and_says_what_it_is_not_for(tmp_path: Path) -> None:

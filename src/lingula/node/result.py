@@ -67,7 +67,7 @@ class StudyResult:
 
     @property
     def doubtful(self) -> tuple[Prediction, ...]:
-        """Findings on which nothing can be said."""
+        """Findings of which the model is not sure."""
         return tuple(p for p in self.analysis.predictions if p.decision == "abstain")
 
     def lines(self) -> list[str]:
@@ -76,7 +76,10 @@ class StudyResult:
             return ["No findings are given: not a chest radiograph by its look."]
         placed = {box.label for box in self.boxes}
         lines = [f"{said(p)}{'' if p.label in placed else ', no place told'}" for p in self.flagged]
-        return lines or ["No finding stands out."]
+        unjudged = [p.name for p in self.analysis.predictions if p.decision == "cannot_judge"]
+        calm = "No finding that can be judged stands out." if unjudged else "No finding stands out."
+        told = [f"Cannot be judged from such a film: {', '.join(unjudged)}."] if unjudged else []
+        return [*(lines or [calm]), *told]
 
     def maker(self, kind: Kind) -> dict[str, Any]:
         """Arguments that highdicom's classes share: series, and what made the object."""

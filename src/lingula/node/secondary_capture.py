@@ -96,7 +96,7 @@ def _write(sheet: Image.Image, left: int, result: StudyResult, film: int) -> Non
     top = _lines(draw, (left, top + 14), result.lines(), plain, INK, width)
     if result.doubtful:
         names = "; ".join(said(p) for p in result.doubtful)
-        top = _lines(draw, (left, top + 14), ["Cannot judge:"], plain, INK, width)
+        top = _lines(draw, (left, top + 14), ["Not sure:"], plain, INK, width)
         _lines(draw, (left, top), [names], small, SOFT, width, most=sheet.height - 110)
     _lines(draw, (left, sheet.height - 96), [statement(result.analysis.model)], plain, BOX, width)
 

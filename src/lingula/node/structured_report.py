@@ -36,6 +36,7 @@ DECISIONS: dict[Decision, CodedConcept] = {
     "present": CodedConcept("52101004", "SCT", "Present"),
     "absent": CodedConcept("272519000", "SCT", "Absent"),
     "abstain": CodedConcept("82334004", "SCT", "Indeterminate"),
+    "cannot_judge": CodedConcept("cannot_judge", SCHEME, "Cannot be judged from such a film"),
 }
 
 
@@ -105,7 +106,7 @@ def _nothing_judged(result: StudyResult) -> sr.MeasurementsAndQualitativeEvaluat
         finding_type=CodedConcept("not_judged", SCHEME, "Findings not judged"),
         algorithm_id=_algorithm(result),
         finding_sites=[sr.FindingSite(THORAX)],
-        qualitative_evaluations=[sr.QualitativeEvaluation(PRESENCE, DECISIONS["abstain"])],
+        qualitative_evaluations=[sr.QualitativeEvaluation(PRESENCE, DECISIONS["cannot_judge"])],
     )
 
 
@@ -162,6 +163,9 @@ def _tracking(result: StudyResult, name: str, *parts: str) -> sr.TrackingIdentif
 
 
 def _with_probability(group: Group, prediction: Prediction) -> Group:
+    """With the probability as text; a finding that cannot be judged has none."""
+    if prediction.decision == "cannot_judge":
+        return group
     between = prediction.interval
     spread = f"; 95 % {between[0]:.3f} to {between[1]:.3f}" if between else ""
     group[0].ContentSequence.append(_text(PROBABILITY, f"{prediction.probability:.3f}{spread}"))
