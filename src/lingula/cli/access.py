@@ -1,4 +1,4 @@
-"""user, token, audit: who may ask the server of a library for what, and who did."""
+"""user, token, trail: who may ask the server of a library for what, and who did."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
     tokens.command("list")(list_tokens)
     tokens.command("revoke")(revoke)
     app.add_typer(tokens, name="token")
-    app.command()(audit)
+    app.command()(trail)
 
 
 def add(name: Name, role: RoleName = "read", library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
@@ -156,7 +156,7 @@ def revoke(
     output.out.print(f"{token} is revoked.", highlight=False)
 
 
-def audit(
+def trail(
     study: Annotated[str, typer.Option(help="Only what was about this study, by its id.")] = "",
     user: Annotated[str, typer.Option(help="Only what this user did.")] = "",
     days: Annotated[float, typer.Option(help="Of the last so many days.")] = 30,
@@ -166,7 +166,7 @@ def audit(
 ) -> None:
     """Who looked at what, changed what, and what left: the trail of lingula serve. Studies have keyed names in it.
 
-    Example: [bold]lingula audit --user ada --days 7[/]
+    Example: [bold]lingula trail --user ada --days 7[/]
     """
     from lingula.library import Library
     from lingula.library.identity import pseudonym
