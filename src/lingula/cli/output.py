@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +66,10 @@ def writable(path: Path | None) -> Path | None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, called with (done, of how many)."""
+    """A bar on standard error, called with (done, of how many); where that is no terminal, a line now and then."""
+    if not err.is_terminal:
+        yield _progress_lines(title)
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -75,6 +80,26 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=err) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+LINE_SECONDS = 15.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+def _progress_lines(title: str) -> Callable[[int, int], None]:
+    """Progress as lines of a log, at most one in ``LINE_SECONDS``: "Training 120/400, 0:01:10 left"."""
+    started = said = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said < LINE_SECONDS:
+            return
+        said = now
+        left = timedelta(seconds=round((now - started) * (total - done) / done)) if 0 < done <= total else None
+        err.print(f"{title} {done}{f'/{total}' if total else ''}{f', {left} left' if left is not None else ''}")
+
+    return show
 
 
 def show_notices(analysis: Analysis) -> None:

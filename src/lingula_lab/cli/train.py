@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +17,8 @@ from lingula.errors import InputError
 if TYPE_CHECKING:
     from lingula.model.checkpoint import Checkpoint
 
+TrainDevice = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "bf16"]
 Labels = Annotated[str, typer.Option("--labels", help="Label vocabulary: a shipped one by name, or a file.")]
 
 
@@ -260,7 +263,15 @@ def train(
     ] = None,
     graph: Annotated[Path | None, typer.Option(help="Places of the labels, see graph; for stages that use it.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    batch: Annotated[int | None, typer.Option(help="Studies a step, in place of the preset's.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most epochs of each stage, in place of the preset's.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Peak learning rate, in place of the preset's.")] = None,
+    device: Annotated[TrainDevice, typer.Option(help="Where to train: a GPU if there is one, or as named.")] = "auto",
+    precision: Annotated[
+        Precision | None, typer.Option(help="bf16 computes in half the memory; weights stay in single precision.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads for arithmetic.")] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="Delete the resumable state when the model is saved.")] = False,
     labels: Labels = "openi22",
     json: Json = False,
 ) -> None:
@@ -271,6 +282,8 @@ def train(
     Several GPUs: [bold]accelerate launch -m lingula train …[/]; several processes on a CPU: [bold]torchrun
     --nproc-per-node 2 -m lingula train …[/] with ACCELERATE_USE_CPU=true.
     """
+    if device == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "true"
     import torch
 
     from lingula.labels.vocabulary import Vocabulary
@@ -280,6 +293,11 @@ def train(
     from lingula_lab.graph.places import Places
     from lingula_lab.training.fit import Preset, TrainingProgress, train_checkpoint
 
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "bad_request", "no GPU that this torch can use.", "Leave --device out, or install its CUDA build."
+        )
+    state = run or out.with_name(out.name + ".run")
     if threads:
         torch.set_num_threads(threads)
     speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one
@@ -298,7 +316,9 @@ def train(
                 + (" [green]best[/]" if done.best else "")
             )
 
-        stages = Preset.load(preset).starting(image, text)
+        half = None if precision is None else precision == "bf16"
+        chosen = Preset.load(preset).starting(image, text)
+        stages = chosen.adjusted(batch=batch, epochs=epochs, rate=rate, half=half)
 
         def _total(at: TrainingProgress) -> int:
             return stages.stages[at.stage].epochs * at.steps
@@ -309,7 +329,7 @@ def train(
             Split.load(split),
             out,
             vocabulary=Vocabulary.load(labels),
-            run=run or out.with_name(out.name + ".run"),
+            run=state,
             trunk=trunk,
             beside=load_checkpoint(beside) if beside else None,
             graph=Places.load(graph) if graph else None,
@@ -320,5 +340,12 @@ def train(
         torch.distributed.destroy_process_group()
     if not speaks:
         return
-    body = {"checkpoint": str(out), "fingerprint": checkpoint.fingerprint, **checkpoint.training}
-    output.write_json(body) if json else output.out.print(f"Checkpoint {checkpoint.fingerprint}: {out}")
+    size = sum(file.stat().st_size for file in state.rglob("*") if file.is_file())
+    if clean:
+        shutil.rmtree(state, ignore_errors=True)
+    body = {"checkpoint": str(out), "fingerprint": checkpoint.fingerprint, "run_bytes": size, **checkpoint.training}
+    if json:
+        return output.write_json(body)
+    output.out.print(f"Checkpoint {checkpoint.fingerprint}: {out}")
+    said = "was deleted" if clean else "may be deleted now (--clean does)"
+    output.out.print(f"The resumable state, {size / 1e6:.0f} MB in {state}, {said}.")

@@ -81,6 +81,32 @@ class Preset:
         chosen = {side: source for side, source in (("image", image), ("text", text)) if source}
         return replace(self, start={**self.start, **chosen})
 
+    def adjusted(
+        self,
+        *,
+        batch: int | None = None,
+        epochs: int | None = None,
+        rate: float | None = None,
+        half: bool | None = None,
+    ) -> Preset:
+        """The preset with other studies a step, epochs, peak learning rate and precision (bfloat16 where ``half``), in
+        each stage that trains and knows them; None leaves one as it is.
+
+        Raises:
+            InputError: ``bad_request`` for less than 1 of batch or epochs, or a rate that is not above 0.
+        """
+        given = {"batch": batch, "epochs": epochs, "rate": rate, "half": half}
+        if (batch is not None and batch < 1) or (epochs is not None and epochs < 1) or (rate is not None and rate <= 0):
+            raise InputError("bad_request", "batch and epochs are at least 1, and rate is above 0.")
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        stages = tuple(
+            replace(stage, **{name: value for name, value in changes.items() if hasattr(stage, name)})
+            if stage.epochs
+            else stage
+            for stage in self.stages
+        )
+        return replace(self, stages=stages)
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:

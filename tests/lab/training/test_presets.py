@@ -180,3 +180,20 @@ def test_what_is_not_at_hand_is_named(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="No backbone") as refused:
             describe(source, "bert")
         assert refused.value.code == "not_found"
+
+
+def test_what_is_adjusted_holds_in_the_stages_that_train() -> None:
+    preset = Preset.load("compact")
+    changed = preset.adjusted(batch=7, epochs=2, rate=0.001, half=True)
+    trained = [recipe for recipe in preset.stages if recipe.epochs]
+    assert 0 < len(trained) < len(preset.stages)
+    for before, after in zip(preset.stages, changed.stages, strict=True):
+        if not before.epochs:
+            assert after == before
+            continue
+        assert (after.batch, after.epochs, after.rate) == (7, 2, 0.001)
+        if isinstance(before, Recipe):
+            assert after == replace(before, batch=7, epochs=2, rate=0.001, half=True)
+    assert preset.adjusted() == preset
+    with pytest.raises(InputError):
+        preset.adjusted(batch=0)
