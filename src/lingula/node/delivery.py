@@ -72,6 +72,7 @@ def web_client(web: WebTarget) -> DICOMwebClient:
         name, _, word = secret_of(web.user).partition(":")
         session.auth = (name, word)
     if web.tls is not None:
+        session.trust_env = False  # else REQUESTS_CA_BUNDLE would stand for the authority that is named
         session.verify = str(web.tls.authority) if web.tls.authority else True
         if web.tls.certificate and web.tls.key:
             session.cert = (str(web.tls.certificate), str(web.tls.key))
