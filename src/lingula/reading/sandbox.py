@@ -79,8 +79,8 @@ class Sandbox:
             raise ValueError(f"workers must be at least 1, got {workers}")
         self._limits = limits or Limits()
         threads = min(max((os.cpu_count() or 1) // workers, 1), _MOST_THREADS)
-        self._workers = [_Worker(self._limits, longest, threads) for _ in range(workers)]
-        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._workers = [ReadingChild(self._limits, longest=longest, threads=threads) for _ in range(workers)]
+        self._idle: queue.SimpleQueue[ReadingChild] = queue.SimpleQueue()
         self._is_open = False
 
     @property
@@ -209,11 +209,18 @@ def _bytes_ready(pending: Iterable[tuple[Path, Future[Any]]]) -> int:
     return sum(read.radiograph.pixels.nbytes for read in ready if isinstance(read, DicomFile))
 
 
-class _Worker:
-    """One child process and the pipe to it."""
+class ReadingChild:
+    """One child process and the pipe to it.
 
-    def __init__(self, limits: Limits, longest: int | None, threads: int) -> None:
-        self._limits, self._threads = limits, threads
+    Args:
+        limits: its memory, and seconds for each answer. module: what it runs, by default this one; it calls
+            ``serve_answers``.
+    """
+
+    def __init__(
+        self, limits: Limits, *, longest: int | None = None, threads: int = 1, module: str | None = None
+    ) -> None:  # fmt: skip
+        self._limits, self._threads, self._module = limits, threads, module
         self._options = json.dumps({"limits": asdict(limits), "longest": longest})
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
@@ -229,7 +236,7 @@ class _Worker:
 
     def _started(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*_COMMAND, self._options],
+            [*(_COMMAND if self._module is None else (*_COMMAND[:-1], self._module)), self._options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -313,7 +320,7 @@ def _read_exactly(pipe: IO[bytes], count: int) -> bytearray:
     return data
 
 
-def _receive_header(pipe: IO[bytes], limits: Limits, most: int = _MOST_JSON) -> tuple[dict[str, Any], int]:
+def receive_header(pipe: IO[bytes], limits: Limits, most: int = _MOST_JSON) -> tuple[dict[str, Any], int]:
     """The JSON part of an answer and how many bytes of pixels follow."""
     header_bytes, pixel_bytes = _LENGTHS.unpack(_read_exactly(pipe, _LENGTHS.size))
     if header_bytes > most or pixel_bytes > 4 * limits.pixels:
@@ -339,7 +346,7 @@ def _received(source: dict[str, str]) -> Path | bytes | str:
 
 
 def _receive_key(pipe: IO[bytes], limits: Limits) -> FileKey:
-    header, pixel_bytes = _receive_header(pipe, limits)
+    header, pixel_bytes = receive_header(pipe, limits)
     key = FileKey(str(header["digest"]), str(header["study"]))
     if pixel_bytes or not all(re.fullmatch(r"[0-9a-f]{64}", each) for each in (key.digest, key.study or "0" * 64)):
         raise ValueError("a key that is none")
@@ -349,7 +356,7 @@ def _receive_key(pipe: IO[bytes], limits: Limits) -> FileKey:
 def _receive_source(pipe: IO[bytes], limits: Limits) -> dict[str, str]:
     from lingula.reading.dicom.source import well_formed  # pulls in pydicom
 
-    header, pixel_bytes = _receive_header(pipe, limits)
+    header, pixel_bytes = receive_header(pipe, limits)
     elements = {str(keyword): str(value) for keyword, value in header["elements"].items()}
     if pixel_bytes or well_formed(elements) != elements:
         raise ValueError("elements that are not well formed")
@@ -363,7 +370,7 @@ def _receive(pipe: IO[bytes], limits: Limits) -> DicomFile:
         InputError: the child's refusal.
         EOFError, ValueError, KeyError, TypeError: the child died, or its answer is not well formed.
     """
-    header, pixel_bytes = _receive_header(pipe, limits)
+    header, pixel_bytes = receive_header(pipe, limits)
     rows, columns = (int(side) for side in header["shape"])
     if rows < 1 or columns < 1 or 4 * rows * columns != pixel_bytes:
         raise ValueError("pixels that do not fill their shape")
@@ -387,7 +394,7 @@ def _receive_report(pipe: IO[bytes], limits: Limits) -> OpeniReport:
     """One report of a child, every part of it checked; raises as ``_receive``."""
     from lingula.reading.report_openi import OpeniReport
 
-    header, pixel_bytes = _receive_header(pipe, limits, 8 * limits.xml_bytes + _MOST_JSON)
+    header, pixel_bytes = receive_header(pipe, limits, 8 * limits.xml_bytes + _MOST_JSON)
     if pixel_bytes:
         raise ValueError("a report with pixels")
     text, sections = str(header["text"]), []
@@ -502,20 +509,31 @@ def _confine(memory_bytes: int) -> None:
 
 
 def serve(options: str) -> None:
-    """The child's loop: lines of JSON in (what is wanted, of which file), one answer each out. MemoryError and crashes
-    end the process."""
+    """The child's loop, for radiographs and reports."""
     given = json.loads(options)
-    limits, longest = Limits(**given["limits"]), given["longest"]
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a codec prints must not reach the pipe
+    longest = given["longest"]
     import lingula.reading.image_file  # noqa: F401  # what every film needs; pydicom and the reports' when asked for
 
+    serve_answers(options, lambda request, limits: _answer(request, limits, longest))
+
+
+def serve_answers(
+    options: str, answer: Callable[[dict[str, Any], Limits], tuple[dict[str, Any], memoryview]]
+) -> None:  # fmt: skip
+    """Lines of JSON in, one answer each out: a header, and bytes. MemoryError and crashes end the process.
+
+    Args:
+        options: the child's one argument. answer: the header of a refusal has ``refused``: code, message, hint.
+    """
+    limits = Limits(**json.loads(options)["limits"])
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a codec prints must not reach the pipe
     _confine(limits.memory_bytes)
     small = _resident()
     answers.write(_READY)
     answers.flush()
     for line in sys.stdin.buffer:
-        header, pixels = _answer(json.loads(line), limits, longest)
+        header, pixels = answer(json.loads(line), limits)
         if header.get("refused") is not None and _resident() > small + _LARGE:
             _return_memory()
         text = json.dumps(header).encode()
