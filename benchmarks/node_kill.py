@@ -1,11 +1,12 @@
 """Nothing acknowledged is lost and no result is there twice, whoever is killed.
 
-    python benchmarks/node_kill.py [ROUNDS]
+    python benchmarks/node_kill.py [ROUNDS [DOWN]]
 
 A sender sends made-up films, each a study of its own, to ``lingula node``, which writes its report to a real Orthanc.
 In each round node or Orthanc, by turns, is killed with SIGKILL at a random moment while films come in, and started
-again. At the end everything is left to run until nothing waits; then for each film that was acknowledged there must be
-exactly one report in Orthanc. What a killed process leaves is in the hands of the operating system.
+again. Then Orthanc stays away for ``DOWN`` seconds, while films come in for the first of them, and is started again:
+nobody helps, and the time until everything is delivered is taken. At the end for each film that was acknowledged there
+must be exactly one report in Orthanc. What a killed process leaves is in the hands of the operating system.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from lingula.library import Library
 from machine import write_result
 from node_peers import NodeProcess, film_file, node, send
 
-ROUNDS, SEED = 100, 1
+ROUNDS, DOWN, SEED = 100, 600.0, 1
+SENDING = 60.0
+"""Seconds of those in which Orthanc is away that films come in."""
 REST = 300.0
 """Seconds that are given at the end for what waits."""
 
@@ -65,12 +68,21 @@ def kill_rounds(running: NodeProcess, archive: orthanc.Orthanc, rounds: int, rng
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
 
 
+def stay_away(archive: orthanc.Orthanc, sender: Sender, seconds: float) -> None:
+    """Let the archive be gone for so long; films come in at first, and no more at the end."""
+    archive.kill()
+    time.sleep(min(seconds, SENDING))
+    sender.stopped.set()
+    sender.join()
+    time.sleep(max(seconds - SENDING, 0))
+    archive.start()
+
+
 def settle(running: NodeProcess) -> dict[str, dict[str, int]]:
     """What inbox and outbox hold when nothing waits any more, or the time for it is up."""
     end = time.monotonic() + REST
     with Library.open(running.library) as library:
         while True:
-            library.exchange.retry()
             counts = library.exchange.counts()
             spooled = len(list((running.folder / "spool" / "incoming").glob("*.dcm")))
             if (not any(states.get("waiting") for states in counts.values()) and not spooled) or time.monotonic() > end:
@@ -79,7 +91,9 @@ def settle(running: NodeProcess) -> dict[str, dict[str, int]]:
 
 
 def main() -> None:
-    rounds, rng, begun = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS, random.Random(SEED), time.monotonic()
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    down = float(sys.argv[2]) if len(sys.argv) > 2 else DOWN
+    rng, begun = random.Random(SEED), time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (films := folder / "films").mkdir()
@@ -89,11 +103,13 @@ def main() -> None:
                 time.sleep(0.1)
             sender.start()
             kill_rounds(running, archive, rounds, rng)
-            sender.stopped.set()
-            sender.join()
             while not running.listens():
                 time.sleep(0.1)
+            before = len(sender.acknowledged)
+            stay_away(archive, sender, down)
+            back = time.monotonic()
             counts = settle(running)
+            recovery = time.monotonic() - back
             reports = Counter(
                 archive.get(f"/series/{series}/study")["MainDicomTags"]["StudyInstanceUID"]
                 for series in archive.get("/series")
@@ -108,6 +124,7 @@ def main() -> None:
         "node_duplicates": {"value": len(twice), "unit": "studies with more than one result", "n": n},
     }
     figures = {"rounds": rounds, "sent": sender.sent, "acknowledged": n, "lost": len(lost), "twice": len(twice),
+               "down": {"seconds": down, "acknowledged": n - before, "seconds_until_delivered": round(recovery, 1)},
                "counts": counts, "seed": SEED, "seconds": round(time.monotonic() - begun, 1)}  # fmt: skip
     write_result("node_kill", figures, headline)
     print(json.dumps(figures))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lingula.library import Library
-from lingula.library.exchange_records import LONGEST_PAUSE, ExchangeRecords, ReceivedFilm, pause
+from lingula.library.exchange_records import LONGEST_PAUSE, SILENT_PAUSE, ExchangeRecords, ReceivedFilm, pause
 
 FILM = ReceivedFilm("f0", "CT_1", "a" * 64, "study-0", 100.0)
 
@@ -111,3 +111,20 @@ def test_writing_to_the_exchange_leaves_the_revision(library: Library, tmp_path:
     revision = library.revision
     library.exchange.note("node", films(3))
     assert library.revision == revision
+
+
+def test_one_delivery_asks_for_all_while_a_target_does_not_answer(library: Library) -> None:
+    exchange = records(library)
+    exchange.note("node", films(4))
+    for _ in range(2):
+        held = exchange.claim_study("node", "w", now=1000.0, lease=60, quiet=5)
+        assert held is not None
+        assert exchange.answer_study(held, [], [(f"1.{held.study}", "sr")], ["a", "b"], node="node", now=1000.0)
+    for attempt in range(9):
+        now = 2000.0 + 100 * attempt
+        asked = exchange.claim_delivery("node", "a", "w", now=now, lease=60)
+        assert asked is not None
+        exchange.settle_delivery(asked, [], "peer_unreachable", now=now)
+        assert exchange.claim_delivery("node", "a", "w", now=now + 0.1, lease=60) is None  # nor the other study's
+    assert exchange.claim_delivery("node", "a", "w", now=now + SILENT_PAUSE, lease=60) is not None
+    assert exchange.claim_delivery("node", "b", "w", now=2000.0, lease=60) is not None  # another target goes on

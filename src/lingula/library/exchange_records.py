@@ -22,6 +22,8 @@ from lingula.library.schema import InboxRow, OriginRow, OutboxRow
 Transaction = Callable[[], AbstractContextManager[Connection]]
 SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 3600.0
 """Seconds between the first two attempts, and at most; each pause is twice the one before."""
+SILENT_PAUSE = 60.0
+"""Most seconds between two attempts at a target that does not answer."""
 _FREE: dict[str, Any] = {"owner": "", "lease": 0.0}
 _NEW: dict[str, Any] = {"state": "waiting", "code": "", "attempts": 0, "due": 0.0, **_FREE}
 _MANY = 500
@@ -210,13 +212,21 @@ class ExchangeRecords:
         return Delivery(target, rows[0].study, instances, owner, now + lease, max(row.attempts for row in rows))
 
     def settle_delivery(self, held: Delivery, stored: Collection[str], code: str, *, now: float) -> None:
-        """Note which objects were read back at the target; the others are tried again after a pause."""
+        """Note which objects were read back at the target; the others are tried again after a pause. While a target
+        does not answer, one delivery asks for all that wait for it, at least every ``SILENT_PAUSE`` seconds."""
         mine = and_(OutboxRow.owner == held.owner, OutboxRow.lease == held.until, OutboxRow.target == held.target)
         done = {"state": "stored", "stored": now, "code": "", **_FREE}
-        later = {"code": code or "not_stored", "due": now + pause(held.attempts), **_FREE}
+        is_silent = code == "peer_unreachable"
+        due = now + (min(pause(held.attempts), SILENT_PAUSE) if is_silent else pause(held.attempts))
+        later = {"code": code or "not_stored", "due": due, **_FREE}
         with self._transaction() as connection:
             connection.execute(update(OutboxRow).where(mine, OutboxRow.instance.in_(list(stored))).values(**done))
+            node = connection.execute(select(OutboxRow.node).where(mine).limit(1)).scalar()
             connection.execute(update(OutboxRow).where(mine).values(**later))
+            if is_silent and node is not None:
+                others = and_(OutboxRow.node == node, OutboxRow.target == held.target, OutboxRow.state == "waiting",
+                              OutboxRow.lease <= now)  # fmt: skip
+                connection.execute(update(OutboxRow).where(others).values(code=code, due=due))
 
     def settled_studies(self, node: str) -> frozenset[str]:
         """Studies of a node with nothing left to be answered or delivered: their files may go."""
