@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import ComputedRadiographyImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from lingula.deidentification import deidentify, explain_profile
 from lingula.deidentification.burned_text import cover_text, find_text, has_reader
+from lingula.deidentification.film import LIMITS
 from lingula.deidentification.words import MASK, Names
 from lingula.errors import InputError
 from lingula.library.identity import pseudonym
@@ -225,3 +227,59 @@ def test_the_validator_finds_no_new_error(tmp_path: Path) -> None:
     folder = written(tmp_path / "in", film())
     deidentify(folder, tmp_path / "out", pixels=False)
     assert errors(next((tmp_path / "out").rglob("*.dcm"))) <= errors(folder / "0.dcm")
+
+
+def test_the_content_of_a_structured_report_is_cleaned_and_its_findings_stay(tmp_path: Path) -> None:
+    def item(kind: str, name: str, relation: str = "CONTAINS", **values: object) -> Dataset:
+        made, code = Dataset(), Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "121071", "DCM", name
+        made.RelationshipType, made.ValueType, made.ConceptNameCodeSequence = relation, kind, Sequence([code])
+        for keyword, value in values.items():
+            setattr(made, keyword, value)
+        return made
+
+    report = film(7)
+    del report.PixelData
+    report.SOPClassUID, report.Modality = "1.2.840.10008.5.1.4.1.1.88.22", "SR"
+    inner = item("TEXT", "Impression", TextValue="Small effusion. Discussed with Dr. House, call 555-123-4567.")
+    container = item("CONTAINER", "Section")
+    container.ContentSequence = Sequence([inner])
+    report.ContentSequence = Sequence([
+        item("TEXT", "Findings", TextValue="Jane Doe, MRN0815: heart 15/32, left effusion at T8."),
+        item("PNAME", "Observer", "HAS OBS CONTEXT", PersonName="House^Gregory"),
+        item("DATE", "Date", Date="20200229"),
+        item("UIDREF", "Film", "HAS OBS CONTEXT", UID="1.2.3.4.5.1"),
+        container,
+    ])  # fmt: skip
+    folder = tmp_path / "in"
+    folder.mkdir()
+    report.save_as(folder / "report.dcm", enforce_file_format=True)
+    done = deidentify(folder, tmp_path / "out", secret=SECRET)
+    assert done.refused == ()
+    (file,) = (tmp_path / "out").rglob("*.dcm")
+    for mark in (b"jane", b"doe", b"mrn0815", b"house", b"gregory", b"555", b"20200229", b"1.2.3.4"):
+        assert mark not in file.read_bytes().lower(), mark
+    findings, observer, date, image, section = dcmread(file).ContentSequence
+    assert findings.TextValue.endswith("heart 15/32, left effusion at T8.")
+    assert str(observer.PersonName).startswith("X")  # the profile's dummy
+    assert date.Date != "20200229"
+    assert pseudonym(SECRET, "1.2.3.4.5.1") == image.UID
+    assert section.ContentSequence[0].TextValue.startswith("Small effusion.")
+
+
+def test_a_film_that_costs_too_much_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read in a child with limited memory and time; another film of the folder comes through."""
+    folder = written(tmp_path / "in", film())
+    bomb = film(2)
+    bomb.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    bomb.add_new(0x7FE10010, "OB", bytes(300 << 20))
+    bomb.save_as(folder / "bomb.dcm", enforce_file_format=True)
+    assert (folder / "bomb.dcm").stat().st_size < 1 << 20
+    report = deidentify(folder, tmp_path / "out", pixels=False)
+    assert ([each.code for each in report.refused], report.files) == (["decompression_bomb"], 1)
+    monkeypatch.setattr("lingula.deidentification.film.LIMITS", replace(LIMITS, seconds=0.0))
+    report = deidentify(folder, tmp_path / "late", pixels=False)
+    assert {each.code for each in report.refused} == {"decode_timeout"}
+    assert not [file for file in (tmp_path / "late").rglob("*") if file.is_file()]

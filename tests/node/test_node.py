@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("pynetdicom", reason="needs the extra pacs")
 
+from tests.library.conftest import server, url  # noqa: F401  (fixtures)
 from tests.node_films import result_of, send, write_film
 
 import orthanc
@@ -72,10 +73,8 @@ def until(told: Callable[[], bool], seconds: float = 60) -> None:
 
 def settings_of(tmp_path: Path, *targets: SendSettings, **given: object) -> NodeSettings:
     receive = ReceiveSettings(port=free_port(), allow=(AllowedSender("MODALITY", "127.0.0.1"),), processes=1)
-    return NodeSettings(
-        library=str(tmp_path / "library.sqlite"), spool=tmp_path / "spool", quiet_seconds=0.3, lease_seconds=30,
-        send=targets, **{"receive": receive, **given},
-    )  # fmt: skip
+    own = {"library": str(tmp_path / "library.sqlite"), "spool": tmp_path / "spool", "lease_seconds": 30.0}
+    return NodeSettings(quiet_seconds=0.3, send=targets, **{"receive": receive, **own, **given})
 
 
 def test_a_film_comes_back_as_results_by_both_ways(
@@ -117,6 +116,36 @@ def test_the_same_film_again_makes_no_second_result(
         until(lambda: not list((settings.spool / "incoming").iterdir()))
         until(lambda: not list((settings.spool / "results").iterdir()))
     assert len(archive.instances("SR")) == before + 1
+
+
+def test_nodes_share_one_library_and_no_result_is_there_twice(
+    tmp_path: Path,
+    archive: orthanc.Orthanc,
+    model: Checkpoint,
+    url: str,  # noqa: F811
+) -> None:
+    """Two nodes on one PostgreSQL receive some films each, and two films both of them."""
+    before = len(archive.instances("SR"))
+    target = SendSettings("web", url=archive.dicom_web)
+    one, other = (
+        settings_of(tmp_path / name, target, kinds=("sr",), library=url, name=name, spool=tmp_path / name / "spool",
+                    lease_seconds=0.5)
+        for name in ("one", "other")
+    )  # fmt: skip
+    films = [write_film(tmp_path / f"{number}.dcm", number=100 + number) for number in range(6)]
+    with working(one, model) as library, working(other, model):
+        assert one.receive is not None
+        assert other.receive is not None
+        senders = [threading.Thread(target=send, args=(receive, *some))
+                   for receive, some in ((one.receive, films[:4]), (other.receive, films[2:]))]  # fmt: skip
+        for thread in senders:
+            thread.start()
+        for thread in senders:
+            thread.join()
+        until(lambda: library.exchange.counts() == {"inbox": {"answered": 8}, "outbox": {"stored": 6}})
+        places = [settings.spool / folder for settings in (one, other) for folder in ("incoming", "results")]
+        until(lambda: not [file for place in places for file in place.glob("*.dcm")])
+    assert len(archive.instances("SR")) == before + 6
 
 
 def test_a_node_that_polls_finds_new_films_once(tmp_path: Path, archive: orthanc.Orthanc, model: Checkpoint) -> None:

@@ -237,6 +237,12 @@ class ExchangeRecords:
             left = {*connection.execute(waiting).scalars(), *connection.execute(undelivered).scalars()}
             return frozenset(set(connection.execute(studies).scalars()) - left)
 
+    def undelivered(self, node: str) -> frozenset[str]:
+        """Objects that wait to be delivered by a node."""
+        wanted = select(OutboxRow.instance).where(OutboxRow.node == node, OutboxRow.state != "stored")
+        with self._transaction() as connection:
+            return frozenset(connection.execute(wanted).scalars())
+
     def files_of(self, node: str, studies: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Films that were answered, and objects made, of these studies."""
         films: list[str] = []

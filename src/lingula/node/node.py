@@ -191,6 +191,7 @@ class Node:
         for each in objects:
             place = self._results / f"{each.sop_instance}.dcm"
             if place.exists():
+                os.utime(place)  # not left over, as ``sweep`` would take it for
                 continue
             part = place.with_suffix(".part")
             part.write_bytes(each.data)
@@ -246,15 +247,26 @@ class Node:
         for film in self._exchange.films(name, "refused") & present:
             if time.time() - (self._incoming / film).stat().st_mtime > REFUSED:
                 (self._incoming / film).unlink(missing_ok=True)
-        if present or any(self._results.iterdir()):
+        results = list(self._results.iterdir())
+        if present or results:
             films, objects = self._exchange.files_of(name, self._exchange.settled_studies(name))
             for film in set(films) & present:
                 (self._incoming / film).unlink(missing_ok=True)
             for instance in objects:
                 (self._results / f"{instance}.dcm").unlink(missing_ok=True)
+            self._sweep_results(results)
         if self._settings.poll is None:  # a poller knows by the inbox what it has seen
             self._exchange.forget_before(time.time() - self._settings.history_days * 86400)
         return False
+
+    def _sweep_results(self, results: Sequence[Path]) -> None:
+        """Remove results that are none of this node's to deliver: another one has the same film and delivers them."""
+        old = [file for file in results if _age(file) > 2 * self._settings.lease_seconds]
+        if old:
+            own = self._exchange.undelivered(self._settings.name)
+            for file in old:
+                if file.stem not in own:
+                    file.unlink(missing_ok=True)
 
     def watch(self) -> bool:
         """Note in the log, once, where a sender's films are not as they were."""
@@ -299,6 +311,14 @@ class Node:
                 process.wait()
                 if process.stdout is not None:
                     process.stdout.close()
+
+
+def _age(file: Path) -> float:
+    """Seconds since a file was written; 0 for one that is gone."""
+    try:
+        return time.time() - file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
