@@ -1,4 +1,4 @@
-"""What lies in deploy/: every key of the example is read, every key that is read is in it; units and image are sound."""
+"""What lies in deploy/: the example has every key and no other; units and image are sound."""
 
 from __future__ import annotations
 

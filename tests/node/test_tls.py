@@ -118,7 +118,7 @@ def test_results_go_by_tls_to_a_peer_that_is_certified(
 
 @contextmanager
 def proxy(port: int, files: TlsFiles) -> Iterator[int]:
-    """A port that speaks TLS to certified clients and hands on to another port, as a reverse proxy before an archive."""
+    """A port that speaks TLS to certified clients and hands on to another port, as a proxy before an archive."""
     context, ended = server_tls(files), threading.Event()
 
     def copy(source: socket.socket, sink: socket.socket) -> None:
@@ -129,12 +129,15 @@ def proxy(port: int, files: TlsFiles) -> Iterator[int]:
             sink.shutdown(socket.SHUT_WR)
 
     def serve(plain: socket.socket) -> None:
-        with suppress(OSError), context.wrap_socket(plain, server_side=True) as secure:
-            with socket.create_connection(("127.0.0.1", port)) as onward:
-                back = threading.Thread(target=copy, args=(onward, secure), daemon=True)
-                back.start()
-                copy(secure, onward)
-                back.join()
+        with (
+            suppress(OSError),
+            context.wrap_socket(plain, server_side=True) as secure,
+            socket.create_connection(("127.0.0.1", port)) as onward,
+        ):
+            back = threading.Thread(target=copy, args=(onward, secure), daemon=True)
+            back.start()
+            copy(secure, onward)
+            back.join()
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(0.2)
@@ -154,7 +157,7 @@ def proxy(port: int, files: TlsFiles) -> Iterator[int]:
 
 
 def test_results_go_by_https_and_are_read_back(tmp_path: Path, server: TlsFiles, client: TlsFiles) -> None:
-    """Orthanc 1.10 of Debian ends with its own HTTPS at the first request; archives stand behind a proxy all the same."""
+    """Orthanc 1.10 of Debian ends with its own HTTPS at the first request; a proxy speaks it."""
     if orthanc.program() is None or orthanc.plugin("OrthancDicomWeb") is None:
         pytest.skip("Orthanc with its DICOMweb plugin is not installed")
     made = [each.data for each in result_objects(result_of(write_film(tmp_path / "film.dcm")), ["sr", "gsps"])]
