@@ -130,7 +130,7 @@ class _Run:
             os.replace(part, folder / f"{done.instance or secrets.token_hex(8)}.dcm")
         finally:
             part.unlink(missing_ok=True)
-        self.actions += Counter(done.actions)
+        self.actions += Counter(dict(done.actions))
         self.covered, self.unread = self.covered + done.covered, self.unread + done.unread
         self.touched = max(self.touched, done.touched)
         self.written += 1
