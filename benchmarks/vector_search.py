@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from lingula.library import Entry, FaissFlat, FaissQuantised, Library, NumpyExact
+from lingula.library import Entry, FaissQuantised, Library, NumpyExact
 from lingula.library.database_url import database_at
 from lingula.library.engines import PROBES
 from lingula.library.ivf import LISTS, Cells
@@ -93,7 +93,9 @@ def recall(found: Callable[[Vectors], npt.NDArray[np.int64]], truth: npt.NDArray
 
 
 def small(vectors: Vectors, queries: Vectors) -> dict[str, Any]:
-    flat, exact = FaissFlat(vectors), NumpyExact(vectors)
+    """FAISS alone beside numpy with the answer ranked, as the product searches."""
+    flat, exact = faiss.IndexFlatIP(vectors.shape[1]), NumpyExact(vectors)
+    flat.add(vectors)
     ours, numpy = milliseconds(lambda q: flat.search(q[None], K), lambda q: exact.search(q[None], K), queries=queries)
     return {"n": len(vectors), "faiss": ours, "numpy": numpy}
 
@@ -173,8 +175,8 @@ def main() -> None:
         sys.stdout.write(f"{figures}\n")  # a trial: not written down
         return
     write_result("vector_search", figures, {
-        "search_ms_7500": {"value": figures["exact"]["faiss"]["p50_ms"], "unit": "ms", "n": len(real)},
-        "numpy_search_ms_7500": {"value": figures["exact"]["numpy"]["p50_ms"], "unit": "ms", "n": len(real)},
+        "search_ms_7500": {"value": figures["exact"]["numpy"]["p50_ms"], "unit": "ms", "n": len(real)},
+        "faiss_search_ms_7500": {"value": figures["exact"]["faiss"]["p50_ms"], "unit": "ms", "n": len(real)},
         "search_ms_1m": {"value": figures["grown"]["p50_ms"], "unit": "ms", "n": len(crowd)},
         "search_recall10_1m": {"value": figures["grown"]["recall10"], "unit": "recall@10", "n": QUERIES},
     })  # fmt: skip

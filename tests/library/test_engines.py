@@ -60,3 +60,20 @@ def test_differences_below_rounding_are_ties(engine: type[Index]) -> None:
 def test_refuses_nothing_to_search(engine: type[Index]) -> None:
     with pytest.raises(ValueError, match="N >= 1"):
         engine(np.empty((0, 4), np.float32))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
+def test_some_rows_are_searched_exactly(engine: type[Index], share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a mask leaves, also where few candidates are asked for at once and many rows are alike."""
+    monkeypatch.setattr("lingula.library.engines.GATHERED", 0)
+    monkeypatch.setattr("lingula.library.engines.FIRST", 1)
+    rng = np.random.default_rng(7)
+    vectors = np.concatenate([units(rng, 700, 8), units(rng, 3, 8).repeat(100, axis=0)])
+    mask = rng.random(len(vectors)) < share
+    index = engine(vectors)
+    for query in (*units(rng, 4, 8), vectors[-1]):
+        scores, rows = index.search_among(query, mask, 12)
+        some = np.flatnonzero(mask)
+        expected = [(score, int(some[row])) for score, row in naive(vectors[mask], query, 12)]
+        assert rows.tolist() == [row for _, row in expected]
+        assert scores.tolist() == pytest.approx([score for score, _ in expected], abs=1e-12)

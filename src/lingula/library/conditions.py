@@ -22,6 +22,16 @@ class Asserts:
     places: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
 
+    def holds(self, polarity: str, past: bool, side: str | None, place: str | None, section: str) -> bool:
+        """Whether an assertion of the finding is like this."""
+        return (
+            (not self.polarities or polarity in self.polarities)
+            and (self.past is None or past == self.past)
+            and (not self.sides or side in self.sides)
+            and (not self.places or place in self.places)
+            and (not self.sections or section in self.sections)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Says:

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -23,6 +23,7 @@ from lingula.errors import InputError, LibraryError, ModelError
 from lingula.frames import table_of
 from lingula.labels.assertions import Assertion
 from lingula.library.access_records import AccessRecords
+from lingula.library.catalogue import Catalogue, Selection
 from lingula.library.conditions import Condition
 from lingula.library.database_url import database_at
 from lingula.library.engines import EXACT, MARGIN, Engine, FaissQuantised, Index, NumpyExact, ranked
@@ -57,6 +58,8 @@ Encode = Callable[
 ]
 """Records to the vectors by mode, and the labels, of each."""
 COPIED = 100  # studies copied in one transaction
+ASKED = 5_000
+"""Studies within which a database with vectors of its own is asked; more are compared in memory."""
 SPARE = 16  # candidates beyond k that are asked for at once, to settle ties
 
 
@@ -76,7 +79,10 @@ class Library:
         self._galleries = dict.fromkeys(MODES, Gallery.empty(store.about.dimension))
         self._refreshing = threading.Lock()
         self._fingerprint: tuple[tuple[int, ...], str] = ((), "")
-        self._matching = lru_cache(maxsize=64)(lambda revision, conditions: store.matching(conditions))
+        self._catalogue = Catalogue(store)
+        self._matching = lru_cache(maxsize=64)(
+            lambda revision, conditions: self._catalogue.matching(conditions, revision)
+        )
         self._known = RecordCache(-1)
         self._held = threading.local()
 
@@ -529,10 +535,14 @@ class Library:
         finally:
             self._held.revision = outer
 
-    def matching(self, *conditions: Condition) -> frozenset[str]:
+    def matching(self, *conditions: Condition) -> Set[str]:
         """Ids of the studies that meet all conditions (see ``lingula.library.conditions``).
 
-        The last answers are remembered until the library is written to.
+        They are answered from columns in memory (``catalogue``); the last answers are remembered until the library is
+        written to.
+
+        Raises:
+            InputError: ``bad_request`` for a phrase without a word.
         """
         return self._matching(self.revision, conditions)
 
@@ -616,7 +626,7 @@ class Library:
             within: only these studies may answer; they are compared one by one, exactly.
         """
         query = unit(vector, self.about.dimension, "the query")
-        if self._in_memory:
+        if self._in_memory or (isinstance(within, Selection) and len(within) > ASKED):
             found = self.gallery(mode).nearest(query, k, exclude, within)
         else:
             found = self._nearest_stored(query, mode, k, exclude, within)

@@ -140,7 +140,11 @@ class ReadyGallery:
             case Asserts():
                 findings = (condition.finding,) if condition.finding else tuple(self._by_finding)
                 pairs = (pair for finding in findings for pair in self._by_finding.get(finding, ()))
-                return frozenset(study for study, each in pairs if _says(each, condition))
+                return frozenset(
+                    study
+                    for study, each in pairs
+                    if condition.holds(each.polarity, each.past, each.side, each.place, each.section)
+                )
             case Labelled(label):
                 return frozenset(study for study in known if label in known[study].labels)
             case Coded() | Reported():
@@ -328,13 +332,3 @@ def _unit(rows: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], Vector]:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     there = np.flatnonzero(norms[:, 0] > 0)
     return there, rows[there] / norms[there]
-
-
-def _says(each: Assertion, asked: Asserts) -> bool:
-    return (
-        (not asked.polarities or each.polarity in asked.polarities)
-        and (asked.past is None or each.past == asked.past)
-        and (not asked.sides or each.side in asked.sides)
-        and (not asked.places or each.place in asked.places)
-        and (not asked.sections or each.section in asked.sections)
-    )

@@ -21,8 +21,7 @@ from lingula.errors import InputError, LibraryError
 from lingula.labels.assertions import Assertion
 from lingula.library import migrations, rows
 from lingula.library.access_records import AccessRecords
-from lingula.library.clauses import clause
-from lingula.library.conditions import Condition
+from lingula.library.columns import SEPARATOR, column_of
 from lingula.library.database import Candidates, Database, damaged, unanswerable
 from lingula.library.erasure import CopyRecord, erase
 from lingula.library.exchange_records import ExchangeRecords
@@ -281,8 +280,8 @@ class Store:
                 if found := [row for study_id, report in reports for row in rows.findings_of(study_id, report)]:
                     connection.execute(insert(FindingRow), found)
             progress(start + len(some), len(ids))
-        with self._writing() as (connection, _):
-            connection.execute(update(LibraryRow).values(reader=self._reader))
+        with self._writing() as (connection, revision):
+            connection.execute(update(LibraryRow).values(reader=self._reader, erased=revision))
 
     def owned(self, *, patient: str = "", sender: str = "") -> tuple[str, ...]:
         """Ids, sorted, of the studies of a patient, by the key that stands for one, or of a sender."""
@@ -306,7 +305,7 @@ class Store:
             raise self.database.translated(error) from error
 
     def erased(self) -> int:
-        """The revision of the last deletion; 0 where nothing was ever deleted."""
+        """The revision of the last deletion or reading anew; 0 where there was none."""
         with self._transaction() as connection:
             return connection.execute(select(LibraryRow.erased)).scalar_one()
 
@@ -324,7 +323,8 @@ class Store:
 
     def rebuild_indexes(self) -> None:
         """Build the database's own full-text and vector indexes anew, and the label rows."""
-        with self._writing() as (connection, _):
+        with self._writing() as (connection, revision):
+            connection.execute(update(LibraryRow).values(erased=revision))
             self.database.index_text(connection)
             self.database.index_vectors(connection, self.about.dimension)
             connection.execute(delete(LabelRow))
@@ -345,11 +345,37 @@ class Store:
         with self._transaction() as connection:
             return tuple(sorted(connection.execute(select(StudyRow.study_id)).scalars()))
 
-    def matching(self, conditions: Sequence[Condition]) -> frozenset[str]:
-        """Ids of the studies that meet all conditions."""
-        wanted = select(StudyRow.study_id).where(*(clause(one, self.database) for one in conditions))
+    def added(self, since: int) -> tuple[str, ...]:
+        """Ids of the studies that were given an embedding after revision ``since``."""
+        newer = (EmbeddingRow.mode.in_(MODES), EmbeddingRow.revision > since)
         with self._transaction() as connection:
-            return frozenset(connection.execute(wanted).scalars())
+            return tuple(connection.execute(select(EmbeddingRow.study_id).where(*newer).distinct()).scalars())
+
+    def column(self, name: str, among: Collection[str] | None = None) -> list[tuple[tuple[Any, ...], list[str]]]:
+        """Values of a column (``columns.column_of``), each with the ids of the studies that have it.
+
+        Args:
+            among: only these studies; None for all.
+        """
+        found: list[tuple[tuple[Any, ...], list[str]]] = []
+        with self._transaction() as connection:
+            for some in [None] if among is None else _batches(among):
+                for *value, ids in connection.execute(column_of(name, some)):
+                    if ids is not None:
+                        found.append((tuple(value), ids.split(SEPARATOR)))
+        return found
+
+    def saying(self, phrase: str) -> tuple[str, ...]:
+        """Ids of the studies whose report holds these words in this order, endings aside.
+
+        Raises:
+            InputError: ``bad_request`` for a phrase without a word.
+        """
+        if not any(character.isalnum() for character in phrase):
+            raise InputError("bad_request", f"{phrase!r} holds no word to look for.")
+        with self._transaction() as connection:
+            wanted = select(StudyRow.study_id).where(self.database.says(phrase))
+            return tuple(connection.execute(wanted).scalars())
 
     def has(self, mode: Mode) -> bool:
         """Whether any study has an embedding of this mode."""

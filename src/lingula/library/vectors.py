@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import InputError
-from lingula.library.engines import EXACT, Engine, Index, NumpyExact, among
+from lingula.library.catalogue import Roster, Selection
+from lingula.library.engines import EXACT, Engine, Index, Mask, NumpyExact
 
 MOST = 100
 
@@ -32,6 +33,7 @@ class Gallery:
     vectors: npt.NDArray[np.float32] = field(repr=False)
     index: Index | None = field(repr=False)
     recent: Gallery | None = None
+    _known: list[tuple[Roster, npt.NDArray[np.int32]]] = field(default_factory=list, repr=False)
 
     @classmethod
     def empty(cls, dimension: int) -> Gallery:
@@ -100,15 +102,32 @@ class Gallery:
         if self.index is None:
             return ()
         if within is not None:
-            some = sorted(
-                row for study_id in set(within).difference(exclude) if (row := self._row(study_id)) is not None
-            )
-            found = among(self.vectors, query, np.array(some, np.int64), k)
+            mask = self._among(within)
+            mask[[row for study_id in exclude if (row := self._row(study_id)) is not None]] = False
+            found = self.index.search_among(query, mask, k)
             return tuple((self.ids[row], float(score)) for score, row in zip(*found, strict=True))
         left_out = {study_id for study_id in exclude if self._row(study_id) is not None}
         scores, rows = self.index.search(query[None], k + len(left_out))  # (1, k + left out) each
         ranked = ((self.ids[row], float(score)) for score, row in zip(scores[0], rows[0], strict=True))
         return tuple(pair for pair in ranked if pair[0] not in left_out)[:k]
+
+    def _among(self, within: Collection[str]) -> Mask:
+        """(N,) which of its studies are within a set."""
+        if isinstance(within, Selection):
+            return within.at(self._places(within.roster))
+        mask = np.zeros(len(self.ids), np.bool_)
+        mask[[row for study_id in within if (row := self._row(study_id)) is not None]] = True
+        return mask
+
+    def _places(self, roster: Roster) -> npt.NDArray[np.int32]:
+        """(N,) its studies' rows in a roster, -1 where it lacks one; remembered once it lacks none."""
+        for known, places in self._known:
+            if known is roster:
+                return places
+        places = np.fromiter((roster.row_of.get(each, -1) for each in self.ids), np.int32, len(self.ids))
+        if not (places < 0).any():
+            self._known[:] = [(roster, places)]
+        return places
 
 
 def check_k(k: int) -> None:

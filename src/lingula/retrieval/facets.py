@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,8 +29,8 @@ class Facet:
 class FacetIndex:
     """Which studies of a library have each value; made once for each of its states, then only sets are counted."""
 
-    every: frozenset[str]
-    values: Mapping[FacetName, Mapping[str, frozenset[str]]] = field(repr=False)
+    every: Set[str]
+    values: Mapping[FacetName, Mapping[str, Set[str]]] = field(repr=False)
 
     @classmethod
     def of(cls, library: Searched) -> FacetIndex:
@@ -55,7 +55,7 @@ class FacetIndex:
         return tuple(facet for facet in found if facet.counts)
 
     @staticmethod
-    def _sides(library: Searched, present: Sequence[Wanted], answers: frozenset[str]) -> tuple[tuple[str, int], ...]:
+    def _sides(library: Searched, present: Sequence[Wanted], answers: Set[str]) -> tuple[tuple[str, int], ...]:
         """Of the first finding that must be shown: at which side reports say that it is."""
         if not present or not present[0].finding:
             return ()
@@ -72,7 +72,7 @@ def same_finding(label: str, wanted: Wanted) -> bool:
     return wanted.finding == label or label_of(wanted.finding) == label
 
 
-def _meeting(library: Searched, condition: Condition) -> frozenset[str]:
+def _meeting(library: Searched, condition: Condition) -> Set[str]:
     try:
         return library.matching(condition)
     except InputError:  # the studies that ship with the model have no ages

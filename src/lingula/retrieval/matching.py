@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -39,7 +39,7 @@ class Searched(Protocol):
     def has_texts(self) -> bool: ...
     def __len__(self) -> int: ...
     def held(self) -> AbstractContextManager[None]: ...
-    def matching(self, *conditions: Condition) -> frozenset[str]: ...
+    def matching(self, *conditions: Condition) -> Set[str]: ...
     def summaries(self, study_ids: Collection[str], /) -> dict[str, Summary]: ...
     def assertions(self, study_ids: Collection[str], /) -> dict[str, tuple[Assertion, ...]]: ...
     def vectors(self, study_ids: Collection[str], /, mode: Mode = ...) -> dict[str, npt.NDArray[np.float32]]: ...
@@ -93,7 +93,7 @@ class Standing:
         relaxed: what was asked for and nothing meets together with the rest; it ranks, and is no condition.
     """
 
-    allowed: frozenset[str] | None
+    allowed: Set[str] | None
     labels: Mapping[str, float]
     words: Mapping[str, float]
     predicted: Mapping[str, Mapping[str, tuple[float, bool]]]
@@ -114,7 +114,7 @@ def standing(library: Searched, query: Query, judge: Judge | None) -> Standing:
     nobody = library.matching(*filters, Not(Reported()), Not(Coded()))
     predicted = judge.of(library, nobody) if judge and _can_be_predicted(query, judge) else {}
     judged = {study: mark for study, said in predicted.items() if (mark := _foreseen(query, said)) is not None}
-    allowed = (reported - nobody) | judged.keys()
+    allowed = (reported - nobody) | judged.keys() if judged else reported - nobody
     if not allowed and len(query.present) + bool(query.either) > 1 and not query.uncertain:
         return _relaxed(library, query, filters, words)
     marks: list[Mapping[str, float]] = []
@@ -132,7 +132,7 @@ def standing(library: Searched, query: Query, judge: Judge | None) -> Standing:
         / count
         for study in allowed
     }
-    return Standing(frozenset(allowed), labels | judged, words, {study: predicted[study] for study in judged})
+    return Standing(allowed, labels | judged, words, {study: predicted[study] for study in judged})
 
 
 def ages_unknown(library: Searched, query: Query) -> bool:
