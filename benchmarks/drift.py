@@ -1,12 +1,13 @@
 """Are changes of a sender's films found, and how often is one seen that is none?
 
-    python benchmarks/drift.py FOLDER
+    python benchmarks/drift.py FOLDER [KEPT]
 
 ``FOLDER`` holds ``openi`` (``images``, ``images.csv``, ``reports.jsonl``) and ``films_more`` (children). A sender sends
 films of studies the model did not learn from, three in ten studies abnormal, frontals as PA, laterals as LL; the first
 are its baseline, then come clean weeks. Eight changes are planted in films that came neither in the baseline nor in
 those weeks' first draw: each is to be a signal within 200 films. Clean weeks are drawn in several orders; signals in
-them are false alarms. Films go through the polarity test, the model and its gate as in ``lingula node``.
+them are false alarms. Films go through the polarity test, the model and its gate as in ``lingula node``. ``KEPT`` is a
+file in which what was seen is kept: a run that was stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -33,7 +35,7 @@ from lingula.reading.view_classifier import with_views
 from lingula.study import Radiograph, Study
 from machine import write_result
 
-SEED, WITHIN, WEEKS, ORDERS, ABNORMAL = 3, 200, 20, 20, 0.3
+SEED, WITHIN, WEEKS, ORDERS, PLANTED, ABNORMAL = 3, 200, 20, 20, 3, 0.3
 CR, MAMMOGRAPHY = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.2"
 HEADER = {"SOPClassUID": CR, "Modality": "CR"}
 
@@ -68,39 +70,57 @@ class Films:
 
 
 class Seen:
-    """What the node would see of a study, asked of the model once for each picture."""
+    """What the node would see of a study, asked of the model once for each picture.
 
-    def __init__(self, model: Checkpoint) -> None:
-        self._model = model
-        self._known: dict[tuple[str, ...], list[FilmObservation]] = {}
+    Args:
+        kept: a file that outlives the run; None for none.
+    """
+
+    def __init__(self, model: Checkpoint, kept: Path | None) -> None:
+        self._model, self._kept = model, kept
+        self._known: dict[str, list[dict[str, Any]]] = json.loads(kept.read_text()) if kept and kept.exists() else {}
         self.asked = 0
 
     def __call__(
         self, films: Sequence[tuple[Path, str]], change: Change | None = None, name: str = "", seed: int = 0
     ) -> list[FilmObservation]:
-        key = (name, *(str(file) for file, _ in films))
+        key = " ".join([name.replace(" ", "_"), str(seed), *(file.name for file, _ in films)])
         if key not in self._known:
-            rng = np.random.default_rng(seed)
-            read = []
-            for number, (file, _) in enumerate(films):
-                pixels = np.asarray(Image.open(file).convert("L"), np.float32) / 255
-                pixels = change(pixels, rng) if change is not None else pixels
-                read.append(Radiograph(f"film {number}", np.clip(pixels, 0, 1).astype(np.float32)))
-            study = with_views(Study("study", tuple(read)))
-            analysis = analyze(study, self._model, methods=())
+            self._known[key] = self._look([file for file, _ in films], change, np.random.default_rng(seed))
             self.asked += 1
-            headers = [(film, HEADER) for film in study.radiographs]
-            normal = self._model.vocabulary.normal
-            self._known[key] = list(observations(analysis, headers, node="node", sender="ROOM", at=0.0, normal=normal))
-            self._projections = {each.image_id: each.projection for each in analysis.films}
-            self._known[key] = [
-                replace(each, view_fault=self._projections.get(film.image_id) == "lateral")
-                for each, film in zip(self._known[key], study.radiographs, strict=True)
-            ]  # as if each said PA; see ``with_header``
-        return [
-            replace(each, view_fault=each.view_fault == (view == "PA")) for each, (_, view) in
-            zip(self._known[key], films, strict=True)
-        ]  # fmt: skip
+            if self._kept is not None and self.asked % 50 == 0:
+                self.keep()
+        found = []
+        for seen, (_, view) in zip(self._known[key], films, strict=True):
+            values = dict(seen)
+            is_lateral = values.pop("is_lateral")
+            found.append(FilmObservation(**values, view_fault=is_lateral == (view == "PA")))
+        return found
+
+    def keep(self) -> None:
+        """Write what is known, whole or not at all."""
+        if self._kept is not None:
+            (part := self._kept.with_suffix(".part")).write_text(json.dumps(self._known))
+            part.replace(self._kept)
+
+    def _look(self, files: Sequence[Path], change: Change | None, rng: np.random.Generator) -> list[dict[str, Any]]:
+        read = []
+        for number, file in enumerate(files):
+            pixels = np.asarray(Image.open(file).convert("L"), np.float32) / 255
+            pixels = change(pixels, rng) if change is not None else pixels
+            read.append(Radiograph(f"film {number}", np.clip(pixels, 0, 1).astype(np.float32)))
+        study = with_views(Study("study", tuple(read)))
+        analysis = analyze(study, self._model, methods=())
+        headers = [(film, HEADER) for film in study.radiographs]
+        normal = self._model.vocabulary.normal
+        seen = observations(analysis, headers, node="node", sender="ROOM", at=0.0, normal=normal)
+        lateral = {each.image_id: each.projection == "lateral" for each in analysis.films}
+        told = []
+        for each, film in zip(seen, study.radiographs, strict=True):
+            values = asdict(each) | {"is_lateral": lateral.get(film.image_id, False)}
+            del values["view_fault"]
+            told.append(values)
+        return told
 
 
 def stream(films: Films, rng: random.Random, abnormal: float = ABNORMAL) -> Iterator[list[tuple[Path, str]]]:
@@ -165,7 +185,8 @@ DRIFTS = ("inverted 5 %", "other gain", "laterals sent as PA", "children", "burn
 
 
 def main() -> None:
-    begun, films, seen = time.process_time(), Films(Path(sys.argv[1])), Seen(load_checkpoint("compact"))
+    kept = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    begun, films, seen = time.process_time(), Films(Path(sys.argv[1])), Seen(load_checkpoint("compact"), kept)
     alarms, clean, weeks = [], 0, 0
     baselines: list[list[FilmObservation]] = []
     for order in range(ORDERS):
@@ -178,16 +199,17 @@ def main() -> None:
     drifts = {}
     for name in DRIFTS:
         at = []
-        for order, usual in enumerate(baselines[:5]):
+        for order, usual in enumerate(baselines[:PLANTED]):
             rng = random.Random(2000 * SEED + order)
             told = signals_of([*usual, *planted(name, films, seen, rng)])
             at.append(min(((each.films, each.measure) for each in told), default=None))
         drifts[name] = {"found": sum(each is not None for each in at), "of": len(at), "first": at}
         print(json.dumps({name: drifts[name]}), file=sys.stderr)
+    seen.keep()
     found = sum(each["found"] == each["of"] for each in drifts.values())
     per_weeks = len(alarms) / ORDERS
     headline = {
-        "drifts_found": {"value": found, "unit": f"of {len(DRIFTS)} changes, each within {WITHIN} films", "n": 5},
+        "drifts_found": {"value": found, "unit": f"of {len(DRIFTS)} changes, each within {WITHIN} films", "n": PLANTED},
         "drift_false_alarms": {
             "value": per_weeks,
             "unit": f"signals in {WEEKS} clean weeks, all measures",

@@ -16,6 +16,7 @@ from tests.server.conftest import Server, Stock, running
 from lingula.errors import InputError
 from lingula.library import Library
 from lingula.library.access_records import ROLES, Role
+from lingula.library.exchange_records import ReceivedFilm
 from lingula.library.identity import pseudonym
 from lingula.server import Settings
 from lingula.server.access import NEEDED, NOBODY, REMEMBERED, Actor
@@ -163,3 +164,23 @@ def test_a_backup_keeps_users_and_a_joined_library_brings_none(manned: Manned, t
         with Library.like(copy, tmp_path / "other.sqlite") as other:
             other.copy_from(copy)
             assert other.access.accounts() == ()
+
+
+def test_the_page_of_nodes_shows_what_waits_and_tries_again(manned: Manned) -> None:
+    exchange, now = manned.server.library.exchange, time.time()
+    exchange.note("node", [ReceivedFilm("f0", "CR_ROOM", "a" * 64, "2.25.1", now - 3600)])
+    held = exchange.claim_study("node", "w", now=now, lease=60, quiet=0)
+    assert held is not None
+    exchange.postpone_study(held, "storage_unavailable", now=now)
+    headers = {"Authorization": f"Bearer {manned.tokens['administer']}"}
+    page = manned.server.ask("GET", "/node", **headers).body.decode()
+    assert "1 film waiting" in page
+    assert "storage_unavailable" in page
+    assert 'data-retry="2.25.1"' in page
+    health = manned.server.ask("GET", "/api/health").json
+    assert (health["status"], [each["code"] for each in health["warnings"]]) == ("ready", ["queue_late"])
+    assert {"name": "queue", "status": "warning", "code": "queue_late"} in health["checks"]
+    told = manned.server.ask("POST", "/api/node/retry?item=2.25.1", b"", **headers)
+    assert (told.status, told.json["retried"]) == (200, 1)
+    assert exchange.claim_study("node", "w", now=now, lease=60, quiet=0) is not None
+    exchange.forget(["2.25.1"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from lingula.errors import cause
+from lingula.node.drift import SHARES, DriftSignal
 from lingula.server.routes.cases_and_search import desk_of
 from lingula.server.routes.exchange import exchange_status
 from lingula.server.routes.pages import _page
@@ -16,13 +18,21 @@ from lingula.server.routes.pages import _page
 router = APIRouter()
 SHOWN = 100
 STATES = {
-    "waiting": "waits", "working": "is worked on", "answered": "answered", "refused": "refused", "copy": "sent twice",
+    "waiting": "waiting", "working": "being worked on", "answered": "answered", "refused": "refused", "copy": "sent twice",
     "stored": "read back in the archive",
 }  # fmt: skip
 KINDS = {
     "sr": "report", "gsps": "presentation state", "sc": "picture", "seg": "segments", "ko": "flagged films",
     "pdf": "document",
 }  # fmt: skip
+
+
+def by_sender(signals: Sequence[DriftSignal]) -> dict[str, list[DriftSignal]]:
+    """Signals by whose they are, the latest sender first."""
+    found: dict[str, list[DriftSignal]] = {}
+    for signal in signals:
+        found.setdefault(signal.sender, []).append(signal)
+    return found
 
 
 @router.get("/node")
@@ -43,5 +53,7 @@ async def node(request: Request) -> Response:
         states=STATES,
         kinds=KINDS,
         why=cause,
+        signals=by_sender(drift.signals),
+        shares=SHARES,
         clock=lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
     )
