@@ -18,8 +18,8 @@ from lingula.server.routes.pages import _page
 router = APIRouter()
 SHOWN = 100
 STATES = {
-    "waiting": "waiting", "working": "being worked on", "answered": "answered", "refused": "refused", "copy": "sent twice",
-    "stored": "read back in the archive",
+    "waiting": "waiting", "working": "being worked on", "answered": "answered", "refused": "refused",
+    "copy": "sent twice", "stored": "read back in the archive",
 }  # fmt: skip
 KINDS = {
     "sr": "report", "gsps": "presentation state", "sc": "picture", "seg": "segments", "ko": "flagged films",
