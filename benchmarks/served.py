@@ -43,17 +43,15 @@ def served(library: Path | None, *options: str) -> Iterator[Served]:
 
     Without a library, the package serves what ships with it.
     """
-    if library is None:
-        yield from _served(*options)
-        return
     with tempfile.TemporaryDirectory() as folder:
-        yield from _served("--library", shutil.copy(library, folder), *options)
+        chosen = ("--library", shutil.copy(library, folder)) if library is not None else ()
+        yield from _served(Path(folder), *chosen, *options)
 
 
-def _served(*options: str) -> Iterator[Served]:
+def _served(folder: Path, *options: str) -> Iterator[Served]:
     started = time.perf_counter()
     command = [sys.executable, "-m", "lingula", "serve", "--port", "0", "--json", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:
         address = json.loads(process.stdout.readline())["address"]

@@ -6,6 +6,11 @@ import io
 import json
 import re
 import shutil
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,36 @@ TEXT = "FINDINGS: The heart is enlarged. Small left pleural effusion.\n\nIMPRESS
 
 def film_of(served: Any) -> Any:
     return sorted(served.collection.rglob("*.dcm")) or sorted(served.collection.rglob("*.png"))
+
+
+def tarball(folder: Path, *endings: str) -> bytes:
+    """The files of a folder with those endings, packed as NLM packs them."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as archive:
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in endings):
+            archive.add(path, path.name)
+    return made.getvalue()
+
+
+@contextmanager
+def archive_server(archives: dict[str, bytes]) -> Iterator[str]:
+    """A server that stands for NLM's; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = archives[self.path.strip("/")]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
 
 
 def bring(page: Any, served: Any, text: str = TEXT, film: int = 0) -> None:
@@ -587,6 +622,58 @@ def test_the_library_is_imported_into_stopped_and_wandered_in(page: Any, served:
     assert "wrong.dcm" in page.inner_text("[data-job-refused]")  # known to the browser, not to the server
     page.reload()
     assert "wrong" not in page.inner_text("main")
+
+
+def test_the_collection_is_got_from_the_page(
+    chromium: Any, stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a server of ours in place of NLM's; the studies that ship answer before, films after; no network is said."""
+    reports, films = (tarball(stock.collection, *endings) for endings in ((".xml",), (".png", ".dcm")))
+    monkeypatch.setattr("lingula.openi.fetch.SHA256", {})  # of NLM's own archive
+    archives = {"NLMCXR_reports.tgz": reports, "NLMCXR_png.tgz": films}
+    place = tmp_path / "library.sqlite"
+    with (
+        archive_server(archives) as address,
+        create_library(stock.checkpoint, place) as library,
+        running(stock.checkpoint, library, stock.collection, Settings(collection_url=address)) as server,
+    ):
+        page = chromium.new_context(base_url=server.address).new_page()
+        page.goto("/")
+        page.goto("/library")
+        page.click("[data-get-collection]:enabled")
+        page.wait_for_selector("canvas[data-map]", timeout=60_000)
+        assert set(library.ids()) == set(stock.library.ids())
+        assert (tmp_path / "openi" / "NLMCXR_png.tgz").is_file()
+        page.context.close()
+
+
+def test_a_download_without_a_network_is_said_in_words(chromium: Any, stock: Stock, tmp_path: Path) -> None:
+    with create_library(stock.checkpoint, tmp_path / "library.sqlite") as library:
+        settings = Settings(collection_url="http://127.0.0.1:1/")
+        with running(stock.checkpoint, library, stock.collection, settings) as server:
+            page = chromium.new_context(base_url=server.address).new_page()
+            page.goto("/library")
+            page.click("[data-get-collection]:enabled")
+            page.wait_for_selector('[data-job][data-state="failed"]')
+            assert "connected to the internet" in page.inner_text("[data-job-words]")
+            page.context.close()
+
+
+def test_a_study_is_deleted_from_its_page(chromium: Any, stock: Stock, tmp_path: Path) -> None:
+    with create_library(stock.checkpoint, tmp_path / "library.sqlite") as library:
+        for study in stock.library.ids()[:3]:
+            library.add_many(encoded(stock.checkpoint, [Study(study, report=stock.library.get(study).report)]))
+        gone, *kept = library.ids()
+        with running(stock.checkpoint, library, stock.collection, Settings()) as server:
+            page = chromium.new_context(base_url=server.address).new_page()
+            page.goto(f"/study/{gone}")
+            page.click("text=Delete this study")
+            page.click("[data-delete-now]:enabled")
+            page.wait_for_selector("[data-deleted]:visible")
+            assert page.inner_text("[data-deleted]").startswith(f"{gone} is deleted.")
+            assert list(library.ids()) == kept
+            assert page.goto(f"/study/{gone}").status == 404
+            page.context.close()
 
 
 def test_the_model_page_shows_a_real_evaluation(page: Any, stock: Any, tmp_path: Path) -> None:

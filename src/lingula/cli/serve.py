@@ -6,16 +6,21 @@ import gc
 import json as json_module
 import secrets
 import socket
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lingula.cli import output
 from lingula.cli.options import DEFAULT_LIBRARY, OnDevice, load_model
 from lingula.configuration import table_of
-from lingula.errors import InputError, LibraryError
+from lingula.errors import InputError, LibraryError, LingulaError
+
+if TYPE_CHECKING:
+    from lingula.library import Library
+    from lingula.model.checkpoint import Checkpoint
 
 
 def register(app: typer.Typer) -> None:
@@ -79,13 +84,16 @@ def serve(
         token = secrets.token_urlsafe(24)
     output.banner()
     checkpoint = load_model(model, device)
-    opened: Library | None = None
+    opened: AbstractContextManager[Library | None]
     try:
         opened = Library.open(library, model=checkpoint.fingerprint)
     except LibraryError as error:
         if error.code != "library_missing" or library != DEFAULT_LIBRARY:
             raise
-        output.err.print("There is no library yet: findings and evidence only. Make one with: lingula import")
+        output.err.print(
+            "There is no library yet: the studies that ship with the model answer. The page brings films in."
+        )
+        opened = _new_library(checkpoint, library)
     hosts = tuple(dict.fromkeys([*(LOOPBACK if local else (host,)), *(name or ())]))
     settings = Settings(hosts=hosts, token=token, folder_imports=local, evaluation=evaluation)
     listening = _listen(host, port)
@@ -96,12 +104,26 @@ def serve(
         output.out.print(f"[bold]{address}[/]  Ctrl-C ends it.", highlight=False)
         if token:
             output.out.print(f"Token: {token}", highlight=False)
-    with opened or nullcontext():
+    with opened as known:
         write_log(as_json=json)
-        served = config_of(create_app(checkpoint, opened, settings), settings)
+        served = config_of(create_app(checkpoint, known, settings), settings)
         gc.collect()
         gc.freeze()  # loaded to stay: looking through it for garbage halts every answer for a third of a second
         Server(served).run(sockets=[listening])
+
+
+@contextmanager
+def _new_library(checkpoint: Checkpoint, place: str) -> Iterator[Library | None]:
+    """A library to bring films into, gone again where none came; None where the folder takes no file."""
+    from lingula.ingest.batches import destination
+
+    with ExitStack() as stack:
+        try:
+            library = stack.enter_context(destination(checkpoint, place))
+        except (LingulaError, OSError):
+            output.err.print("No library can be made in this folder: nothing can be brought in.")
+            library = None
+        yield library
 
 
 def _listen(host: str, port: int) -> socket.socket:

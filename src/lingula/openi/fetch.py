@@ -199,7 +199,7 @@ def unpack(archive: Path, out: Path, *, limits: Limits = UNPACKING) -> Unpacked:
         InputError: as ``lingula.reading.archive.members``; bad_request when the folder is there already.
         FetchError: disk_full.
     """
-    folder = out / re.sub(r"\.(tgz|tar|tar\.gz|zip)$", "", archive.name)
+    folder = _folder_of(archive, out)
     if folder.exists():
         raise InputError("bad_request", f"{folder} is there already.", "Remove it to unpack again.")
     trial = out / f"{folder.name}.unpacking"
@@ -223,6 +223,20 @@ def unpack(archive: Path, out: Path, *, limits: Limits = UNPACKING) -> Unpacked:
     finally:
         shutil.rmtree(trial, ignore_errors=True)
     return Unpacked(folder, len(made), tuple(skipped))
+
+
+def unpack_once(archive: Path, out: Path) -> Path:
+    """As ``unpack``, but an archive that was unpacked there before is left as it is; the folder made.
+
+    Raises:
+        InputError, FetchError: as ``unpack``.
+    """
+    folder = _folder_of(archive, out)
+    return folder if folder.exists() else unpack(archive, out).folder
+
+
+def _folder_of(archive: Path, out: Path) -> Path:
+    return out / re.sub(r"\.(tgz|tar|tar\.gz|zip)$", "", archive.name)
 
 
 def _own_name(member: str) -> Path | None:

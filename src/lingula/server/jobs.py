@@ -26,6 +26,7 @@ from lingula.model.batch import Batch
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.forward import Encoded, Forward, Output
 from lingula.openi.collection import Refused
+from lingula.openi.fetch import What, fetch, unpack_once
 from lingula.plain import HIDDEN
 from lingula.reading.archive import ARCHIVE_ENDINGS
 from lingula.reading.bounded_io import read_head
@@ -35,8 +36,10 @@ from lingula.server.redaction import without_paths
 from lingula.server.service import FAREWELL, Desk
 from lingula.server.spool import SpoolFolder
 
+Stage = Literal["download", "unpack", "import"]
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 KEPT = 20
+COLLECTION: tuple[What, ...] = ("reports", "png")
 
 
 _REPORTS = re.compile(r".*reports.*\.(tgz|tar|tar\.gz|zip)", re.IGNORECASE)
@@ -52,11 +55,13 @@ class Job:
     """One import.
 
     Attributes:
+        stage: what is done now; done and total are bytes of a download, and studies of an import.
         refused: (name that may be shown, code) of what was refused.
     """
 
     job_id: str
     state: State = "waiting"
+    stage: Stage = "import"
     done: int = 0
     total: int = 0
     result: Imported | None = field(default=None, metadata=HIDDEN)
@@ -137,6 +142,27 @@ class Jobs:
 
         return self._start(run, folder)
 
+    def import_collection(self) -> Job:
+        """Download the Open-i collection next to the library, reports and PNG films, unpack and import it.
+
+        What was downloaded before is not downloaded again, so that a later call goes on where one stopped.
+        """
+        folder = Path(self._library.place).parent / "openi"
+
+        def run(checkpoint: Checkpoint, progress: Progress) -> Imported:
+            for kind in COLLECTION:
+                job.stage = "download"
+                archive = fetch(kind, folder, base_url=self._desk.settings.collection_url, progress=progress)
+                job.stage = "unpack"
+                progress(0, 0)
+                unpack_once(archive, folder / archive.name.removesuffix(".tgz"))
+            job.stage = "import"
+            progress(0, 0)
+            return import_openi(self._library, checkpoint, folder, self._desk.sandbox, progress=progress)
+
+        job = self._new(folder)
+        return self._begin(job, run)
+
     def import_uploads(self, files: Iterable[tuple[str, IO[bytes]]]) -> Job:
         """Import files that were sent: films, reports under a film's name, archives.
 
@@ -172,11 +198,23 @@ class Jobs:
         folder: Path,
         clean_up: Callable[[], None] = lambda: None,
     ) -> Job:
+        return self._begin(self._new(folder), run, clean_up)
+
+    def _new(self, folder: Path) -> Job:
+        """A job that nobody has begun; those of before are forgotten, the latest of them last."""
         job = Job(secrets.token_urlsafe(12), places=(str(folder), *self._desk.places))
         over = [job_id for job_id, each in self._jobs.items() if each.is_over]
         for job_id in over[: max(0, len(self._jobs) - KEPT)]:
             del self._jobs[job_id]
         self._jobs[job.job_id] = job
+        return job
+
+    def _begin(
+        self,
+        job: Job,
+        run: Callable[[Checkpoint, Progress], Imported],
+        clean_up: Callable[[], None] = lambda: None,
+    ) -> Job:
         threading.Thread(target=self._run, args=(job, run, clean_up), daemon=True).start()
         return job
 

@@ -153,7 +153,7 @@ class Desk:
     @property
     def filled(self) -> Library | None:
         """The library where it holds studies: what answers then have films and reports."""
-        return self.library if self.searched is self.library else None
+        return self.library if self.library is not None and len(self.library) else None
 
     # -- trouble
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lingula.openi.fetch import NLM_URL
 from lingula.reading.limits import Limits
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -19,6 +20,7 @@ class Settings:
         token: what a request must bring; empty only on loopback.
         folder_imports: whether a folder of this machine may be imported by its path.
         audit_days: for how long the trail of who did what is kept.
+        collection_url: where the Open-i collection is downloaded from.
         evaluation: folder that ``lingula evaluate`` wrote for the checkpoint, shown on the page of the model.
         waiting: requests that may wait for the model; one more is answered 503.
         cases, case_bytes: how many uploaded studies are kept, and how much of their pixels; the oldest goes first.
@@ -32,6 +34,7 @@ class Settings:
     token: str = field(default="", repr=False)
     folder_imports: bool = True
     audit_days: float = 400.0
+    collection_url: str = NLM_URL
     evaluation: Path | None = None
     waiting: int = 16
     cases: int = 64

@@ -37,7 +37,7 @@ async def learn(
 ) -> Response:
     """What is due, the sets, and a form for a new one, filled in where a search leads here."""
     desk = desk_of(request)
-    library = desk.library
+    library = desk.filled
     shown = await desk.look_up(lambda: _overview(library)) if library is not None else None
     return _page(request, "learn.html", here="/learn", overview=shown, query=query, studies=studies)
 

@@ -51,6 +51,15 @@ async def import_folder(request: Request, body: schema.FolderBody) -> Response:
     return answered(_jobs(request).import_folder(FilePath(body.folder)), 202)
 
 
+@router.post("/imports/collection", response_model=schema.answer(Job), status_code=202, tags=["library"])
+async def import_collection(request: Request) -> Response:
+    """Download the Open-i collection from the National Library of Medicine (about 14 GB) and import it; what is there
+    already is not downloaded again. Only where the server listens to its own machine."""
+    if not desk_of(request).settings.folder_imports:
+        raise ServerError("forbidden", "The collection is fetched only on the server's own machine.", "")
+    return answered(_jobs(request).import_collection(), 202)
+
+
 @router.get("/jobs/{job_id}", response_model=schema.answer(Job), tags=["library"])
 async def job(request: Request, job_id: Id) -> Response:
     """How far an import is."""

@@ -493,6 +493,7 @@ async def study(request: Request, study_id: StudyId) -> Response:
         similar=neighbours,
         link=published(study_id, images),
         can_ask=desk.filled is not None and bool(record.radiographs or record.report),
+        can_delete=desk.filled is not None and desk.settings.folder_imports,
     )
 
 

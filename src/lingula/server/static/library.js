@@ -1,16 +1,43 @@
 // The library: an import to follow and to stop, and a map to wander in.
 import { ask, element, say } from "./api.js";
+import { upload } from "./upload.js";
 
 export function start() {
   const form = document.querySelector("form[data-import]");
   if (form) follow(form);
   const canvas = document.querySelector("canvas[data-map]");
   if (canvas) map(canvas);
+  deletion();
+}
+
+function deletion() { // a study deleted for good, once the question is opened and answered
+  const place = document.querySelector("[data-delete]");
+  if (!place) return;
+  const button = place.querySelector("[data-delete-now]"), told = document.querySelector("[data-deleted]"), trouble = document.querySelector("[data-delete-trouble]");
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    trouble.hidden = true;
+    try {
+      const receipt = await ask("/api/library/deletions", { method: "POST", json: { studies: [place.dataset.delete] } });
+      const left = [...receipt.copies.map((copy) => copy.place), ...receipt.remains];
+      told.replaceChildren(element("p", {}, element("b", {}, `${place.dataset.delete} is deleted.`)),
+        left.length ? element("p", {}, "What may still hold it:") : element("p", {}, "Nothing of it is left here."),
+        left.length ? element("ul", { class: "plain-list" }, ...left.map((each) => element("li", {}, each))) : "",
+        element("p", {}, element("a", { href: "/search" }, "To the others")));
+      told.hidden = false;
+      place.hidden = true;
+      told.focus();
+    } catch (error) {
+      button.disabled = false;
+      say(trouble, error);
+    }
+  });
 }
 
 function follow(form) {
   const trouble = document.querySelector("[data-trouble]"), shown = document.querySelector("[data-job]");
   const words = shown.querySelector("[data-job-words]"), bar = shown.querySelector("progress"), refused = shown.querySelector("[data-job-refused]");
+  const get = document.querySelector("[data-get-collection]");
   let job = null, names = [];
 
   const show = (now) => {
@@ -20,37 +47,56 @@ function follow(form) {
     bar.max = now.total || 1;
     bar.value = now.state === "done" ? bar.max : now.done;
     shown.querySelector("[data-cancel]").hidden = !["waiting", "running"].includes(now.state);
-    const ends = { waiting: "Waiting for another import …", running: `${now.done} of ${now.total || "?"} studies`, cancelled: "Stopped. What was stored stays stored.", failed: now.error?.message };
+    const megabytes = (bytes) => `${Math.round(bytes / 1e6).toLocaleString()} MB`;
+    const running = { download: `Downloading: ${megabytes(now.done)} of ${now.total ? megabytes(now.total) : "?"}`, unpack: "Unpacking …", import: now.total ? `Importing: ${now.done} of ${now.total} studies` : "Looking through the files …" };
+    if (now.state === "running" && !now.total) bar.removeAttribute("value");
+    if (now.state === "failed" && now.error?.code === "fetch_failed") now.error.message = `The download did not go through: ${now.error.message} Is this machine connected to the internet? What came is kept; press again to go on.`;
+    const ends = { waiting: "Waiting for another import …", running: running[now.stage], cancelled: "Stopped. What was stored stays stored.", failed: now.error?.message };
     words.textContent = ends[now.state] ?? `${now.added} studies added, ${now.present} there before, ${now.refused.length} files refused.`;
     const name = (row) => names[Number(/^\d{5}/.exec(row.name)?.[0]) - 1] ?? row.name;
     refused.replaceChildren(...(now.refused.length ? [element("table", { class: "plain-table" }, element("caption", {}, "Refused"), element("tbody", {}, ...now.refused.map((row) =>
       element("tr", {}, element("th", { scope: "row" }, name(row)), element("td", {}, row.message), element("td", { class: "code" }, row.code)))))] : []));
   };
 
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
+  const sending = (share) => {
+    shown.hidden = false;
+    shown.dataset.state = "sending";
+    bar.max = 1;
+    if (share < 1) bar.value = share; else bar.removeAttribute("value");
+    words.textContent = share < 1 ? `Sending, ${Math.round(100 * share)} %` : "Sent …";
+    shown.querySelector("[data-cancel]").hidden = true;
+  };
+  const run = async (begin) => {
     trouble.hidden = true;
-    const folder = form.elements.folder?.value.trim();
     try {
-      if (folder) {
-        names = [];
-        show(await ask("/api/imports/folder", { method: "POST", json: { folder } }));
-      } else {
-        const body = new FormData();
-        names = [...form.elements.files.files].map((file) => file.name);
-        for (const file of form.elements.files.files) body.append("files", file, file.name);
-        show(await ask("/api/imports", { method: "POST", form: body }));
-      }
+      show(await begin());
     } catch (error) {
+      shown.hidden = true;
       say(trouble, error);
       return;
     }
     const source = new EventSource(`/api/jobs/${job.job_id}/events`);
     source.onmessage = (message) => {
       show(JSON.parse(message.data));
-      if (!["waiting", "running"].includes(job.state)) source.close();
+      if (["waiting", "running"].includes(job.state)) return;
+      source.close();
+      if (get && job.state === "done" && job.added) location.reload(); // from the studies that ship to films
     };
     source.onerror = () => source.close();
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const folder = form.elements.folder?.value.trim();
+    names = folder ? [] : [...form.elements.files.files].map((file) => file.name);
+    if (folder) return run(() => ask("/api/imports/folder", { method: "POST", json: { folder } }));
+    const body = new FormData();
+    for (const file of form.elements.files.files) body.append("files", file, file.name);
+    return run(() => upload("/api/imports", body, sending));
+  });
+  get?.addEventListener("click", () => {
+    names = [];
+    shown.scrollIntoView({ block: "nearest" });
+    run(() => ask("/api/imports/collection", { method: "POST" }));
   });
   shown.querySelector("[data-cancel]").addEventListener("click", () => ask(`/api/jobs/${job.job_id}`, { method: "DELETE" }));
 }

@@ -6,9 +6,8 @@ export function picture(entry, loading = "lazy") {
 }
 
 export function stripTile(entry) {
-  const words = entry.differs || entry.labels.join(", ");
   return element("li", { class: "tile", "data-entry": JSON.stringify(entry) },
-    element("a", { href: entry.address, "aria-label": `${entry.rank}. ${entry.study_id}: ${words}` }, picture(entry, "eager"), element("span", { class: "differs" }, ...(entry.differs ? entry.differs.split(", ") : entry.short.slice(0, 2)).map((part) => element("span", {}, part))), entry.odds ? element("span", { class: "odds" }, entry.odds_short) : null));
+    element("a", { href: entry.address }, picture(entry, "eager"), element("span", { class: "unseen" }, `${entry.rank}. ${entry.study_id}: `), element("span", { class: "differs" }, ...(entry.differs ? entry.differs.split(", ") : entry.short.slice(0, 2)).map((part) => element("span", {}, part))), entry.odds ? element("span", { class: "odds" }, entry.odds_short, element("span", { class: "unseen" }, " share a finding")) : null));
 }
 
 export function gridTile(entry) {
