@@ -128,7 +128,10 @@ ASIDES = (
     Graded("cardiomegaly qqxyz", nonsense=("qqxyz",)),
     Graded("nodule of the frobnicated lobe", nonsense=("frobnicated",)),
     Graded("granuloma, tuvwex", nonsense=("tuvwex",)),
-    Graded("cardiomegally", nonsense=("cardiomegally",)),
+    Graded("pneumonia zebra", nonsense=("zebra",)),
+    Graded("left banana effusion", nonsense=("banana",)),
+    Graded("no granuloma, likes jazz", nonsense=("likes", "jazz")),
+    Graded("scar xylophone or atelectasis", nonsense=("xylophone",)),
     Graded("zzqqxv", nonsense=("zzqqxv",)),
 )
 """Further questions with a word that means nothing: only that it is said is graded."""

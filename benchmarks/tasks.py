@@ -91,10 +91,10 @@ def what_and_how_sure(hand: Hand) -> bool:
     if hand.page.locator("[data-anyway]").count():
         hand.click("[data-anyway] > summary")
     said = hand.page.inner_text("[data-sentence]")
-    if not hand.page.locator("[data-bars] details[data-label]:visible").count():  # none is likely: all stand together
+    if not hand.page.locator(".bars details[data-label]:visible").count():  # none is likely: all stand together
         hand.click("details.rest > summary")
-    hand.click("[data-bars] details[data-label]:visible > summary")
-    unfolded = hand.page.inner_text("[data-bars] details[data-label][open]")
+    hand.click(".bars details[data-label]:visible > summary")
+    unfolded = hand.page.inner_text(".bars details[data-label][open]")
     return bool(said) and any(word in unfolded for word in ("between", "threshold", "Cannot be judged"))
 
 

@@ -642,7 +642,7 @@ def test_the_collection_is_got_from_the_page(
         page.goto("/library")
         page.click("[data-get-collection]:enabled")
         page.wait_for_selector("canvas[data-map]", timeout=60_000)
-        assert set(library.ids()) == set(stock.library.ids())
+        assert set(library.ids()) == {study for study in stock.library.ids() if study.startswith("CXR")}
         assert (tmp_path / "openi" / "NLMCXR_png.tgz").is_file()
         page.context.close()
 

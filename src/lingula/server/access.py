@@ -70,7 +70,7 @@ NEEDED: Mapping[tuple[str, str], Need] = {
         "/api/library/refusals", "/api/jobs/{job_id}", "/api/jobs/{job_id}/events", "/api/node",
         "/api/node/drift", "/node"),
     **_routes("administer", "POST",
-        "/api/imports", "/api/imports/folder", "/api/library/deletions", "/api/node/retry",
+        "/api/imports", "/api/imports/folder", "/api/imports/collection", "/api/library/deletions", "/api/node/retry",
         "/api/node/drift/accept"),
     **_routes("administer", "DELETE", "/api/jobs/{job_id}"),
 }  # fmt: skip

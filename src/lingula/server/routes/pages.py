@@ -18,7 +18,7 @@ from jinja2 import Environment
 
 from lingula.analysis import leading_label
 from lingula.errors import InputError, LibraryError, LingulaError, cause
-from lingula.explanation import METHODS, TYPICAL_PLACE, shown_methods
+from lingula.explanation import TYPICAL_PLACE, installed_methods, shown_methods
 from lingula.labels import search_findings
 from lingula.labels.findings import short_name
 from lingula.library import Library, StudyRecord
@@ -34,6 +34,7 @@ from lingula.page.view import DOUBTS
 from lingula.retrieval import Query as Question
 from lingula.retrieval.facets import same_finding
 from lingula.server import assets
+from lingula.server.access import actor_of
 from lingula.server.grid import PAGE, grid_page
 from lingula.server.query_string import address, changed, chips, pairs_of, query_of, question, without_name
 from lingula.server.routes.cases_and_search import desk_of, library_of
@@ -113,7 +114,7 @@ async def start(request: Request) -> Response:
         samples=[(text, address(Question.read(text))) for text in SAMPLES],
         studies=len(desk.searched) if desk.searched is not None else 0,
         has_library=desk.filled is not None,
-        can_get=desk.settings.folder_imports,
+        can_get=desk.settings.folder_imports and actor_of(request).may("administer"),
         film=await desk.look_up(lambda: _film_of(desk, datetime.now(UTC).date())),
         due=await desk.look_up(lambda: _due(desk.filled)),
         model=desk.checkpoint.fingerprint,
@@ -211,8 +212,9 @@ async def case(request: Request, case_id: CaseId) -> Response:
         sentence(analysis.predictions, held.study.report),
         unique_notices((*analysis.notices, *held.study.all_notices)),
     )
-    trusted = shown_methods(desk.checkpoint.fingerprint, METHODS)
-    others = (*(each for each in METHODS if each not in trusted), TYPICAL_PLACE)
+    here = installed_methods()
+    trusted = shown_methods(desk.checkpoint.fingerprint, here)
+    others = (*(each for each in here if each not in trusted), TYPICAL_PLACE)
     calibration = desk.checkpoint.calibration[analysis.mode]
     return _page(
         request,
@@ -493,7 +495,7 @@ async def study(request: Request, study_id: StudyId) -> Response:
         similar=neighbours,
         link=published(study_id, images),
         can_ask=desk.filled is not None and bool(record.radiographs or record.report),
-        can_delete=desk.filled is not None and desk.settings.folder_imports,
+        can_delete=desk.filled is not None and actor_of(request).may("administer"),
     )
 
 
@@ -564,6 +566,7 @@ async def library(request: Request) -> Response:
         names={code: finding.name for code, finding in search_findings().items()} | desk.names,
         refused=[(_source_name(held, each.source), each.code, cause(each.code)) for each in refused],
         folder_imports=desk.settings.folder_imports,
+        may_import=actor_of(request).may("administer"),
         ready=len(desk.searched) if desk.searched is not None else 0,
     )
 
