@@ -167,13 +167,13 @@ def search(
     files += [Path(name) for name in like or [] if name not in stored]
     if len(stored) > 1 or (stored and (files or report or text)):
         raise InputError("bad_request", f"{stored[0]} is no file.", "Name files, or one study of the library.")
-    question = Query.read(" ".join(words), also=also, without=without)
-    query = question.with_options(
+    read_question = Query.read(" ".join(words), also=also, without=without)
+    query = read_question.with_options(
         like=stored[0] if stored else "",
         more=tuple(more or ()),
         less=tuple(less or ()),
-        view=view or question.view,
-        age=_ages(age) or question.age,
+        view=view or read_question.view,
+        age=_ages(age) or read_question.age,
         labels=tuple(filter(None, (label.strip() for label in labels.split(",")))),
         source=source,
         target=target,
