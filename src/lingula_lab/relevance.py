@@ -289,12 +289,12 @@ def fit_from_study_set(
         raise InputError("bad_request", message, "Make it first: lingula gallery.")
     part = encode_part(checkpoint, data, split, "validation", encoded, progress)
     return fit_relevance(
-        checkpoint.fingerprint, checkpoint.vocabulary, _queries(checkpoint, data, part),
+        checkpoint.fingerprint, checkpoint.vocabulary, queries_of(checkpoint, data, part),
         gallery_studies(checkpoint, ready), partial(hub_of, ready), seed, progress,
     )  # fmt: skip
 
 
-def _queries(checkpoint: Checkpoint, data: StudySet, part: EncodedPart) -> ComparedStudies:
+def queries_of(checkpoint: Checkpoint, data: StudySet, part: EncodedPart) -> ComparedStudies:
     """The coded studies of a part, as they ask."""
     targets = data.labels[part.rows]
     coded = ~np.isnan(targets).any(1)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from lingula.errors import ModelError
+from lingula.labels import Vocabulary
+from lingula.library import Entry, Library
+from lingula.retrieval import Query, QueryEmbedding, ask
 from lingula.retrieval.hubness import SHARE
 from lingula.retrieval.like import PairEvidence, odds_of
 from lingula.retrieval.relevance import COMPARED, LABEL_PARTS, Relevance, Weights, label_evidence, relevance_of
+from lingula.study import Mode, Neighbour, Radiograph, Study
 
 
 def weights(asked: str, reported: bool) -> Weights:
@@ -65,3 +71,52 @@ def test_a_file_is_read_back_and_refused_where_it_is_damaged_or_another_models(t
     with pytest.raises(ModelError, match="model_bad_file"):
         relevance_of("o" * 16, tmp_path)
     assert relevance_of("p" * 16, tmp_path) is None
+
+
+ASKED = {"pleural_effusion": 0.9, "cardiomegaly": 0.05, "normal": 0.05}
+STORED = {  # study: degrees from the asked film, coded labels
+    "near-normal": (10, ("normal",)),
+    "far-normal": (70, ("normal",)),
+    "near-effusion": (5, ("pleural_effusion",)),
+    "far-effusion": (60, ("pleural_effusion",)),
+    "far-heart": (65, ("cardiomegaly",)),
+}
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    codes = Vocabulary.load("openi22").codes
+    where = tmp_path_factory.mktemp("library") / "x.sqlite"
+    with Library.create(where, model="m" * 16, vocabulary="v", labels=codes, dimension=2) as made:
+        rng = np.random.default_rng(0)
+        for study_id, (degrees, labels) in STORED.items():
+            angle = np.deg2rad(degrees)
+            film = Radiograph(f"{study_id}-film", rng.random((32, 24), np.float32), "frontal")
+            vectors: dict[Mode, npt.NDArray[np.float32]] = {
+                "image": np.array([np.cos(angle), np.sin(angle)], np.float32)
+            }
+            made.add_many([Entry(Study(study_id, (film,), terms=("coded",)), vectors, labels)])
+        yield made
+
+
+def answers(library: Library, aim: str) -> tuple[Neighbour, ...]:
+    asked = QueryEmbedding(np.array([1, 0], np.float32), "image", ASKED)
+    query = Query(aim=aim, k=10)  # type: ignore[arg-type]
+    found = ask(library, query, asked, relevance=relevance())[0]
+    assert all(each.score == pytest.approx(sum(part.score for part in each.parts)) for each in found)
+    return found
+
+
+def test_a_normal_look_alike_is_normal_and_the_nearest_to_the_eye_comes_first(library: Library) -> None:
+    assert [each.study_id for each in answers(library, "normal_look_alike")] == ["near-normal", "far-normal"]
+
+
+def test_same_findings_come_first_and_of_these_what_looks_most_different(library: Library) -> None:
+    found = answers(library, "same_findings")
+    assert [each.study_id for each in found[:2]] == ["far-effusion", "near-effusion"]
+    looks = {each.study_id: next(part for part in each.parts if part.name == "image") for each in found}
+    assert looks["near-effusion"].score < looks["far-effusion"].score < 0  # being alike to the eye is taken off
+
+
+def test_what_is_similar_by_default_shares_the_finding_and_looks_alike(library: Library) -> None:
+    assert answers(library, "similar")[0].study_id == "near-effusion"
