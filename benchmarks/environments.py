@@ -25,7 +25,7 @@ STUDIES = 12
 ILL_FITTING = {"torch": "torch==2.13.0", "torchvision": "torchvision==0.26.0"}
 
 
-def environment(python: str, beside: dict[str, str]) -> dict[str, Any]:
+def environment(python: str, others: dict[str, str]) -> dict[str, Any]:
     """What works in a new environment of one interpreter: seconds of each step, or what it said when it failed."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LINGULA"))}
     with tempfile.TemporaryDirectory() as folder:
@@ -35,7 +35,7 @@ def environment(python: str, beside: dict[str, str]) -> dict[str, Any]:
         lingula = inside / "lingula"
         steps: dict[str, list[Any]] = {
             "environment": [python, "-m", "venv", scratch / "environment"],
-            **{name: [*pip, *(["--no-deps"] if name == "torchvision" else []), it] for name, it in beside.items()},
+            **{name: [*pip, *(["--no-deps"] if name == "torchvision" else []), it] for name, it in others.items()},
             "install": [*pip, str(ROOT)],
             "demo": [lingula, "demo", scratch / "demo", "--studies", STUDIES],
             "predict": [lingula, "predict", scratch / "film.dcm", "--json"],

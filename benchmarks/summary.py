@@ -86,9 +86,9 @@ def main() -> None:
     before, rest = readme.read_text(encoding="utf-8").split(START)
     after = rest.split(END)[1]
     readme.write_text(before + START + figures(results) + END + after, encoding="utf-8")
-    checkpoint, beside = load_checkpoint("compact"), companions_of(RESULTS)
-    (ROOT / "docs" / "model-card.md").write_text(model_card(results, checkpoint, beside), encoding="utf-8")
-    (ROOT / "docs" / "datasheet.md").write_text(datasheet(results, checkpoint, beside), encoding="utf-8")
+    checkpoint, companions = load_checkpoint("compact"), companions_of(RESULTS)
+    (ROOT / "docs" / "model-card.md").write_text(model_card(results, checkpoint, companions), encoding="utf-8")
+    (ROOT / "docs" / "datasheet.md").write_text(datasheet(results, checkpoint, companions), encoding="utf-8")
 
 
 if __name__ == "__main__":

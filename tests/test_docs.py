@@ -169,9 +169,11 @@ def test_readme_and_cards_say_what_the_results_say() -> None:
     checkpoint = load_checkpoint("compact")
     if checkpoint.fingerprint != results.about["model"]:
         pytest.skip("the shipped checkpoint has not been evaluated: python benchmarks/evaluate.py")
-    beside = companions_of(summary.RESULTS)
+    companions = companions_of(summary.RESULTS)
     for name, page in (("model-card.md", model_card), ("datasheet.md", datasheet)):
-        assert (ROOT / "docs" / name).read_text() == page(results, checkpoint, beside), "python benchmarks/summary.py"
+        assert (ROOT / "docs" / name).read_text() == page(results, checkpoint, companions), (
+            "python benchmarks/summary.py"
+        )
 
 
 # -- pages made from code, and examples that run

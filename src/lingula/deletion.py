@@ -29,7 +29,7 @@ def delete_studies(library: Library, study_ids: Collection[str]) -> DeletionRece
     receipt = library.delete(ids)
     files = forget_patches(patch_folder(library), ids)
     for mode in MODES:
-        cells = library.beside(f"{mode}.cells")
+        cells = library.derived_file(f"{mode}.cells")
         if cells is not None and cells.exists():
             cells.unlink()
             files += 1

@@ -184,7 +184,7 @@ class Part:
     """What one comparison adds to a score.
 
     Attributes:
-        name: the study's films, report or both (compared by embedding), how much of a hub it is (``retrieval.hubs``),
+        name: the study's films, report or both (compared by embedding), its hubness (``retrieval.hubness``),
             its words, or the findings asked for; of a study to be like, the chance that an abnormal label is
             shared, their expected overlap, and the chance that both are normal (``retrieval.relevance``).
         score: what it adds, ``weight * value``, 6 decimals.

@@ -41,11 +41,11 @@ def test_readers_who_speak_for_the_label_are_heard(checkpoint: Checkpoint, label
     found = model.trace(encoded)
     assert found.image_to_text is not None
     assert found.text_to_image is not None
-    voices = (found.contributions[0] @ model.head_weight[question.label]).clip(min=0)
+    support = (found.contributions[0] @ model.head_weight[question.label]).clip(min=0)
     images = 1 + encoded.image.shape[1]
     for share, attended, voice, mask in (
-        (attention(question)[0].ravel(), found.text_to_image, voices[images:], [False, *encoded.text_mask[0]]),
-        (attention(question)[1], found.image_to_text, voices[:images], [False, *encoded.image_mask[0]]),
+        (attention(question)[0].ravel(), found.text_to_image, support[images:], [False, *encoded.text_mask[0]]),
+        (attention(question)[1], found.image_to_text, support[:images], [False, *encoded.image_mask[0]]),
     ):
         expected = np.zeros(attended.shape[-1])
         for reader, loud in enumerate(voice.tolist() if voice.any() else mask):

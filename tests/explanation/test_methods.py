@@ -27,7 +27,7 @@ from lingula_lab.explanation.gradcam import gradcam
 from lingula_lab.explanation.gradient_target import GradientTarget
 from lingula_lab.explanation.integrated_gradients import GOOD, PIECES, _Path, integrated_gradients
 from lingula_lab.model.checkpoint import trained_model
-from lingula_lab.training.average_film import usual_shares
+from lingula_lab.training.average_film import average_shares
 
 TALL, WIDE = made_up.film(1, (150, 90)), made_up.film(2, (50, 81), "lateral")
 REPORT = Report.from_sections(findings="Fluid blunts the left angle.", impression="Worn spine.", indication="Cough.")
@@ -147,7 +147,7 @@ def test_gradcam_against_its_definition(checkpoint: Checkpoint) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_contributions_are_the_logit_itself(checkpoint: Checkpoint, mode: Mode) -> None:
-    """Without a usual film they and the bias sum to the logit; with one, to what lies beyond it."""
+    """Without an average film they and the bias sum to the logit; with one, to what lies beyond it."""
     question = Target.ask(checkpoint, STUDY, LABEL, mode)
     patches, words, error = contribution(question)
     logit = float(question.logit(question.pixels)[0])
@@ -158,23 +158,23 @@ def test_contributions_are_the_logit_itself(checkpoint: Checkpoint, mode: Mode) 
     assert mode == "image" or (words[special] == 0).all()
 
     shape = (len(VIEWS), len(checkpoint.vocabulary), checkpoint.model.patches)
-    usual = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    beyond = replace(question, checkpoint=replace(checkpoint, usual=usual))
+    average = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    beyond = replace(question, checkpoint=replace(checkpoint, average_film=average))
     others, same, error = contribution(beyond)
     np.testing.assert_allclose(same, words, atol=1e-6)
     assert error < 1e-4
     if mode != "text":
         share = 2 * (2 if mode == "joint" else 1)  # two films; the report takes half
         rows = [VIEWS.index(film.view) for film in STUDY.radiographs]
-        np.testing.assert_allclose(others, patches - usual[rows, question.label] / share, atol=1e-6)
+        np.testing.assert_allclose(others, patches - average[rows, question.label] / share, atol=1e-6)
 
 
-def test_usual_shares_are_means_over_films_of_a_view(checkpoint: Checkpoint) -> None:
+def test_average_shares_are_means_over_films_of_a_view(checkpoint: Checkpoint) -> None:
     """A naive twin: each film asked alone, its contributions averaged by view."""
     films = np.random.default_rng(0).integers(0, 256, (5, 64, 64), np.uint8)
     views: list[View] = ["frontal", "lateral", "frontal", "frontal", "lateral"]
     preprocessing = checkpoint.model.architecture.preprocessing
-    found = usual_shares(trained_model(checkpoint), films, views, batch=2)
+    found = average_shares(trained_model(checkpoint), films, views, batch=2)
     for row, view in enumerate(VIEWS[:2]):
         alone = []
         for film in (film for film, seen in zip(films, views, strict=True) if seen == view):

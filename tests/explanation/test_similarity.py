@@ -80,9 +80,9 @@ def test_what_every_film_has_at_a_place_is_no_reason(checkpoint: Checkpoint, mod
     bare, state = _parts(question)
     patches = bare[: films * model.patches]
     read = (patches @ model.head_weight.T).reshape(films, model.patches, -1)  # (films, P, L)
-    usual = np.zeros((3, read.shape[2], model.patches), np.float32)
-    usual[question.batch.views] = read.transpose(0, 2, 1) * films * (2 if mode == "joint" else 1)
-    known = replace(question, checkpoint=replace(checkpoint, usual=usual))
+    average = np.zeros((3, read.shape[2], model.patches), np.float32)
+    average[question.batch.views] = read.transpose(0, 2, 1) * films * (2 if mode == "joint" else 1)
+    known = replace(question, checkpoint=replace(checkpoint, average_film=average))
     parts, same = _parts(known)
     np.testing.assert_array_equal(state, same)
     np.testing.assert_allclose(parts.sum(0), bare.sum(0), atol=1e-4, rtol=1e-4)

@@ -82,7 +82,7 @@ def test_decisions_by_hand() -> None:
     assert Calibration.identity(3).decide(np.array([0.49, 0.5, 1.0])) == ("absent", "present", "present")
 
 
-def test_a_label_that_is_hardly_told_is_not_called() -> None:
+def test_a_label_without_an_informative_call_is_not_called() -> None:
     """At 0.125, halfway between two cuts: sensitivity and specificity of each label, and their likelihood ratio."""
     operating = np.full((5, 2, len(CUTS)), np.nan)
     low, high = list(CUTS).index(0.1), list(CUTS).index(0.15)

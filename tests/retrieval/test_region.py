@@ -210,9 +210,9 @@ def test_scores_are_those_of_a_naive_search() -> None:
 
 def test_the_usual_look_of_a_place_and_common_variation_do_not_count() -> None:
     rng = np.random.default_rng(1)
-    usual = 3 * rng.standard_normal((49, 60))
+    average = 3 * rng.standard_normal((49, 60))
     loud = rng.standard_normal(60)  # one direction in which all films vary much
-    films = usual + rng.standard_normal((200, 49, 60)) + 30 * rng.standard_normal((200, 49, 1)) * loud
+    films = average + rng.standard_normal((200, 49, 60)) + 30 * rng.standard_normal((200, 49, 1)) * loud
     views = np.arange(200) % 2
     basis = Basis.learned(films.astype(np.float16), views.astype(np.int64), 3)
     assert basis.axes.shape == (60, AXES)

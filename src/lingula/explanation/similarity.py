@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from lingula.explanation.contribution import usual_shares_of
+from lingula.explanation.contribution import average_shares_of
 from lingula.explanation.target import Target, blurred, without
 from lingula.model.checkpoint import Checkpoint
 from lingula.plain import HIDDEN
@@ -132,9 +132,9 @@ def _parts(question: Target) -> tuple[Floats, Floats]:
     """
     model, output = question.checkpoint.model, question.trace()
     contributions, films, tokens = output.contributions[0], question.films, question.tokens
-    usual = usual_shares_of(question, films)  # (N, L, P)
+    average = average_shares_of(question, films)  # (N, L, P)
     lift = np.linalg.pinv(model.head_weight)  # (D, L)
-    placed = (usual - usual.mean(2, keepdims=True)).transpose(0, 2, 1).reshape(-1, usual.shape[1]) @ lift.T
+    placed = (average - average.mean(2, keepdims=True)).transpose(0, 2, 1).reshape(-1, average.shape[1]) @ lift.T
     own = contributions[1 : 1 + films * model.patches] - placed
     return np.concatenate([own, contributions[len(contributions) - tokens :]]), output.state[0]
 

@@ -33,12 +33,12 @@ class Source:
     Attributes:
         path: where its bytes are; its ending is the name's, or none.
         name: as its owner knows it: the path as seen from the folder imported; of a member, ``ARCHIVE/member``.
-        beside: equal for a film and for the report that lies beside it.
+        file_stem: equal for a film and for the report that lies beside it.
     """
 
     path: Path
     name: Path
-    beside: str
+    file_stem: str
 
     @classmethod
     def named(cls, path: Path, name: Path) -> Source:

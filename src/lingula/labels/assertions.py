@@ -151,6 +151,6 @@ def _found(rules: Rules, sentence: Clause, scopes: list[Span], filled: Form, at:
     else:
         settled = settle(effects)
     sites = (sentence.sides, sentence.places)
-    side, place = (sentence.beside(mention, each, filled.rooms.get(at)) for each in sites)
+    side, place = (sentence.place_of(mention, each, filled.rooms.get(at)) for each in sites)
     past = "past" in effects and ("absent" in effects or "now" not in effects)
     return Found(mention, settled, past, side, place)

@@ -136,7 +136,7 @@ class Clause:
             self.span,
         )
 
-    def beside(self, mention: Mention, sites: Sequence[Site], answer: Span | None) -> str | None:
+    def place_of(self, mention: Mention, sites: Sequence[Site], answer: Span | None) -> str | None:
         """A side or place in the mention's own words, else the last one ahead of it, else the first one behind it.
 
         Sought up to the neighbouring mentions, denials, commas and breaks, not beyond an "and" that opens another

@@ -69,7 +69,7 @@ class Database(Protocol):
     def overwrite(self, engine: sa.Engine) -> tuple[str, ...]:
         """Leave no byte of what was deleted where the database can reach it; what still holds some, in words."""
 
-    def beside(self, name: str) -> Path | None:
+    def derived_file(self, name: str) -> Path | None:
         """Where derived data of that name may be kept; None for no place to keep them."""
 
     def nearest(

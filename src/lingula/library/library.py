@@ -168,9 +168,9 @@ class Library:
         """Sets, links for classes, answers and reviews."""
         return self._store.teaching
 
-    def beside(self, name: str) -> Path | None:
+    def derived_file(self, name: str) -> Path | None:
         """Where data derived from the library may be kept, beside its file; None where it lives in a server."""
-        return self._store.database.beside(name)
+        return self._store.database.derived_file(name)
 
     @property
     def place(self) -> str:
@@ -576,7 +576,7 @@ class Library:
         """Exact where that is quick, or where the extra ``large`` is not installed."""
         if len(vectors) <= EXACT or find_spec("faiss") is None:
             return NumpyExact(vectors)
-        file = self.beside(f"{mode}.cells")
+        file = self.derived_file(f"{mode}.cells")
         return FaissQuantised(vectors, Cells.kept(file, vectors) if file else None)
 
     def search(

@@ -95,7 +95,7 @@ class Postgres:
                 connection.exec_driver_sql("CHECKPOINT")
         return ("the write-ahead log of the database server and its archive, until they are recycled",)
 
-    def beside(self, name: str) -> Path | None:
+    def derived_file(self, name: str) -> Path | None:
         return None
 
     def nearest(

@@ -182,7 +182,7 @@ class Sqlite:
                     return (f"{self.place}-wal, until others that read it have ended",)
                 time.sleep(0.05)
 
-    def beside(self, name: str) -> Path | None:
+    def derived_file(self, name: str) -> Path | None:
         return self.file.with_name(f"{self.file.name}-{name}")
 
     def nearest(

@@ -8,6 +8,9 @@ from typing import Any
 from lingula.reading.preprocess import Preprocessing
 from lingula.study import SectionName
 
+STORED = {"word_terms": "voices"}
+"""Fields that checkpoints hold by another name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
@@ -20,7 +23,8 @@ class Architecture:
         layers, heads, hidden, adapter, shared, dropout: see ``Fusion``.
         sections: read by the text encoder, most important first. tokens: most it reads.
         markers: whether a vocabulary learnt for it marks what the report asserts, see ``ReportTokenizer``.
-        voices: whether each distinct word adds to the state by itself, too, see ``StudyModel.voices``.
+        word_terms: whether each distinct word adds to the state by itself, too, see ``StudyModel.word_terms``;
+            stored as ``voices``.
         labels: how many.
     """
 
@@ -43,14 +47,17 @@ class Architecture:
     sections: tuple[SectionName, ...] = ("findings", "impression", "indication")
     tokens: int = 192
     markers: bool = False
-    voices: bool = False
+    word_terms: bool = False
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        body = asdict(self)
+        return {STORED.get(name, name): value for name, value in body.items()}
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Architecture:
-        body = dict(body, preprocessing=Preprocessing(**body["preprocessing"]))
+        names = {stored: name for name, stored in STORED.items()}
+        body = {names.get(name, name): value for name, value in body.items()}
+        body["preprocessing"] = Preprocessing(**body["preprocessing"])
         listed = ("levels", "text_levels", "sections")
         return cls(**{**body, **{name: tuple(body[name]) for name in listed if name in body}})

@@ -74,7 +74,7 @@ class Calibration:
         lines = zip(self.threshold, self.operating, strict=True)
         return np.array([[np.interp(cut, CUTS, measure) for measure in both] for cut, both in lines])
 
-    def hardly_told(self) -> npt.NDArray[np.bool_]:
+    def uninformative(self) -> npt.NDArray[np.bool_]:
         """(L,): labels of which a call has a likelihood ratio below ``TELLS`` on validation; False where validation
         called no case of it, which says nothing."""
         sensitivity, specificity = self.at_threshold().T
@@ -86,10 +86,10 @@ class Calibration:
 
     def unsure(self, probabilities: Array) -> npt.NDArray[np.bool_]:
         """(..., L): too near the threshold to tell (from ``unsure_from`` to ``unsure_to``, where that is ``NEAR``), or
-        above the threshold of a label that is ``hardly_told``."""
+        above the threshold of a label that is ``uninformative``."""
         near = (probabilities >= self.unsure_from) & (probabilities <= self.unsure_to)
         near &= self.certainty(probabilities) <= np.log(NEAR)
-        return np.asarray(near | (probabilities >= self.threshold) & self.hardly_told(), np.bool_)
+        return np.asarray(near | (probabilities >= self.threshold) & self.uninformative(), np.bool_)
 
     def decide(self, probabilities: Array) -> tuple[Decision, ...]:
         """One decision a label for one study's probabilities (L,)."""

@@ -55,8 +55,8 @@ class Checkpoint:
 
     Attributes:
         training: how and on what it was trained, plain data (recipe, split digest, data licence, versions, seed).
-        usual: (views, L, P) float32, mean share of each patch in each label's logit over normal training films of a
-            view, from which ``explain.contribution`` counts; None where none was kept.
+        average_film: (views, L, P) float32, mean share of each patch in each label's logit over normal training films
+            of a view, from which ``explain.contribution`` counts; None where none was kept.
         fingerprint: 16 hex digits over weights, configuration and tokenizer; empty before it is saved. What the model
             answers to the golden study on some machine is no part of it.
         earlier: the fingerprint that version 0.1.0 before its release gave the same folder, by which libraries of
@@ -70,7 +70,7 @@ class Checkpoint:
     training: dict[str, Any]
     fingerprint: str = ""
     earlier: str = ""
-    usual: npt.NDArray[np.float32] | None = None
+    average_film: npt.NDArray[np.float32] | None = None
 
     def save(self, folder: FilePath) -> Checkpoint:
         """Write a checkpoint that was loaded into another folder, with what was changed of it but its model.
@@ -108,7 +108,7 @@ class Checkpoint:
             "vocabulary": self.vocabulary.to_json(),
             "calibration": {mode: entry.to_json() for mode, entry in self.calibration.items()},
             "training": self.training,
-            "usual": None if self.usual is None else np.round(self.usual.astype(float), 5).tolist(),
+            "usual": None if self.average_film is None else np.round(self.average_film.astype(float), 5).tolist(),
         }
 
     def predict(
@@ -269,23 +269,23 @@ def assemble(
             folder / "tokenizer.json", sections=architecture.sections, length=architecture.tokens
         )
         training: dict[str, Any] = body["training"]
-        usual = None if body.get("usual") is None else np.asarray(body["usual"], np.float32)
+        average_film = None if body.get("usual") is None else np.asarray(body["usual"], np.float32)
     except Exception as error:
         raise ModelError("model_bad_file", f"{folder} is not described by its JSON files: {error!r}.") from error
     sizes = {len(vocabulary), *(len(entry.threshold) for entry in calibration.values())}
     if sizes != {architecture.labels} or tokenizer.vocabulary_size > architecture.text["vocab_size"]:
         raise ModelError("model_bad_file", f"{folder}: labels, calibration or tokenizer do not fit the architecture.")
-    if usual is not None and (
-        usual.shape[1:] != (architecture.labels, architecture.grid**2) or not np.isfinite(usual).all()
+    if average_film is not None and (
+        average_film.shape[1:] != (architecture.labels, architecture.grid**2) or not np.isfinite(average_film).all()
     ):
-        raise ModelError("model_bad_file", f"{folder}: the usual shares do not fit the architecture.")
+        raise ModelError("model_bad_file", f"{folder}: the average film does not fit the architecture.")
     if not all(entry.is_sound for entry in calibration.values()):
         raise ModelError("model_bad_file", f"{folder}: the calibration holds values that are no probabilities.")
     if not trusted:
         check_weights(folder / "weights.safetensors")
         check_graphs(folder, body["architecture"])
     model = Forward(architecture, engine)
-    return Checkpoint(model, tokenizer, vocabulary, calibration, training, fingerprint, earlier, usual)
+    return Checkpoint(model, tokenizer, vocabulary, calibration, training, fingerprint, earlier, average_film)
 
 
 def seal(folder: Path, golden: Mapping[Mode, list[float]]) -> None:

@@ -199,14 +199,14 @@ class Forward:
     def _fused(self, encoded: Encoded, outputs: tuple[str, ...]) -> tuple[Any, ...]:
         inputs = {
             "image": encoded.image,
-            "image_mask": _with_stand_in(encoded.image_mask),
+            "image_mask": _with_missing_token(encoded.image_mask),
             "text": encoded.text,
-            "text_mask": _with_stand_in(encoded.text_mask),
+            "text_mask": _with_missing_token(encoded.text_mask),
             "terms": encoded.terms,
         }
         return self.engine.run("fusion", inputs, outputs)
 
 
-def _with_stand_in(mask: Mask) -> Mask:
+def _with_missing_token(mask: Mask) -> Mask:
     """A modality's mask (B, N) with that of its stand-in before it, which takes part only where all else is missing."""
     return np.concatenate([~mask.any(1, keepdims=True), mask], 1)

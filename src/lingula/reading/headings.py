@@ -35,7 +35,7 @@ _WORDS: dict[Part, str] = {  # of a heading with several, the earliest row decid
 }
 _PART_OF: dict[str, Part] = {word: part for part, words in _WORDS.items() for word in words.split()}
 _ORDER = list(_WORDS)
-_BESIDE = frozenset(
+_NEAR_TITLES = frozenset(
     [
         "and",
         "or",
@@ -216,8 +216,8 @@ def _at_line_starts(text: str) -> Iterator[Heading]:
 def _known(word: str) -> bool:
     return (
         word.lower() in _PART_OF
-        or word.lower() in _BESIDE
-        or all(part in _PART_OF or part in _BESIDE for part in re.split(r"[/&-]", word.lower()))
+        or word.lower() in _NEAR_TITLES
+        or all(part in _PART_OF or part in _NEAR_TITLES for part in re.split(r"[/&-]", word.lower()))
     )
 
 

@@ -103,7 +103,7 @@ def evidence_on(
         for mode in dict.fromkeys(m for r in (True, False) for group in COMPARED[asked, r] for m in group)
     }
     texts = vectors["text"] if "text" in vectors else library.vectors(ids, "text")
-    hubs = {mode: _hubs(own, bank) if across(asked, mode) else {} for mode, own in vectors.items()}
+    hubness = {mode: _hubness(own, bank) if across(asked, mode) else {} for mode, own in vectors.items()}
     labels = known_labels(library, ids, judge)
     told = label_evidence(
         np.array([expected.get(code, 0.0) for code in codes]),
@@ -117,7 +117,7 @@ def evidence_on(
         for group in COMPARED[asked, reported]:
             mode = next((mode for mode in group if study in vectors[mode]), None)
             cosine = round(float(vectors[mode][study] @ vector), 6) if mode else 0.0
-            compared.append((mode, cosine, hubs[mode].get(study)) if mode else None)
+            compared.append((mode, cosine, hubness[mode].get(study)) if mode else None)
         found[study] = PairEvidence(tuple(compared), row, reported)
     return found
 
@@ -148,7 +148,7 @@ def known_labels(library: Searched, ids: Collection[str], judge: Judge | None) -
     return {study: found.get(study, {}) for study in ids}
 
 
-def _hubs(vectors: Mapping[str, Vector], bank: Vector | None) -> dict[str, float]:
+def _hubness(vectors: Mapping[str, Vector], bank: Vector | None) -> dict[str, float]:
     if bank is None or not vectors:
         return {}
     values = nearness(np.stack(list(vectors.values())), bank).astype(float).round(6).tolist()

@@ -84,7 +84,7 @@ def ask(
         judge: judges the studies that nobody reported or coded; without one they meet no condition on findings.
         exclude: studies that may not answer.
         birth_key: of the asked study, to flag the same patient; empty when unknown.
-        bank: (M, D) questions in a mode, None where the model has none; asked for, against hubs, where the mode that
+        bank: (M, D) questions in a mode, None where the model has none; asked for, against hubness, where the mode that
             is to answer is the other one.
         relevance: ranks the studies like a study whose labels are expected, unless the query names what to compare;
             without it they are ranked by embedding alone, and have no odds.
@@ -260,16 +260,16 @@ def _candidates(
         fall_back = query.target is None
         depth = wanted if bank is None else max(wanted, POOL)
         found = list(islice(_nearest(library, asked, target, depth, members, exclude, fall_back=fall_back), depth))
-        hubs = _hubs(library, [study for _, study, _ in found], target, bank)
+        hubness = _hubness(library, [study for _, study, _ in found], target, bank)
         for mode, study, cosine in found:
-            similar = (Part(mode, cosine, WEIGHTS["embedding"], cosine, asked.source), *hubs.get(study, ()))
+            similar = (Part(mode, cosine, WEIGHTS["embedding"], cosine, asked.source), *hubness.get(study, ()))
             parts = (*similar, *extra)
             best.append(Candidate(study, round(sum(part.score for part in parts), 6), parts))
         best = sorted(best, key=lambda each: (-each.score, each.study_id))[:wanted]
     return best
 
 
-def _hubs(library: Searched, studies: list[str], target: Mode, bank: Vector | None) -> dict[str, tuple[Part]]:
+def _hubness(library: Searched, studies: list[str], target: Mode, bank: Vector | None) -> dict[str, tuple[Part]]:
     """What being near to every question takes off each study's score."""
     if bank is None or not studies:
         return {}

@@ -360,6 +360,6 @@ def _neighbour(library: Library, record: StudyRecord, rank: int, score: float) -
 
 def patch_folder(library: Library) -> Path:
     """Beside the library's file; of a library in a server, in the user's cache."""
-    if (beside := library.beside("patches")) is not None:
-        return beside
+    if (folder := library.derived_file("patches")) is not None:
+        return folder
     return user_cache("patches") / hashlib.sha256(library.secret).hexdigest()[:16]

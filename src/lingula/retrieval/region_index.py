@@ -1,4 +1,4 @@
-"""The patches of a library's films: what each shows beyond what is usual at its place, and where else that is seen.
+"""The patches of a library's films: what each shows beyond what is average at its place, and where else that is seen.
 
 A patch is compared by what is left of its features when the mean of all films of its view at the same place is taken
 away, so that neither the place nor the usual anatomy matches, along the main axes of that rest. Derived data: kept in a
@@ -49,12 +49,12 @@ class Basis:
     """How features become the numbers that are compared.
 
     Attributes:
-        usual: (views, P, C) float32, mean features of each place. axes: (C, d) float32, d <= ``AXES``: the main axes of
-            what is left, each scaled to a spread of 1, so that no common variation drowns a rare one.
+        average: (views, P, C) float32, mean features of each place. axes: (C, d) float32, d <= ``AXES``: the main
+            axes of what is left, each scaled to a spread of 1, so that no common variation drowns a rare one.
         films: how many it was learned from.
     """
 
-    usual: Floats = field(repr=False)
+    average: Floats = field(repr=False)
     axes: Floats = field(repr=False)
     films: int
 
@@ -63,29 +63,29 @@ class Basis:
         """From (N, P, C) features of N films and their views, (N,) in [0, kinds); the same films give the same."""
         count, places, _ = features.shape
         whole = features.mean(0, dtype=np.float32)  # (P, C)
-        usual = np.empty((kinds, *whole.shape), np.float32)
+        average = np.empty((kinds, *whole.shape), np.float32)
         for view in range(kinds):
             mine = features[views == view]
             mean = mine.mean(0, dtype=np.float32) if len(mine) else whole
             share = np.float32(len(mine) / (len(mine) + _PRIOR) if len(mine) else 1)
-            usual[view] = share * mean + (1 - share) * mean.mean(0)
+            average[view] = share * mean + (1 - share) * mean.mean(0)
         every = max(1, round(count * places / 20_000))  # so many patches tell the axes
         rest = np.concatenate(
-            [f[i % every :: every].astype(np.float32) - usual[v, i % every :: every]
+            [f[i % every :: every].astype(np.float32) - average[v, i % every :: every]
              for i, (f, v) in enumerate(zip(features, views, strict=True))]
         )  # fmt: skip
         spread, vectors = np.linalg.eigh(rest.T @ rest / len(rest))
         kept = np.flatnonzero(spread > 1e-6 * spread[-1])[::-1][:AXES]  # a direction without spread tells nothing
-        return cls(usual, np.ascontiguousarray(vectors[:, kept] / np.sqrt(spread[kept])), count)
+        return cls(average, np.ascontiguousarray(vectors[:, kept] / np.sqrt(spread[kept])), count)
 
     def reduced(self, features: Floats, views: npt.NDArray[np.int64]) -> Halves:
         """(N, P, C) to (N, P, d) float16."""
-        return ((features - self.usual[views]) @ self.axes).clip(-1e3, 1e3).astype(np.float16)
+        return ((features - self.average[views]) @ self.axes).clip(-1e3, 1e3).astype(np.float16)
 
     @property
     def digest(self) -> str:
-        digest = hashlib.sha256(repr((self.usual.shape, self.axes.shape)).encode())
-        digest.update(self.usual.tobytes() + self.axes.tobytes())
+        digest = hashlib.sha256(repr((self.average.shape, self.axes.shape)).encode())
+        digest.update(self.average.tobytes() + self.axes.tobytes())
         return digest.hexdigest()
 
 
@@ -185,7 +185,7 @@ class PatchFolder:
         for file in self._folder.glob("*.safetensors"):
             file.unlink(missing_ok=True)
         about = {"films": basis.films, "seal": self._seal(basis.digest)}
-        self._write("basis", {"usual": basis.usual, "axes": basis.axes}, about)
+        self._write("basis", {"usual": basis.average, "axes": basis.axes}, about)
 
     def add(self, basis: Basis, keys: Sequence[FilmKey], vectors: Halves) -> None:
         """Keep the patches of some films, in one file."""

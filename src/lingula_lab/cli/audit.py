@@ -38,10 +38,10 @@ def audit(
     from lingula.openi.splits import Split
     from lingula.reading.sandbox import Sandbox
     from lingula_lab.audit import audit as look
-    from lingula_lab.data.label_file import LabelFile, path_beside
+    from lingula_lab.data.label_file import LabelFile, label_path
 
     known = Split.load(split)
-    labels = LabelFile.load(split) if path_beside(split).is_file() else None
+    labels = LabelFile.load(split) if label_path(split).is_file() else None
     with ExitStack() as opened:
         model = None
         if checkpoint is not None:

@@ -139,7 +139,7 @@ def card(
     from lingula_lab.data.provenance import OPENI
     from lingula_lab.report import card as cards
 
-    found, model, beside = (
+    found, model, companions = (
         cards.Results.load(results, cite or results.name),
         load_checkpoint(checkpoint),
         cards.companions_of(results),
@@ -147,7 +147,7 @@ def card(
     pages = {"model-card.md": cards.model_card}
     if cards.collection_of(found.about) is OPENI:
         pages["datasheet.md"] = cards.datasheet
-    texts = {out / name: page(found, model, beside) for name, page in pages.items()}
+    texts = {out / name: page(found, model, companions) for name, page in pages.items()}
     out.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")

@@ -41,7 +41,7 @@ def split(
     from lingula.openi import scan
     from lingula.openi.splits import SPLITS, Split
     from lingula.reading.sandbox import Sandbox
-    from lingula_lab.data.label_file import LabelFile, path_beside
+    from lingula_lab.data.label_file import LabelFile, label_path
     from lingula_lab.data.make_split import make_split, mended, sealed, split_studies
     from lingula_lab.data.manifest import is_table, split_of, table_studies
 
@@ -57,7 +57,7 @@ def split(
     made = mended(Split.load(earlier), studies) if earlier else dealt
     made = sealed(made, studies, vocabulary)
     made.save(out)
-    LabelFile.of(made, studies, vocabulary).save(path_beside(out), made)
+    LabelFile.of(made, studies, vocabulary).save(label_path(out), made)
     counts = {part: len(made.ids(part)) for part in SPLITS}
     if json:
         return output.write_json({"sha256": made.digest, **counts})
@@ -258,7 +258,7 @@ def train(
     trunk: Annotated[
         Path | None, typer.Option(help="Or a safetensors file: MobileNetV1, a timm Swin, or a MedCLIP checkpoint.")
     ] = None,
-    beside: Annotated[
+    second_trunk_of: Annotated[
         str | None, typer.Option(help="Checkpoint that the new trunk is trained for, and joins; see its preset.")
     ] = None,
     graph: Annotated[Path | None, typer.Option(help="Places of the labels, see graph; for stages that use it.")] = None,
@@ -331,7 +331,7 @@ def train(
             vocabulary=Vocabulary.load(labels),
             run=state,
             trunk=trunk,
-            beside=load_checkpoint(beside) if beside else None,
+            second_trunk_of=load_checkpoint(second_trunk_of) if second_trunk_of else None,
             graph=Places.load(graph) if graph else None,
             seed=seed,
             progress=show,

@@ -252,9 +252,9 @@ class Distiller(FilmTrainer[DistilRecipe]):
         maps = reader.maps(outputs)
         if len(maps):
             with torch.no_grad():
-                reader.usual.lerp_(maps.mean(0), 0.02)
+                reader.average.lerp_(maps.mean(0), 0.02)
         at = sides != 0
-        return side_share_loss((maps - reader.usual)[at], sides[at]) if at.any() else maps.new_zeros(())
+        return side_share_loss((maps - reader.average)[at], sides[at]) if at.any() else maps.new_zeros(())
 
     @torch.no_grad()
     def _validate(self, side: int | None = None) -> float:

@@ -32,7 +32,7 @@ def side_by_side(first: StudyModel, second: StudyModel) -> StudyModel:
         raise ModelError(
             "model_mismatch",
             "The two models differ in more than one trunk and what reads it.",
-            "Train the second beside the first.",
+            "Train the second for the first.",
         )
     both = StudyModel(replace(first.architecture, trunks=2))
     kept = (*shared, "image_projector.weight", "image_projector.bias")

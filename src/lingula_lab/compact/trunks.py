@@ -142,12 +142,12 @@ class TrunkReader(FilmReader):
         targets: how many, ``labels`` first. dimension: of the state. grid: of ``maps``.
     """
 
-    usual: Tensor
+    average: Tensor
 
     def __init__(self, trunk: MobileTrunk | LiteTrunk, targets: int, labels: int, dimension: int, grid: int) -> None:
         super().__init__(trunk, sum(trunk.channels), targets, dimension)
         self.labels, self.grid = labels, grid
-        self.register_buffer("usual", torch.zeros(labels, grid, grid))
+        self.register_buffer("average", torch.zeros(labels, grid, grid))
 
     def forward(self, pixels: Tensor, views: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """pixels (N, 1, S, S), views (N,) to logits (N, T), states (N, D) and the trunk's outputs."""

@@ -21,7 +21,7 @@ from lingula_lab.gate.films import table_films
 from lingula_lab.gate.outside import nih_targets
 from lingula_lab.model.checkpoint import save_checkpoint, trained_model, with_model
 from lingula_lab.model.study_model import collate
-from lingula_lab.training.fit import calibrate, usual_of
+from lingula_lab.training.fit import average_film_of, calibrate
 
 
 def with_source(
@@ -46,7 +46,7 @@ def with_source(
     apply_correction(model, fit_correction(features, views, told), scale, centres_of(features, views))
     training = {**checkpoint.training, "added": {"source": source, "films": len(theirs)}}
     made = with_model(
-        checkpoint, model, training=training, usual=usual_of(model, data, train),
+        checkpoint, model, training=training, average_film=average_film_of(model, data, train),
         calibration=calibrate(model, data, validation, checkpoint.tokenizer),
     )  # fmt: skip
     return save_checkpoint(made, out)

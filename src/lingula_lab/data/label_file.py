@@ -71,7 +71,7 @@ class LabelFile:
         Raises:
             InputError: ``not_found``, or ``bad_request`` when it is no such file.
         """
-        path = path_beside(source)
+        path = label_path(source)
         try:
             body = json.loads(path.read_text(encoding="utf-8"))
             codes = {study_id: tuple(map(str, found)) for study_id, found in body["labels"].items()}
@@ -107,7 +107,7 @@ class LabelFile:
         return found
 
 
-def path_beside(source: str | Path) -> Path:
+def label_path(source: str | Path) -> Path:
     """Where the labels of a split file, or of a shipped split, lie: ``NAME.labels.json``."""
     packaged = resources.files("lingula.openi").joinpath(f"splits/{source}.json")
     split = Path(str(packaged)) if packaged.is_file() else Path(source)

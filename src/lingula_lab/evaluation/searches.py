@@ -77,7 +77,7 @@ def relevance_searches(
     """The search by default of a study: the relevance model, of a library whose studies are reported and coded.
 
     Args:
-        bank: questions by mode, against hubs.
+        bank: questions by mode, against hubness.
     """
     made = []
     for mode, reading in READ.items():

@@ -39,11 +39,11 @@ def trained_checkpoint(
     vocabulary: Vocabulary,
     calibration: Mapping[Mode, Calibration],
     training: dict[str, Any],
-    usual: np.ndarray[Any, np.dtype[np.float32]] | None = None,
+    average_film: np.ndarray[Any, np.dtype[np.float32]] | None = None,
 ) -> Checkpoint:
     """A checkpoint that is in no folder yet: the trained model itself answers."""
     forward = Forward(model.architecture, TorchEngine(model))
-    return Checkpoint(forward, tokenizer, vocabulary, dict(calibration), training, usual=usual)
+    return Checkpoint(forward, tokenizer, vocabulary, dict(calibration), training, average_film=average_film)
 
 
 def with_model(checkpoint: Checkpoint, model: StudyModel, **changes: Any) -> Checkpoint:

@@ -84,7 +84,7 @@ class Fused:
         image_mask, text_mask: bool, True where a token takes part. The stand-in does only where its modality lacks.
         image_to_text: per layer (B, heads, 1 + V * P, 1 + T), rows sum to 1.
         text_to_image: per layer (B, heads, 1 + T, 1 + V * P), rows sum to 1.
-        voices: (B, T, D), what the words add to the state by themselves; None where nobody has said so.
+        word_terms: (B, T, D), what the words add to the state by themselves; None where nobody has said so.
     """
 
     image: Tensor
@@ -93,7 +93,7 @@ class Fused:
     text_mask: Tensor
     image_to_text: tuple[Tensor, ...]
     text_to_image: tuple[Tensor, ...]
-    voices: Tensor | None = None
+    word_terms: Tensor | None = None
 
 
 class Fusion(nn.Module):
@@ -120,9 +120,9 @@ class Fusion(nn.Module):
         """image (B, N, W), text (B, T, W) and their masks (B, N), (B, T) bool; N or T may be 0."""
         return self.exchange(
             torch.cat([self.no_image.expand(len(image), -1, -1), image], 1),
-            with_stand_in(image_mask),
+            with_missing_token(image_mask),
             torch.cat([self.no_text.expand(len(text), -1, -1), text], 1),
-            with_stand_in(text_mask),
+            with_missing_token(text_mask),
         )
 
     def exchange(self, image: Tensor, image_mask: Tensor, text: Tensor, text_mask: Tensor) -> Fused:
@@ -136,6 +136,6 @@ class Fusion(nn.Module):
         return Fused(image, text, image_mask, text_mask, tuple(image_to_text), tuple(text_to_image))
 
 
-def with_stand_in(mask: Tensor) -> Tensor:
+def with_missing_token(mask: Tensor) -> Tensor:
     """A modality's mask (B, N) with that of its stand-in before it, which takes part only where all else is missing."""
     return torch.cat([~mask.any(1, keepdim=True), mask], 1)

@@ -27,7 +27,7 @@ class ImageEncoder(nn.Module):
             the second's, and so on.
 
     Attributes:
-        backbone: the first trunk. beside: the others.
+        backbone: the first trunk. beside: the others, by the name that their weights are stored under.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ class _FusionPart(nn.Module):
             torch.cat([fusion.no_text.expand(count, -1, -1), text], 1),
             text_mask,
         )
-        contributions = self.model.contributions(replace(fused, voices=terms))
+        contributions = self.model.contributions(replace(fused, word_terms=terms))
         state = contributions.sum(1)
         found = (F.normalize(state, dim=-1), self.model.head(state), state, contributions)
         return (*found, fused.image_to_text[-1], fused.text_to_image[-1]) if fusion.layers else found

@@ -61,7 +61,7 @@ class EncodedTensors:
     image_mask: Tensor
     text: Tensor
     text_mask: Tensor
-    voices: Tensor
+    word_terms: Tensor
 
     def only(self, mode: Mode) -> EncodedTensors:
         """The same studies with one modality hidden; ``joint`` hides nothing."""
@@ -72,7 +72,7 @@ class EncodedTensors:
             self.image_mask[:, :images],
             self.text[:, :words],
             self.text_mask[:, :words],
-            self.voices[:, :words],
+            self.word_terms[:, :words],
         )
 
 
@@ -120,7 +120,7 @@ class StudyModel(nn.Module):
         self.text_projector = nn.Linear(a.width, a.dimension)
         for projector in (self.image_projector, self.text_projector):
             nn.init.zeros_(projector.bias)
-        self.voice = nn.Embedding(a.text["vocab_size"], a.dimension) if a.voices else None
+        self.voice = nn.Embedding(a.text["vocab_size"], a.dimension) if a.word_terms else None  # a stored name
         if self.voice is not None:
             nn.init.zeros_(self.voice.weight)
         self.dropout = nn.Dropout(a.dropout)
@@ -149,11 +149,13 @@ class StudyModel(nn.Module):
             readable = batch.token_mask | ~batch.token_mask.any(1, keepdim=True)
             words = self.text_encoder.words(batch.ids) if words is None else words
             text = self.text_encoder(words, readable)
-            voices = self.voices(batch, words)
+            word_terms = self.word_terms(batch, words)
         else:
             text = torch.zeros(size, 0, width, device=batch.ids.device)
-            voices = torch.zeros(size, 0, self.architecture.dimension, device=batch.ids.device)
-        return EncodedTensors(image.flatten(1, 2), mask.repeat_interleave(patches, 1), text, batch.word_mask, voices)
+            word_terms = torch.zeros(size, 0, self.architecture.dimension, device=batch.ids.device)
+        return EncodedTensors(
+            image.flatten(1, 2), mask.repeat_interleave(patches, 1), text, batch.word_mask, word_terms
+        )
 
     def with_film(self, encoded: EncodedTensors, slot: int, pixels: Tensor, view: Tensor) -> EncodedTensors:
         """R variants of one encoded study, in which the film in a slot is another: pixels (R, 1, S, S), view () its
@@ -162,7 +164,7 @@ class StudyModel(nn.Module):
         tokens = self._film_tokens(pixels, view.expand(count))
         image = encoded.image.to(tokens.dtype).expand(count, -1, -1)
         parts = (image[:, :start], tokens, image[:, start + self.patches :])
-        others = (encoded.image_mask, encoded.text, encoded.text_mask, encoded.voices)
+        others = (encoded.image_mask, encoded.text, encoded.text_mask, encoded.word_terms)
         return EncodedTensors(torch.cat(parts, 1), *(part.expand(count, *part.shape[1:]) for part in others))
 
     def _film_tokens(self, pixels: Tensor, views: Tensor, grids: Tensor | None = None) -> Tensor:
@@ -170,7 +172,7 @@ class StudyModel(nn.Module):
         tokens: Tensor = self.image_encoder(pixels, grids) + self.view_embedding(views)[:, None]
         return tokens
 
-    def voices(self, batch: TensorBatch, words: Tensor) -> Tensor:
+    def word_terms(self, batch: TensorBatch, words: Tensor) -> Tensor:
         """What each word or marker adds to the state whatever stands around it (Cheng et al. 2016, the wide part), the
         first time it is read: (B, T, D), 0 without such a part.
 
@@ -181,18 +183,18 @@ class StudyModel(nn.Module):
         return self.terms(batch.ids, words, batch.word_mask & ~before)
 
     def terms(self, ids: Tensor, words: Tensor, first: Tensor) -> Tensor:
-        """``voices`` of token ids (B, T), of which ``first`` (B, T) bool says where a word is read the first time."""
+        """``word_terms`` of token ids (B, T), of which ``first`` (B, T) bool marks a word's first reading."""
         if self.voice is None:
             return words.new_zeros(*words.shape[:2], self.architecture.dimension)
         own = self.text_encoder.words(ids)
-        loudness = (words * own).sum(-1) / own.square().sum(-1).clamp(min=1e-8)  # (B, T)
-        voices: Tensor = self.voice(ids) * (loudness * first)[..., None]
-        return voices
+        scale = (words * own).sum(-1) / own.square().sum(-1).clamp(min=1e-8)  # (B, T)
+        word_terms: Tensor = self.voice(ids) * (scale * first)[..., None]
+        return word_terms
 
     def fuse(self, encoded: EncodedTensors) -> OutputTensors:
         """Fusion, pooling and head over what the masks let through."""
         fused = self.fusion(encoded.image, encoded.image_mask, encoded.text, encoded.text_mask)
-        fused = replace(fused, voices=encoded.voices)
+        fused = replace(fused, word_terms=encoded.word_terms)
         state = self.contributions(fused).sum(1)  # (B, D)
         return OutputTensors(F.normalize(state, dim=-1), self.head(self.dropout(state)), state, fused)
 
@@ -202,7 +204,7 @@ class StudyModel(nn.Module):
         The state is the mean over the modalities present of a weighted mean over their tokens: each head of a gate
         weighs them (softmax) for its slice of the D dimensions, so that one word or patch can speak for a small one.
         The gate reads normalised tokens, the sum the tokens themselves: how strongly a patch answers is what it tells.
-        Masked tokens and stand-ins contribute exactly 0. Words add what they do by themselves (``voices``).
+        Masked tokens and stand-ins contribute exactly 0. Words add what they do by themselves (``word_terms``).
         """
         parts, present = [], []
         for tokens, mask, norm, gate, projector in (
@@ -214,8 +216,8 @@ class StudyModel(nn.Module):
             slices = self.architecture.dimension // self.architecture.heads
             parts.append(projector(tokens) * share.repeat_interleave(slices, -1))
             present.append(own.any(1))
-        if fused.voices is not None:
-            parts[1] = parts[1] + F.pad(fused.voices, (0, 0, 1, 0))
+        if fused.word_terms is not None:
+            parts[1] = parts[1] + F.pad(fused.word_terms, (0, 0, 1, 0))
         modalities = torch.stack(present).sum(0).clamp(min=1)  # (B,)
         return torch.cat(parts, 1) / modalities[:, None, None]
 

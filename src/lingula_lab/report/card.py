@@ -195,13 +195,13 @@ def _render(template: str, results: Results, checkpoint: Checkpoint, companions:
 
 
 def _sources(results: Results, companions: Mapping[str, Any]) -> Results | None:
-    """Where the table by source stands: in the results themselves, or in the file beside them."""
+    """Where the table by source stands: in the results themselves, or in the file external them."""
     if "sources" in results.tables:
         return results
-    beside = companions.get("external")
-    if not beside or "sources" not in beside.get("tables", {}) or beside["model"] != results.about["model"]:
+    external = companions.get("external")
+    if not external or "sources" not in external.get("tables", {}) or external["model"] != results.about["model"]:
         return None
-    return Results(results.name.replace("evaluation.json", "external.json"), {}, beside["tables"])
+    return Results(results.name.replace("evaluation.json", "external.json"), {}, external["tables"])
 
 
 def collection_of(about: Mapping[str, Any]) -> Provenance:

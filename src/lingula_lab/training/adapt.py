@@ -33,7 +33,7 @@ from lingula_lab.model.checkpoint import save_checkpoint, trained_checkpoint, tr
 from lingula_lab.model.study_model import StudyModel
 from lingula_lab.training.calibration_fit import fit_calibration
 from lingula_lab.training.closed_form_image import solve_image_path
-from lingula_lab.training.fit import report_states, usual_of
+from lingula_lab.training.fit import average_film_of, report_states
 from lingula_lab.training.loop import macro_auroc, predict_states
 from lingula_lab.training.pretrained import describe, load_backbone
 
@@ -137,7 +137,7 @@ def adapt(
         vocabulary=vocabulary,
         calibration={mode: _calibrated(model.head, data, asked.get(mode)) for mode in MODES},
         training=training,
-        usual=usual_of(model, data, train) if len(data.films) else None,
+        average_film=average_film_of(model, data, train) if len(data.films) else None,
     )
     return Adapted(save_checkpoint(made, out), auroc, strength)
 

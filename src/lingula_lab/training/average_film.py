@@ -14,7 +14,7 @@ from lingula_lab.model.study_model import StudyModel, collate
 
 
 @torch.no_grad()
-def usual_shares(
+def average_shares(
     model: StudyModel, films: npt.NDArray[np.uint8], views: Sequence[View], *, batch: int = 16
 ) -> npt.NDArray[np.float32]:
     """Mean share of each patch in each label's logit over films, each read alone in image mode.

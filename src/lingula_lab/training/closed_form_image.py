@@ -10,7 +10,7 @@ from torch import Tensor
 from lingula.study import VIEWS
 from lingula_lab.model.study_model import StudyModel
 
-_LOUD = 32.0
+_STATE_SCALE = 32.0
 """Scale of image patches against the report's state, so that what fusion adds to them starts small."""
 
 
@@ -41,7 +41,7 @@ def solve_image_path(
     *,
     trust: float = 1.0,
     recall: float = 0.0,
-    loudness: float = 1.0,
+    scale: float = 1.0,
     wording: Tensor | None = None,
     gain: float = 1.0,
 ) -> None:
@@ -61,7 +61,7 @@ def solve_image_path(
     Args:
         features: (N, C) mean over the patch grid, one row a film. views: (N,) into ``VIEWS``.
         states: (N, D) of the reports, in text mode.
-        strength: > 0. loudness: scale of a film's state against a report's, in joint mode.
+        strength: > 0. scale: scale of a film's state against a report's, in joint mode.
         wording: (D, K) orthonormal directions of the reports' wording (``solve_wording``), in which a film's state is
             multiplied by ``gain``: the regression predicts little of wording, and too small.
 
@@ -72,7 +72,7 @@ def solve_image_path(
     if states.shape[1] != width:
         raise ValueError(f"a closed form needs width {width} to be the dimension {states.shape[1]}")
     features, states = features.double(), states.double()
-    usual = states.mean(0)
+    average = states.mean(0)
     centres = torch.stack([features[views == v].mean(0) if (views == v).any() else features.mean(0)
                            for v in range(len(VIEWS))])  # fmt: skip
     spread = (features - centres[views]).square().mean(0).sqrt()
@@ -81,7 +81,7 @@ def solve_image_path(
         spread[reader.fresh :] = torch.inf
     x = (features - centres[views]) / spread
     gram = x.T @ x + strength * torch.eye(x.shape[1], dtype=x.dtype)
-    weight = torch.linalg.solve(gram, x.T @ (states - usual)).T / spread  # (D, C)
+    weight = torch.linalg.solve(gram, x.T @ (states - average)).T / spread  # (D, C)
     offsets = -centres @ weight.T  # (views, D)
     if reader is not None:
         head = model.head.weight.double()
@@ -93,19 +93,19 @@ def solve_image_path(
         ):
             mean = (features @ spoken.T + offset[views]).mean(0)
             weight, offsets = weight + share @ spoken, offsets + (offset - mean) @ share.T
-    aloud = torch.eye(width)
+    gains = torch.eye(width)
     if wording is not None:
-        aloud += (gain - 1) * wording @ wording.T
+        gains += (gain - 1) * wording @ wording.T
     encoder = model.image_encoder.to_width
     for parameter, value in (
-        (encoder.weight, _LOUD * weight),
+        (encoder.weight, _STATE_SCALE * weight),
         (encoder.bias, torch.zeros(width)),
-        (model.view_embedding.weight, _LOUD * offsets),
-        (model.image_projector.weight, aloud * loudness / _LOUD),
+        (model.view_embedding.weight, _STATE_SCALE * offsets),
+        (model.image_projector.weight, gains * scale / _STATE_SCALE),
         (model.image_projector.bias, torch.zeros(width)),
         (model.image_gate.weight, torch.zeros_like(model.image_gate.weight)),
         (model.image_gate.bias, torch.zeros_like(model.image_gate.bias)),
-        (model.head.bias, model.head.bias + model.head.weight @ usual.to(model.head.bias)),
-        (model.text_projector.bias, model.text_projector.bias - usual.to(model.head.bias)),
+        (model.head.bias, model.head.bias + model.head.weight @ average.to(model.head.bias)),
+        (model.text_projector.bias, model.text_projector.bias - average.to(model.head.bias)),
     ):
         parameter.copy_(value)

@@ -27,7 +27,7 @@ def bag_of_words(tokens: Sequence[Tokens | None], vocabulary: int) -> csr_matrix
 
 
 @torch.no_grad()
-def solve_voices(
+def solve_word_terms(
     model: StudyModel,
     tokens: Sequence[Tokens | None],
     labels: npt.NDArray[np.floating],
@@ -48,8 +48,8 @@ def solve_voices(
     """
     from sklearn.linear_model import LogisticRegression
 
-    voice = _voice_of(model)
-    bag = bag_of_words(tokens, voice.num_embeddings)
+    word_terms = _word_terms_of(model)
+    bag = bag_of_words(tokens, word_terms.num_embeddings)
     coefficients = np.zeros((labels.shape[1], bag.shape[1]))
     for label, goal in enumerate(labels.T):
         known = ~np.isnan(goal)
@@ -57,7 +57,7 @@ def solve_voices(
             fitted = LogisticRegression(C=strength, solver="liblinear", max_iter=200).fit(bag[known], goal[known])
             coefficients[label] = fitted.coef_[0]
     places = torch.linalg.pinv(model.head.weight.double()) @ torch.from_numpy(coefficients)  # (D, V)
-    voice.weight.copy_(places.T)
+    word_terms.weight.copy_(places.T)
     model.text_projector.weight.mul_(share)
     model.text_projector.bias.mul_(share)
 
@@ -83,11 +83,11 @@ def solve_wording(model: StudyModel, tokens: Sequence[Tokens | None], states: Te
     Raises:
         ValueError: when the model has no word terms, or the space too few dimensions.
     """
-    voice = _voice_of(model)
+    word_terms = _word_terms_of(model)
     labels, dimension = model.head.weight.shape
     if not 0 < components <= dimension - labels:
         raise ValueError(f"{components} components do not fit beside {labels} labels in {dimension} dimensions")
-    bag = torch.from_numpy(bag_of_words(tokens, voice.num_embeddings).toarray())
+    bag = torch.from_numpy(bag_of_words(tokens, word_terms.num_embeddings).toarray())
     having = bag.sum(0)
     rarity = (len(bag) / having.clamp(min=1)).log() * (having >= RAREST)
     weighted = bag * rarity
@@ -100,12 +100,12 @@ def solve_wording(model: StudyModel, tokens: Sequence[Tokens | None], states: Te
     unread = torch.linalg.svd(model.head.weight.double()).Vh[labels:].T  # (D, D - L)
     _, directions = torch.linalg.eigh(unread.T @ own.T @ own @ unread)  # ascending
     quiet: Tensor = unread @ directions[:, :components]
-    loud = own.square().sum(1).mean().sqrt()
-    voice.weight.add_((loud * places @ quiet.T).to(voice.weight.dtype))
+    scale = own.square().sum(1).mean().sqrt()
+    word_terms.weight.add_((scale * places @ quiet.T).to(word_terms.weight.dtype))
     return quiet.to(states.dtype)
 
 
-def _voice_of(model: StudyModel) -> nn.Embedding:
+def _word_terms_of(model: StudyModel) -> nn.Embedding:
     if model.voice is None:
-        raise ValueError("the architecture gives words no voice")
+        raise ValueError("the architecture gives words no terms")
     return model.voice

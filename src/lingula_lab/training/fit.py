@@ -31,12 +31,12 @@ from lingula_lab.data.study_set import StudySet
 from lingula_lab.graph.places import Places
 from lingula_lab.model.checkpoint import save_checkpoint, trained_checkpoint, trained_model
 from lingula_lab.model.study_model import StudyModel
-from lingula_lab.training.average_film import usual_shares
+from lingula_lab.training.average_film import average_shares
 from lingula_lab.training.calibration_fit import fit_calibration
 from lingula_lab.training.loop import Epoch, Recipe, Trainer, predict_set, predict_states
 from lingula_lab.training.pretrained import describe, load_backbone, load_tokenizer, start_from
 
-MOST_USUAL = 1000
+AVERAGED_FILMS = 1000
 """Training films, evenly taken from all, that make the average film."""
 
 
@@ -47,15 +47,15 @@ class Preset:
     Attributes:
         start: published backbones to start from, ``image`` and ``text``, by name or local folder; their configuration,
             and the text's tokenizer, go before those of the architecture.
-        beside: preset of the checkpoint for which it trains a second trunk; everything else, the architecture
-            too, is that one's.
+        second_trunk_of: preset of the checkpoint for which it trains a second trunk; everything else, the
+            architecture too, is that one's.
     """
 
     name: str
     architecture: dict[str, Any]
     stages: tuple[Recipe | UpperRecipe | DistilRecipe, ...]
     start: dict[str, str] = field(default_factory=dict)
-    beside: str | None = None
+    second_trunk_of: str | None = None
 
     @classmethod
     def load(cls, source: str | Path) -> Preset:
@@ -72,9 +72,9 @@ class Preset:
         ]
         kinds = ("teachers", DistilRecipe), ("first", UpperRecipe)
         recipes = tuple(next((kind for key, kind in kinds if key in stage), Recipe)(**stage) for stage in stages)
-        beside = body.get("beside")
-        architecture = cls.load(beside).architecture if beside else body["architecture"]
-        return cls(Path(str(source)).stem, architecture, recipes, body.get("start", {}), beside)
+        first = body.get("second_trunk_of")
+        architecture = cls.load(first).architecture if first else body["architecture"]
+        return cls(Path(str(source)).stem, architecture, recipes, body.get("start", {}), first)
 
     def starting(self, image: str | None = None, text: str | None = None) -> Preset:
         """The preset with other backbones to start from, by name or folder."""
@@ -129,7 +129,7 @@ def train_checkpoint(
     vocabulary: Vocabulary,
     run: Path,
     trunk: Path | None = None,
-    beside: Checkpoint | None = None,
+    second_trunk_of: Checkpoint | None = None,
     graph: Places | None = None,
     seed: int = 0,
     note: str = "",
@@ -141,7 +141,7 @@ def train_checkpoint(
         run: folder for resumable state; calling again with the same one goes on where training stopped.
         graph: places of the labels in a knowledge graph, for stages that align with it.
         trunk: weights to start from instead of the preset's image backbone, see ``models.pretrained.start_from``.
-        beside: a checkpoint of the preset that this one names: the new trunk joins it (``training.beside``).
+        second_trunk_of: a checkpoint of the preset that this one names: the new trunk joins it.
         note: on the data, for the record; by default what the study set says of its collection.
 
     Raises:
@@ -154,11 +154,12 @@ def train_checkpoint(
         raise InputError(
             "bad_request", f"The study set has {len(train)} training and {len(validation)} validation studies."
         )
-    if preset.beside and not beside:
-        need = f"{preset.name} trains a trunk beside that of a checkpoint of {preset.beside}."
-        raise InputError("bad_request", need, "Give --beside.")
-    if beside and not preset.beside:
-        raise InputError("bad_request", f"{preset.name} stands by itself.", "Leave --beside out.")
+    first = second_trunk_of
+    if preset.second_trunk_of and not first:
+        need = f"{preset.name} trains a second trunk for a checkpoint of {preset.second_trunk_of}."
+        raise InputError("bad_request", need, "Give --second-trunk-of.")
+    if first and not preset.second_trunk_of:
+        raise InputError("bad_request", f"{preset.name} stands by itself.", "Leave --second-trunk-of out.")
     for number, recipe in enumerate(preset.stages):
         if isinstance(recipe, UpperRecipe | DistilRecipe) and trunk is None:
             raise InputError("bad_request", f"Stage {number} trains a published trunk.", "Give --trunk.")
@@ -175,14 +176,12 @@ def train_checkpoint(
             f"The study set has {data.labels.shape[1]} labels, not {architecture.labels}.",
             "Prepare it again.",
         )
-    if beside and (beside.model.architecture != architecture or beside.vocabulary.codes != vocabulary.codes):
-        raise ModelError("model_mismatch", f"{preset.name} does not fit the checkpoint to train beside.")
+    if first and (first.model.architecture != architecture or first.vocabulary.codes != vocabulary.codes):
+        raise ModelError("model_mismatch", f"{preset.name} does not fit the checkpoint it is to join.")
     tokenizer = (
-        beside.tokenizer
-        if beside
-        else _tokenizer(architecture, [data.reports[row] for row in train], start.get("text"))
+        first.tokenizer if first else _tokenizer(architecture, [data.reports[row] for row in train], start.get("text"))
     )
-    model = copy.deepcopy(trained_model(beside)) if beside else StudyModel(architecture)
+    model = copy.deepcopy(trained_model(first)) if first else StudyModel(architecture)
     for name, encoder in (("image", model.image_encoder), ("text", model.text_encoder)):
         if name in start:
             encoder.backbone = load_backbone(getattr(architecture, name), start[name])
@@ -219,8 +218,8 @@ def train_checkpoint(
         if recipe.epochs:
             best = {f"stage{number}": trainer.best, **best}
         model, bank = trainer.best_model(), trainer.bank
-    if beside:
-        model = side_by_side(trained_model(beside), model.cpu())
+    if first:
+        model = side_by_side(trained_model(first), model.cpu())
     calibration = calibrate(model, data, validation, tokenizer)
     training = {
         "preset": preset.name,
@@ -229,7 +228,7 @@ def train_checkpoint(
         "started_from": {
             **start,
             **({"trunk": trunk.name} if trunk else {}),
-            **({"beside": beside.fingerprint} if beside else {}),
+            **({"second_trunk_of": first.fingerprint} if first else {}),
         },
         "graph": {"model": graph.model, "triples": graph.triples, "split": graph.split} if graph else None,
         "split": {"name": split.name, "sha256": split.digest},
@@ -240,8 +239,10 @@ def train_checkpoint(
         "versions": {name: version(name) for name in ("lingula", "torch", "transformers")},
     }
     if PartialState().is_main_process:
-        usual = usual_of(model, data, train)
-        save_checkpoint(trained_checkpoint(model.cpu(), tokenizer, vocabulary, calibration, training, usual), out)
+        average_film = average_film_of(model, data, train)
+        save_checkpoint(
+            trained_checkpoint(model.cpu(), tokenizer, vocabulary, calibration, training, average_film), out
+        )
     PartialState().wait_for_everyone()
     return load_checkpoint(out)
 
@@ -259,11 +260,11 @@ def _tokenizer(architecture: Architecture, reports: Sequence[Report | None], sou
     )
 
 
-def usual_of(model: StudyModel, data: StudySet, rows: Any) -> npt.NDArray[np.float32]:
-    """Mean contribution of films of these rows to each logit (``models.usual``)."""
+def average_film_of(model: StudyModel, data: StudySet, rows: Any) -> npt.NDArray[np.float32]:
+    """Mean contribution of films of these rows to each logit (``Checkpoint.average_film``)."""
     films = np.flatnonzero(np.isin(data.owner, rows))
-    films = films[:: max(1, -(-len(films) // MOST_USUAL))]
-    return usual_shares(model.eval().cpu(), data.films[films], [data.views[film] for film in films])
+    films = films[:: max(1, -(-len(films) // AVERAGED_FILMS))]
+    return average_shares(model.eval().cpu(), data.films[films], [data.views[film] for film in films])
 
 
 def report_states(model: StudyModel, data: StudySet, tokenizer: ReportTokenizer) -> torch.Tensor:

@@ -27,7 +27,7 @@ from lingula_lab.measures.classification import auroc, supported
 from lingula_lab.model.study_model import OutputTensors, StudyModel, TensorBatch, collate
 from lingula_lab.training.augment import augment, draws
 from lingula_lab.training.closed_form_image import FilmRegression, solve_image_path
-from lingula_lab.training.closed_form_text import solve_voices, solve_wording
+from lingula_lab.training.closed_form_text import solve_word_terms, solve_wording
 from lingula_lab.training.losses import contrastive, focal_bce, graph_alignment, label_overlap, side_loss
 from lingula_lab.training.state import read_state, write_state, write_tensors
 
@@ -56,9 +56,9 @@ class Recipe:
         frozen: leave the image backbone as it is and compute its features once, for ``copies`` versions of each film.
         ridge: solve the image path first, by ridge regression of this strength (``solve_image_path``) over ``copies``
             versions of each film, which are then not kept; for a frozen trunk. 0 leaves it to training. trust,
-            recall, loudness: of that solution, see there.
-        voices: solve the word terms before that, by logistic regression of this inverse strength, and
-            keep ``share`` of what the report side said (``solve_voices``); 0 does not. With ``epochs`` 0 solving is
+            recall, scale: of that solution, see there.
+        word_terms: solve the word terms before that, by logistic regression of this inverse strength, and
+            keep ``share`` of what the report side said (``solve_word_terms``); 0 does not. With ``epochs`` 0 solving is
             all that is done.
         wording: components of the reports' wording that are added to their states before the image path is
             solved, together at the scale of the states (``solve_wording``); ``gain`` multiplies them in a
@@ -96,8 +96,8 @@ class Recipe:
     ridge: float = 0.0
     trust: float = 1.0
     recall: float = 0.0
-    loudness: float = 1.0
-    voices: float = 0.0
+    scale: float = 1.0
+    word_terms: float = 0.0
     share: float = 1.0
     wording: int = 0
     gain: float = 1.0
@@ -161,8 +161,10 @@ class Trainer:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(not name.startswith(kept))
         self.bank: FeatureBank | None = None
-        if recipe.voices:
-            solve_voices(model, [self.tokens[row] for row in train], data.labels[train], recipe.voices, recipe.share)
+        if recipe.word_terms:
+            solve_word_terms(
+                model, [self.tokens[row] for row in train], data.labels[train], recipe.word_terms, recipe.share
+            )
         if recipe.frozen and recipe.epochs:
             copies = 1 if recipe.ridge else recipe.copies
             self.bank = bank or FeatureBank(model, data, train, validation, copies=copies, seed=recipe.seed)
@@ -276,7 +278,7 @@ class Trainer:
             reader,
             trust=self.recipe.trust,
             recall=self.recipe.recall,
-            loudness=self.recipe.loudness,
+            scale=self.recipe.scale,
             wording=wording,
             gain=self.recipe.gain,
         )

@@ -15,7 +15,7 @@ from lingula_lab.model.image_encoder import ImageEncoder
 
 def is_folded_mobilenet(encoder: ImageEncoder) -> bool:
     """Whether the encoder is one MobileNetV1 of plain biased convolutions."""
-    return encoder.backbone.config.model_type == "mobilenet_v1" and encoder.fold and not encoder.beside
+    return encoder.backbone.config.model_type == "mobilenet_v1" and encoder.fold and len(encoder.trunks) == 1
 
 
 def load_trunk(encoder: ImageEncoder, path: Path) -> None:

@@ -28,12 +28,12 @@ def write_state(run: Path, modules: Mapping[str, nn.Module], optimizer: Optimize
 
 
 def read_state(
-    run: Path, modules: Mapping[str, nn.Module], optimizer: Optimizer, recipe: dict[str, Any], usual: dict[str, Any]
+    run: Path, modules: Mapping[str, nn.Module], optimizer: Optimizer, recipe: dict[str, Any], defaults: dict[str, Any]
 ) -> dict[str, Any] | None:
     """Put modules and optimiser into the state kept there and give back the body; None where nothing is kept.
 
     Args:
-        recipe: what the run must have been begun with. usual: values for keys that an older recipe lacks.
+        recipe: what the run must have been begun with. defaults: values for keys that an older recipe lacks.
 
     Raises:
         InputError: ``bad_request`` when the run was begun with another recipe.
@@ -41,8 +41,8 @@ def read_state(
     if not (run / "state.json").exists():
         return None
     body: dict[str, Any] = json.loads((run / "state.json").read_text())
-    usual, asked = (json.loads(json.dumps(each)) for each in (usual, recipe))
-    if usual | body["recipe"] != asked:
+    defaults, recipe = (json.loads(json.dumps(each)) for each in (defaults, recipe))
+    if defaults | body["recipe"] != recipe:
         raise InputError("bad_request", f"{run} was begun with another recipe.", "Choose another folder.")
     tensors = load_file(run / "state.safetensors")
     for name, module in modules.items():

@@ -92,7 +92,7 @@ def test_a_side_is_learnt_where_it_is_named(data: StudySet, trunk: Path, tmp_pat
     maps = torch.zeros(2, reader.labels, reader.grid, reader.grid)
     maps[:, 0, :, -1] = 1  # image right: the patient's left
     reader.maps = lambda outputs: maps  # type: ignore[method-assign]
-    reader.usual.zero_()
+    reader.average.zero_()
     sides = torch.zeros(2, reader.labels)
     named = {}
     for side in (1, -1):

@@ -19,7 +19,7 @@ def _pair() -> tuple[StudyModel, StudyModel]:
     first, second = (made_up.model(seed, image=made_up.MOBILE, levels=LEVELS, fold=True) for seed in (0, 1))
     theirs = {k: v for k, v in second.state_dict().items() if k.startswith(("image_encoder.", "view_embedding."))}
     one = first.state_dict()
-    for name in ("image_projector.weight", "image_projector.bias"):  # alike but for the loudness
+    for name in ("image_projector.weight", "image_projector.bias"):  # alike but for the scale
         theirs[name] = one[name] / 2
     second.load_state_dict(one | theirs)
     return first, second

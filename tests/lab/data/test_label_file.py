@@ -11,7 +11,7 @@ import pytest
 from lingula.errors import InputError
 from lingula.labels.vocabulary import Vocabulary
 from lingula.openi.splits import SPLITS, Split
-from lingula_lab.data.label_file import LabelFile, path_beside
+from lingula_lab.data.label_file import LabelFile, label_path
 from lingula_lab.data.make_split import SplitStudy, sealed
 
 VOCABULARY = Vocabulary.load("openi22")
@@ -28,7 +28,7 @@ SPLIT = sealed(Split("by-hand", 0, ("S2", "S4"), ("S3",), ("S10",)), STUDIES, VO
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     SPLIT.save(tmp_path / "by-hand.json")
-    LabelFile.of(SPLIT, STUDIES, VOCABULARY).save(path_beside(tmp_path / "by-hand.json"), SPLIT)
+    LabelFile.of(SPLIT, STUDIES, VOCABULARY).save(label_path(tmp_path / "by-hand.json"), SPLIT)
     return tmp_path / "by-hand.json"
 
 
@@ -42,17 +42,17 @@ def test_what_is_written_is_read_and_fits_the_seal(saved: Path) -> None:
 
 
 def test_an_edited_label_breaks_the_seal(saved: Path) -> None:
-    path = path_beside(saved)
+    path = label_path(saved)
     path.write_text(path.read_text().replace('["normal"]', '["scar"]'))
     with pytest.raises(InputError, match="not those it was sealed with"):
         LabelFile.load(saved).checked(Split.load(saved))
 
 
 def test_a_file_that_is_none_is_refused(saved: Path) -> None:
-    path_beside(saved).write_text('{"labels": 3}')
+    label_path(saved).write_text('{"labels": 3}')
     with pytest.raises(InputError, match="not a label file"):
         LabelFile.load(saved)
-    path_beside(saved).unlink()
+    label_path(saved).unlink()
     with pytest.raises(InputError, match="No labels lie beside"):
         LabelFile.load(saved)
 
@@ -62,6 +62,6 @@ def test_the_shipped_labels_are_those_of_the_shipped_split() -> None:
     labels = LabelFile.load("openi-v1").checked(split)
     assert set(labels.codes) == {study_id for part in SPLITS for study_id in split.ids(part)}
     assert {code for codes in labels.codes.values() for code in codes} <= {*VOCABULARY.codes, "unknown"}
-    body = json.loads(path_beside("openi-v1").read_text())
+    body = json.loads(label_path("openi-v1").read_text())
     assert "MeSH coding of the report decides" in body["about"]
     assert body["sha256"] == labels.seal.sha256

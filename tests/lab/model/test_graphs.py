@@ -37,7 +37,7 @@ DINO = {"model_type": "dinov2", "num_channels": 3, "image_size": 56, "patch_size
 TWINS: dict[str, dict[str, Any]] = {
     "tiny": {},
     "a pair of folded MobileNets, word terms": {
-        "image": made_up.MOBILE, "levels": (13, 21, 25), "fold": True, "trunks": 2, "voices": True
+        "image": made_up.MOBILE, "levels": (13, 21, 25), "fold": True, "trunks": 2, "word_terms": True
     },
     "MobileNet with its norms": {"image": made_up.MOBILE, "grid": 2},
     "Swin in colour, several levels": {"image": SWIN, "levels": (0, 1), "grid": 8},

@@ -14,7 +14,7 @@ from tests import made_up
 from lingula.model.batch import batch_studies
 from lingula_lab.model.study_model import StudyModel, TensorBatch
 from lingula_lab.training.closed_form_image import FilmRegression, solve_image_path
-from lingula_lab.training.closed_form_text import RAREST, bag_of_words, solve_voices, solve_wording
+from lingula_lab.training.closed_form_text import RAREST, bag_of_words, solve_word_terms, solve_wording
 
 STUDIES = [study for study in made_up.studies(24) if study.radiographs and study.report]
 
@@ -78,7 +78,7 @@ def test_a_reader_of_fresh_layers_is_added_and_their_channels_are_not_asked() ->
             halved = features.clone()
             if given is None:
                 halved[:, fresh:] = 0
-            solve_image_path(solved, halved, batch.views, states, 3.0, given, trust=2.0, recall=recall, loudness=0.5)
+            solve_image_path(solved, halved, batch.views, states, 3.0, given, trust=2.0, recall=recall, scale=0.5)
             found[name] = solved(batch, ("image",))["image"]
     read = features @ reader.weight.T + reader.bias[batch.views]
     added = found["with"].logits - found["without"].logits
@@ -114,14 +114,14 @@ def test_wording_is_told_louder_than_solved() -> None:
 def test_words_speak_as_logistic_regression_says() -> None:
     """In text mode the head reads half of what it read, and the coefficients of a report's distinct words."""
     torch.manual_seed(0)
-    model = StudyModel(replace(made_up.architecture(), voices=True)).eval()
+    model = StudyModel(replace(made_up.architecture(), word_terms=True)).eval()
     tokens = [made_up.tokenizer()(study.report) for study in STUDIES if study.report]
     labels = np.stack([made_up.vocabulary().encode(study.terms) for study in STUDIES])
     reports = [replace(study, radiographs=()) for study in STUDIES]
     batch = TensorBatch.of(batch_studies(reports, model.architecture.preprocessing, made_up.tokenizer()))
     with torch.no_grad():
         before = model(batch, ("text",))["text"].logits - model.head.bias
-        solve_voices(model, tokens, labels, 0.3, 0.5)
+        solve_word_terms(model, tokens, labels, 0.3, 0.5)
         after = model(batch, ("text",))["text"].logits - model.head.bias
     bag = bag_of_words(tokens, model.architecture.text["vocab_size"])
     label = int(np.argmax(labels.sum(0) * (labels.sum(0) < len(labels))))
@@ -133,7 +133,7 @@ def test_words_speak_as_logistic_regression_says() -> None:
 def test_wording_is_latent_semantic_analysis_that_the_head_does_not_read() -> None:
     """Inner products of what is added are those of the whitened principal components; logits stay."""
     torch.manual_seed(0)
-    model = StudyModel(replace(made_up.architecture(), voices=True)).eval()
+    model = StudyModel(replace(made_up.architecture(), word_terms=True)).eval()
     reports = [replace(study, radiographs=()) for study in STUDIES if study.report]
     tokens = [made_up.tokenizer()(study.report) for study in reports if study.report]
     batch = TensorBatch.of(batch_studies(reports, model.architecture.preprocessing, made_up.tokenizer()))

@@ -97,10 +97,11 @@ def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, .
     told: list[TrainingProgress] = []
     anew = [number for number, recipe in enumerate(preset.stages) if not isinstance(recipe, Recipe)]
     trunk = made_up.published_trunk(preset.architecture["image"], tmp_path / "trunk.safetensors") if anew else None
-    beside = _solved(twin(preset.beside, tmp_path), data, split, tmp_path / "beside") if preset.beside else None
+    wanted = preset.second_trunk_of
+    first = _solved(twin(wanted, tmp_path), data, split, tmp_path / "first") if wanted else None
     made = train_checkpoint(
         preset, data, split, tmp_path / "model", vocabulary=made_up.vocabulary(), run=tmp_path / "run",
-        trunk=trunk, beside=beside, note="Made up.", progress=told.append,
+        trunk=trunk, second_trunk_of=first, note="Made up.", progress=told.append,
     )  # fmt: skip
     assert [(p.stage, p.step) for p in told if p.epoch_done is None and p.stage not in anew] == [
         (number, step)
@@ -109,9 +110,9 @@ def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, .
         for step in (1, 2)
     ]
     assert {p.stage for p in told if p.epoch_done} == {n for n, recipe in enumerate(preset.stages) if recipe.epochs}
-    assert made.model.architecture.trunks == (2 if beside else 1)
+    assert made.model.architecture.trunks == (2 if first else 1)
     assert set(made.training["started_from"]) == (
-        {"trunk", "beside"} if beside else {"trunk"} if anew else set(preset.start)
+        {"trunk", "second_trunk_of"} if first else {"trunk"} if anew else set(preset.start)
     )
     again = load_checkpoint(tmp_path / "model", check_golden=True)
     assert save_checkpoint(again, tmp_path / "copy").fingerprint == made.fingerprint
@@ -128,20 +129,26 @@ def _solved(preset: Preset, data: StudySet, split: Split, folder: Path) -> Check
     )  # fmt: skip
 
 
-def test_a_preset_says_what_it_is_trained_beside(phantoms: tuple[Study, ...], tmp_path: Path) -> None:
+def test_a_preset_says_whose_second_trunk_it_trains(phantoms: tuple[Study, ...], tmp_path: Path) -> None:
     taught, compact = twin("compact-taught", tmp_path), twin("compact", tmp_path)
     preprocessing = Preprocessing(**compact.architecture["preprocessing"])
     data = StudySet.build(phantoms, tmp_path / "studies", made_up.vocabulary(), preprocessing)
     split = Split("phantoms", 0, data.ids[:8], data.ids[8:], ())
     places = {"vocabulary": made_up.vocabulary(), "run": tmp_path / "run"}
-    with pytest.raises(InputError, match="beside that of a checkpoint of compact"):
+    with pytest.raises(InputError, match="second trunk for a checkpoint of compact"):
         train_checkpoint(taught, data, split, tmp_path / "model", **places)
     other = made_up.checkpoint(tmp_path / "other")
     with pytest.raises(InputError, match="stands by itself"):
-        train_checkpoint(compact, data, split, tmp_path / "model", beside=other, **places)
+        train_checkpoint(compact, data, split, tmp_path / "model", second_trunk_of=other, **places)
     with pytest.raises(ModelError, match="does not fit") as refused:
         train_checkpoint(
-            taught, data, split, tmp_path / "model", beside=other, trunk=tmp_path / "trunk.safetensors", **places
+            taught,
+            data,
+            split,
+            tmp_path / "model",
+            second_trunk_of=other,
+            trunk=tmp_path / "trunk.safetensors",
+            **places,
         )
     assert refused.value.code == "model_mismatch"
 

@@ -112,7 +112,7 @@ def randomised(checkpoint: Checkpoint, depth: int, seed: int = 0) -> Checkpoint:
     model, generator = copy.deepcopy(trained_model(checkpoint)), torch.Generator().manual_seed(seed)
     for part in (name for stage in CASCADE[:depth] for name in stage):
         _shake(model.get_submodule(part), generator)
-    return with_model(checkpoint, model, usual=None if depth else checkpoint.usual)
+    return with_model(checkpoint, model, average_film=None if depth else checkpoint.average_film)
 
 
 @torch.no_grad()
