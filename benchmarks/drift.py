@@ -28,7 +28,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lingula.analysis import analyze
 from lingula.library.observation_records import FilmObservation
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
-from lingula.node.drift import USUAL, signals_of
+from lingula.node.drift import BASELINE, signals_of
 from lingula.node.film_measures import observations, picture_measures, refusal
 from lingula.openi.splits import Split
 from lingula.reading.view_classifier import with_views
@@ -192,16 +192,16 @@ def main() -> None:
     for order in range(ORDERS):
         rng = random.Random(1000 * SEED + order)
         came = [film for study in stream(films, rng) for film in seen(study)]
-        usual, later = came[:USUAL], came[USUAL:]
-        baselines.append(usual)
+        baseline, later = came[:BASELINE], came[BASELINE:]
+        baselines.append(baseline)
         clean, weeks = clean + len(later), weeks + WEEKS
-        alarms += [(order, each.measure, each.films) for each in signals_of([*usual, *later])]
+        alarms += [(order, each.measure, each.films) for each in signals_of([*baseline, *later])]
     drifts = {}
     for name in DRIFTS:
         at = []
-        for order, usual in enumerate(baselines[:PLANTED]):
+        for order, baseline in enumerate(baselines[:PLANTED]):
             rng = random.Random(2000 * SEED + order)
-            told = signals_of([*usual, *planted(name, films, seen, rng)])
+            told = signals_of([*baseline, *planted(name, films, seen, rng)])
             at.append(min(((each.films, each.measure) for each in told), default=None))
         drifts[name] = {"found": sum(each is not None for each in at), "of": len(at), "first": at}
         print(json.dumps({name: drifts[name]}), file=sys.stderr)
@@ -216,7 +216,7 @@ def main() -> None:
             "n": ORDERS,
         },
     }
-    figures = {"baseline": USUAL, "drifts": drifts, "false_alarms": alarms, "orders": ORDERS, "clean_films": clean,
+    figures = {"baseline": BASELINE, "drifts": drifts, "false_alarms": alarms, "orders": ORDERS, "clean_films": clean,
                "films_a_week": round(clean / weeks, 1), "studies_asked": seen.asked, "seed": SEED,
                "cpu_seconds": round(time.process_time() - begun, 1)}  # fmt: skip
     write_result("drift", figures, headline)

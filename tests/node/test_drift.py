@@ -12,10 +12,10 @@ from lingula.errors import NodeError
 from lingula.library import Library
 from lingula.library.observation_records import FilmObservation
 from lingula.node.drift import (
+    BASELINE,
     LIMIT,
     SHARE_LIMIT,
     SLACK,
-    USUAL,
     DriftWatch,
     _crossing,
     _share_crossing,
@@ -46,41 +46,41 @@ def films(count: int, rng: np.random.Generator, at: float = 0.0, shift: float = 
 def test_a_sum_crosses_where_it_does_by_hand() -> None:
     assert _crossing(np.array([1.0, -5.0, 2.0, 2.0, 2.0]), 5.0) == 4  # 1, 0, 2, 4, 6: never below 0
     assert _crossing(np.full(100, -1.0), 5.0) is None
-    usual, faults = np.zeros(300), np.ones(20)
+    baseline, faults = np.zeros(300), np.ones(20)
     gain = np.log(0.03 / 0.002)  # (0 + 1/2) / 301 is below the least share
-    assert _share_crossing(usual, faults) == int(np.ceil(SHARE_LIMIT / gain)) - 1 == 3
+    assert _share_crossing(baseline, faults) == int(np.ceil(SHARE_LIMIT / gain)) - 1 == 3
 
 
 def test_a_shift_is_found_and_its_absence_is_not() -> None:
     rng = np.random.default_rng(0)
-    usual = films(USUAL, rng)
-    assert signals_of([*usual, *films(2000, rng)]) == ()
-    told = signals_of([*usual, *films(200, rng, shift=1.0)])
+    baseline = films(BASELINE, rng)
+    assert signals_of([*baseline, *films(2000, rng)]) == ()
+    told = signals_of([*baseline, *films(200, rng, shift=1.0)])
     assert {each.measure for each in told} == {"findings", "familiarity", "brightness", "contrast", "noise", "frame"}
     expected = LIMIT / (1 - SLACK)
     assert all(expected * 0.5 < each.films < expected * 2 for each in told)
-    assert signals_of(usual) == ()
+    assert signals_of(baseline) == ()
 
 
 def test_each_share_and_a_new_kind_are_signals_of_their_own() -> None:
     rng = np.random.default_rng(1)
-    usual = films(USUAL, rng)
+    baseline = films(BASELINE, rng)
     for name in ("view_fault", "polarity_fault", "unfamiliar"):
         later = [replace(film, **{name: number % 10 == 0}) for number, film in enumerate(films(200, rng))]
-        assert [each.measure for each in signals_of([*usual, *later])] == [name]
+        assert [each.measure for each in signals_of([*baseline, *later])] == [name]
     refused = [FilmObservation("node", "ROOM", film.at, "CR", "truncated") if number % 10 == 0 else film
                for number, film in enumerate(films(200, rng))]  # fmt: skip
-    assert [each.measure for each in signals_of([*usual, *refused])] == ["refused"]
+    assert [each.measure for each in signals_of([*baseline, *refused])] == ["refused"]
     new = [replace(film, kind="MG" if number in (5, 60, 150) else "CR") for number, film in enumerate(films(200, rng))]
-    (signal,) = signals_of([*usual, *new])
+    (signal,) = signals_of([*baseline, *new])
     assert (signal.measure, signal.films) == ("kind", 151)
 
 
 def test_weeks_are_counted_and_marked() -> None:
     rng = np.random.default_rng(2)
-    usual = films(USUAL, rng)
+    baseline = films(BASELINE, rng)
     late = [replace(film, polarity_fault=number < 10) for number, film in enumerate(films(100, rng, at=WEEK))]
-    newest, _ = weeks_of([*usual, *late])
+    newest, _ = weeks_of([*baseline, *late])
     assert (newest.week, newest.films, newest.polarity_faults) == ("1970-W02", 100, 0.1)
     assert "polarity_fault" in newest.outside
     assert newest.flags_per_hundred == 100.0
@@ -89,7 +89,7 @@ def test_weeks_are_counted_and_marked() -> None:
 def test_a_signal_stays_until_the_baseline_begins_anew(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     with Library.create(tmp_path / "library", model="m", vocabulary="v", labels=("a",), dimension=4) as library:
-        library.observations.note([*films(USUAL, rng), *films(200, rng, at=1000.0, shift=2.0)])
+        library.observations.note([*films(BASELINE, rng), *films(200, rng, at=1000.0, shift=2.0)])
         with pytest.raises(NodeError, match="ROOM"):
             DriftWatch(library).check()
         assert [each.state for each in drift_report(library).senders] == ["drift"]

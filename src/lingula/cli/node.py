@@ -141,7 +141,7 @@ def drift(
         output.out.print(f"{output.plain(one.sender)}: {told}", highlight=False)
     for found in report.signals:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.at))
-        values = "" if found.measure == "kind" else f": {found.now:.3g} where {found.usual:.3g} was usual"
+        values = "" if found.measure == "kind" else f": {found.now:.3g} where {found.baseline:.3g} was usual"
         output.out.print(f"[bold]{output.plain(found.sender)}[/]  {when}  {found.name}{values}", highlight=False)
     table = Table("sender", "week", "films", "refused", "view", "inverted", "unknown", "flags/100", "outside", box=None,
                   header_style="dim")  # fmt: skip

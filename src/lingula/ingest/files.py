@@ -160,13 +160,13 @@ class FileGroups:
 
     def _give_reports(self, groups: list[Group], reports: list[Source]) -> None:
         """Each report to the study it lies beside. A report of no study or of several, or a second one, is refused."""
-        groups: dict[str, dict[int, Group]] = {}
+        by_place: dict[str, dict[int, Group]] = {}
         for group in groups:
             for film, _ in group.films:
                 for place in {film.file_stem, film.study_folder} - {""}:
-                    groups.setdefault(place, {})[id(group)] = group
+                    by_place.setdefault(place, {})[id(group)] = group
         for report in reports:
-            near = list(groups.get(report.file_stem, {}).values())
+            near = list(by_place.get(report.file_stem, {}).values())
             nearest = near[0] if near else None
             if len(near) > 1:
                 self.refuse([report.name], InputError("bad_request", "a report beside films of several studies."))

@@ -62,14 +62,14 @@ class ObservationRecords:
             found = connection.execute(select(FilmObservationRow.sender).distinct()).scalars().all()
         return tuple(sorted(found))
 
-    def of(self, sender: str, usual: int, most: int = 20_000) -> tuple[FilmObservation, ...]:
-        """A sender's films since its baseline began, as they came: the first ``usual``, and the last ``most`` after."""
+    def of(self, sender: str, baseline: int, most: int = 20_000) -> tuple[FilmObservation, ...]:
+        """A sender's films since its baseline began, as they came: the first ``baseline``, the last ``most`` after."""
         table = FilmObservationRow.__table__
         columns = [table.c[name] for name in ("number", *FilmObservation.__slots__)]
         with self._transaction() as connection:
             since = connection.execute(select(DriftBaselineRow.since).where(DriftBaselineRow.sender == sender)).scalar()
             wanted = select(*columns).where(FilmObservationRow.sender == sender, FilmObservationRow.at >= (since or 0))
-            rows = connection.execute(wanted.order_by(FilmObservationRow.number).limit(usual)).all()
+            rows = connection.execute(wanted.order_by(FilmObservationRow.number).limit(baseline)).all()
             after = wanted.where(FilmObservationRow.number > (rows[-1].number if rows else 0))
             late = connection.execute(after.order_by(FilmObservationRow.number.desc()).limit(most)).all()
         return tuple(

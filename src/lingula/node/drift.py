@@ -1,6 +1,6 @@
 """Whether a sender's films are still as they were: control charts over what nodes saw, against the sender's own films.
 
-The first ``USUAL`` films of a sender are its baseline. After them every film adds to a cumulative sum (CUSUM; Page,
+The first ``BASELINE`` films of a sender are its baseline. After them every film adds to a cumulative sum (CUSUM; Page,
 1954) for each measure, which forgets what is as usual and grows with what is not; over its limit it is a signal, which
 stays until somebody looked and let the baseline begin anew. Shares (refusals, faults, unknown films) are charted by the
 log-likelihood of a share several times the usual one against the usual one; figures by their ranks among the films that
@@ -27,7 +27,7 @@ from lingula.library import Library
 from lingula.library.observation_records import FilmObservation
 from lingula.plain import DISCLAIMER
 
-USUAL = 300
+BASELINE = 300
 """Films of a baseline."""
 SHARES = {
     "refused": "films refused",
@@ -69,15 +69,15 @@ class DriftSignal:
 
     Attributes:
         measure: one of ``NAMES``. at: of the film that carried it over its limit, in seconds since 1970.
-        films: how many had come since the baseline then. usual, now: share, or mean of the figure, in the baseline and
-            in the last ``RECENT`` films until then.
+        films: how many had come since the baseline then. baseline, now: share, or mean of the figure, in the baseline
+            and in the last ``RECENT`` films until then.
     """
 
     sender: str
     measure: str
     at: float
     films: int
-    usual: float
+    baseline: float
     now: float
 
     SHOWN: ClassVar = {"name": "name"}
@@ -111,7 +111,7 @@ class SenderWeek:
 
 @dataclass(frozen=True, slots=True)
 class SenderState:
-    """How a sender stands: ``learning`` until its baseline has ``USUAL`` films, then ``usual`` or ``drift``."""
+    """How a sender stands: ``learning`` until its baseline has ``BASELINE`` films, then ``usual`` or ``drift``."""
 
     sender: str
     state: str
@@ -138,9 +138,9 @@ def drift_report(library: Library, *, weeks: int = 8) -> DriftReport:
     signals: list[DriftSignal] = []
     listed: list[SenderWeek] = []
     for sender in library.observations.senders():
-        films = library.observations.of(sender, USUAL)
+        films = library.observations.of(sender, BASELINE)
         told = signals_of(films)
-        state = "learning" if len(films) <= USUAL else "drift" if told else "usual"
+        state = "learning" if len(films) <= BASELINE else "drift" if told else "usual"
         states.append(SenderState(sender, state, len(films)))
         signals += told
         listed += weeks_of(films)[:weeks]
@@ -187,22 +187,24 @@ class DriftWatch:
 
 
 def signals_of(films: Sequence[FilmObservation]) -> tuple[DriftSignal, ...]:
-    """Signals of one sender's films, each measure's first; the first ``USUAL`` are its baseline."""
-    usual, later = films[:USUAL], films[USUAL:]
+    """Signals of one sender's films, each measure's first; the first ``BASELINE`` are its baseline."""
+    baseline, later = films[:BASELINE], films[BASELINE:]
     if not later:
         return ()
-    crossings = {name: _share_crossing(_shares(usual, name), _shares(later, name)) for name in SHARES}
-    crossings |= {name: _figure_crossing(_figures(usual, name), _figures(later, name)) for name in FIGURES}
-    crossings[KIND] = _new_kind(usual, later)
+    crossings = {name: _share_crossing(_shares(baseline, name), _shares(later, name)) for name in SHARES}
+    crossings |= {name: _figure_crossing(_figures(baseline, name), _figures(later, name)) for name in FIGURES}
+    crossings[KIND] = _new_kind(baseline, later)
     return tuple(
-        _signal(name, at, usual, later) for name, at in crossings.items() if at is not None
+        _signal(name, at, baseline, later) for name, at in crossings.items() if at is not None
     )  # fmt: skip
 
 
-def _signal(name: str, at: int, usual: Sequence[FilmObservation], later: Sequence[FilmObservation]) -> DriftSignal:
+def _signal(name: str, at: int, baseline: Sequence[FilmObservation], later: Sequence[FilmObservation]) -> DriftSignal:
     values = _figures if name in FIGURES else _shares
     recent = later[max(at + 1 - RECENT, 0) : at + 1]
-    before, now = (0.0, float(NEW_KINDS)) if name == KIND else (_mean(values(usual, name)), _mean(values(recent, name)))
+    before, now = (
+        (0.0, float(NEW_KINDS)) if name == KIND else (_mean(values(baseline, name)), _mean(values(recent, name)))
+    )
     return DriftSignal(later[at].sender, name, later[at].at, at + 1, before, now)
 
 
@@ -223,23 +225,23 @@ def _figures(films: Sequence[FilmObservation], name: str) -> Values:
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
-def _share_crossing(usual: Values, later: Values) -> int | None:
+def _share_crossing(baseline: Values, later: Values) -> int | None:
     """Which film carries the sum of log-likelihood ratios over its limit; None for none."""
-    known = usual[~np.isnan(usual)]
+    known = baseline[~np.isnan(baseline)]
     p0 = max((known.sum() + 0.5) / (len(known) + 1), LEAST_SHARE)
     p1 = min(max(RISE * p0, LEAST_RISE), (1 + p0) / 2)
     gains = np.where(later > 0, np.log(p1 / p0), np.log((1 - p1) / (1 - p0)))
     return _crossing(np.where(np.isnan(later), 0.0, gains), SHARE_LIMIT)
 
 
-def _figure_crossing(usual: Values, later: Values) -> int | None:
+def _figure_crossing(baseline: Values, later: Values) -> int | None:
     """Which film carries a sum of normal scores, upward or downward, over its limit; None for none."""
-    if np.isfinite(usual).sum() < USUAL / 4:
+    if np.isfinite(baseline).sum() < BASELINE / 4:
         return None
     scores = np.zeros(len(later))
-    every = np.concatenate([usual, later])
+    every = np.concatenate([baseline, later])
     for start in range(0, len(later), BLOCK):
-        known = every[: len(usual) + max(start - LAG, 0)]
+        known = every[: len(baseline) + max(start - LAG, 0)]
         scores[start : start + BLOCK] = _normal_scores(known[np.isfinite(known)], later[start : start + BLOCK])
     gains = [np.where(np.isnan(later), 0.0, sign * scores - SLACK) for sign in (1, -1)]
     found = [_crossing(each, LIMIT) for each in gains]
@@ -263,8 +265,8 @@ def _crossing(gains: Values, limit: float) -> int | None:
     return int(over[0]) if len(over) else None
 
 
-def _new_kind(usual: Sequence[FilmObservation], later: Sequence[FilmObservation]) -> int | None:
-    known = {film.kind for film in usual}
+def _new_kind(baseline: Sequence[FilmObservation], later: Sequence[FilmObservation]) -> int | None:
+    known = {film.kind for film in baseline}
     new = np.cumsum([bool(film.kind) and film.kind not in known for film in later])
     recent = new - np.concatenate([np.zeros(min(RECENT, len(new)), int), new[:-RECENT]])
     over = np.flatnonzero(recent >= NEW_KINDS)
@@ -273,27 +275,29 @@ def _new_kind(usual: Sequence[FilmObservation], later: Sequence[FilmObservation]
 
 def weeks_of(films: Sequence[FilmObservation]) -> list[SenderWeek]:
     """A sender's weeks, the latest first, each held against the baseline."""
-    usual = films[:USUAL] if len(films) > USUAL else ()
+    baseline = films[:BASELINE] if len(films) > BASELINE else ()
     by_week: dict[str, list[FilmObservation]] = {}
     for film in films:
         year, week, _ = datetime.fromtimestamp(film.at, UTC).isocalendar()
         by_week.setdefault(f"{year}-W{week:02}", []).append(film)
-    return [_week(name, some, usual) for name, some in sorted(by_week.items(), reverse=True)]
+    return [_week(name, some, baseline) for name, some in sorted(by_week.items(), reverse=True)]
 
 
-def _week(name: str, films: Sequence[FilmObservation], usual: Sequence[FilmObservation]) -> SenderWeek:
+def _week(name: str, films: Sequence[FilmObservation], baseline: Sequence[FilmObservation]) -> SenderWeek:
     shares = {measure: _mean(_shares(films, measure)) for measure in SHARES}
     flags = [film.flags for film in films if film.flags is not None]
-    outside = [measure for measure in SHARES if usual and _is_outside(_shares(usual, measure), _shares(films, measure))]
+    outside = [
+        measure for measure in SHARES if baseline and _is_outside(_shares(baseline, measure), _shares(films, measure))
+    ]
     return SenderWeek(
         films[0].sender, name, len(films), shares["refused"], shares["view_fault"], shares["polarity_fault"],
         shares["unfamiliar"], 100 * float(np.mean(flags)) if flags else None, tuple(outside),
     )  # fmt: skip
 
 
-def _is_outside(usual: Values, week: Values) -> bool:
+def _is_outside(baseline: Values, week: Values) -> bool:
     """Whether a share lies above three standard errors of the usual one, for as many films (p-chart)."""
-    before, now = usual[~np.isnan(usual)], week[~np.isnan(week)]
+    before, now = baseline[~np.isnan(baseline)], week[~np.isnan(week)]
     if not len(before) or not len(now):
         return False
     p0 = max((before.sum() + 0.5) / (len(before) + 1), LEAST_SHARE)

@@ -195,7 +195,7 @@ def _render(template: str, results: Results, checkpoint: Checkpoint, companions:
 
 
 def _sources(results: Results, companions: Mapping[str, Any]) -> Results | None:
-    """Where the table by source stands: in the results themselves, or in the file external them."""
+    """Where the table by source stands: in the results themselves, or in the file next to them."""
     if "sources" in results.tables:
         return results
     external = companions.get("external")
