@@ -16,10 +16,10 @@ from lingula.model.batch import legible, study_mode
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import ModelAnswer, ask_model, predict
 from lingula.retrieval import Answer, Judge, Query, QueryEmbedding, Searched, ask
-from lingula.retrieval.itself import Itself, itself
 from lingula.retrieval.judge import judge, require_model
-from lingula.retrieval.like import known_labels
+from lingula.retrieval.query_study import QueryStudy, query_study
 from lingula.retrieval.relevance import relevance_of
+from lingula.retrieval.similar_studies import known_labels
 from lingula.study import Analysis, Explanation, Mode, Neighbour, Prediction, Report, Study, unique_notices
 
 Vector = npt.NDArray[np.float32]
@@ -94,7 +94,7 @@ def _answers(
     exclude: Collection[str] = (),
 ) -> tuple[tuple[Neighbour, ...], int, tuple[Notice, ...]]:
     """Neighbours, how many studies match, and what the reader should know; ``study`` itself never answers."""
-    known = itself(study, asked, model, library) if study is not None and asked is not None else Itself()
+    known = query_study(study, asked, model, library) if study is not None and asked is not None else QueryStudy()
     neighbours, matching, told = ask(
         library, query, asked, judge=judge(model), exclude={*known.study_ids, *exclude},
         birth_key=_born(library, study, query.like), bank=partial(gallery.bank, model.fingerprint),

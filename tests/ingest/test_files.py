@@ -15,8 +15,8 @@ from lingula.ingest.batches import Imported
 from lingula.ingest.files import import_files
 from lingula.ingest.openi import import_openi
 from lingula.library import Library
-from lingula.library.identity import is_uid
 from lingula.model.checkpoint import Checkpoint
+from lingula.reading.dicom.identity import is_uid
 from lingula.reading.sandbox import Sandbox
 from own_films import dicom, own_folder, picture
 

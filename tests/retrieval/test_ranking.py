@@ -15,7 +15,7 @@ from lingula import model as models
 from lingula.errors import InputError, LibraryError
 from lingula.labels import Vocabulary
 from lingula.library import Entry, Library, ReadyGallery
-from lingula.library.shipped_gallery import FOLDER, export, typical_norm
+from lingula.library.shipped_gallery import FOLDER, typical_norm
 from lingula.model.checkpoint import fingerprint_of
 from lingula.openi.splits import Split
 from lingula.retrieval import Judge, Query, QueryEmbedding, ask
@@ -23,6 +23,7 @@ from lingula.retrieval.feedback import BETA, GAMMA, moved
 from lingula.retrieval.hubness import NEAREST, nearness
 from lingula.retrieval.ranking import SPARE, met
 from lingula.study import Mode, Neighbour, Radiograph, Report, Study
+from lingula_lab.gallery import write_gallery
 
 CHECKPOINTS = Path(models.__file__).parent / "checkpoints"
 VOCABULARY = Vocabulary.load("openi22")
@@ -255,7 +256,7 @@ def test_studies_nobody_reported_are_judged_by_prediction(library: Library, tmp_
 
 
 def test_the_ready_gallery_answers_like_the_library_it_was_made_from(library: Library, tmp_path: Path) -> None:
-    path = export(library, [*REPORTS, "nobody"], tmp_path / f"{'m' * 16}.safetensors", norm=7.25)
+    path = write_gallery(library, [*REPORTS, "nobody"], tmp_path / f"{'m' * 16}.safetensors", norm=7.25)
     content = path.read_bytes()
     for findings, *_ in REPORTS.values():
         assert not any(word.encode() in content for word in ("Large", "Probable", "smoker", "resolved", findings))

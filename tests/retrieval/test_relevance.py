@@ -15,8 +15,8 @@ from lingula.labels import Vocabulary
 from lingula.library import Entry, Library
 from lingula.retrieval import Query, QueryEmbedding, ask
 from lingula.retrieval.hubness import SHARE
-from lingula.retrieval.like import PairEvidence, odds_of
 from lingula.retrieval.relevance import COMPARED, LABEL_PARTS, Relevance, Weights, label_evidence, relevance_of
+from lingula.retrieval.similar_studies import PairEvidence, odds_of
 from lingula.study import Mode, Neighbour, Radiograph, Study
 
 

@@ -22,9 +22,9 @@ from lingula.model.encode import ask_model, predict
 from lingula.plain import DISCLAIMER, HIDDEN, named, plain
 from lingula.retrieval import Query
 from lingula.retrieval.judge import judge, require_model
-from lingula.retrieval.like import evidence_on, odds_of
 from lingula.retrieval.ranking import Met, met
 from lingula.retrieval.relevance import relevance_of
+from lingula.retrieval.similar_studies import evidence_on, odds_of
 from lingula.study import Mode, Part, Study
 
 

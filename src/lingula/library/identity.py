@@ -15,16 +15,12 @@ import uuid
 from collections.abc import Collection
 from dataclasses import replace
 
+from lingula.reading.dicom.identity import film_id, is_uid
 from lingula.study import Study
 
 _HEX = 12  # digits of a digest in an identifier
 _IDENTIFIER = re.compile(r"CXR\d{1,18}|2\.25\.\d{1,39}|(file|film|study|report)-[0-9a-f]{12}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def is_uid(text: str) -> bool:
-    """Digits and dots, at most 64 (PS3.5 section 9.1); leading zeros are let pass."""
-    return len(text) <= 64 and re.fullmatch(r"\d+(\.\d+)+", text, re.ASCII) is not None
 
 
 def pseudonym(secret: bytes, uid: str) -> str:
@@ -46,11 +42,6 @@ def public_name(secret: bytes, name: str) -> str:
 def patient_key(secret: bytes, patient: str) -> str:
     """16 hex digits that are equal for equal patients of one library; empty for an unknown one."""
     return _keyed(secret, "patient", patient).hex()[:16] if patient else ""
-
-
-def film_id(digest: str) -> str:
-    """The identifier of a film without a UID, from the SHA-256 of its file."""
-    return f"film-{digest[:_HEX]}"
 
 
 def content_id(digests: Collection[str], text: str = "") -> str:

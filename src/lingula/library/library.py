@@ -31,7 +31,6 @@ from lingula.library.erasure import DeletionReceipt
 from lingula.library.exchange_records import ExchangeRecords
 from lingula.library.identity import patient_key, stored_ids
 from lingula.library.ivf import Cells
-from lingula.library.known import RecordCache, remembered
 from lingula.library.observation_records import ObservationRecords
 from lingula.library.record import (
     Entry,
@@ -44,6 +43,7 @@ from lingula.library.record import (
     birth_key,
     unit,
 )
+from lingula.library.record_cache import RecordCache, remembered
 from lingula.library.rows import StudyRows, reencoded
 from lingula.library.store import Progress, Store
 from lingula.library.teaching_records import TeachingRecords

@@ -10,17 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from lingula.errors import InputError, LibraryError, ModelError
 from lingula.labels import Assertion
@@ -40,9 +39,6 @@ from lingula.library.engines import NumpyExact
 from lingula.library.record import LibraryDescription, ShownImage, StudyRecord, Summary
 from lingula.library.vectors import Gallery
 from lingula.study import MODES, Mode, Study, View
-
-if TYPE_CHECKING:
-    from lingula.library.library import Library
 
 FOLDER = Path(__file__).parent / "galleries"
 Vector = npt.NDArray[np.float32]
@@ -92,16 +88,16 @@ class ReadyGallery:
             with safe_open(path, "numpy") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 body = json.loads(file.metadata()["lingula"])
-            digest = _digest(tensors, body)
-            if digest != body["sha256"]:
-                raise ValueError(f"its SHA-256 is {digest[:12]}…")
+            fingerprint = digest(tensors, body)
+            if fingerprint != body["sha256"]:
+                raise ValueError(f"its SHA-256 is {fingerprint[:12]}…")
             about = LibraryDescription(body["model"], body["vocabulary"], tuple(body["labels"]), body["dimension"])
             known, vectors = _unpacked(tensors, body)
         except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
             raise LibraryError("index_corrupt", f"{path} is damaged: {error}.", "Install lingula again.") from error
         if about.model != model:
             raise ModelError("model_mismatch", f"{path} was made for model {about.model}, not for {model}.")
-        return cls(about, digest, float(body["norm"]), known, vectors)
+        return cls(about, fingerprint, float(body["norm"]), known, vectors)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -210,84 +206,45 @@ class ReadyGallery:
 @cache
 def typical_norm(model: str, folder: Path = FOLDER) -> float | None:
     """``ReadyGallery.norm`` of a model's gallery, read alone; None when it has none."""
-    path = folder / f"{model}.safetensors"
-    if not path.is_file():
-        return None
-    with safe_open(path, "numpy") as file:
-        return float(json.loads(file.metadata()["lingula"])["norm"])
+    about = _about(model, folder)
+    return float(about["norm"]) if about else None
 
 
 @cache
 def study_ids(model: str, folder: Path = FOLDER) -> frozenset[str]:
     """The studies of a model's gallery, which it learnt from; empty when it has none."""
-    path = folder / f"{model}.safetensors"
-    if not path.is_file():
-        return frozenset()
-    with safe_open(path, "numpy") as file:
-        return frozenset(map(str, json.loads(file.metadata()["lingula"])["ids"]))
+    return frozenset(map(str, _about(model, folder).get("ids", ())))
 
 
 @cache
 def bank(model: str, mode: Mode, folder: Path = FOLDER) -> Vector | None:
-    """Embeddings (M, D) of a model's gallery in a mode, as questions (``retrieval.hubs``); None without a gallery."""
-    path = folder / f"{model}.safetensors"
-    if not path.is_file():
+    """Embeddings (M, D) of a model's gallery in a mode, as questions (``retrieval.hubness``); None without one."""
+    if not _about(model, folder):
         return None
-    with safe_open(path, "numpy") as file:
+    with safe_open(folder / f"{model}.safetensors", "numpy") as file:
         return _unit(file.get_tensor(mode))[1]
 
 
-def export(library: Library, ids: Iterable[str], path: Path, norm: float) -> Path:
-    """Write the gallery of a library's studies; ids that it lacks are left out."""
-    summaries = library.summaries(tuple(ids))
-    kept = sorted(study for study, known in summaries.items() if known.labels)
-    said, about = library.assertions(kept), library.about
-    codes = sorted({each.finding for study in kept for each in said[study]})
-    places = sorted({each.place for study in kept for each in said[study] if each.place})
-    told = [
-        (row, codes.index(each.finding), POLARITIES.index(each.polarity), SIDES.index(each.side),
-         places.index(each.place) + 1 if each.place else 0, int(each.past))
-        for row, study in enumerate(kept)
-        for each in sorted(set(_bare(said[study])), key=repr)
-    ]  # fmt: skip
-    tensors: dict[str, npt.NDArray[Any]] = {
-        "labels": np.array([[label in summaries[study].labels for label in about.labels] for study in kept], np.uint8),
-        "said": np.array(told, np.uint16).reshape(-1, 6),
-    }
-    for mode in MODES:
-        vectors = library.vectors(kept, mode)
-        zero = np.zeros(about.dimension, np.float16)
-        tensors[mode] = np.stack([np.asarray(vectors.get(study, zero), np.float16) for study in kept])
-    body = {
-        "model": about.model, "vocabulary": about.vocabulary, "labels": about.labels, "dimension": about.dimension,
-        "norm": round(norm, 4), "ids": kept, "findings": codes, "places": places,
-        "images": [[[image.image_id, image.view] for image in summaries[study].images] for study in kept],
-    }  # fmt: skip
-    body["sha256"] = _digest(tensors, body)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, {"lingula": json.dumps(body, separators=(",", ":"))})
-    path.chmod(0o644)  # safetensors keeps it to its owner, a package is for all
-    return path
+def _about(model: str, folder: Path) -> dict[str, Any]:
+    """What a model's gallery says of itself; empty when there is none."""
+    path = folder / f"{model}.safetensors"
+    if not path.is_file():
+        return {}
+    with safe_open(path, "numpy") as file:
+        about: dict[str, Any] = json.loads(file.metadata()["lingula"])
+    return about
 
 
 POLARITIES = ("present", "likely", "uncertain", "absent")
 SIDES = (None, "left", "right", "bilateral")
 
 
-def _bare(said: Iterable[Assertion]) -> Iterable[Assertion]:
-    """Assertions of findings and impression, without their place in the text."""
-    return (
-        Assertion(each.finding, each.polarity, 0, 0, "findings", each.side, each.place, each.past)
-        for each in said
-        if each.section in ("findings", "impression")
-    )
-
-
-def _digest(tensors: Mapping[str, npt.NDArray[Any]], body: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps({**body, "sha256": ""}, sort_keys=True).encode())
+def digest(tensors: Mapping[str, npt.NDArray[Any]], body: Mapping[str, Any]) -> str:
+    """SHA-256, hex, of a gallery's tensors and of what is said of them, but for itself."""
+    made = hashlib.sha256(json.dumps({**body, "sha256": ""}, sort_keys=True).encode())
     for name in sorted(tensors):
-        digest.update(name.encode() + np.ascontiguousarray(tensors[name]).tobytes())
-    return digest.hexdigest()
+        made.update(name.encode() + np.ascontiguousarray(tensors[name]).tobytes())
+    return made.hexdigest()
 
 
 def _unpacked(

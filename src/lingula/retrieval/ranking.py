@@ -22,10 +22,10 @@ from lingula.openi.published import published
 from lingula.retrieval.feedback import moved
 from lingula.retrieval.film_fingerprint import CORRELATION, thumbnail
 from lingula.retrieval.hubness import SHARE, across, nearness
-from lingula.retrieval.like import PairEvidence, evidence_on, odds_of, pool
 from lingula.retrieval.matching import Judge, Searched, Standing, ages_unknown, holds, standing
 from lingula.retrieval.query import Query, Wanted
 from lingula.retrieval.relevance import LEAST, Relevance
+from lingula.retrieval.similar_studies import PairEvidence, evidence_on, odds_of, pool
 from lingula.study import NORMAL, Duplicate, Evidence, Mark, Mode, Neighbour, Part, Report, Snippet
 
 Vector = npt.NDArray[np.float32]

@@ -43,7 +43,7 @@ def export_graphs(model: StudyModel, folder: Path, metadata: Mapping[str, str]) 
 
 DECIDES: dict[Part, tuple[str, ...]] = {
     "image": ("image", "grid", "levels", "fold", "trunks", "width", "preprocessing"),
-    "details": ("image", "grid", "levels", "fold", "trunks", "width", "preprocessing"),
+    "details": ("image", "grid", "fold", "preprocessing"),
     "text": ("text", "text_levels", "width", "dimension", "tokens", "word_terms"),
     "fusion": ("width", "dimension", "layers", "heads", "hidden", "adapter", "shared", "labels"),
 }

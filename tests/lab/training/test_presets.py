@@ -60,6 +60,7 @@ def twin(name: str, folder: Path) -> Preset:
         )
     changes: dict[str, Any] = {
         **small, "grid": 4, "width": 32, "dimension": 32, "heads": 4, "hidden": 16, "adapter": 4,
+        "layers": min(a["layers"], 2),
         "tokens": min(a["tokens"], 64), "preprocessing": {**a["preprocessing"], "size": size},
     }  # fmt: skip
     stages = tuple(

@@ -68,8 +68,9 @@ def _uid_notices(uid: str, name: str) -> tuple[Notice, ...]:
 
 
 def is_uid(value: str) -> bool:
-    """PS3.5 section 9.1, but leading zeros in a component are let pass: archives hold many of them."""
-    return len(value) <= 64 and re.fullmatch(r"\d+(\.\d+)*", value, re.ASCII) is not None
+    """Digits and dots, at most 64 (PS3.5 section 9.1), two components or more. Leading zeros in a component are let
+    pass: archives hold many of them."""
+    return len(value) <= 64 and re.fullmatch(r"\d+(\.\d+)+", value, re.ASCII) is not None
 
 
 def _digest(value: str) -> str:

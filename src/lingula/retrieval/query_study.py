@@ -24,14 +24,14 @@ gallery keeps its vectors in half precision; chosen, not measured. Pictures, whe
 
 
 @dataclass(frozen=True, slots=True)
-class Itself:
+class QueryStudy:
     """Under which ids a library holds the asked study, which may not answer itself; and what a reader should know."""
 
     study_ids: frozenset[str] = frozenset()
     notices: tuple[Notice, ...] = ()
 
 
-def itself(study: Study, asked: QueryEmbedding, model: Checkpoint, library: Searched) -> Itself:
+def query_study(study: Study, asked: QueryEmbedding, model: Checkpoint, library: Searched) -> QueryStudy:
     """By its identifier, by the digests of its films' files, and by films that are read as the same."""
     held = set(library.holding(study))
     if asked.source == "image":
@@ -44,7 +44,7 @@ def itself(study: Study, asked: QueryEmbedding, model: Checkpoint, library: Sear
     if learnt := sorted({study.study_id, *known} & gallery.study_ids(model.fingerprint)):
         message = f"The model learnt from this study ({', '.join(learnt)}): its answers are better than on a new film."
         notices.append(Notice("training_film", message))
-    return Itself(frozenset({*known, *library.ids_of(study)}), tuple(notices))
+    return QueryStudy(frozenset({*known, *library.ids_of(study)}), tuple(notices))
 
 
 def _same_films(study: Study, asked: QueryEmbedding, library: Searched) -> set[str]:
