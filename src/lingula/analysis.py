@@ -56,29 +56,29 @@ def search(
     if study is None:
         query.require_something()
     require_model(library, model)
-    asked: QueryEmbedding | None = None
+    embedding: QueryEmbedding | None = None
     notices: tuple[Notice, ...] = ()
     if study is not None:
         study = legible(study, model.tokenizer)
         looks: Mode | None = "image" if query.aim != "similar" and study.radiographs else None
         mode = study_mode(study, query.source or looks)
         answer = ask_model(study, model, mode)
-        asked, notices, study = _asked(answer, mode), answer.study.all_notices, answer.study
+        embedding, notices, study = _query_embedding(answer, mode), answer.study.all_notices, answer.study
     elif not query.like and (sentence := query.sentence()):
-        said = Study("question", report=Report.from_sections(findings=sentence))
-        asked = QueryEmbedding(ask_model(said, model, "text").embedding, "text")
+        question = Study("question", report=Report.from_sections(findings=sentence))
+        embedding = QueryEmbedding(ask_model(question, model, "text").embedding, "text")
     with library.held():
         if query.like and study is None:
-            asked = _stored(library, query, judge(model))
-        if query.aim != "similar" and (asked is None or not asked.expected):
+            embedding = _stored(library, query, judge(model))
+        if query.aim != "similar" and (embedding is None or not embedding.expected):
             raise InputError("bad_request", f"{query.aim} is asked of a study.", "Name a film, or a study to be like.")
-        neighbours, matching, told = _answers(query, asked, study, model, library, exclude)
+        neighbours, matching, ranking_notices = _answers(query, embedding, study, model, library, exclude)
         return Answer(
             query=query,
             neighbours=neighbours,
             matching=matching,
             searched=len(library),
-            notices=unique_notices((*notices, *told)),
+            notices=unique_notices((*notices, *ranking_notices)),
             model=model.fingerprint,
             library=library.fingerprint,
             seconds=time.perf_counter() - started,
@@ -87,30 +87,30 @@ def search(
 
 def _answers(
     query: Query,
-    asked: QueryEmbedding | None,
+    embedding: QueryEmbedding | None,
     study: Study | None,
     model: Checkpoint,
     library: Searched,
     exclude: Collection[str] = (),
 ) -> tuple[tuple[Neighbour, ...], int, tuple[Notice, ...]]:
     """Neighbours, how many studies match, and what the reader should know; ``study`` itself never answers."""
-    known = query_study(study, asked, model, library) if study is not None and asked is not None else QueryStudy()
-    neighbours, matching, told = ask(
-        library, query, asked, judge=judge(model), exclude={*known.study_ids, *exclude},
+    own = query_study(study, embedding, model, library) if study is not None and embedding is not None else QueryStudy()
+    neighbours, matching, notices = ask(
+        library, query, embedding, judge=judge(model), exclude={*own.study_ids, *exclude},
         birth_key=_born(library, study, query.like), bank=partial(gallery.bank, model.fingerprint),
         relevance=relevance_of(model.fingerprint),
     )  # fmt: skip
-    return neighbours, matching, (*known.notices, *told)
+    return neighbours, matching, (*own.notices, *notices)
 
 
 def _born(library: Searched, study: Study | None, like: str = "") -> str:
     """What stands in the library for the birth date of the study asked with; empty when it is unknown."""
     if study is None:
-        return next((known.birth_key for known in library.summaries([like]).values()), "") if like else ""
+        return next((summary.birth_key for summary in library.summaries([like]).values()), "") if like else ""
     return library.birth_key(next((image.birth_date for image in study.radiographs if image.birth_date), ""))
 
 
-def _asked(answer: ModelAnswer, mode: Mode) -> QueryEmbedding:
+def _query_embedding(answer: ModelAnswer, mode: Mode) -> QueryEmbedding:
     return QueryEmbedding(answer.embedding, mode, {p.label: p.probability for p in answer.predictions})
 
 
@@ -182,8 +182,9 @@ def analyze(
     else:
         if library is not None:
             with library.held():
-                neighbours, _, told = _answers(Query(k=k), _asked(answer, mode), study, model, library)
-            notices += told
+                embedding = _query_embedding(answer, mode)
+                neighbours, _, ranking_notices = _answers(Query(k=k), embedding, study, model, library)
+            notices += ranking_notices
         flagged = [prediction for prediction in predictions if prediction.flagged]
         label = label or leading_label(flagged, model.vocabulary.normal)
         methods = shown_methods(model.fingerprint, QUICK) if methods is None else methods

@@ -68,19 +68,19 @@ def explain(
     if label not in model.vocabulary.codes:
         raise InputError("bad_request", f"No label {label!r}.", f"Labels: {', '.join(model.vocabulary.codes)}.")
     methods = shown_methods(model.fingerprint, DEPLOYED) if methods is None else methods
-    known = (*METHODS, TYPICAL_PLACE)
-    if unknown := [name for name in methods if name not in known]:
-        raise InputError("bad_request", f"No method {unknown[0]!r}.", f"Methods: {', '.join(known)}.")
+    available = (*METHODS, TYPICAL_PLACE)
+    if unknown := [name for name in methods if name not in available]:
+        raise InputError("bad_request", f"No method {unknown[0]!r}.", f"Methods: {', '.join(available)}.")
     if lacking := [name for name in methods if name in METHODS and name not in installed_methods()]:
         raise InputError("bad_request", f"{lacking[0]} needs gradients.", "pip install 'lingula[lab]' brings it.")
     if not methods:
         return ()
     question = Target.ask(model, study, label, study_mode(study, mode))
-    asked = [name for name in known if name in methods]
+    names = [name for name in available if name in methods]
     if not study.radiographs or question.mode == "text":
-        asked = [name for name in asked if name not in FILM_ONLY]
-    found = (_answer(question, name) for name in asked)
-    return tuple(found if anyway else map(withheld, found))
+        names = [name for name in names if name not in FILM_ONLY]
+    explanations = (_answer(question, name) for name in names)
+    return tuple(explanations if anyway else map(withheld, explanations))
 
 
 def withheld(explanation: Explanation) -> Explanation:

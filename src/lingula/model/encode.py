@@ -39,14 +39,14 @@ def embed(
     while group := list(islice(remaining, batch)):
         tensors = batch_studies(group, checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
         encoded = checkpoint.model.encode(tensors)
-        wanted = [available_modes(study) for study in group]
-        found: list[dict[Mode, Vector]] = [{} for _ in group]
+        available = [available_modes(study) for study in group]
+        vectors: list[dict[Mode, Vector]] = [{} for _ in group]
         for mode in MODES:
-            if rows := [row for row, modes in enumerate(wanted) if mode in modes]:
+            if rows := [row for row, modes in enumerate(available) if mode in modes]:
                 output = checkpoint.model.fuse(encoded.rows(rows).only(mode))
                 for row, vector in zip(rows, output.embedding, strict=True):
-                    found[row][mode] = vector
-        yield from zip(group, found, strict=True)
+                    vectors[row][mode] = vector
+        yield from zip(group, vectors, strict=True)
 
 
 def available_modes(study: Study) -> tuple[Mode, ...]:
@@ -130,13 +130,13 @@ def with_judgements(study: Study, films: Sequence[FilmJudgement]) -> Study:
 
 
 def _annotated(name: str, film: Radiograph, judgement: FilmJudgement) -> Radiograph:
-    kept = tuple(each for each in film.notices if each.code not in ("out_of_distribution", "view_uncertain"))
+    others = tuple(each for each in film.notices if each.code not in ("out_of_distribution", "view_uncertain"))
     view: View = film.view
     if view == "unknown" and judgement.familiarity != "not_chest":
         view = "lateral" if judgement.projection == "lateral" else "frontal"
     warning = _WARNINGS.get(judgement.familiarity)
-    told = (Notice(warning[0], f"{name} {warning[1]}"),) if warning else ()
-    return replace(film, view=view, notices=(*told, *kept))
+    added = (Notice(warning[0], f"{name} {warning[1]}"),) if warning else ()
+    return replace(film, view=view, notices=(*added, *others))
 
 
 _WARNINGS = {
@@ -166,13 +166,13 @@ def _predictions(
     if outside is not None:
         there, judged = outside.calibration, outside.judged
         elsewhere = there.probabilities(logits)
-        measured, called = ~np.isnan(elsewhere), zip(judged, there.decide(elsewhere), strict=True)
-        decisions = tuple(said if told else "cannot_judge" for told, said in called)
+        measured, decided = ~np.isnan(elsewhere), zip(judged, there.decide(elsewhere), strict=True)
+        decisions = tuple(decision if judge else "cannot_judge" for judge, decision in decided)
         intervals = np.where(measured[:, None], there.interval(elsewhere), np.nan)
         probabilities = np.where(measured, elsewhere, probabilities)
         threshold = np.where(judged, there.threshold, threshold)
     rows = zip(checkpoint.vocabulary.labels, probabilities, threshold, decisions, intervals.tolist(), strict=True)
     return tuple(
-        Prediction(label.code, label.name, float(p), float(t), said, None if np.isnan(low) else (low, high))
-        for label, p, t, said, (low, high) in rows
+        Prediction(label.code, label.name, float(p), float(t), decision, None if np.isnan(low) else (low, high))
+        for label, p, t, decision, (low, high) in rows
     )

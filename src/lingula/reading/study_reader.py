@@ -77,8 +77,8 @@ def read_study(
         raise InputError("bad_request", "neither an image nor a report")
     read = _with_views([_read(image, sandbox, limits) for image in images], view)
     words = reports[0] if reports else text
-    told = Study("") if words is None else _told(words, sandbox, limits)
-    study = compose_study(read, told, same_study=same_study)
+    report_only = Study("") if words is None else _told(words, sandbox, limits)
+    study = compose_study(read, report_only, same_study=same_study)
     return replace(study, study_id=study_id or study.study_id or _content_id(read, study.report))
 
 
@@ -115,14 +115,14 @@ def _with_views(films: list[DicomFile], view: View | Sequence[View | None] | Non
     if len(views) != len(films) or not {each for each in views if each is not None} <= set(VIEWS):
         raise InputError("bad_request", f"views {views} of {len(films)} films.", f"One a film: {', '.join(VIEWS)}.")
     named = zip(films, views, strict=True)
-    return [replace(film, radiograph=film.radiograph.with_view(said)) if said else film for film, said in named]
+    return [replace(film, radiograph=film.radiograph.with_view(name)) if name else film for film, name in named]
 
 
-def compose_study(images: Sequence[DicomFile], told: Study, *, same_study: bool = True) -> Study:
+def compose_study(images: Sequence[DicomFile], report_only: Study, *, same_study: bool = True) -> Study:
     """One study of images that were read and of what its report says, with its views named.
 
     Args:
-        told: a study with nothing but a report, as from ``report_study``; ``Study("")`` for none.
+        report_only: a study with nothing but a report, as from ``report_study``; ``Study("")`` for none.
         same_study: whether the caller vouches that the images are of one study.
 
     Returns:
@@ -133,12 +133,12 @@ def compose_study(images: Sequence[DicomFile], told: Study, *, same_study: bool 
             files; several_studies as ``read_study`` has it.
     """
     study_uid, doubts = one_study(images, same_study=same_study)
-    notices = tuple(notice for notice in told.notices if not (images and notice.code == "no_images"))
+    notices = tuple(notice for notice in report_only.notices if not (images and notice.code == "no_images"))
     study = Study(
-        study_id=told.study_id or study_uid,
+        study_id=report_only.study_id or study_uid,
         radiographs=tuple({image.radiograph.digest: image.radiograph for image in images}.values()),
-        report=told.report,
-        terms=told.terms,
+        report=report_only.report,
+        terms=report_only.terms,
         notices=notices + doubts,
     )
     return with_views(study)

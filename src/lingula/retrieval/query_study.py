@@ -31,26 +31,26 @@ class QueryStudy:
     notices: tuple[Notice, ...] = ()
 
 
-def query_study(study: Study, asked: QueryEmbedding, model: Checkpoint, library: Searched) -> QueryStudy:
+def query_study(study: Study, embedding: QueryEmbedding, model: Checkpoint, library: Searched) -> QueryStudy:
     """By its identifier, by the digests of its films' files, and by films that are read as the same."""
-    held = set(library.holding(study))
-    if asked.source == "image":
-        held |= _same_films(study, asked, library)
-    known = sorted(held)
+    same = set(library.holding(study))
+    if embedding.source == "image":
+        same |= _same_films(study, embedding, library)
+    own_ids = sorted(same)
     notices = []
-    if known and known != [study.study_id]:
-        message = f"This study is in the library as {', '.join(known)}, which is left out of the answers."
+    if own_ids and own_ids != [study.study_id]:
+        message = f"This study is in the library as {', '.join(own_ids)}, which is left out of the answers."
         notices.append(Notice("film_in_library", message))
-    if learnt := sorted({study.study_id, *known} & gallery.study_ids(model.fingerprint)):
+    if learnt := sorted({study.study_id, *own_ids} & gallery.study_ids(model.fingerprint)):
         message = f"The model learnt from this study ({', '.join(learnt)}): its answers are better than on a new film."
         notices.append(Notice("training_film", message))
-    return QueryStudy(frozenset({*known, *library.ids_of(study)}), tuple(notices))
+    return QueryStudy(frozenset({*own_ids, *library.ids_of(study)}), tuple(notices))
 
 
-def _same_films(study: Study, asked: QueryEmbedding, library: Searched) -> set[str]:
+def _same_films(study: Study, embedding: QueryEmbedding, library: Searched) -> set[str]:
     """Studies read as the same whose pictures, where they are kept, are the same, too."""
     try:
-        nearest = library.nearest(asked.vector, mode="image", k=3, exclude=(), within=None)
+        nearest = library.nearest(embedding.vector, mode="image", k=3, exclude=(), within=None)
     except LibraryError as error:
         if error.code != "library_empty":
             raise
