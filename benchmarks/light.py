@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from machine import write_result
+from machine import RESULTS, write_result
 from process_memory import Peak, resident
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -225,11 +225,14 @@ def main() -> None:
     asked = parser.parse_args()
     needs = {"serve": asked.library, "why": asked.library, "equal": asked.studies}
     parts: Sequence[str] = [part for part in asked.only if needs.get(part, True)]
-    body: dict[str, Any] = {"rounds": asked.rounds}
+    earlier = json.loads((RESULTS / "light.json").read_text()) if (RESULTS / "light.json").exists() else {}
+    body: dict[str, Any] = {}
     for part in parts:
-        body[part] = equal(asked) if part == "equal" else measured(part, asked)
+        body[part] = equal(asked) if part == "equal" else {"rounds": asked.rounds, **measured(part, asked)}
         print(part, json.dumps(body[part]))
-    write_result("light", body, _headline(body, asked.rounds))
+    headline = {**earlier.get("headline", {}), **_headline(body, asked.rounds)}
+    kept = {part: earlier[part] for part in PARTS if part in earlier and part not in body}
+    write_result("light", {**kept, **body}, headline)
 
 
 def _headline(body: dict[str, Any], rounds: int) -> dict[str, dict[str, Any]]:

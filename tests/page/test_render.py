@@ -212,3 +212,10 @@ def test_a_doubt_about_the_input_stands_before_the_answer(make) -> None:
     assert page.index(message) < page.index("findings-title") < page.index("The picture is blank.")
     assert page.count(message) == 1
     assert "no findings are given" in page
+
+
+def test_a_map_that_marks_nothing_names_no_place(make, parse):
+    given = make()
+    flat = [replace(one, maps=tuple(map(np.zeros_like, one.maps))) for one in given["analysis"].explanations]
+    given["analysis"] = replace(given["analysis"], explanations=tuple(flat))
+    assert "Strongest in the" not in parse(render_page(**given)).text
