@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.analysis import predict
+from lingula.errors import InputError
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
 from lingula.reading import preprocess
 from lingula.reading.image_file import read_image
@@ -38,25 +39,35 @@ def bordered(film: Array) -> dict[str, Array]:
     }
 
 
-def answer(checkpoint: Checkpoint, film: Radiograph, pixels: Array) -> tuple[Array, str]:
-    """Probabilities (labels,) and the view named."""
+def answer(checkpoint: Checkpoint, film: Radiograph, pixels: Array) -> tuple[Array, str, bool]:
+    """Probabilities (labels,), the view named, and whether the gate lets the film pass as one of a chest."""
     study = with_views(Study("film", (replace(film, pixels=np.ascontiguousarray(pixels)),)))
-    return np.array([each.probability for each in predict(study, checkpoint)], np.float32), study.radiographs[0].view
+    passed = True
+    try:
+        said = predict(study, checkpoint)
+    except InputError as error:
+        if error.code != "not_a_chest_film":
+            raise
+        passed, said = False, predict(study, checkpoint, anyway=True)
+    return np.array([each.probability for each in said], np.float32), study.radiographs[0].view, passed
 
 
 def changes(checkpoint: Checkpoint, films: list[Radiograph]) -> dict[str, Any]:
-    """Per kind of border: mean and largest change of a probability, and how many films got another view."""
-    found: dict[str, list[tuple[float, bool]]] = {}
+    """Per kind of border: mean and largest change of a probability, how many films got another view, and how many
+    passed the gate without it alone."""
+    found: dict[str, list[tuple[float, bool, bool]]] = {}
     for film in films:
-        plain, view = answer(checkpoint, film, film.pixels)
+        plain, view, passes = answer(checkpoint, film, film.pixels)
         for kind, pixels in bordered(film.pixels).items():
-            changed, other = answer(checkpoint, film, pixels)
-            found.setdefault(kind, []).append((float(np.abs(changed - plain).max()), other != view))
+            changed, other, passed = answer(checkpoint, film, pixels)
+            change = float(np.abs(changed - plain).max())
+            found.setdefault(kind, []).append((change, other != view, passes and not passed))
     return {
         kind: {
-            "mean_change": round(float(np.mean([change for change, _ in each])), 4),
-            "largest_change": round(max(change for change, _ in each), 4),
-            "views_changed": sum(is_other for _, is_other in each),
+            "mean_change": round(float(np.mean([change for change, _, _ in each])), 4),
+            "largest_change": round(max(change for change, _, _ in each), 4),
+            "views_changed": sum(is_other for _, is_other, _ in each),
+            "refused": sum(is_refused for _, _, is_refused in each),
         }
         for kind, each in found.items()
     }
