@@ -10,7 +10,7 @@ from lingula.errors import InputError
 from lingula.labels import FOUND
 from lingula.labels.findings import label_of
 from lingula.library.conditions import Aged, Condition, Labelled, Shows
-from lingula.retrieval.matching import Judge, Searched, asserting, standing
+from lingula.retrieval.matching import Judge, Searched, asserting, matching_studies
 from lingula.retrieval.query import Query, Wanted
 
 FacetName = Literal["finding", "side", "age", "view"]
@@ -42,10 +42,10 @@ class FacetIndex:
 
     def facets(self, library: Searched, query: Query, judge: Judge | None = None) -> tuple[Facet, ...]:
         """Counts over the studies that meet a query."""
-        stands = standing(library, query, judge)
-        answers = self.every if stands.allowed is None else stands.allowed
-        if query.words and not query.wanted and stands.words:
-            answers &= stands.words.keys()
+        matches = matching_studies(library, query, judge)
+        answers = self.every if matches.allowed is None else matches.allowed
+        if query.words and not query.wanted and matches.words:
+            answers &= matches.words.keys()
         found = [
             Facet("finding", _ranked({label: len(ids & answers) for label, ids in self.values["finding"].items()})),
             Facet("side", self._sides(library, query.present, answers)),

@@ -82,7 +82,7 @@ class Judge:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class MatchingStudies:
     """Which studies may answer, and what their findings and words are worth.
 
     Attributes:
@@ -100,7 +100,7 @@ class Standing:
     relaxed: tuple[str, ...] = ()
 
 
-def standing(library: Searched, query: Query, judge: Judge | None) -> Standing:
+def matching_studies(library: Searched, query: Query, judge: Judge | None) -> MatchingStudies:
     """Hold a library's studies against a query; those that nobody reported or coded by ``judge``, if there is one."""
     filters: list[Condition] = [Labelled(label) for label in query.labels]
     if query.view:
@@ -109,7 +109,7 @@ def standing(library: Searched, query: Query, judge: Judge | None) -> Standing:
         filters.append(Aged(*query.age))
     words = _words(library, query.words)
     if not query.wanted:
-        return Standing(library.matching(*filters) if filters else None, {}, words, {})
+        return MatchingStudies(library.matching(*filters) if filters else None, {}, words, {})
     reported = library.matching(*filters, *_findings(query))
     nobody = library.matching(*filters, Not(Reported()), Not(Coded()))
     predicted = judge.of(library, nobody) if judge and _can_be_predicted(query, judge) else {}
@@ -132,7 +132,7 @@ def standing(library: Searched, query: Query, judge: Judge | None) -> Standing:
         / count
         for study in allowed
     }
-    return Standing(allowed, labels | judged, words, {study: predicted[study] for study in judged})
+    return MatchingStudies(allowed, labels | judged, words, {study: predicted[study] for study in judged})
 
 
 def ages_unknown(library: Searched, query: Query) -> bool:
@@ -140,7 +140,7 @@ def ages_unknown(library: Searched, query: Query) -> bool:
     return query.age is not None and not library.matching(Aged())
 
 
-def _relaxed(library: Searched, query: Query, filters: list[Condition], words: Mapping[str, float]) -> Standing:
+def _relaxed(library: Searched, query: Query, filters: list[Condition], words: Mapping[str, float]) -> MatchingStudies:
     """Where nothing shows all that must be shown: what shows any of it, the more the better; what is denied stays so.
 
     How far a study meets findings is the mean over all of them, 0 of one that it does not show.
@@ -156,7 +156,7 @@ def _relaxed(library: Searched, query: Query, filters: list[Condition], words: M
     allowed = frozenset[str]().union(*marks)
     names = ["; ".join(map(str, group)) for group in groups]
     labels = {study: sum(mark.get(study, 0.0) for mark in marks) / len(marks) for study in allowed}
-    return Standing(allowed, labels, words, {}, tuple(names))
+    return MatchingStudies(allowed, labels, words, {}, tuple(names))
 
 
 def asserting(wanted: Wanted, polarities: tuple[Polarity, ...]) -> Asserts:

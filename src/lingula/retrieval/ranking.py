@@ -22,7 +22,7 @@ from lingula.openi.published import published
 from lingula.retrieval.feedback import moved
 from lingula.retrieval.film_fingerprint import CORRELATION, thumbnail
 from lingula.retrieval.hubness import SHARE, across, nearness
-from lingula.retrieval.matching import Judge, Searched, Standing, ages_unknown, holds, standing
+from lingula.retrieval.matching import Judge, MatchingStudies, Searched, ages_unknown, holds, matching_studies
 from lingula.retrieval.query import Query, Wanted
 from lingula.retrieval.relevance import LEAST, Relevance
 from lingula.retrieval.similar_studies import PairEvidence, evidence_on, odds_of, pool
@@ -107,38 +107,38 @@ def ask(
     conditions = query
     if query.aim == "normal_look_alike":
         conditions = query.with_options(present=(*query.present, Wanted(NORMAL)))
-    stands = standing(library, conditions, judge)
+    matches = matching_studies(library, conditions, judge)
     asked = QueryEmbedding(vector, asked.source if asked else target, asked.expected if asked else {})
     questions = bank(asked.source) if query.target and across(asked.source, target) else None
     spare = SPARE if query.fold else 0
     left_out = {*exclude, *named}
-    like = _Like.of(library, query, asked, stands, left_out, judge, bank(asked.source), relevance)
+    like = _Like.of(library, query, asked, matches, left_out, judge, bank(asked.source), relevance)
     while True:
         if like is not None and query.aim != "normal_look_alike":
-            candidates = like.candidates(query, stands, query.k + spare)
+            candidates = like.candidates(query, matches, query.k + spare)
         else:
-            candidates = _candidates(library, query, asked, target, stands, left_out, questions, query.k + spare)
+            candidates = _candidates(library, query, asked, target, matches, left_out, questions, query.k + spare)
         summaries = library.summaries([each.study_id for each in candidates])
         kept = _folded(library, query, candidates, summaries, target)
         if len(kept) == query.k or len(candidates) < query.k + spare:
             break
         spare *= 8
     notices = []
-    if stands.relaxed and stands.allowed:
-        message = f"No study shows all of {', '.join(stands.relaxed)}: those that show most of it come first."
+    if matches.relaxed and matches.allowed:
+        message = f"No study shows all of {', '.join(matches.relaxed)}: those that show most of it come first."
         notices.append(Notice("condition_relaxed", message))
     if ages_unknown(library, query):
         notices.append(Notice("no_ages", "The library knows nobody's age: the ages asked for change no rank."))
-    if stands.predicted:
-        message = f"{len(stands.predicted)} studies without report or coding are judged by prediction."
+    if matches.predicted:
+        message = f"{len(matches.predicted)} studies without report or coding are judged by prediction."
         notices.append(Notice("judged_by_prediction", message))
     if query.words and not library.has_texts:
         message = f"The studies that ship with the model have no texts: {', '.join(query.words)} changes no rank."
         notices.append(Notice("no_texts", message))
-    matching = len(library) if stands.allowed is None else len(stands.allowed)
+    matching = len(library) if matches.allowed is None else len(matches.allowed)
     if query.words and not query.wanted and library.has_texts:
-        matching = len(stands.words.keys() if stands.allowed is None else stands.allowed & stands.words.keys())
-    neighbours = _shown(library, query, kept, summaries, stands, birth_key)
+        matching = len(matches.words.keys() if matches.allowed is None else matches.allowed & matches.words.keys())
+    neighbours = _shown(library, query, kept, summaries, matches, birth_key)
     if like is not None:
         neighbours = like.with_odds(neighbours)
         if query.aim == "similar" and neighbours and max(each.odds or 0.0 for each in neighbours) < LEAST:
@@ -159,7 +159,7 @@ class _Like:
 
     @classmethod
     def of(
-        cls, library: Searched, query: Query, asked: QueryEmbedding, stands: Standing, exclude: Collection[str],
+        cls, library: Searched, query: Query, asked: QueryEmbedding, matches: MatchingStudies, exclude: Collection[str],
         judge: Judge | None, bank: Vector | None, relevance: Relevance | None,
     ) -> _Like | None:  # fmt: skip
         """None where nothing is expected of the asked study, or the query says what to compare."""
@@ -169,10 +169,10 @@ class _Like:
         def more(study_ids: Collection[str]) -> dict[str, PairEvidence]:
             return evidence_on(library, study_ids, asked.vector, asked.source, asked.expected, judge, bank)
 
-        near = pool(library, asked.vector, asked.source, stands.allowed, exclude, query.k)
+        near = pool(library, asked.vector, asked.source, matches.allowed, exclude, query.k)
         return cls(library, asked, relevance, more(near), more)
 
-    def candidates(self, query: Query, stands: Standing, wanted: int) -> list[Candidate]:
+    def candidates(self, query: Query, matches: MatchingStudies, wanted: int) -> list[Candidate]:
         """The best ``wanted`` by the relevance model; with the aim *same findings*, least alike to the eye first."""
         best = []
         for study, evidence in self.evidence.items():
@@ -182,7 +182,7 @@ class _Like:
                 parts = tuple(part for part in parts if part.name in ("shared", "overlap", "normal"))
                 if seen:
                     parts = (Part(seen[0], round(-seen[1], 6), -1.0, seen[1], self.asked.source), *parts)
-            parts = (*parts, *_parts(query, stands.labels.get(study, 0.0), stands.words.get(study, 0.0)))
+            parts = (*parts, *_parts(query, matches.labels.get(study, 0.0), matches.words.get(study, 0.0)))
             best.append(Candidate(study, round(sum(part.score for part in parts), 6), parts))
         return sorted(best, key=lambda each: (-each.score, each.study_id))[:wanted]
 
@@ -218,16 +218,18 @@ def met(library: Searched, query: Query, study_id: str, judge: Judge | None = No
         *(("must leave open", Query(uncertain=(wanted,))) for wanted in query.uncertain),
     ]
     found = []
-    relaxed = bool(standing(library, query, judge).relaxed)
+    relaxed = bool(matching_studies(library, query, judge).relaxed)
     asks = [(said, one) for said, one in asks if not relaxed or said in _SHOWING]
     for said, one in asks:
         named = f"{said} {'; '.join(map(str, one.wanted))}"
-        value = standing(library, one, judge).labels.get(study_id, 0.0 if relaxed and said in _SHOWING else None)
+        value = matching_studies(library, one, judge).labels.get(
+            study_id, 0.0 if relaxed and said in _SHOWING else None
+        )
         if value is None:
             raise InputError("bad_request", f"Study {study_id} does not meet what is asked: {named}.")
         found.append(Met("labels", named, WEIGHTS["labels"] * value / len(asks)))
     for word in query.words:
-        value = standing(library, Query(words=(word,)), judge).words.get(study_id, 0.0)
+        value = matching_studies(library, Query(words=(word,)), judge).words.get(study_id, 0.0)
         found.append(Met("words", word, WEIGHTS["words"] * value / len(query.words)))
     return tuple(found)
 
@@ -237,19 +239,19 @@ def _candidates(
     query: Query,
     asked: QueryEmbedding,
     target: Mode,
-    stands: Standing,
+    matches: MatchingStudies,
     exclude: Collection[str],
     bank: Vector | None,
     wanted: int,
 ) -> list[Candidate]:
     """The best ``wanted``. Studies that meet findings and words equally form a group; its nearest are its best."""
-    if stands.allowed is None and not stands.words:
+    if matches.allowed is None and not matches.words:
         groups: dict[tuple[float, float], list[str] | None] = {(0.0, 0.0): None}
     else:
-        every = stands.allowed if stands.allowed is not None else library.matching()
+        every = matches.allowed if matches.allowed is not None else library.matching()
         equals: dict[tuple[float, float], list[str]] = defaultdict(list)
         for study in every:
-            equals[stands.labels.get(study, 0.0), stands.words.get(study, 0.0)].append(study)
+            equals[matches.labels.get(study, 0.0), matches.words.get(study, 0.0)].append(study)
         groups = dict(equals)
     best: list[Candidate] = []
     most = WEIGHTS["embedding"] if bank is None else WEIGHTS["embedding"] - WEIGHTS["hub"]  # of all embeddings tell
@@ -385,7 +387,7 @@ def _shown(
     query: Query,
     kept: Sequence[tuple[Candidate, tuple[Duplicate, ...]]],
     summaries: Mapping[str, Summary],
-    stands: Standing,
+    matches: MatchingStudies,
     birth_key: str,
 ) -> tuple[Neighbour, ...]:
     ids = [candidate.study_id for candidate, _ in kept]
@@ -412,7 +414,7 @@ def _shown(
                 candidate.parts,
                 snippet(known.report, said[study], query) if known.report else None,
                 tuple(
-                    _evidence(wanted, asked, said[study], known.labels, stands.predicted.get(study, {}))
+                    _evidence(wanted, asked, said[study], known.labels, matches.predicted.get(study, {}))
                     for asked, group in (
                         ("present", query.present),
                         ("either", query.either),

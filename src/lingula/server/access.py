@@ -142,7 +142,7 @@ def is_open(path: str) -> bool:
 
 
 def actor_of(request: Request) -> Actor:
-    """Who asks, as the guard found it."""
+    """Who asks, as the middleware found it."""
     actor: Actor = request.scope["state"]["actor"]
     return actor
 

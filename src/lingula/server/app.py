@@ -1,4 +1,4 @@
-"""The application: guard, desk, routes and the one place where errors become answers."""
+"""The application: middleware, service, routes and the one place where errors become answers."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from lingula.server.audit_trail import AuditTrail
 from lingula.server.jobs import Jobs
 from lingula.server.log import note
 from lingula.server.metrics import Metrics
-from lingula.server.middleware import INTERNAL, Guard, error_body, status_of
+from lingula.server.middleware import INTERNAL, RequestMiddleware, error_body, status_of
 from lingula.server.redaction import redacted
 from lingula.server.routes import cases_and_search as api
 from lingula.server.routes import exchange, learn, node_page, operation, pages, teaching
-from lingula.server.routes import library as shelf
-from lingula.server.service import Desk
+from lingula.server.routes import library as library_routes
+from lingula.server.service import Service
 from lingula.server.settings import Settings
 from lingula.server.spool import sweep
 from lingula.study import DISCLAIMER
@@ -35,7 +35,7 @@ from lingula.teaching.practice import Practice
 
 PAGES = (learn.router, node_page.router, pages.router)
 ROUTERS = (
-    api.router, shelf.router, teaching.router, teaching.classes, learn.router, operation.router,
+    api.router, library_routes.router, teaching.router, teaching.classes, learn.router, operation.router,
     operation.figures, exchange.router, node_page.router, pages.router,
 )  # fmt: skip
 
@@ -50,13 +50,13 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         swept = sweep() + (library.sweep() if library is not None else 0)
         note(logging.INFO, "start", version=__version__, model=checkpoint.fingerprint, swept=swept)
-        with Desk(checkpoint, library, settings) as app.state.desk, trail or nullcontext():
-            app.state.desk.judged = metrics.films
+        with Service(checkpoint, library, settings) as app.state.service, trail or nullcontext():
+            app.state.service.judged = metrics.films
             if library is None:
                 yield
             else:
                 app.state.practice = Practice(library, checkpoint.vocabulary.normal)
-                app.state.jobs = Jobs(app.state.desk, library)
+                app.state.jobs = Jobs(app.state.service, library)
                 metrics.jobs = app.state.jobs.states
                 yield
                 app.state.jobs.close()
@@ -73,7 +73,7 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
         dependencies=[Depends(check_role)],
     )
     app.state.access, app.state.metrics = access, metrics
-    app.add_middleware(Guard, settings=settings, access=access, metrics=metrics, trail=trail)
+    app.add_middleware(RequestMiddleware, settings=settings, access=access, metrics=metrics, trail=trail)
     for router in ROUTERS:
         app.include_router(router, include_in_schema=router not in PAGES)
     app.add_exception_handler(LingulaError, _refused)
@@ -95,11 +95,11 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
 
 def _answer(request: Request, error: LingulaError, headers: dict[str, str] | None = None) -> Response:
     request_id = request.scope.get("state", {}).get("request_id", "")
-    desk: Desk | None = getattr(request.app.state, "desk", None)
-    if desk is not None:
-        desk.notice(error)
+    service: Service | None = getattr(request.app.state, "service", None)
+    if service is not None:
+        service.notice(error)
         request.app.state.metrics.refusal(error.code)
-    error = redacted(error, desk.places if desk is not None else ())
+    error = redacted(error, service.places if service is not None else ())
     status = status_of(error)
     if status == 503:
         headers = {"retry-after": "2", **(headers or {})}

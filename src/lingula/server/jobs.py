@@ -33,7 +33,7 @@ from lingula.reading.bounded_io import read_head
 from lingula.reading.folder import walk
 from lingula.server.log import note
 from lingula.server.redaction import without_paths
-from lingula.server.service import FAREWELL, Desk
+from lingula.server.service import FAREWELL, Service
 from lingula.server.spool import SpoolFolder
 
 Stage = Literal["download", "unpack", "import"]
@@ -112,8 +112,8 @@ class _SharedModel:
 class Jobs:
     """The imports of one server, one after the other."""
 
-    def __init__(self, desk: Desk, library: Library) -> None:
-        self._desk, self._library = desk, library
+    def __init__(self, service: Service, library: Library) -> None:
+        self._service, self._library = service, library
         self._jobs: dict[str, Job] = {}
         self._turn = threading.Lock()
 
@@ -138,7 +138,7 @@ class Jobs:
 
         def run(checkpoint: Checkpoint, progress: Progress) -> Imported:
             read = import_openi if is_openi(folder) else import_files
-            return read(self._library, checkpoint, folder, self._desk.sandbox, progress=progress)
+            return read(self._library, checkpoint, folder, self._service.sandbox, progress=progress)
 
         return self._start(run, folder)
 
@@ -152,13 +152,13 @@ class Jobs:
         def run(checkpoint: Checkpoint, progress: Progress) -> Imported:
             for kind in COLLECTION:
                 job.stage = "download"
-                archive = fetch(kind, folder, base_url=self._desk.settings.collection_url, progress=progress)
+                archive = fetch(kind, folder, base_url=self._service.settings.collection_url, progress=progress)
                 job.stage = "unpack"
                 progress(0, 0)
                 unpack_once(archive, folder / archive.name.removesuffix(".tgz"))
             job.stage = "import"
             progress(0, 0)
-            return import_openi(self._library, checkpoint, folder, self._desk.sandbox, progress=progress)
+            return import_openi(self._library, checkpoint, folder, self._service.sandbox, progress=progress)
 
         job = self._new(folder)
         return self._begin(job, run)
@@ -176,7 +176,7 @@ class Jobs:
             raise
 
         def run(checkpoint: Checkpoint, progress: Progress) -> Imported:
-            return import_sources(self._library, checkpoint, sources, self._desk.sandbox, progress=progress)
+            return import_sources(self._library, checkpoint, sources, self._service.sandbox, progress=progress)
 
         return self._start(run, held.path, held.close)
 
@@ -202,7 +202,7 @@ class Jobs:
 
     def _new(self, folder: Path) -> Job:
         """A job that nobody has begun; those of before are forgotten, the latest of them last."""
-        job = Job(secrets.token_urlsafe(12), places=(str(folder), *self._desk.places))
+        job = Job(secrets.token_urlsafe(12), places=(str(folder), *self._service.places))
         over = [job_id for job_id, each in self._jobs.items() if each.is_over]
         for job_id in over[: max(0, len(self._jobs) - KEPT)]:
             del self._jobs[job_id]
@@ -224,8 +224,8 @@ class Jobs:
         return first[:5] if _PLACE.fullmatch(first) else public_name(self._library.secret, str(path))
 
     def _run(self, job: Job, run: Callable[[Checkpoint, Progress], Imported], clean_up: Callable[[], None]) -> None:
-        checkpoint = self._desk.checkpoint
-        model = cast(Forward, _SharedModel(checkpoint.model, self._desk.model_lock))
+        checkpoint = self._service.checkpoint
+        model = cast(Forward, _SharedModel(checkpoint.model, self._service.model_lock))
 
         def progress(done: int, total: int) -> None:
             job.done, job.total = done, total
@@ -253,7 +253,7 @@ class Jobs:
             except Exception:  # the thread's edge: the job must not seem to run for ever
                 job.error = _INTERNAL
             if job.error is not None:
-                self._desk.notice(job.error)
+                self._service.notice(job.error)
                 job.state = "cancelled" if job.stop.is_set() else "failed"
             note(logging.INFO, "import", state=job.state, code=job.error.code if job.error else "-", done=job.done)
 

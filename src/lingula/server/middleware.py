@@ -70,7 +70,7 @@ def error_body(error: LingulaError, request_id: str) -> dict[str, Any]:
     return body
 
 
-class Guard:
+class RequestMiddleware:
     """ASGI middleware: refuses strangers, bounds bodies, names requests, sets headers, logs neither text nor names."""
 
     def __init__(

@@ -105,7 +105,7 @@ class Case:
         return sum(each.nbytes for each in (*(film.pixels for film in self.study.radiographs), *maps, *pairs))
 
 
-class Desk:
+class Service:
     """Use in a ``with`` statement: children and threads end with it."""
 
     def __init__(self, checkpoint: Checkpoint, library: Library | None, settings: Settings) -> None:
@@ -129,7 +129,7 @@ class Desk:
         """Told of every study that was judged."""
         self._stack = ExitStack()
 
-    def __enter__(self) -> Desk:
+    def __enter__(self) -> Service:
         for part in (self._model, self._readers, self._patches):
             self._stack.callback(part.close)
         self._stack.enter_context(self.sandbox)  # ends first: whoever waits for a file is told

@@ -48,12 +48,12 @@ def audit(
             from lingula.model.checkpoint import load_checkpoint
 
             model = load_checkpoint(checkpoint)
-        shelf = opened.enter_context(Library.open(library)) if library else None
+        opened_library = opened.enter_context(Library.open(library)) if library else None
         sandbox = opened.enter_context(Sandbox(workers, longest=256))
         collection = scan(data)
         with output.progress_bar("Reading films") as progress:
             found = look(
-                known, collection, sandbox, library=shelf, claimed=gallery, checkpoint=model, labels=labels,
+                known, collection, sandbox, library=opened_library, claimed=gallery, checkpoint=model, labels=labels,
                 progress=progress,
             )  # fmt: skip
     output.write_json(found.to_json()) if json else _show(found)

@@ -28,7 +28,7 @@ from lingula.server.answers import About, Refusals, ShownStudy, ThresholdCosts, 
 from lingula.server.middleware import COOKIE
 from lingula.server.query_string import address, keepable, legible, legible_query, merged, query_of
 from lingula.server.redaction import without_paths
-from lingula.server.service import Desk
+from lingula.server.service import Service
 from lingula.study import Analysis, Mode, Study
 
 REFUSED: dict[int | str, dict[str, Any]] = {
@@ -59,30 +59,30 @@ def answered(answer: object, status: int = 200) -> JSONResponse:
     return JSONResponse(plain(answer), status)
 
 
-def desk_of(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
+def service_of(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
 
 
-def library_of(desk: Desk) -> Library:
-    if desk.library is None:
+def library_of(service: Service) -> Library:
+    if service.library is None:
         raise LibraryError("library_missing", "The server was started without a library.", "Import one first.")
-    return desk.library
+    return service.library
 
 
 @router.get("/about", response_model=schema.answer(About), tags=["about"])
 async def about(request: Request) -> Response:
     """Which model and library answer, and what can be asked for."""
-    desk = desk_of(request)
-    studies = await desk.look_up(lambda: len(desk.library) if desk.library is not None else 0)
-    fingerprint = await desk.look_up(lambda: desk.library.fingerprint if desk.library is not None else None)
+    service = service_of(request)
+    studies = await service.look_up(lambda: len(service.library) if service.library is not None else 0)
+    fingerprint = await service.look_up(lambda: service.library.fingerprint if service.library is not None else None)
     return answered(
         About(
             version=__version__,
-            model=desk.checkpoint.fingerprint,
+            model=service.checkpoint.fingerprint,
             library=fingerprint,
             studies=studies,
-            labels=desk.names,
+            labels=service.names,
             methods={code: method(code).name for code in (*METHODS, TYPICAL_PLACE)},
         )
     )
@@ -113,7 +113,7 @@ async def sign_out(request: Request) -> Response:
 @router.get("/operating/{mode}", response_model=schema.answer(ThresholdCosts), tags=["about"])
 async def operating(request: Request, mode: Mode) -> Response:
     """What a threshold costs: sensitivity and specificity on validation at each cut."""
-    checkpoint = desk_of(request).checkpoint
+    checkpoint = service_of(request).checkpoint
     return answered(shown.threshold_costs(checkpoint.calibration[mode], checkpoint.vocabulary.codes, mode))
 
 
@@ -125,8 +125,8 @@ async def bring(
     same_study: Annotated[bool, Form(description="The films are of one study, although they may not say so.")] = False,
 ) -> Response:
     """Bring in one study: its films and/or report. Kept in memory only."""
-    desk = desk_of(request)
-    most = desk.settings.limits.file_bytes
+    service = service_of(request)
+    most = service.settings.limits.file_bytes
     brought = []
     for file in files or []:
         data = await file.read(most + 1)
@@ -135,33 +135,33 @@ async def bring(
         brought.append((file.filename or "", data))
     if not brought and not text.strip():
         raise InputError("bad_request", "nothing to read.", "Give a film, a report, or both.")
-    study = await desk.look_up(lambda: desk.read(brought, text.strip() or None, same_study=same_study))
-    return await _answer(desk, study)
+    study = await service.look_up(lambda: service.read(brought, text.strip() or None, same_study=same_study))
+    return await _answer(service, study)
 
 
 @router.post("/studies/{study_id}/case", response_model=schema.answer(Analysis), status_code=201, tags=["cases"])
 async def bring_stored(request: Request, study_id: StudyId) -> Response:
     """Ask about a study of the library as if it had been brought in: the examples of the page."""
-    desk = desk_of(request)
-    library = library_of(desk)
-    return await _answer(desk, await desk.look_up(lambda: library.study(study_id)))
+    service = service_of(request)
+    library = library_of(service)
+    return await _answer(service, await service.look_up(lambda: library.study(study_id)))
 
 
-async def _answer(desk: Desk, study: Study) -> Response:
-    case = await desk.ask_model(lambda: desk.answer(study))
+async def _answer(service: Service, study: Study) -> Response:
+    case = await service.ask_model(lambda: service.answer(study))
     return JSONResponse(shown.case_json(case), 201)
 
 
 @router.get("/cases/{case_id}", response_model=schema.answer(Analysis), tags=["cases"])
 async def case(request: Request, case_id: CaseId) -> Response:
     """A study brought in before."""
-    return JSONResponse(shown.case_json(desk_of(request).case(case_id)))
+    return JSONResponse(shown.case_json(service_of(request).case(case_id)))
 
 
 @router.delete("/cases/{case_id}", status_code=204, tags=["cases"])
 async def forget(request: Request, case_id: CaseId) -> Response:
     """Forget it now."""
-    desk_of(request).forget(case_id)
+    service_of(request).forget(case_id)
     return Response(status_code=204)
 
 
@@ -174,12 +174,12 @@ async def film(
     side: Annotated[int, Query(ge=32, le=shown.LARGEST)] = 1024,
 ) -> Response:
     """A film as it is displayed, drawn anew. ``depth=16``: red is the high byte, green the low one."""
-    desk = desk_of(request)
-    films = desk.case(case_id).study.radiographs
+    service = service_of(request)
+    films = service.case(case_id).study.radiographs
     if row >= len(films):
         raise InputError("not_found", f"the study has no film {row}.")
     bits: Literal[8, 16] = 8 if depth == "8" else 16
-    return _png(await desk.look_up(lambda: shown.film_png(films[row], bits, side)))
+    return _png(await service.look_up(lambda: shown.film_png(films[row], bits, side)))
 
 
 @router.get(
@@ -188,15 +188,15 @@ async def film(
 async def evidence(request: Request, case_id: CaseId, label: Label, method: Label, anyway: bool = False) -> Response:
     """What spoke for one finding, by one method: outlines on the films and words of the report. Without maps where the
     finding cannot be localised (``localisable`` is false), unless they are asked for ``anyway``."""
-    desk = desk_of(request)
-    held = desk.case(case_id)
+    service = service_of(request)
+    held = service.case(case_id)
 
     def made() -> ShownExplanation:
-        for explanation in desk.evidence(held, label, (method,)):
-            return shown.explained(held, explanation, desk.names, anyway=anyway)
+        for explanation in service.evidence(held, label, (method,)):
+            return shown.explained(held, explanation, service.names, anyway=anyway)
         raise InputError("bad_request", f"{method} needs a film, and there is none.")
 
-    return answered(await desk.ask_model(made))
+    return answered(await service.ask_model(made))
 
 
 @router.get(
@@ -204,23 +204,23 @@ async def evidence(request: Request, case_id: CaseId, label: Label, method: Labe
 )
 async def evidence_map(request: Request, case_id: CaseId, label: Label, method: Label, row: Row) -> Response:
     """The same as colours over one film."""
-    desk = desk_of(request)
-    held = desk.case(case_id)
+    service = service_of(request)
+    held = service.case(case_id)
 
     def made() -> bytes:
-        for explanation in desk.evidence(held, label, (method,)):
+        for explanation in service.evidence(held, label, (method,)):
             return shown.map_png(explanation, row)
         raise InputError("bad_request", f"{method} needs a film, and there is none.")
 
-    return _png(await desk.ask_model(made))
+    return _png(await service.ask_model(made))
 
 
 @router.get("/cases/{case_id}/why/{study_id}", response_model=schema.answer(Why), tags=["evidence"])
 async def why(request: Request, case_id: CaseId, study_id: StudyId) -> Response:
     """Why a study of the library is like a case: shares that add up, matched regions, findings, sentences."""
-    desk = desk_of(request)
-    held = desk.case(case_id)
-    return answered(await desk.ask_model(lambda: shown.why_with_maps(held, desk.why(held, study_id))))
+    service = service_of(request)
+    held = service.case(case_id)
+    return answered(await service.ask_model(lambda: shown.why_with_maps(held, service.why(held, study_id))))
 
 
 @router.get(
@@ -230,22 +230,22 @@ async def why_map(
     request: Request, case_id: CaseId, study_id: StudyId, side: Literal["query", "neighbour"], row: Row
 ) -> Response:
     """The same as colours over one film."""
-    desk = desk_of(request)
-    held = desk.case(case_id)
-    return _png(await desk.ask_model(lambda: shown.why_png(desk.why(held, study_id), side, row)))
+    service = service_of(request)
+    held = service.case(case_id)
+    return _png(await service.ask_model(lambda: shown.why_png(service.why(held, study_id), side, row)))
 
 
 @router.post("/understand", response_model=schema.answer(Understood), tags=["search"])
 async def understand(request: Request, body: schema.QuestionBody) -> Response:
     """Read a question in words: what it asks, and the address of the page that answers it."""
-    desk = desk_of(request)
+    service = service_of(request)
     values = parse_qs(body.address, max_num_fields=500)
     base, case_id = query_of(values), next(iter(values.get("case", ())), "")
     if body.text.strip():
         base = base.with_options(present=(), absent=(), uncertain=(), either=(), words=(), text="", age=None, view=None)
     read = asked.Query.read(legible(body.text), also=body.also, without=body.without)
     query = merged(base, read)
-    kept, left = await desk.look_up(lambda: keepable(desk.checkpoint.tokenizer, query.words))
+    kept, left = await service.look_up(lambda: keepable(service.checkpoint.tokenizer, query.words))
     return answered(
         Understood(
             query=query,
@@ -253,7 +253,7 @@ async def understand(request: Request, body: schema.QuestionBody) -> Response:
             not_understood=query.not_understood,
             address=address(query.with_options(words=kept), case_id),
             left_out=left,
-            study=await desk.look_up(lambda: desk.study_named(body.text)),
+            study=await service.look_up(lambda: service.study_named(body.text)),
         )
     )
 
@@ -263,35 +263,35 @@ async def search(
     request: Request, body: asked.Query, case: Annotated[str, Query(max_length=64, description="A case.")] = ""
 ) -> Response:
     """Search the library: by words, findings, filters, a study of it, a case, or any mix."""
-    desk = desk_of(request)
+    service = service_of(request)
     query = legible_query(body.with_text_read())
-    return answered(await desk.search(query, desk.case(case) if case else None))
+    return answered(await service.search(query, service.case(case) if case else None))
 
 
 @router.post("/cases/{case_id}/region", response_model=schema.answer(RegionAnswer), tags=["search"])
 async def region(request: Request, case_id: CaseId, body: schema.BoxBody) -> Response:
     """Search by what is inside a box on a film of a case; 503 ``busy`` while the library is prepared for it."""
-    desk = desk_of(request)
-    held = desk.case(case_id)
+    service = service_of(request)
+    held = service.case(case_id)
     place = Place(body.film, body.x, body.y, body.width, body.height)
-    answer = await desk.region(held, place, mirrored=body.mirrored, k=body.k)
+    answer = await service.region(held, place, mirrored=body.mirrored, k=body.k)
     return answered(shown.region_with_pictures(answer))
 
 
 @router.get("/studies/{study_id}", response_model=schema.answer(ShownStudy), tags=["library"])
 async def study(request: Request, study_id: StudyId) -> Response:
     """A study of the library."""
-    desk = desk_of(request)
-    library = library_of(desk)
-    return answered(shown.shown_study(await desk.look_up(lambda: library.get(study_id))))
+    service = service_of(request)
+    library = library_of(service)
+    return answered(shown.shown_study(await service.look_up(lambda: library.get(study_id))))
 
 
 @router.get("/studies/{study_id}/films/{row}", responses=PNG, response_class=Response, tags=["library"])
 async def stored_film(request: Request, study_id: StudyId, row: Row) -> Response:
     """The preview of a stored film."""
-    desk = desk_of(request)
-    library = library_of(desk)
-    record = await desk.look_up(lambda: library.get(study_id))
+    service = service_of(request)
+    library = library_of(service)
+    record = await service.look_up(lambda: library.get(study_id))
     if row >= len(record.radiographs):
         raise InputError("not_found", f"the study has no film {row}.")
     return _png(record.radiographs[row].png)
@@ -300,18 +300,18 @@ async def stored_film(request: Request, study_id: StudyId, row: Row) -> Response
 @router.get("/library", response_model=schema.answer(LibraryStatus), tags=["library"])
 async def status(request: Request) -> Response:
     """Counts by label, view and finding."""
-    desk = desk_of(request)
-    return answered(replace(await desk.look_up(library_of(desk).status), location=None))
+    service = service_of(request)
+    return answered(replace(await service.look_up(library_of(service).status), location=None))
 
 
 @router.get("/library/refusals", response_model=schema.answer(Refusals), tags=["library"])
 async def refusals(request: Request) -> Response:
     """What could not be imported, and why."""
-    desk = desk_of(request)
-    found = await desk.look_up(library_of(desk).refusals)
+    service = service_of(request)
+    found = await service.look_up(library_of(service).refusals)
     names = (FilePath(each.source.replace("\\", "/").rpartition("/")[2]) for each in found)
     told = (
-        Refused(name, each.code, without_paths(each.message, desk.places))
+        Refused(name, each.code, without_paths(each.message, service.places))
         for name, each in zip(names, found, strict=True)
     )
     return answered(Refusals(tuple(told)))
@@ -321,4 +321,4 @@ def _png(data: bytes) -> Response:
     return Response(data, media_type="image/png")
 
 
-__all__ = ["answered", "desk_of", "library_of", "router"]
+__all__ = ["answered", "library_of", "router", "service_of"]

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from lingula.library.exchange_records import ExchangeItem, ExchangeRecords
 from lingula.node.drift import DriftReport, accept_sender
 from lingula.server import schema
-from lingula.server.routes.cases_and_search import REFUSED, answered, desk_of, library_of
+from lingula.server.routes.cases_and_search import REFUSED, answered, library_of, service_of
 
 router = APIRouter(prefix="/api/node", responses=REFUSED, tags=["node"])
 
@@ -45,7 +45,7 @@ class Retried:
 @router.get("", response_model=schema.answer(ExchangeStatus))
 async def status(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
     """What nodes received, answered and delivered."""
-    exchange = library_of(desk_of(request)).exchange
+    exchange = library_of(service_of(request)).exchange
     return answered(await asyncio.to_thread(lambda: exchange_status(exchange, limit)))
 
 
@@ -62,26 +62,26 @@ def exchange_status(exchange: ExchangeRecords, limit: int) -> ExchangeStatus:
 @router.post("/retry", response_model=schema.answer(Retried))
 async def retry(request: Request, item: Annotated[str, Query(max_length=128)] = "") -> Response:
     """Try again now what waits: one study or object by its name, or all."""
-    exchange = library_of(desk_of(request)).exchange
+    exchange = library_of(service_of(request)).exchange
     return answered(Retried(await asyncio.to_thread(exchange.retry, item)))
 
 
 @router.get("/drift", response_model=schema.answer(DriftReport))
 async def drift(request: Request) -> Response:
     """Whether the films of each sender are as they were."""
-    desk = desk_of(request)
-    library_of(desk)
-    return answered(await asyncio.to_thread(lambda: desk.drift.report(fresh=True)))
+    service = service_of(request)
+    library_of(service)
+    return answered(await asyncio.to_thread(lambda: service.drift.report(fresh=True)))
 
 
 @router.post("/drift/accept", response_model=schema.answer(DriftReport))
 async def accept(request: Request, sender: Annotated[str, Query(max_length=64)]) -> Response:
     """Take a sender's films as usual from now on."""
-    desk = desk_of(request)
-    library = library_of(desk)
+    service = service_of(request)
+    library = library_of(service)
 
     def accepted() -> DriftReport:
         accept_sender(library, sender)
-        return desk.drift.report(fresh=True)
+        return service.drift.report(fresh=True)
 
     return answered(await asyncio.to_thread(accepted))

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from lingula.library import Library
-from lingula.server.routes.cases_and_search import desk_of, library_of
+from lingula.server.routes.cases_and_search import library_of, service_of
 from lingula.server.routes.pages import _page
 from lingula.server.routes.teaching import SetId, Student, Token, findings_of, link_of, student_of
 from lingula.server.serialise import stored_url
-from lingula.server.service import Desk
+from lingula.server.service import Service
 from lingula.teaching import repetition
 from lingula.teaching.results import CONFIDENCES, propose_next, results_of
 from lingula.teaching.sets import TeachingSet, case_findings, choices_of, load_set, load_sets
@@ -36,9 +36,9 @@ async def learn(
     studies: Annotated[str, Query(max_length=20_000)] = "",
 ) -> Response:
     """What is due, the sets, and a form for a new one, filled in where a search leads here."""
-    desk = desk_of(request)
-    library = desk.filled
-    shown = await desk.look_up(lambda: _overview(library)) if library is not None else None
+    service = service_of(request)
+    library = service.filled
+    shown = await service.look_up(lambda: _overview(library)) if library is not None else None
     return _page(request, "learn.html", here="/learn", overview=shown, query=query, studies=studies)
 
 
@@ -63,10 +63,10 @@ def _overview(library: Library) -> dict[str, Any]:
 @router.get("/learn/sets/{set_id}")
 async def one_set(request: Request, set_id: SetId) -> Response:
     """A set, to be looked through and changed."""
-    desk = desk_of(request)
-    library = library_of(desk)
-    known, cases, choices = await desk.look_up(lambda: _cases(desk, library, set_id))
-    names = sorted(desk.names.items(), key=lambda pair: pair[1])
+    service = service_of(request)
+    library = library_of(service)
+    known, cases, choices = await service.look_up(lambda: _cases(service, library, set_id))
+    names = sorted(service.names.items(), key=lambda pair: pair[1])
     return _page(
         request, "set.html", here="/learn", set=known, cases=cases, choices=choices, labels=names,
         tasks=TASK_NAMES.items(),
@@ -74,9 +74,11 @@ async def one_set(request: Request, set_id: SetId) -> Response:
     )  # fmt: skip
 
 
-def _cases(desk: Desk, library: Library, set_id: str) -> tuple[TeachingSet, list[dict[str, Any]], tuple[str, ...]]:
+def _cases(
+    service: Service, library: Library, set_id: str
+) -> tuple[TeachingSet, list[dict[str, Any]], tuple[str, ...]]:
     """The set, what each of its cases shows on the page, and the findings its quiz asks for."""
-    findings = findings_of(desk)
+    findings = findings_of(service)
     known = load_set(library, set_id)
     summaries = library.summaries(known.ids)
     cases = []
@@ -102,12 +104,12 @@ def _cases(desk: Desk, library: Library, set_id: str) -> tuple[TeachingSet, list
 @router.get("/learn/sets/{set_id}/results")
 async def results(request: Request, set_id: SetId) -> Response:
     """How a set went."""
-    desk = desk_of(request)
-    library, findings = library_of(desk), findings_of(desk)
-    known = await desk.look_up(lambda: load_set(library, set_id))
-    found = await desk.look_up(lambda: results_of(library, known, findings))
-    proposed = await desk.look_up(lambda: propose_next(library, known, findings)) if found.answers else ()
-    summaries = await desk.look_up(lambda: library.summaries(found.hardest))
+    service = service_of(request)
+    library, findings = library_of(service), findings_of(service)
+    known = await service.look_up(lambda: load_set(library, set_id))
+    found = await service.look_up(lambda: results_of(library, known, findings))
+    proposed = await service.look_up(lambda: propose_next(library, known, findings)) if found.answers else ()
+    summaries = await service.look_up(lambda: library.summaries(found.hardest))
     pictures = {
         study: stored_url(study, film_rows([image.view for image in known_.images])[0])
         for study, known_ in summaries.items()
@@ -122,9 +124,9 @@ async def results(request: Request, set_id: SetId) -> Response:
 @router.get("/learn/sets/{set_id}/{task}")
 async def task(request: Request, set_id: SetId, task: Annotated[Task, Path()], student: Student = "me") -> Response:
     """A task of a set, one question after another."""
-    desk = desk_of(request)
-    library = library_of(desk)
-    known = await desk.look_up(lambda: load_set(library, set_id))
+    service = service_of(request)
+    library = library_of(service)
+    known = await service.look_up(lambda: load_set(library, set_id))
     return _page(
         request, "task.html", here="/learn", title=known.title, task=task, base=f"/api/sets/{known.set_id}/{task}",
         student=student, back=f"/learn/sets/{known.set_id}", is_class=False, joined=True, names=TASK_NAMES,
@@ -134,10 +136,10 @@ async def task(request: Request, set_id: SetId, task: Annotated[Task, Path()], s
 @router.get("/class/{token}")
 async def class_page(request: Request, token: Token) -> Response:
     """The page of a class link: a name first, then the task. It leads nowhere else."""
-    desk = desk_of(request)
+    service = service_of(request)
     link = await link_of(request, token)
-    library = library_of(desk)
-    known = await desk.look_up(lambda: load_set(library, link.set_id))
+    library = library_of(service)
+    known = await service.look_up(lambda: load_set(library, link.set_id))
     student = student_of(request, link)
     return _page(
         request, "task.html", title=known.title, task=link.task, base=f"/class/{token}", student=student, back="",

@@ -18,7 +18,7 @@ from lingula.plain import plain
 from lingula.server import schema
 from lingula.server.answers import LibraryMap, MapPoint
 from lingula.server.jobs import Job, Jobs
-from lingula.server.routes.cases_and_search import REFUSED, answered, desk_of, library_of
+from lingula.server.routes.cases_and_search import REFUSED, answered, library_of, service_of
 
 EVERY = 0.25
 """Seconds between two looks at a job."""
@@ -31,7 +31,7 @@ Id = Annotated[str, Path(max_length=64)]
 
 
 def _jobs(request: Request) -> Jobs:
-    library_of(desk_of(request))
+    library_of(service_of(request))
     jobs: Jobs = request.app.state.jobs
     return jobs
 
@@ -46,7 +46,7 @@ async def import_uploads(request: Request, files: Annotated[list[UploadFile], Fi
 @router.post("/imports/folder", response_model=schema.answer(Job), status_code=202, tags=["library"])
 async def import_folder(request: Request, body: schema.FolderBody) -> Response:
     """Import a folder of the server's machine; only where the server listens to its own machine."""
-    if not desk_of(request).settings.folder_imports:
+    if not service_of(request).settings.folder_imports:
         raise ServerError("forbidden", "Folders are imported only on the server's own machine.", "Send the files.")
     return answered(_jobs(request).import_folder(FilePath(body.folder)), 202)
 
@@ -55,7 +55,7 @@ async def import_folder(request: Request, body: schema.FolderBody) -> Response:
 async def import_collection(request: Request) -> Response:
     """Download the Open-i collection from the National Library of Medicine (about 14 GB) and import it; what is there
     already is not downloaded again. Only where the server listens to its own machine."""
-    if not desk_of(request).settings.folder_imports:
+    if not service_of(request).settings.folder_imports:
         raise ServerError("forbidden", "The collection is fetched only on the server's own machine.", "")
     return answered(_jobs(request).import_collection(), 202)
 
@@ -96,9 +96,9 @@ async def cancel(request: Request, job_id: Id) -> Response:
 @router.get("/library/map", response_model=schema.answer(LibraryMap), tags=["library"])
 async def library_map(request: Request) -> Response:
     """The library's films as points of the plane."""
-    desk = desk_of(request)
-    library = library_of(desk)
-    return answered(await desk.look_up(lambda: _map(library)))
+    service = service_of(request)
+    library = library_of(service)
+    return answered(await service.look_up(lambda: _map(library)))
 
 
 def _map(library: Library) -> LibraryMap:

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from lingula.errors import cause
 from lingula.node.drift import SHARES, DriftSignal
-from lingula.server.routes.cases_and_search import desk_of
+from lingula.server.routes.cases_and_search import service_of
 from lingula.server.routes.exchange import exchange_status
 from lingula.server.routes.pages import _page
 
@@ -38,12 +38,12 @@ def by_sender(signals: Sequence[DriftSignal]) -> dict[str, list[DriftSignal]]:
 @router.get("/node")
 async def node(request: Request) -> Response:
     """Inbox, outbox and drift."""
-    desk = desk_of(request)
-    library = desk.library
+    service = service_of(request)
+    library = service.library
     if library is None:
         return _page(request, "node.html", here="/library", status=None)
     status = await asyncio.to_thread(lambda: exchange_status(library.exchange, SHOWN))
-    drift = await asyncio.to_thread(lambda: desk.drift.report(fresh=True))
+    drift = await asyncio.to_thread(lambda: service.drift.report(fresh=True))
     return _page(
         request,
         "node.html",

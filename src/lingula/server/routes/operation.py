@@ -18,7 +18,7 @@ from lingula.server.answers import Health, HealthCheck, Reason
 from lingula.server.audit_trail import SUBJECTS
 from lingula.server.metrics import CONTENT_TYPE, Metrics
 from lingula.server.redaction import redacted, without_paths
-from lingula.server.routes.cases_and_search import REFUSED, answered, desk_of, library_of
+from lingula.server.routes.cases_and_search import REFUSED, answered, library_of, service_of
 from lingula.server.service import WARNINGS
 
 router = APIRouter(prefix="/api", responses=REFUSED)
@@ -28,15 +28,15 @@ figures = APIRouter()
 @router.get("/health", response_model=schema.answer(Health), tags=["about"])
 async def health(request: Request) -> Response:
     """Whether it is ready; 503 with the reasons where it is not. Warnings are of nodes next to it."""
-    desk = desk_of(request)
+    service = service_of(request)
     checks: list[HealthCheck] = []
     reasons: dict[str, Reason] = {}
     warnings: dict[str, Reason] = {}
-    for name, error in await asyncio.to_thread(desk.checks):
+    for name, error in await asyncio.to_thread(service.checks):
         state: Literal["ok", "warning", "trouble"] = "ok"
         if error is not None:
             state = "warning" if name in WARNINGS else "trouble"
-            told = redacted(error, desk.places)
+            told = redacted(error, service.places)
             reason = Reason(told.code, told.message, told.hint)
             (warnings if name in WARNINGS else reasons).setdefault(told.code, reason)
         checks.append(HealthCheck(name, state, error.code if error is not None else ""))
@@ -56,8 +56,8 @@ async def metrics(request: Request) -> Response:
 async def delete(request: Request, body: schema.DeletionRequestBody) -> Response:
     """Delete studies for good, by their ids, of a patient or of a sender; the receipt says what went and what may be
     left."""
-    desk = desk_of(request)
-    library = library_of(desk)
+    service = service_of(request)
+    library = library_of(service)
     if bool(body.studies) + bool(body.patient) + bool(body.sender) != 1:
         raise InputError("bad_request", "it is not clear what to delete.", "Name studies, a patient or a sender.")
 
@@ -67,11 +67,11 @@ async def delete(request: Request, body: schema.DeletionRequestBody) -> Response
             raise LibraryError("study_unknown", "the library has no such study.", "Nothing was deleted.")
         request.scope["state"][SUBJECTS] = ids
         receipt = delete_studies(library, ids)
-        desk.forget_studies(ids)
+        service.forget_studies(ids)
         request.app.state.practice.forget(ids)
         return receipt
 
-    told = await desk.look_up(deleted)
-    copies = tuple(replace(one, place=without_paths(one.place, desk.places)) for one in told.copies)
-    remains = tuple(without_paths(words, desk.places) for words in told.remains)
+    told = await service.look_up(deleted)
+    copies = tuple(replace(one, place=without_paths(one.place, service.places)) for one in told.copies)
+    remains = tuple(without_paths(words, service.places) for words in told.remains)
     return answered(replace(told, copies=copies, remains=remains), 201)

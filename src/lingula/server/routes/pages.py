@@ -37,8 +37,8 @@ from lingula.server import assets
 from lingula.server.access import actor_of
 from lingula.server.grid import PAGE, grid_page
 from lingula.server.query_string import address, changed, chips, pairs_of, query_of, question, without_name
-from lingula.server.routes.cases_and_search import desk_of, library_of
-from lingula.server.service import Case, Desk, only_filters
+from lingula.server.routes.cases_and_search import library_of, service_of
+from lingula.server.service import Case, Service, only_filters
 from lingula.server.views import (
     bars,
     case_films,
@@ -104,20 +104,20 @@ async def login(request: Request) -> Response:
 @router.get("/")
 async def start(request: Request) -> Response:
     """One field for a film, a report or a question; a wall of findings; what is due today."""
-    desk = desk_of(request)
-    wall = await desk.look_up(lambda: _wall(desk))
+    service = service_of(request)
+    wall = await service.look_up(lambda: _wall(service))
     return _page(
         request,
         "start.html",
         here="/",
         wall=wall,
         samples=[(text, address(Question.read(text))) for text in SAMPLES],
-        studies=len(desk.searched) if desk.searched is not None else 0,
-        has_library=desk.filled is not None,
-        can_get=desk.settings.folder_imports and actor_of(request).may("administer"),
-        film=await desk.look_up(lambda: _film_of(desk, datetime.now(UTC).date())),
-        due=await desk.look_up(lambda: _due(desk.filled)),
-        model=desk.checkpoint.fingerprint,
+        studies=len(service.searched) if service.searched is not None else 0,
+        has_library=service.filled is not None,
+        can_get=service.settings.folder_imports and actor_of(request).may("administer"),
+        film=await service.look_up(lambda: _film_of(service, datetime.now(UTC).date())),
+        due=await service.look_up(lambda: _due(service.filled)),
+        model=service.checkpoint.fingerprint,
     )
 
 
@@ -126,18 +126,18 @@ def _due(library: Library | None) -> int:
     return len(due_ids(library.teaching.reviews("me"), end_of_day())) if library is not None else 0
 
 
-def _wall(desk: Desk) -> list[dict[str, Any]]:
+def _wall(service: Service) -> list[dict[str, Any]]:
     """The eight tiles, each with the number of its studies and, where there are films, one of them."""
-    searched = desk.searched
+    searched = service.searched
     if searched is None:
         return []
-    index, tiles = desk.facet_index(), []
+    index, tiles = service.facet_index(), []
     for code in TILES:
         if not (ids := index.values["finding"].get(code)):
             continue
-        picture = _plainest(desk.filled, sorted(ids)) if desk.filled is not None else ""
+        picture = _plainest(service.filled, sorted(ids)) if service.filled is not None else ""
         where = address(Question(labels=(code,)))
-        name = desk.names.get(code, code)
+        name = service.names.get(code, code)
         tiles.append({"code": code, "name": short_name(name), "long": name, "count": len(ids), "picture": picture,
                       "address": where})  # fmt: skip
     return tiles
@@ -154,14 +154,14 @@ def _plainest(library: Library, ids: list[str]) -> str:
     return ""
 
 
-def _film_of(desk: Desk, day: date) -> dict[str, str] | None:
+def _film_of(service: Service, day: date) -> dict[str, str] | None:
     """The film of the day: another each day, the same all day."""
-    if desk.filled is None:
+    if service.filled is None:
         return None
-    ids = desk.filled.ids()
+    ids = service.filled.ids()
     first = int.from_bytes(sha256(day.isoformat().encode()).digest()[:6]) % len(ids)
     near = [ids[(first + step) % len(ids)] for step in range(min(20, len(ids)))]
-    for study, known in desk.filled.summaries(near).items():
+    for study, known in service.filled.summaries(near).items():
         row = next((row for row, each in enumerate(known.images) if each.view != "lateral"), None)
         if row is not None:
             return {"study_id": study, "picture": f"/thumbnails/{study}/{row}"}
@@ -171,18 +171,18 @@ def _film_of(desk: Desk, day: date) -> dict[str, str] | None:
 @router.get("/cases")
 async def cases(request: Request) -> Response:
     """Studies brought in, as this browser remembers them, and some of the library to read."""
-    desk = desk_of(request)
-    return _page(request, "cases_page.html", here="/cases", some=await desk.look_up(lambda: _some(desk)))
+    service = service_of(request)
+    return _page(request, "cases_page.html", here="/cases", some=await service.look_up(lambda: _some(service)))
 
 
-def _some(desk: Desk) -> list[dict[str, str]]:
+def _some(service: Service) -> list[dict[str, str]]:
     """Films of the library to read unaided: what they show is not said."""
-    if desk.filled is None:
+    if service.filled is None:
         return []
-    ids = desk.filled.ids()
+    ids = service.filled.ids()
     chosen = ids[:: max(1, len(ids) // 12)][:12]
     found = []
-    for study, known in sorted(desk.filled.summaries(chosen).items()):
+    for study, known in sorted(service.filled.summaries(chosen).items()):
         row = next((row for row, each in enumerate(known.images) if each.view != "lateral"), None)
         if row is not None:
             found.append({"study_id": study, "picture": f"/thumbnails/{study}/{row}"})
@@ -192,8 +192,8 @@ def _some(desk: Desk) -> list[dict[str, str]]:
 @router.get("/thumbnails/{study_id}/{row}")
 async def thumbnail(request: Request, study_id: StudyId, row: Annotated[int, Path(ge=0, le=1000)]) -> Response:
     """A small picture of a stored film."""
-    desk = desk_of(request)
-    return Response(await desk.look_up(lambda: desk.thumbnail(study_id, row, THUMBNAIL)), media_type="image/jpeg")
+    service = service_of(request)
+    return Response(await service.look_up(lambda: service.thumbnail(study_id, row, THUMBNAIL)), media_type="image/jpeg")
 
 
 # -- a case
@@ -202,35 +202,35 @@ async def thumbnail(request: Request, study_id: StudyId, row: Annotated[int, Pat
 @router.get("/case/{case_id}")
 async def case(request: Request, case_id: CaseId) -> Response:
     """A study brought in: the plain film, the sentence, similar studies."""
-    desk = desk_of(request)
-    held = desk.case(case_id)
+    service = service_of(request)
+    held = service.case(case_id)
     analysis, own = held.analysis, _own_labels(held.analysis.predictions)
-    similar = await desk.look_up(
-        lambda: entries(analysis.neighbours, desk.filled, desk.names, own=own, beside=f"case:{case_id}")
+    similar = await service.look_up(
+        lambda: entries(analysis.neighbours, service.filled, service.names, own=own, beside=f"case:{case_id}")
     )
     said, notices = (
         sentence(analysis.predictions, held.study.report),
         unique_notices((*analysis.notices, *held.study.all_notices)),
     )
     here = installed_methods()
-    trusted = shown_methods(desk.checkpoint.fingerprint, here)
+    trusted = shown_methods(service.checkpoint.fingerprint, here)
     others = (*(each for each in here if each not in trusted), TYPICAL_PLACE)
-    calibration = desk.checkpoint.calibration[analysis.mode]
+    calibration = service.checkpoint.calibration[analysis.mode]
     return _page(
         request,
         "case.html",
         analysis=analysis,
         case_id=case_id,
         sentence=said,
-        bars=bars(analysis.predictions, calibration, desk.checkpoint.vocabulary.codes),
+        bars=bars(analysis.predictions, calibration, service.checkpoint.vocabulary.codes),
         films=case_films(held, " ".join(map(str, said))),
-        can_box=desk.filled is not None,
-        report=marked_report(held.study.report, desk.names),
+        can_box=service.filled is not None,
+        report=marked_report(held.study.report, service.names),
         similar=similar,
         doubts=[each.message for each in notices if each.code in DOUBTS],
         warnings=[each.message for each in notices if each.code not in DOUBTS],
         labels=[(p.label, p.name) for p in sorted(analysis.predictions, key=lambda p: -p.probability)],
-        leading=leading_label(analysis.predictions, desk.checkpoint.vocabulary.normal),
+        leading=leading_label(analysis.predictions, service.checkpoint.vocabulary.normal),
         methods=[(code, method(code).name) for code in (*trusted, *others)],
         today=datetime.now(UTC).date().isoformat(),
     )
@@ -244,21 +244,23 @@ def _own_labels(predictions: tuple[Prediction, ...]) -> list[str]:
 @router.get("/case/{case_id}/strip/normal")
 async def normal_strip(request: Request, case_id: CaseId) -> Response:
     """Studies that look like a case and were reported as normal."""
-    desk = desk_of(request)
-    held = desk.case(case_id)
-    normal = desk.checkpoint.vocabulary.normal
-    answer = await desk.search(Question(labels=(normal,) if normal else (), k=10), held)
+    service = service_of(request)
+    held = service.case(case_id)
+    normal = service.checkpoint.vocabulary.normal
+    answer = await service.search(Question(labels=(normal,) if normal else (), k=10), held)
     own, beside = _own_labels(held.analysis.predictions), f"case:{case_id}"
-    shown = await desk.look_up(lambda: entries(answer.neighbours, desk.filled, desk.names, own=own, beside=beside))
+    shown = await service.look_up(
+        lambda: entries(answer.neighbours, service.filled, service.names, own=own, beside=beside)
+    )
     return JSONResponse({"disclaimer": DISCLAIMER, "entries": shown})
 
 
 @router.post("/case/{case_id}/anyway")
 async def anyway(request: Request, case_id: CaseId) -> Response:
     """Answer although the film is no chest radiograph."""
-    desk = desk_of(request)
-    held = desk.case(case_id)
-    await desk.ask_model(lambda: desk.answer_anyway(held))
+    service = service_of(request)
+    held = service.case(case_id)
+    await service.ask_model(lambda: service.answer_anyway(held))
     return JSONResponse({"disclaimer": DISCLAIMER, "case_id": case_id})
 
 
@@ -271,8 +273,8 @@ async def case_figure(
     beside: Annotated[str, Query(max_length=256)] = "",
 ) -> Response:
     """A figure for a slide: the film, a study of the library beside it if asked for, the sentence, the credit."""
-    desk = desk_of(request)
-    held = desk.case(case_id)
+    service = service_of(request)
+    held = service.case(case_id)
     if row >= len(held.study.radiographs):
         raise InputError("not_found", f"the study has no film {row}.")
 
@@ -280,12 +282,12 @@ async def case_figure(
         film = held.study.radiographs[row]
         films = [FigureFilm(film.pixels, "Your study", film.view)]
         if beside:
-            films.append(_figure_film(library_of(desk).get(beside)))
+            films.append(_figure_film(library_of(service).get(beside)))
         said = " ".join(map(str, sentence(held.analysis.predictions, held.study.report)))
-        credit = [f"Model {desk.checkpoint.fingerprint}", *([_credit(beside)] if beside else [])]
+        credit = [f"Model {service.checkpoint.fingerprint}", *([_credit(beside)] if beside else [])]
         return _drawn(FilmSheet(tuple(films), said, " · ".join(credit)), kind)
 
-    return _file(await desk.look_up(drawn), kind, "lingula-figure")
+    return _file(await service.look_up(drawn), kind, "lingula-figure")
 
 
 def _figure_film(record: StudyRecord) -> FigureFilm:
@@ -324,8 +326,8 @@ async def compare(
     request: Request, a: Annotated[str, Query(max_length=300)], b: Annotated[str, Query(max_length=300)]
 ) -> Response:
     """Two studies side by side, own or the library's, moving together: frontal with frontal, lateral with lateral."""
-    desk = desk_of(request)
-    one, other = await desk.look_up(lambda: (_side(desk, a), _side(desk, b)))
+    service = service_of(request)
+    one, other = await service.look_up(lambda: (_side(service, a), _side(service, b)))
     pairs = [
         (left, right)
         for view in (("frontal", "unknown"), ("lateral",))
@@ -335,7 +337,9 @@ async def compare(
     ]
     if not pairs and one["films"] and other["films"]:
         pairs = [(one["films"][0], other["films"][0])]
-    why = f"/api/cases/{a[5:]}/why/{b}" if a.startswith("case:") and not b.startswith("case:") and desk.filled else ""
+    why = (
+        f"/api/cases/{a[5:]}/why/{b}" if a.startswith("case:") and not b.startswith("case:") and service.filled else ""
+    )
     return _page(
         request,
         "compare.html",
@@ -343,7 +347,7 @@ async def compare(
         pairs=pairs,
         why=why,
         rows=[int(film.picture.rpartition("/")[2]) for film in pairs[0]] if pairs else [],
-        words=difference(one["labels"], other["labels"], desk.names),
+        words=difference(one["labels"], other["labels"], service.names),
         swapped=f"/compare?{_encoded(a=b, b=a)}",
     )
 
@@ -352,33 +356,33 @@ def _encoded(**values: str) -> str:
     return urlencode(values)
 
 
-def _side(desk: Desk, named: str) -> dict[str, Any]:
+def _side(service: Service, named: str) -> dict[str, Any]:
     """One side of a comparison: "case:ID", or a study of the library."""
     if named.startswith("case:"):
-        held = desk.case(named[5:])
+        held = service.case(named[5:])
         own = _own_labels(held.analysis.predictions)
         said = " ".join(map(str, sentence(held.analysis.predictions, held.study.report)))
         return {
             "title": "Your study", "page": f"/case/{named[5:]}", "films": case_films(held, said), "labels": own,
-            "sentence": said, "report": marked_report(held.study.report, desk.names),
+            "sentence": said, "report": marked_report(held.study.report, service.names),
         }  # fmt: skip
-    record = _known(desk, named)
-    words = film_words(record.labels or (), desk.names)
+    record = _known(service, named)
+    words = film_words(record.labels or (), service.names)
     return {
         "title": record.study_id, "page": f"/study/{record.study_id}", "films": stored_films(record, words),
-        "labels": list(record.labels or ()), "sentence": words, "report": marked_report(record.report, desk.names),
+        "labels": list(record.labels or ()), "sentence": words, "report": marked_report(record.report, service.names),
     }  # fmt: skip
 
 
-def _known(desk: Desk, study_id: str) -> StudyRecord:
+def _known(service: Service, study_id: str) -> StudyRecord:
     """A study of the library, or of those that ship with the model.
 
     Raises:
         LibraryError: ``library_missing``, ``study_unknown``.
     """
-    if desk.searched is None:
+    if service.searched is None:
         raise LibraryError("library_missing", "There is no library.", "Import one first.")
-    return desk.searched.get(study_id)
+    return service.searched.get(study_id)
 
 
 # -- search
@@ -387,14 +391,14 @@ def _known(desk: Desk, study_id: str) -> StudyRecord:
 @router.get("/search")
 async def search(request: Request) -> Response:
     """A question and its answers; its whole state is in the address."""
-    desk = desk_of(request)
+    service = service_of(request)
     pairs = pairs_of(request.query_params.multi_items())
-    query, held = _asked(desk, pairs)
+    query, held = _asked(service, pairs)
     is_asked = not query.is_empty or only_filters(query) or held is not None
-    answer = await desk.search(query.with_options(k=PAGE), held, browse=True) if is_asked else None
+    answer = await service.search(query.with_options(k=PAGE), held, browse=True) if is_asked else None
     case_id = held.case_id if held else ""
-    shown = await desk.look_up(lambda: _shown(desk, answer.neighbours, case_id)) if answer else []
-    facets = await desk.look_up(lambda: _facets(desk, query, pairs)) if desk.searched is not None else []
+    shown = await service.look_up(lambda: _shown(service, answer.neighbours, case_id)) if answer else []
+    facets = await service.look_up(lambda: _facets(service, query, pairs)) if service.searched is not None else []
     return _page(
         request,
         "search.html",
@@ -409,44 +413,44 @@ async def search(request: Request) -> Response:
         facets=facets,
         is_last=answer is None or len(answer.neighbours) < PAGE,
         samples=[(text, address(Question.read(text))) for text in SAMPLES],
-        has_films=desk.filled is not None,
+        has_films=service.filled is not None,
     )
 
 
-def _asked(desk: Desk, pairs: list[tuple[str, str]]) -> tuple[Question, Case | None]:
+def _asked(service: Service, pairs: list[tuple[str, str]]) -> tuple[Question, Case | None]:
     values: dict[str, list[str]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)
     case_id = next(iter(values.get("case", [])), "")
-    return query_of(values), desk.case(case_id) if case_id else None
+    return query_of(values), service.case(case_id) if case_id else None
 
 
-def _shown(desk: Desk, neighbours: Sequence[Neighbour], case_id: str) -> list[dict[str, Any]]:
-    return entries(neighbours, desk.filled, desk.names, beside=f"case:{case_id}" if case_id else "")
+def _shown(service: Service, neighbours: Sequence[Neighbour], case_id: str) -> list[dict[str, Any]]:
+    return entries(neighbours, service.filled, service.names, beside=f"case:{case_id}" if case_id else "")
 
 
 @router.get("/search/more")
 async def search_more(request: Request, page: Annotated[int, Query(ge=2, le=MOST_SHOWN // PAGE)] = 2) -> Response:
     """A further page of the grid."""
-    desk = desk_of(request)
-    query, held = _asked(desk, [pair for pair in pairs_of(request.query_params.multi_items()) if pair[0] != "page"])
-    neighbours, is_last = await grid_page(desk, query, held, page)
-    shown = await desk.look_up(lambda: _shown(desk, neighbours, held.case_id if held else ""))
+    service = service_of(request)
+    query, held = _asked(service, [pair for pair in pairs_of(request.query_params.multi_items()) if pair[0] != "page"])
+    neighbours, is_last = await grid_page(service, query, held, page)
+    shown = await service.look_up(lambda: _shown(service, neighbours, held.case_id if held else ""))
     for rank, each in enumerate(shown, (page - 1) * PAGE + 1):
         each["rank"] = rank
     return JSONResponse({"disclaimer": DISCLAIMER, "entries": shown, "last": is_last})
 
 
-def _facets(desk: Desk, query: Question, pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
+def _facets(service: Service, query: Question, pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
     """Counts that can be clicked: each leads to the question with it, or without it where it holds."""
     titles = {"finding": "Finding", "side": "Side (the patient’s)", "age": "Age", "view": "Films"}
     names = {"bilateral": "both", "frontal": "with a frontal film", "lateral": "with a lateral film"}
     shown = []
-    for facet in desk.facets(query):
+    for facet in service.facets(query):
         values = []
         for value, count in facet.counts[:12]:
             holds, leads = _facet_link(facet.name, value, query, pairs)
-            name = desk.names.get(value, names.get(value, value.replace("-120", " and older").replace("-", "–")))
+            name = service.names.get(value, names.get(value, value.replace("-120", " and older").replace("-", "–")))
             values.append({"name": name, "count": count, "holds": holds, "address": leads})
         shown.append({"title": titles[facet.name], "values": values})
     return shown
@@ -473,29 +477,31 @@ def _facet_link(name: str, value: str, query: Question, pairs: list[tuple[str, s
 @router.get("/study/{study_id}")
 async def study(request: Request, study_id: StudyId) -> Response:
     """A study of the library, or one that ships with the model: film, report, coding, similar ones."""
-    desk = desk_of(request)
-    record = await desk.look_up(lambda: _known(desk, study_id))
+    service = service_of(request)
+    record = await service.look_up(lambda: _known(service, study_id))
     neighbours: list[dict[str, Any]] = []
     if record.modes:
-        answer = await desk.search(Question(like=study_id, k=10))
+        answer = await service.search(Question(like=study_id, k=10))
         own = list(record.labels or ())
-        neighbours = await desk.look_up(
-            lambda: entries(answer.neighbours, desk.filled, desk.names, own=own, beside=study_id)
+        neighbours = await service.look_up(
+            lambda: entries(answer.neighbours, service.filled, service.names, own=own, beside=study_id)
         )
     images = tuple(each.image_id for each in record.radiographs)
-    if not images and desk.searched is not None:
-        images = tuple(each.image_id for known in desk.searched.summaries([study_id]).values() for each in known.images)
+    if not images and service.searched is not None:
+        images = tuple(
+            each.image_id for known in service.searched.summaries([study_id]).values() for each in known.images
+        )
     return _page(
         request,
         "study.html",
         study=record,
-        films=stored_films(record, film_words(record.labels or (), desk.names)),
-        coded=[(code, desk.names.get(code, code)) for code in record.labels or ()],
-        report=marked_report(record.report, desk.names),
+        films=stored_films(record, film_words(record.labels or (), service.names)),
+        coded=[(code, service.names.get(code, code)) for code in record.labels or ()],
+        report=marked_report(record.report, service.names),
         similar=neighbours,
         link=published(study_id, images),
-        can_ask=desk.filled is not None and bool(record.radiographs or record.report),
-        can_delete=desk.filled is not None and actor_of(request).may("administer"),
+        can_ask=service.filled is not None and bool(record.radiographs or record.report),
+        can_delete=service.filled is not None and actor_of(request).may("administer"),
     )
 
 
@@ -507,16 +513,16 @@ async def study_figure(
     beside: Annotated[str, Query(max_length=256)] = "",
 ) -> Response:
     """A figure of a stored film, or of two."""
-    desk = desk_of(request)
+    service = service_of(request)
 
     def drawn() -> bytes:
         ids = [study_id, *([beside] if beside else [])]
-        records = [library_of(desk).get(each) for each in ids]
-        words = " ".join(film_words(each.labels or (), desk.names) for each in records) if not beside else ""
+        records = [library_of(service).get(each) for each in ids]
+        words = " ".join(film_words(each.labels or (), service.names) for each in records) if not beside else ""
         films = tuple(_figure_film(each) for each in records)
         return _drawn(FilmSheet(films, words, " · ".join(map(_credit, ids))), kind)
 
-    return _file(await desk.look_up(drawn), kind, f"lingula-{public_file_name(study_id)}")
+    return _file(await service.look_up(drawn), kind, f"lingula-{public_file_name(study_id)}")
 
 
 def public_file_name(study_id: str) -> str:
@@ -530,12 +536,12 @@ def public_file_name(study_id: str) -> str:
 @router.get("/practice")
 async def practice(request: Request) -> Response:
     """Unknown films to say something of."""
-    desk = desk_of(request)
-    if desk.filled is None:
-        return _page(request, "no_films.html", here="/learn", title="Learn", can_get=desk.settings.folder_imports)
-    status = await desk.look_up(library_of(desk).status)
-    labels = [(code, desk.names.get(code, code)) for code, count in status.labels.items() if count]
-    normal = desk.checkpoint.vocabulary.normal
+    service = service_of(request)
+    if service.filled is None:
+        return _page(request, "no_films.html", here="/learn", title="Learn", can_get=service.settings.folder_imports)
+    status = await service.look_up(library_of(service).status)
+    labels = [(code, service.names.get(code, code)) for code, count in status.labels.items() if count]
+    normal = service.checkpoint.vocabulary.normal
     return _page(request, "practice.html", here="/learn", labels=[pair for pair in labels if pair[0] != normal])
 
 
@@ -554,20 +560,20 @@ async def about(request: Request) -> Response:
 @router.get("/library")
 async def library(request: Request) -> Response:
     """What the library holds, a map of it, and a way in."""
-    desk = desk_of(request)
-    held = desk.library
-    status = await desk.look_up(held.status) if held is not None else None
-    refused = await desk.look_up(held.refusals) if held is not None else ()
+    service = service_of(request)
+    held = service.library
+    status = await service.look_up(held.status) if held is not None else None
+    refused = await service.look_up(held.refusals) if held is not None else ()
     return _page(
         request,
         "library.html",
         here="/library",
         status=status,
-        names={code: finding.name for code, finding in search_findings().items()} | desk.names,
+        names={code: finding.name for code, finding in search_findings().items()} | service.names,
         refused=[(_source_name(held, each.source), each.code, cause(each.code)) for each in refused],
-        folder_imports=desk.settings.folder_imports,
+        folder_imports=service.settings.folder_imports,
         may_import=actor_of(request).may("administer"),
-        ready=len(desk.searched) if desk.searched is not None else 0,
+        ready=len(service.searched) if service.searched is not None else 0,
     )
 
 
@@ -579,8 +585,8 @@ def _source_name(library: Library | None, source: str) -> str:
 @router.get("/model")
 async def model(request: Request) -> Response:
     """What is known of the model: how it was trained and how it was evaluated."""
-    desk = desk_of(request)
-    checkpoint, folder = desk.checkpoint, desk.settings.evaluation
+    service = service_of(request)
+    checkpoint, folder = service.checkpoint, service.settings.evaluation
     tables, card = evaluation_of(folder) if folder is not None else ((), "")
     facts = {key: value for key, value in checkpoint.training.items() if isinstance(value, str | int | float)}
     counts = checkpoint.training.get("studies", {})

@@ -31,8 +31,8 @@ from lingula.plain import DISCLAIMER
 from lingula.retrieval.judge import judge
 from lingula.server import schema
 from lingula.server.answers import ShownCard, ShownFindingProgress, ShownProgress, ShownVerdict
-from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, answered, desk_of, library_of
-from lingula.server.service import Desk
+from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, answered, library_of, service_of
+from lingula.server.service import Service
 from lingula.server.spool import SpoolFolder
 from lingula.study import Study
 from lingula.teaching import repetition
@@ -142,14 +142,14 @@ class NextQuestion:
     disclaimer: str = DISCLAIMER
 
 
-def findings_of(desk: Desk) -> Findings:
+def findings_of(service: Service) -> Findings:
     """Names of labels and of the finer findings."""
-    names = {code: each.name for code, each in search_findings().items()} | desk.names
-    return Findings(names, desk.checkpoint.vocabulary.codes, desk.checkpoint.vocabulary.normal)
+    names = {code: each.name for code, each in search_findings().items()} | service.names
+    return Findings(names, service.checkpoint.vocabulary.codes, service.checkpoint.vocabulary.normal)
 
 
-def _model_of(desk: Desk, library: Library) -> Model | None:
-    judging = judge(desk.checkpoint)
+def _model_of(service: Service, library: Library) -> Model | None:
+    judging = judge(service.checkpoint)
     if judging is None:
         return None
 
@@ -160,7 +160,7 @@ def _model_of(desk: Desk, library: Library) -> Model | None:
 
 
 def _practice(request: Request) -> Practice:
-    library_of(desk_of(request))
+    library_of(service_of(request))
     practice: Practice = request.app.state.practice
     return practice
 
@@ -175,35 +175,35 @@ def _attachment(name: str) -> dict[str, str]:
 @router.get("/sets", response_model=schema.answer(SetList), tags=["sets"])
 async def sets(request: Request) -> Response:
     """The library's sets."""
-    desk = desk_of(request)
-    library = library_of(desk)
-    found = await desk.look_up(lambda: load_sets(library))
+    service = service_of(request)
+    library = library_of(service)
+    found = await service.look_up(lambda: load_sets(library))
     return answered(listed(found))
 
 
 @router.post("/sets", response_model=schema.answer(TeachingSet), status_code=201, tags=["sets"])
 async def make_set(request: Request, body: NewSetBody) -> Response:
     """Make a set."""
-    desk = desk_of(request)
-    library = library_of(desk)
+    service = service_of(request)
+    library = library_of(service)
 
     def made() -> TeachingSet:
         ids = gathered(
-            library, desk.checkpoint, study_ids=body.study_ids, query=body.query, like=body.like, count=body.count
+            library, service.checkpoint, study_ids=body.study_ids, query=body.query, like=body.like, count=body.count
         )
         return new_set(library, body.title, owner=body.owner, study_ids=ids)
 
-    line = desk.ask_model if body.query else desk.look_up
+    line = service.ask_model if body.query else service.look_up
     return answered(await line(made), 201)
 
 
 @router.post("/sets/import", response_model=schema.answer(TeachingSet), status_code=201, tags=["sets"])
 async def bring_set(request: Request, body: dict[str, Any]) -> Response:
     """Bring in an exported set."""
-    desk = desk_of(request)
-    library = library_of(desk)
+    service = service_of(request)
+    library = library_of(service)
     text = await request.body()
-    return answered(await desk.look_up(lambda: import_set(library, text)), 201)
+    return answered(await service.look_up(lambda: import_set(library, text)), 201)
 
 
 @router.get("/sets/{set_id}", response_model=schema.answer(TeachingSet), tags=["sets"])
@@ -215,8 +215,8 @@ async def one_set(request: Request, set_id: SetId) -> Response:
 @router.put("/sets/{set_id}", response_model=schema.answer(TeachingSet), tags=["sets"])
 async def save_set(request: Request, set_id: SetId, body: dict[str, Any]) -> Response:
     """Store a set that was changed; its ``version`` says which one was read."""
-    desk = desk_of(request)
-    library = library_of(desk)
+    service = service_of(request)
+    library = library_of(service)
     version = body.get("version")
     if not isinstance(version, int) or isinstance(version, bool):
         raise InputError("bad_request", "the set's version is missing.", "Read the set first.")
@@ -224,38 +224,38 @@ async def save_set(request: Request, set_id: SetId, body: dict[str, Any]) -> Res
     def saved() -> TeachingSet:
         return change_set(library, TeachingSet.from_json(body, set_id=set_id, version=version))
 
-    return answered(await desk.look_up(saved))
+    return answered(await service.look_up(saved))
 
 
 @router.delete("/sets/{set_id}", status_code=204, tags=["sets"])
 async def delete_set(request: Request, set_id: SetId) -> Response:
     """Delete a set with its links and answers."""
-    desk = desk_of(request)
-    library = library_of(desk)
-    await desk.look_up(lambda: library.teaching.delete_set(set_id))
+    service = service_of(request)
+    library = library_of(service)
+    await service.look_up(lambda: library.teaching.delete_set(set_id))
     return Response(status_code=204)
 
 
 @router.post("/sets/{set_id}/cases", response_model=schema.answer(TeachingSet), tags=["sets"])
 async def add(request: Request, set_id: SetId, body: AddedBody) -> Response:
     """Add studies at the end of a set."""
-    desk = desk_of(request)
-    library, ids = library_of(desk), list(body.study_ids)
+    service = service_of(request)
+    library, ids = library_of(service), list(body.study_ids)
     if body.case_id:
-        study = desk.case(body.case_id).study
-        await desk.ask_model(lambda: _keep(desk, library, study))
+        study = service.case(body.case_id).study
+        await service.ask_model(lambda: _keep(service, library, study))
         ids.append(study.study_id)
-    return answered(await desk.look_up(lambda: add_cases(library, load_set(library, set_id), ids)))
+    return answered(await service.look_up(lambda: add_cases(library, load_set(library, set_id), ids)))
 
 
-def _keep(desk: Desk, library: Library, study: Study) -> None:
+def _keep(service: Service, library: Library, study: Study) -> None:
     """Store a study that was brought in.
 
     Raises:
         InputError: why the library does not take it.
     """
     refused: list[Refused] = []
-    store(library, desk.checkpoint, [Entry(study, {})], refused, lambda done: None)
+    store(library, service.checkpoint, [Entry(study, {})], refused, lambda done: None)
     if refused:
         raise InputError("bad_request", f"the library does not take it: {refused[0].code}.")
 
@@ -265,14 +265,14 @@ async def marks(
     request: Request, set_id: SetId, study_id: Annotated[str, Path(max_length=256)], file: Annotated[UploadFile, File()]
 ) -> Response:
     """Take the marks of a DICOM presentation state or structured report for a study of the set."""
-    desk, known = desk_of(request), await _set(request, set_id)
-    library, data = library_of(desk), await file.read(desk.settings.limits.xml_bytes + 1)
+    service, known = service_of(request), await _set(request, set_id)
+    library, data = library_of(service), await file.read(service.settings.limits.xml_bytes + 1)
 
     def taken() -> TeachingSet:
         with SpoolFolder() as folder:
             return take_marks(library, known, study_id, folder.add("marks.dcm", data))
 
-    return answered(await desk.look_up(taken))
+    return answered(await service.look_up(taken))
 
 
 @router.get("/sets/{set_id}/export", responses=FILE, response_class=Response, tags=["sets"])
@@ -285,21 +285,21 @@ async def export(request: Request, set_id: SetId) -> Response:
 @router.get("/sets/{set_id}/slides.pdf", responses=PDF, response_class=Response, tags=["sets"])
 async def slides(request: Request, set_id: SetId) -> Response:
     """Slides as PDF: each study as a question, then with its answer."""
-    desk, known = desk_of(request), await _set(request, set_id)
-    library = library_of(desk)
-    drawn = await desk.look_up(lambda: set_slides(library, known, findings_of(desk)))
+    service, known = service_of(request), await _set(request, set_id)
+    library = library_of(service)
+    drawn = await service.look_up(lambda: set_slides(library, known, findings_of(service)))
     if not drawn:
         raise LibraryError("library_empty", "The set has no study with a film.", "Add some.")
-    data = await desk.look_up(lambda: slides_pdf(drawn))
+    data = await service.look_up(lambda: slides_pdf(drawn))
     return Response(data, media_type="application/pdf", headers=_attachment("lingula-slides.pdf"))
 
 
 @router.get("/sets/{set_id}/slides/{number}", responses=PNG, response_class=Response, tags=["sets"])
 async def slide(request: Request, set_id: SetId, number: Annotated[int, Path(ge=1, le=400)]) -> Response:
     """One slide as PNG; the answer of study n is slide 2 n."""
-    desk, known = desk_of(request), await _set(request, set_id)
-    library = library_of(desk)
-    drawn = await desk.look_up(lambda: set_slides(library, known, findings_of(desk), only=number))
+    service, known = service_of(request), await _set(request, set_id)
+    library = library_of(service)
+    drawn = await service.look_up(lambda: set_slides(library, known, findings_of(service), only=number))
     if not drawn:
         raise InputError("not_found", "there is no such slide.")
     return Response(slide_png(drawn[0]), media_type="image/png")
@@ -308,12 +308,14 @@ async def slide(request: Request, set_id: SetId, number: Annotated[int, Path(ge=
 @router.get("/sets/{set_id}/anki", responses=APKG, response_class=Response, tags=["sets"])
 async def anki(request: Request, set_id: SetId) -> Response:
     """Cards for Anki (.apkg)."""
-    desk, known = desk_of(request), await _set(request, set_id)
-    library = library_of(desk)
-    return await _apkg(desk, known.title, lambda: list(set_cards(library, known, findings_of(desk))), "lingula-set")
+    service, known = service_of(request), await _set(request, set_id)
+    library = library_of(service)
+    return await _apkg(
+        service, known.title, lambda: list(set_cards(library, known, findings_of(service))), "lingula-set"
+    )
 
 
-async def _apkg(desk: Desk, title: str, cards: Any, name: str) -> Response:
+async def _apkg(service: Service, title: str, cards: Any, name: str) -> Response:
     def packed() -> bytes:
         with tempfile.TemporaryDirectory() as folder:
             file = FilePath(folder) / "cards.apkg"
@@ -321,68 +323,68 @@ async def _apkg(desk: Desk, title: str, cards: Any, name: str) -> Response:
             write_apkg(file, title, made)
             return file.read_bytes()
 
-    data = await desk.look_up(packed)
+    data = await service.look_up(packed)
     return Response(data, media_type="application/octet-stream", headers=_attachment(f"{name}.apkg"))
 
 
 @router.get("/sets/{set_id}/results", response_model=schema.answer(TeachingResults), tags=["sets"])
 async def results(request: Request, set_id: SetId) -> Response:
     """How it went: by student, film and finding."""
-    desk, known = desk_of(request), await _set(request, set_id)
-    library = library_of(desk)
-    return answered(await desk.look_up(lambda: results_of(library, known, findings_of(desk))))
+    service, known = service_of(request), await _set(request, set_id)
+    library = library_of(service)
+    return answered(await service.look_up(lambda: results_of(library, known, findings_of(service))))
 
 
 @router.post("/sets/{set_id}/next-set", response_model=schema.answer(TeachingSet), status_code=201, tags=["sets"])
 async def next_set(request: Request, set_id: SetId) -> Response:
     """Make the set that is proposed after this one: more of what was missed, and look-alikes without it."""
-    desk, known = desk_of(request), await _set(request, set_id)
-    library = library_of(desk)
+    service, known = service_of(request), await _set(request, set_id)
+    library = library_of(service)
 
     def made() -> TeachingSet:
-        ids = propose_next(library, known, findings_of(desk))
+        ids = propose_next(library, known, findings_of(service))
         if not ids:
             raise InputError("bad_request", "Nothing was answered yet.", "A next set follows from the answers.")
         return new_set(library, f"After {known.title}"[:200], owner=known.owner, study_ids=ids)
 
-    return answered(await desk.look_up(made), 201)
+    return answered(await service.look_up(made), 201)
 
 
 @router.post("/sets/{set_id}/links", response_model=schema.answer(ClassAddress), status_code=201, tags=["sets"])
 async def make_link(request: Request, set_id: SetId, body: LinkBody) -> Response:
     """A link for a class: opens one task of this set and nothing else."""
-    desk, known = desk_of(request), await _set(request, set_id)
-    library, token = library_of(desk), secrets.token_urlsafe(18)
+    service, known = service_of(request), await _set(request, set_id)
+    library, token = library_of(service), secrets.token_urlsafe(18)
     until = time.time() + 86_400 * body.days
     link = ClassLink(_digest(token), known.set_id, body.task, until)
-    await desk.look_up(lambda: library.teaching.add_link(link))
+    await service.look_up(lambda: library.teaching.add_link(link))
     return answered(ClassAddress(f"/class/{token}", until), 201)
 
 
 @router.delete("/sets/{set_id}/links", status_code=204, tags=["sets"])
 async def close_links(request: Request, set_id: SetId) -> Response:
     """Close all class links of a set."""
-    desk = desk_of(request)
-    library = library_of(desk)
-    await desk.look_up(lambda: library.teaching.delete_links(set_id))
+    service = service_of(request)
+    library = library_of(service)
+    await service.look_up(lambda: library.teaching.delete_links(set_id))
     return Response(status_code=204)
 
 
 async def _set(request: Request, set_id: str) -> TeachingSet:
-    desk = desk_of(request)
-    library = library_of(desk)
-    return await desk.look_up(lambda: load_set(library, set_id))
+    service = service_of(request)
+    library = library_of(service)
+    return await service.look_up(lambda: load_set(library, set_id))
 
 
 # -- tasks
 
 
 async def _session(request: Request, set_id: str, task: Task, student: str, link_id: str = "") -> TaskSession:
-    desk, known = desk_of(request), await _set(request, set_id)
-    library = library_of(desk)
-    return await desk.look_up(
+    service, known = service_of(request), await _set(request, set_id)
+    library = library_of(service)
+    return await service.look_up(
         lambda: TaskSession(
-            library, known, task, student, findings_of(desk), link_id=link_id, model=_model_of(desk, library)
+            library, known, task, student, findings_of(service), link_id=link_id, model=_model_of(service, library)
         )
     )
 
@@ -391,7 +393,7 @@ async def _session(request: Request, set_id: str, task: Task, student: str, link
 async def next_question(request: Request, set_id: SetId, task: Task, student: Student = "me") -> Response:
     """The next question; nothing in it tells the answer."""
     session = await _session(request, set_id, task, student)
-    return _asked(await desk_of(request).look_up(session.next))
+    return _asked(await service_of(request).look_up(session.next))
 
 
 @router.get("/sets/{set_id}/{task}/{question_id}/films/{row}", responses=PNG, response_class=Response, tags=["tasks"])
@@ -400,7 +402,7 @@ async def task_film(
 ) -> Response:
     """A film of a question; of a pair, 0 is film A."""
     session = await _session(request, set_id, task, student)
-    return _film(await desk_of(request).look_up(lambda: session.film(question_id, row)))
+    return _film(await service_of(request).look_up(lambda: session.film(question_id, row)))
 
 
 @router.get(
@@ -412,7 +414,7 @@ async def task_look_alike(
 ) -> Response:
     """A film of a look-alike, once the question was answered."""
     session = await _session(request, set_id, task, student)
-    return _film(await desk_of(request).look_up(lambda: session.look_alike_film(question_id, number, row)))
+    return _film(await service_of(request).look_up(lambda: session.look_alike_film(question_id, number, row)))
 
 
 @router.post("/sets/{set_id}/{task}/{question_id}", response_model=schema.answer(Reveal), tags=["tasks"])
@@ -421,7 +423,7 @@ async def task_answer(
 ) -> Response:
     """Answer a question; what it shows comes back."""
     session = await _session(request, set_id, task, student)
-    return answered(await desk_of(request).look_up(lambda: session.answer(question_id, body.given(), body.attempt)))
+    return answered(await service_of(request).look_up(lambda: session.answer(question_id, body.given(), body.attempt)))
 
 
 def _asked(question: TaskQuestion | None) -> Response:
@@ -445,9 +447,9 @@ async def link_of(request: Request, token: str) -> ClassLink:
     Raises:
         ServerError: ``link_unknown`` for one that was closed, has run out, or never was.
     """
-    desk = desk_of(request)
-    library = library_of(desk)
-    link = await desk.look_up(lambda: library.teaching.link(_digest(token)))
+    service = service_of(request)
+    library = library_of(service)
+    link = await service.look_up(lambda: library.teaching.link(_digest(token)))
     if link is None or link.until < time.time():
         raise ServerError("link_unknown", "This link is not open.", "Ask your teacher for a new one.")
     return link
@@ -460,7 +462,7 @@ def student_of(request: Request, link: ClassLink) -> str:
         student = base64.urlsafe_b64decode(name.encode()).decode()
     except (ValueError, UnicodeDecodeError):
         return ""
-    sealed = _seal(library_of(desk_of(request)), link, student)
+    sealed = _seal(library_of(service_of(request)), link, student)
     return student if hmac.compare_digest(seal.encode(), sealed.encode()) else ""
 
 
@@ -483,10 +485,10 @@ async def join(request: Request, token: Token, body: NameBody) -> Response:
     link, name = await link_of(request, token), " ".join(body.name.split())
     if not name or not name.isprintable():
         raise InputError("bad_request", "a name has letters.")
-    desk = desk_of(request)
-    library = library_of(desk)
+    service = service_of(request)
+    library = library_of(service)
     if student_of(request, link) != name:
-        given = await desk.look_up(lambda: library.teaching.answers(set_id=link.set_id, student=name))
+        given = await service.look_up(lambda: library.teaching.answers(set_id=link.set_id, student=name))
         if any(each.link_id == link.link_id for each in given):
             raise InputError("bad_request", "Somebody in this class has that name.", "Add a letter to yours.")
     value = base64.urlsafe_b64encode(name.encode()).decode() + "." + _seal(library, link, name)
@@ -500,28 +502,28 @@ async def join(request: Request, token: Token, body: NameBody) -> Response:
 async def class_next(request: Request, token: Token) -> Response:
     """The next question of the class's task."""
     session = await _class_session(request, token)
-    return _asked(await desk_of(request).look_up(session.next))
+    return _asked(await service_of(request).look_up(session.next))
 
 
 @classes.get("/{question_id}/films/{row}", responses=PNG, response_class=Response)
 async def class_film(request: Request, token: Token, question_id: Id, row: Row) -> Response:
     """A film of a question."""
     session = await _class_session(request, token)
-    return _film(await desk_of(request).look_up(lambda: session.film(question_id, row)))
+    return _film(await service_of(request).look_up(lambda: session.film(question_id, row)))
 
 
 @classes.get("/{question_id}/alike/{number}/films/{row}", responses=PNG, response_class=Response)
 async def class_look_alike(request: Request, token: Token, question_id: Id, number: Row, row: Row) -> Response:
     """A film of a look-alike, once the question was answered."""
     session = await _class_session(request, token)
-    return _film(await desk_of(request).look_up(lambda: session.look_alike_film(question_id, number, row)))
+    return _film(await service_of(request).look_up(lambda: session.look_alike_film(question_id, number, row)))
 
 
 @classes.post("/{question_id}", response_model=schema.answer(Reveal))
 async def class_answer(request: Request, token: Token, question_id: Id, body: AnswerBody) -> Response:
     """Answer a question; what it shows comes back."""
     session = await _class_session(request, token)
-    return answered(await desk_of(request).look_up(lambda: session.answer(question_id, body.given(), body.attempt)))
+    return answered(await service_of(request).look_up(lambda: session.answer(question_id, body.given(), body.attempt)))
 
 
 # -- alone
@@ -534,16 +536,16 @@ async def next_card(
     difficulty: Difficulty = "easy",
 ) -> Response:
     """The next unknown film."""
-    desk, practice = desk_of(request), _practice(request)
-    if finding and finding not in desk.names:
+    service, practice = service_of(request), _practice(request)
+    if finding and finding not in service.names:
         raise InputError("bad_request", f"no label {finding!r}.")
-    card = await desk.look_up(lambda: practice.next(finding, difficulty))
+    card = await service.look_up(lambda: practice.next(finding, difficulty))
     shown = ShownCard(
         card_id=card.card_id,
         films=tuple(f"/api/practice/{card.card_id}/films/{row}" for row in range(len(card.rows))),
-        choices={code: desk.names.get(code, code) for code in card.choices},
+        choices={code: service.names.get(code, code) for code in card.choices},
         difficulty=card.difficulty,
-        due=await desk.look_up(practice.due),
+        due=await service.look_up(practice.due),
     )
     return answered(shown, 201)
 
@@ -551,11 +553,11 @@ async def next_card(
 @router.get("/practice/progress", response_model=schema.answer(ShownProgress), tags=["practice"])
 async def progress(request: Request) -> Response:
     """How it goes, by finding; what is due now, and by the end of the day."""
-    desk, practice = desk_of(request), _practice(request)
-    seen, due = await desk.look_up(lambda: (practice.findings, practice.due()))
-    today = await desk.look_up(lambda: practice.due(repetition.end_of_day()))
+    service, practice = service_of(request), _practice(request)
+    seen, due = await service.look_up(lambda: (practice.findings, practice.due()))
+    today = await service.look_up(lambda: practice.due(repetition.end_of_day()))
     found = {
-        code: ShownFindingProgress(desk.names.get(code, code), each.seen, each.right)
+        code: ShownFindingProgress(service.names.get(code, code), each.seen, each.right)
         for code, each in sorted(seen.items())
     }
     return answered(ShownProgress(due, today, found))
@@ -564,41 +566,41 @@ async def progress(request: Request) -> Response:
 @router.get("/practice/export", responses=CSV, response_class=Response, tags=["practice"])
 async def export_practice(request: Request) -> Response:
     """Progress by study as CSV."""
-    text = await desk_of(request).look_up(_practice(request).export)
+    text = await service_of(request).look_up(_practice(request).export)
     return Response(f"# {DISCLAIMER}\r\n{text}", media_type="text/csv", headers=_attachment("lingula-practice.csv"))
 
 
 @router.get("/practice/export/anki", responses=APKG, response_class=Response, tags=["practice"])
 async def export_anki(request: Request) -> Response:
     """The films answered before, hardest first, as cards for Anki (.apkg)."""
-    desk, practice = desk_of(request), _practice(request)
-    library = library_of(desk)
+    service, practice = service_of(request), _practice(request)
+    library = library_of(service)
 
     def cards() -> list[AnkiCard]:
-        return list(hard_cards(library, practice.hardest()[:EXPORTED], findings_of(desk)))
+        return list(hard_cards(library, practice.hardest()[:EXPORTED], findings_of(service)))
 
-    return await _apkg(desk, "Practice", cards, "lingula-practice")
+    return await _apkg(service, "Practice", cards, "lingula-practice")
 
 
 @router.get("/practice/{card_id}/films/{row}", responses=PNG, response_class=Response, tags=["practice"])
 async def card_film(request: Request, card_id: Id, row: Row) -> Response:
     """The film of an open card."""
-    desk, card = desk_of(request), _practice(request).card(card_id)
+    service, card = service_of(request), _practice(request).card(card_id)
     if row >= len(card.rows):
         raise InputError("not_found", "the card has no such film.")
-    record = await desk.look_up(lambda: library_of(desk).get(card.study_id))
+    record = await service.look_up(lambda: library_of(service).get(card.study_id))
     return Response(record.radiographs[card.rows[row]].png, media_type="image/png")
 
 
 @router.post("/practice/{card_id}", response_model=schema.answer(ShownVerdict), tags=["practice"])
 async def verdict_on(request: Request, card_id: Id, body: schema.TickedBody) -> Response:
     """Answer a card, once; what the film shows comes with the verdict."""
-    desk, practice = desk_of(request), _practice(request)
-    verdict = await desk.look_up(lambda: practice.answer(card_id, body.chosen, body.confidence))
-    record = await desk.look_up(lambda: library_of(desk).get(verdict.card.study_id))
+    service, practice = service_of(request), _practice(request)
+    verdict = await service.look_up(lambda: practice.answer(card_id, body.chosen, body.confidence))
+    record = await service.look_up(lambda: library_of(service).get(verdict.card.study_id))
 
     def named(codes: Iterable[str]) -> tuple[str, ...]:
-        return tuple(desk.names.get(code, code) for code in codes)
+        return tuple(service.names.get(code, code) for code in codes)
 
     return answered(
         ShownVerdict(
