@@ -144,7 +144,7 @@ def test_an_import_and_an_error(served: Server, film: Path, tmp_path: Path, stoc
         ],
     )
     mine = json.loads(told.stdout)
-    assert set(mine) == set(done) - {"job_id", "state", "done", "total", "error"}
+    assert set(mine) == set(done) - {"job_id", "state", "stage", "done", "total", "error"}
     assert [each["code"] for each in mine["refused"]] == [each["code"] for each in done["refused"]] == ["not_dicom"]
     assert {frozenset(each) for each in (*mine["refused"], *done["refused"])} == {
         frozenset(("name", "code", "message"))
