@@ -65,8 +65,6 @@ class Recipe:
             film's state. 0 adds none.
         keep: other parts left as they are, by the beginnings of their parameters' names.
         monitor: the mode whose macro AUROC on validation decides.
-        blend: share of the stage's best weights in what it hands on, the rest being those it began with (weight-space
-            ensembling, Wortsman et al. 2022); 1 keeps nothing of the start.
     """
 
     epochs: int = 12
@@ -103,7 +101,6 @@ class Recipe:
     gain: float = 1.0
     keep: tuple[str, ...] = ()
     monitor: Mode = "image"
-    blend: float = 1.0
     seed: int = 0
 
 
@@ -192,7 +189,6 @@ class Trainer:
         self.model = self.accelerator.prepare(model)
         self.average = copy.deepcopy(self._bare).eval()
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.start = {key: value.clone() for key, value in self.average.state_dict().items()}
         self.best = -math.inf
 
     @property
@@ -247,13 +243,11 @@ class Trainer:
         return np.concatenate([mixed, alike[mixed.size :]])
 
     def best_model(self) -> StudyModel:
-        """The averaged weights that did best on validation, blended with those the stage began with."""
+        """The averaged weights that did best on validation."""
         model = copy.deepcopy(self.average)
         if not self.recipe.epochs:
-            return copy.deepcopy(self.average)
-        best = load_file(self.run / "best.safetensors")
-        mixed = {k: self.start[k].lerp(best[k], self.recipe.blend) for k in best if best[k].is_floating_point()}
-        model.load_state_dict(best | mixed)
+            return model
+        model.load_state_dict(load_file(self.run / "best.safetensors"))
         return model.eval()
 
     def _solve(self, model: StudyModel, reader: FilmRegression | None) -> None:
