@@ -20,3 +20,4 @@ form.addEventListener("submit", async (event) => {
   }
 });
 wake();
+document.documentElement.dataset.started = "";
