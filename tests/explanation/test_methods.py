@@ -17,7 +17,7 @@ from lingula.explanation import METHODS
 from lingula.explanation import explain as ask
 from lingula.explanation import methods as named
 from lingula.explanation.contribution import contribution
-from lingula.explanation.methods import smoothed
+from lingula.explanation.methods import SMOOTH, smoothed
 from lingula.explanation.occlusion import SQUARES, occlusion
 from lingula.explanation.target import Target, blurred
 from lingula.model.batch import collate
@@ -332,7 +332,7 @@ def test_smoothing_keeps_the_sum_and_is_the_mirrored_gaussian() -> None:
     maps = np.random.default_rng(0).standard_normal((2, 14, 14), np.float32)
     smooth = smoothed(maps)
     np.testing.assert_allclose(smooth.sum((1, 2)), maps.sum((1, 2)), atol=1e-4)
-    expected = [gaussian_filter(each.astype(float), 14 / 16, mode="reflect", truncate=16) for each in maps]
+    expected = [gaussian_filter(each.astype(float), 14 * SMOOTH, mode="reflect", truncate=16) for each in maps]
     np.testing.assert_allclose(smooth, expected, atol=1e-5)
 
 
