@@ -221,3 +221,19 @@ def test_marking_and_writing_in_a_browser(page: Any, served: Server) -> None:
     page.click("text=Commit")
     page.wait_for_selector(".writing-marks li")
     assert "Large right pneumothorax." in page.inner_text(".writing-marks")
+
+
+def test_a_set_of_one_thing_against_another_takes_them_in_turn(served: Any) -> None:
+    def answering(text: str) -> set[str]:
+        told = served.post("/api/search", {"text": text, "k": 20}).json
+        return {each["study_id"] for each in told["neighbours"]}
+
+    sides = [answering("effusion"), answering("no effusion")]
+    made = served.post("/api/sets", {"title": "Either", "query": "effusion against no effusion", "count": 4})
+    ids = [case["study_id"] for case in made.json["cases"]]
+    few = min(map(len, sides))
+    assert len(ids) == 4
+    assert len(set(ids)) == 4
+    for turn in range(min(2, few)):
+        assert ids[2 * turn] in sides[0] - sides[1]
+        assert ids[2 * turn + 1] in sides[1] - sides[0]
