@@ -7,9 +7,7 @@ from dataclasses import replace
 
 from lingula.library import Library
 from lingula.library.erasure import DeletionReceipt
-from lingula.retrieval.region import patch_folder
-from lingula.retrieval.region_index import forget_patches
-from lingula.study import MODES
+from lingula.retrieval.region import forget_derived
 
 
 def delete_studies(library: Library, study_ids: Collection[str]) -> DeletionReceipt:
@@ -27,10 +25,4 @@ def delete_studies(library: Library, study_ids: Collection[str]) -> DeletionRece
     """
     ids = frozenset(study_ids)
     receipt = library.delete(ids)
-    files = forget_patches(patch_folder(library), ids)
-    for mode in MODES:
-        cells = library.derived_file(f"{mode}.cells")
-        if cells is not None and cells.exists():
-            cells.unlink()
-            files += 1
-    return replace(receipt, files=files)
+    return replace(receipt, files=forget_derived(library, ids))

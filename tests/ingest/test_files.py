@@ -8,6 +8,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lingula.errors import InputError
@@ -98,6 +99,45 @@ def test_dicom_is_grouped_by_study_and_renamed(
     again = import_files(library, checkpoint, root, sandbox)
     assert (again.added, again.present) == (0, 1)
     assert codes(again) == {"x/3.dcm": "uid_conflict"}
+
+
+def test_a_film_that_comes_later_joins_its_study(
+    library: Library, checkpoint: Checkpoint, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Alone or among films that are there; what is known of the study stays, searches know the new vectors."""
+    one, later, other = (tmp_path / name for name in ("one", "later", "other"))
+    for folder in (one, later, other):
+        folder.mkdir()
+    (one / "1.dcm").write_bytes(dicom(1, study="1.2.3", PatientBirthDate="19500101", StudyDate="20200101"))
+    (one / "1.txt").write_text("FINDINGS: Small effusion.")
+    (other / "9.dcm").write_bytes(dicom(9, study="1.2.9"))
+    import_files(library, checkpoint, one, sandbox, sender="ROOM")
+    import_files(library, checkpoint, other, sandbox)
+    (study_id,) = library.owned(sender="ROOM")
+    before, vector = library.get(study_id), library.vectors([study_id], "image")[study_id]
+    (found,) = library.search(vector, mode="image", k=1)
+    assert found.study_id == study_id
+    (later / "2.dcm").write_bytes(dicom(2, study="1.2.3"))
+    result = import_files(library, checkpoint, later, sandbox)
+    assert (result.added, result.refused) == (1, ())
+    record = library.get(study_id)
+    assert (len(library), len(record.radiographs)) == (2, 2)
+    assert (record.report, record.age, record.birth_key) == (before.report, before.age, before.birth_key)
+    assert library.owned(sender="ROOM") == (study_id,)
+    assert record.radiographs[0].png == before.radiographs[0].png
+    new = library.vectors([study_id], "image")[study_id]
+    assert not np.allclose(new, vector)
+    (found,) = library.search(new, mode="image", k=1)
+    assert (found.study_id, round(found.score, 4)) == (study_id, 1.0)
+    assert library.verify() == ()
+    again = import_files(library, checkpoint, later, sandbox)
+    assert (again.added, again.present) == (0, 1)
+    (one / "3.dcm").write_bytes(dicom(3, study="1.2.3"))  # among films that are there
+    assert import_files(library, checkpoint, one, sandbox).added == 1
+    assert len(library.get(study_id).radiographs) == 3
+    (later / "4.dcm").write_bytes(dicom(4, study="1.2.3", PatientBirthDate="19990101"))
+    stranger = import_files(library, checkpoint, later, sandbox)
+    assert (stranger.added, codes(stranger)) == (0, {"4.dcm": "uid_conflict"})
 
 
 def test_reports_without_a_film_or_beside_several_are_refused(

@@ -28,6 +28,7 @@ from lingula.reading.image_file import HEAD
 from lingula.reading.report_formats import refuse_document
 from lingula.reading.sandbox import Sandbox
 from lingula.reading.study_reader import compose_study
+from lingula.retrieval.region import forget_derived
 from lingula.study import Study
 
 _LOG = logging.getLogger(__name__)
@@ -251,6 +252,8 @@ class FileImport(FileGroups):
         self._reader = BurnedInRefused(sandbox) if refuse_burned_in else sandbox
         self._progress, self._sender = progress, sender
         self._names: dict[str, list[Path]] = {}
+        self._late: set[str] = set()
+        self._holders: dict[str, frozenset[str]] = {}
         self._done = self._total = 0
         self.added = self.present = self.images = 0
 
@@ -262,12 +265,15 @@ class FileImport(FileGroups):
 
     def store(self, groups: list[Group]) -> None:
         """Decode, embed and store what the library does not hold."""
-        holders = self._library.holders({digest for group in groups for digest in group.digests})
+        holders = self._holders = self._library.holders({digest for group in groups for digest in group.digests})
         self._total += len(groups)
         todo = [group for group in groups if not self._settled(group, holders)]
         self._progress(self._done, self._total)
         entries = self._entries(todo, frozenset(holders))
         stored = store(self._library, self._checkpoint, entries, self.refused, self._told)
+        if self._late:
+            forget_derived(self._library, self._late)
+            self._late.clear()
         self.added += stored.added
         self.present += stored.present
         self.images += stored.images
@@ -310,20 +316,15 @@ class FileImport(FileGroups):
         answers = self._reader.read_files(awaited)
         for group in groups:
             read: list[DicomFile] = []
-            is_partly_stored = False
             for source, key in group.films:
                 if key.digest in stored:
-                    is_partly_stored = True
                     continue
                 _, answer = next(answers)
                 if isinstance(answer, InputError):
                     self.refuse([source.name], answer)
-                elif is_partly_stored or not stored.isdisjoint(group.digests):
-                    message = "its study is stored already, without this film."
-                    self.refuse([source.name], InputError("uid_conflict", message))
                 else:
                     read.append(group.change(key.digest, answer))
-            if not stored.isdisjoint(group.digests):
+            if not read and not stored.isdisjoint(group.digests):
                 self.present += 1
                 self._told(1)
             elif (entry := self._entry(group, read)) is not None:
@@ -343,8 +344,45 @@ class FileImport(FileGroups):
         if not read and self._is_stored(study):
             self.present += 1
             return None
-        self._names[study.study_id] = group.names
-        return Entry(study, {}, group.labels, group.patient, group.age, self._sender)
+        holders = {holder for digest in group.digests for holder in self._holders.get(digest, ())}
+        if len(holders) > 1:
+            message = "its other films are stored already, in several studies."
+            self.refuse(group.names, InputError("uid_conflict", message, "Import it into another library."))
+            return None
+        study = replace(study, study_id=next(iter(holders), study.study_id))
+        new = [source.name for source, key in group.films if key.digest not in self._holders]
+        self._names[study.study_id] = new or group.names
+        entry = Entry(study, {}, group.labels, group.patient, group.age, self._sender)
+        return self._with_stored(entry) if read else entry
+
+    def _with_stored(self, entry: Entry) -> Entry | None:
+        """An entry with the films, the report and the coding that its study has in the library already: films that came
+        later are taken in. None, and refused, where what came contradicts what is stored."""
+        study = entry.study
+        if study.study_id not in self._library:
+            return entry
+        stored = self._library.get(study.study_id)
+        films = {film.image_id: film for film in stored.radiographs}
+        digests = {film.digest for film in stored.radiographs}
+        late = [film for film in study.radiographs if film.digest not in digests]
+        another = next((film.image_id for film in late if film.image_id in films), None)
+        told = study.report is not None and stored.report not in (None, study.report)
+        born = next((film.birth_date for film in late if film.birth_date), "")
+        stranger = not entry.patient and stored.birth_key not in ("", self._library.birth_key(born) or stored.birth_key)
+        if another is not None or told or stranger:
+            what = "with another report" if told else "of another patient" if stranger else "with another film of that name"
+            message = f"its study is stored already, {what}."
+            names = self._names.pop(study.study_id)
+            self.refuse(names, InputError("uid_conflict", message, "Import it into another library."))
+            self.present += 1
+            return None
+        self._late.add(study.study_id)
+        whole = replace(
+            study, report=study.report or stored.report, terms=stored.terms if study.terms is None else study.terms,
+            radiographs=(*(film.radiograph() for film in stored.radiographs), *late),
+        )  # fmt: skip
+        labels = stored.labels if entry.labels is None else entry.labels
+        return replace(entry, study=whole, labels=labels, replaces=stored.digest)
 
     def _is_stored(self, study: Study) -> bool:
         """Whether a study without films is there already, with the same report."""

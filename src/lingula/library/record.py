@@ -31,6 +31,7 @@ class Entry:
         patient: whose study it is, in its owner's words; kept as a keyed hash in the birth date's place.
         age: years at the study; by default as the films' dates tell.
         sender: who sent it, a name of a place or a machine; by it a sender's studies are deleted and its films watched.
+        replaces: digest of the stored study whose place it takes, with its films and later ones; empty for a new one.
     """
 
     study: Study
@@ -39,6 +40,7 @@ class Entry:
     patient: str = field(default="", repr=False)
     age: int | None = None
     sender: str = ""
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)

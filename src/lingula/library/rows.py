@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -72,6 +72,19 @@ def from_entry(entry: Entry, digest: str, about: LibraryDescription, secret: byt
     images = [_from_radiograph(study.study_id, at, image) for at, image in enumerate(study.radiographs)]
     embeddings = [_from_vector(study.study_id, mode, vector, about) for mode, vector in entry.embeddings.items()]
     return again(row, images, embeddings)
+
+
+def with_films_of(study: StudyRows, stored: Row[Any], films: Sequence[Row[Any]]) -> StudyRows:
+    """The rows of a study that takes the place of a stored one: films that were stored stay as they are, as does who it
+    is of, how old and who sent it, where that is known."""
+    known = {film.digest: dict(film._mapping) for film in films}
+    radiographs = [
+        {**known[row["digest"]], "position": row["position"]} if row["digest"] in known else row
+        for row in study.radiographs
+    ]
+    kept = {"birth_key": stored.birth_key or study.study["birth_key"], "sender": stored.sender or study.study["sender"],
+            "age": study.study["age"] if stored.age is None else stored.age}  # fmt: skip
+    return replace(study, study={**study.study, **kept}, radiographs=radiographs)
 
 
 def _from_vector(study_id: str, mode: Mode, vector: npt.NDArray[np.floating[Any]], about: LibraryDescription) -> Values:

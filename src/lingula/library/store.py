@@ -207,16 +207,30 @@ class Store:
         laid_out = {  # outside the write lock: drawing previews takes time
             at: rows.from_entry(entry, digest, self.about, self._secret)
             for at, (entry, digest) in enumerate(zip(entries, digests, strict=True))
-            if entry.study.study_id not in known
+            if entry.study.study_id not in known or entry.replaces
         }
         with self._writing() as (connection, revision):
             known = _digests(connection, entries)
-            found = [
-                _settle(connection, revision, known, entry.study.study_id, digest, laid_out.get(at))
-                for at, (entry, digest) in enumerate(zip(entries, digests, strict=True))
-            ]
+            found = []
+            for at, (entry, digest) in enumerate(zip(entries, digests, strict=True)):
+                study_id = entry.study.study_id
+                if entry.replaces and known.get(study_id) == entry.replaces:
+                    laid_out[at] = self._taken_out(connection, revision, laid_out[at])
+                    del known[study_id]
+                found.append(_settle(connection, revision, known, study_id, digest, laid_out.get(at)))
             self._note_reader(connection)
         return tuple(found)
+
+    def _taken_out(self, connection: Connection, revision: int, study: rows.StudyRows) -> rows.StudyRows:
+        """Take a stored study out for one with more films, which keeps what is known of it: films, patient, sender."""
+        study_id = study.study["study_id"]
+        stored = connection.execute(select(StudyRow.__table__).where(StudyRow.study_id == study_id)).one()
+        films = connection.execute(select(RadiographRow.__table__).where(RadiographRow.study_id == study_id)).all()
+        self.database.forget_text(connection, [study_id])
+        for table in (FindingRow, LabelRow, EmbeddingRow, RadiographRow, StudyRow):
+            connection.execute(delete(table).where(table.study_id == study_id))
+        connection.execute(update(LibraryRow).values(erased=revision))  # what was read before holds the former vectors
+        return rows.with_films_of(study, stored, films)
 
     def rows_of(self, study_ids: Sequence[str]) -> list[rows.StudyRows]:
         """Whole studies as another library may ``take`` them, at most ``BATCH``; derived rows are made anew."""

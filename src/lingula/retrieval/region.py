@@ -23,8 +23,8 @@ from lingula.reading.preprocess import Letterbox, to_input
 from lingula.retrieval import Query, Searched
 from lingula.retrieval.judge import require_model
 from lingula.retrieval.ranking import snippet
-from lingula.retrieval.region_index import Basis, FilmKey, Patches, PatchFolder
-from lingula.study import VIEWS, Neighbour, Radiograph, Study, View
+from lingula.retrieval.region_index import Basis, FilmKey, Patches, PatchFolder, forget_patches
+from lingula.study import MODES, VIEWS, Neighbour, Radiograph, Study, View
 from lingula.user_cache import user_cache
 
 Progress = Callable[[int, int], None]
@@ -356,6 +356,17 @@ def _neighbour(library: Library, record: StudyRecord, rank: int, score: float) -
         rank, record.study_id, score, record.labels or (), record.report, images,
         snippet=telling, link=published(record.study_id, images),
     )  # fmt: skip
+
+
+def forget_derived(library: Library, study_ids: Collection[str]) -> int:
+    """Remove what lies next to a library and was derived from these studies: patches, vector indexes; how many files."""
+    files = forget_patches(patch_folder(library), frozenset(study_ids))
+    for mode in MODES:
+        cells = library.derived_file(f"{mode}.cells")
+        if cells is not None and cells.exists():
+            cells.unlink()
+            files += 1
+    return files
 
 
 def patch_folder(library: Library) -> Path:
