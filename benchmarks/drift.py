@@ -4,10 +4,10 @@
 
 ``FOLDER`` holds ``openi`` (``images``, ``images.csv``, ``reports.jsonl``) and ``films_more`` (children). A sender sends
 films of studies the model did not learn from, three in ten studies abnormal, frontals as PA, laterals as LL; the first
-are its baseline, then come clean weeks. Eight changes are planted in films that came neither in the baseline nor in
-those weeks' first draw: each is to be a signal within 200 films. Clean weeks are drawn in several orders; signals in
-them are false alarms. Films go through the polarity test, the model and its gate as in ``lingula node``. ``KEPT`` is a
-file in which what was seen is kept: a run that was stopped goes on from there.
+are its baseline, then come clean weeks. Eight changes are planted after the baseline, in several draws each: found is
+what is a signal within 200 films in most of them. Clean weeks are drawn in several orders; signals in them are false
+alarms. Films go through the polarity test, the model and its gate as in ``lingula node``. ``KEPT`` is a file in which
+what was seen is kept: a run that was stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -180,6 +180,8 @@ def planted(name: str, films: Films, seen: Seen, rng: random.Random) -> list[Fil
     return found[:WITHIN]
 
 
+DRAWS = {"prevalence x 2": 10}
+"""Of a change that is near the limit of what 200 films can tell; ``PLANTED`` of every other."""
 DRIFTS = ("inverted 5 %", "other gain", "laterals sent as PA", "children", "burnt-in band", "doubled noise",
           "prevalence x 2", "new SOP class")  # fmt: skip
 
@@ -199,24 +201,31 @@ def main() -> None:
     drifts = {}
     for name in DRIFTS:
         at = []
-        for order, baseline in enumerate(baselines[:PLANTED]):
+        for order, baseline in enumerate(baselines[: DRAWS.get(name, PLANTED)]):
             rng = random.Random(2000 * SEED + order)
             told = signals_of([*baseline, *planted(name, films, seen, rng)])
             at.append(min(((each.films, each.measure) for each in told), default=None))
         drifts[name] = {"found": sum(each is not None for each in at), "of": len(at), "first": at}
         print(json.dumps({name: drifts[name]}), file=sys.stderr)
     seen.keep()
-    found = sum(each["found"] == each["of"] for each in drifts.values())
+    found = sum(2 * each["found"] > each["of"] for each in drifts.values())
+    shares = sum(each["found"] / each["of"] for each in drifts.values())
+    draws = sum(each["of"] for each in drifts.values())
     per_weeks = len(alarms) / ORDERS
     headline = {
-        "drifts_found": {"value": found, "unit": f"of {len(DRIFTS)} changes, each within {WITHIN} films", "n": PLANTED},
+        "drifts_found": {
+            "value": found,
+            "unit": f"of {len(DRIFTS)} changes, within {WITHIN} films in most draws",
+            "n": draws,
+        },
         "drift_false_alarms": {
             "value": per_weeks,
             "unit": f"signals in {WEEKS} clean weeks, all measures",
             "n": ORDERS,
         },
     }
-    figures = {"baseline": BASELINE, "drifts": drifts, "false_alarms": alarms, "orders": ORDERS, "clean_films": clean,
+    figures = {"baseline": BASELINE, "drifts": drifts, "mean_share_found": shares / len(DRIFTS),
+               "false_alarms": alarms, "orders": ORDERS, "clean_films": clean,
                "films_a_week": round(clean / weeks, 1), "studies_asked": seen.asked, "seed": SEED,
                "cpu_seconds": round(time.process_time() - begun, 1)}  # fmt: skip
     write_result("drift", figures, headline)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tarfile
 import zipfile
 from collections import Counter
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
+from lingula.deidentification.burned_text import find_text
 from lingula.errors import InputError
 from lingula.ingest.batches import Imported
 from lingula.ingest.files import import_files
@@ -183,9 +186,24 @@ def test_films_with_text_burned_in_are_refused_when_asked(
 ) -> None:  # fmt: skip
     put("plain.dcm", dicom(1))
     root = put("burned.dcm", dicom(2, BurnedInAnnotation="YES"))
-    strict = import_files(library, checkpoint, root, sandbox, refuse_burned_in=True)
+    strict = import_files(library, checkpoint, root, sandbox, burned_in="refuse")
     assert (strict.added, codes(strict)) == (1, {"burned.dcm": "burned_in_annotation"})
     assert import_files(library, checkpoint, root, sandbox).added == 1
+
+
+@pytest.mark.skipif(shutil.which("tesseract") is None, reason="needs tesseract-ocr")
+def test_text_in_pictures_is_covered_when_asked(
+    library: Library, checkpoint: Checkpoint, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    drawing = Image.new("L", (500, 600), 90)
+    ImageDraw.Draw(drawing).text((20, 16), "DOE JANE 0815", fill=250, font=ImageFont.load_default(22))
+    drawing.save(tmp_path / "film.png")
+    assert import_files(library, checkpoint, tmp_path, sandbox, burned_in="cover").added == 1
+    (film,) = library.get(library.ids()[0]).radiographs
+    assert find_text(film.preview()) == ()
+    assert film.preview().max() < 200
+    with pytest.raises(InputError, match="keep, refuse, cover"):
+        import_files(library, checkpoint, tmp_path, sandbox, burned_in="other")  # type: ignore[arg-type]
 
 
 def test_three_hundred_bad_files_hide_none_of_twenty_good_ones(

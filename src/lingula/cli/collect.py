@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -72,8 +72,12 @@ def fetch_openi(
 Workers = Annotated[int, typer.Option(help="Reading processes.")]
 
 
-RefuseBurnedIn = Annotated[
-    bool, typer.Option("--refuse-burned-in", help="Refuse films whose header says that text is burned into them.")
+BurnedInChoice = Annotated[
+    Literal["keep", "refuse", "cover"],
+    typer.Option(
+        "--burned-in",
+        help="Text in films: keep it, refuse films whose header tells of it, or find and cover it (Tesseract).",
+    ),
 ]
 
 
@@ -90,7 +94,7 @@ def import_openi(
     split: Annotated[str | None, typer.Option(help="Split file; with --part, import only that part of it.")] = None,
     part: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
     workers: Workers = 2,
-    refuse_burned_in: RefuseBurnedIn = False,
+    burned_in: BurnedInChoice = "keep",
     json: Json = False,
 ) -> None:
     """Import the Open-i collection. Stopped imports go on; files that cannot be read are listed with their codes.
@@ -106,7 +110,7 @@ def import_openi(
             raise InputError("bad_request", f"No part {part!r} of a split.", f"Parts: {', '.join(SPLITS)}.")
         only = frozenset(Split.load(split or "openi-v1").ids(part))
     with _target(model, device, library, workers) as (checkpoint, opened, sandbox, progress):
-        result = run(opened, checkpoint, path, sandbox, only=only, refuse_burned_in=refuse_burned_in, progress=progress)
+        result = run(opened, checkpoint, path, sandbox, only=only, burned_in=burned_in, progress=progress)
     _report(result, json)
 
 
@@ -119,7 +123,7 @@ def import_files(
     model: Model = "compact",
     device: OnDevice = "auto",
     workers: Workers = 2,
-    refuse_burned_in: RefuseBurnedIn = False,
+    burned_in: BurnedInChoice = "keep",
     sender: Sender = "",
     json: Json = False,
 ) -> None:
@@ -130,9 +134,7 @@ def import_files(
     from lingula.ingest.files import import_files as run
 
     with _target(model, device, library, workers) as (checkpoint, opened, sandbox, progress):
-        result = run(
-            opened, checkpoint, path, sandbox, refuse_burned_in=refuse_burned_in, sender=sender, progress=progress
-        )
+        result = run(opened, checkpoint, path, sandbox, burned_in=burned_in, sender=sender, progress=progress)
     _report(result, json)
 
 
@@ -142,7 +144,7 @@ def import_table(
     model: Model = "compact",
     device: OnDevice = "auto",
     workers: Workers = 2,
-    refuse_burned_in: RefuseBurnedIn = False,
+    burned_in: BurnedInChoice = "keep",
     sender: Sender = "",
     json: Json = False,
 ) -> None:
@@ -153,9 +155,7 @@ def import_table(
     from lingula.ingest.table import import_table as run
 
     with _target(model, device, library, workers) as (checkpoint, opened, sandbox, progress):
-        result = run(
-            opened, checkpoint, file, sandbox, refuse_burned_in=refuse_burned_in, sender=sender, progress=progress
-        )
+        result = run(opened, checkpoint, file, sandbox, burned_in=burned_in, sender=sender, progress=progress)
     _report(result, json)
 
 

@@ -50,6 +50,17 @@ def has_reader() -> bool:
     return shutil.which("tesseract") is not None
 
 
+def require_reader() -> None:
+    """Raise ``InputError`` ``text_reader_missing`` where Tesseract is not installed."""
+    if not has_reader():
+        raise _missing()
+
+
+def _missing() -> InputError:
+    hint = "Install the package tesseract-ocr, or leave the pixels as they are (--no-pixels, --burned-in keep)."
+    return InputError("text_reader_missing", "Tesseract, which finds text in pictures, is not here.", hint)
+
+
 def find_text(picture: Grey) -> tuple[TextBox, ...]:
     """Words in an (H, W) picture, dark on bright and bright on dark.
 
@@ -170,8 +181,7 @@ def _read(picture: Grey, scale: float) -> list[TextBox]:
             env={**os.environ, "OMP_THREAD_LIMIT": "1"},
         )  # fmt: skip
     except FileNotFoundError:
-        hint = "Install the package tesseract-ocr, or leave the pixels as they are with --no-pixels."
-        raise InputError("text_reader_missing", "Tesseract, which finds text in pictures, is not here.", hint) from None
+        raise _missing() from None
     except subprocess.TimeoutExpired:
         raise InputError("decode_timeout", "finding text in the picture took too long.") from None
     rows = csv.DictReader(io.StringIO(done.stdout.decode("utf-8", "replace")), delimiter="\t", quoting=csv.QUOTE_NONE)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lingula.errors import InputError, LingulaError
 from lingula.ingest.batches import Imported, Progress, note_refused, store
-from lingula.ingest.burned_in import BurnedInRefused
+from lingula.ingest.burned_in import BurnedIn, reader_for
 from lingula.ingest.sources import Source, files_of, roles, unpacked
 from lingula.library import Entry, Library
 from lingula.library.identity import deidentified
@@ -74,21 +74,21 @@ def import_files(
     root: Path,
     sandbox: Sandbox,
     *,
-    refuse_burned_in: bool = False,
+    burned_in: BurnedIn = "keep",
     sender: str = "",
     progress: Progress = lambda done, of: None,
 ) -> Imported:
     """Import a folder of radiographs, archives and reports, or one file.
 
     Args:
-        refuse_burned_in: refuse films whose header says that text is burned into the picture.
+        burned_in: text in pictures is kept; films whose header tells of it are refused; or it is found and covered.
         sender: who sent them: a place or a machine, by whose name its studies can be watched and deleted.
         progress: called with (studies done, of how many as far as is known).
 
     Raises:
         InputError: not_found when nothing is there.
     """
-    run = FileImport(library, checkpoint, sandbox, refuse_burned_in=refuse_burned_in, sender=sender, progress=progress)
+    run = FileImport(library, checkpoint, sandbox, burned_in=burned_in, sender=sender, progress=progress)
     run.take(files_of(root, run.refused))
     return run.result(root)
 
@@ -243,13 +243,13 @@ class FileImport(FileGroups):
         checkpoint: Checkpoint,
         sandbox: Sandbox,
         *,
-        refuse_burned_in: bool = False,
+        burned_in: BurnedIn = "keep",
         sender: str = "",
         progress: Progress = lambda done, of: None,
     ) -> None:
         super().__init__(sandbox)
         self._library, self._checkpoint = library, checkpoint
-        self._reader = BurnedInRefused(sandbox) if refuse_burned_in else sandbox
+        self._reader = reader_for(sandbox, burned_in)
         self._progress, self._sender = progress, sender
         self._names: dict[str, list[Path]] = {}
         self._late: set[str] = set()
@@ -370,7 +370,13 @@ class FileImport(FileGroups):
         born = next((film.birth_date for film in late if film.birth_date), "")
         stranger = not entry.patient and stored.birth_key not in ("", self._library.birth_key(born) or stored.birth_key)
         if another is not None or told or stranger:
-            what = "with another report" if told else "of another patient" if stranger else "with another film of that name"
+            what = (
+                "with another report"
+                if told
+                else "of another patient"
+                if stranger
+                else "with another film of that name"
+            )
             message = f"its study is stored already, {what}."
             names = self._names.pop(study.study_id)
             self.refuse(names, InputError("uid_conflict", message, "Import it into another library."))

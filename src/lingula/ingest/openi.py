@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lingula.errors import InputError
 from lingula.ingest.batches import Imported, Progress, note_refused, store
-from lingula.ingest.burned_in import BurnedInRefused
+from lingula.ingest.burned_in import BurnedIn, reader_for
 from lingula.library import Entry, Library
 from lingula.model.batch import nothing_read
 from lingula.model.checkpoint import Checkpoint
@@ -24,7 +24,7 @@ def import_openi(
     sandbox: Sandbox,
     *,
     only: frozenset[str] | None = None,
-    refuse_burned_in: bool = False,
+    burned_in: BurnedIn = "keep",
     progress: Progress = lambda done, of: None,
 ) -> Imported:
     """Import an Open-i collection; studies already stored are not read again.
@@ -32,7 +32,7 @@ def import_openi(
     Args:
         root: see ``lingula.openi.scan``.
         only: study ids to import; by default all.
-        refuse_burned_in: leave out films whose header says that text is burned into the picture.
+        burned_in: text in pictures is kept; films whose header tells of it are left out; or it is found and covered.
         progress: called with (studies done, of how many).
     """
     collection = scan(root)
@@ -47,7 +47,7 @@ def import_openi(
         done += count
         progress(done, len(asked))
 
-    studies = readable(todo, sandbox, refused, refuse_burned_in=refuse_burned_in)
+    studies = readable(todo, sandbox, refused, burned_in=burned_in)
     stored = store(library, checkpoint, (Entry(study, {}) for study in studies), refused, told)
     missing = sum(len(files.missing) for files in asked)
     noted = note_refused(library, refused, root)
@@ -63,10 +63,10 @@ def import_openi(
 
 
 def readable(
-    files: Iterable[StudyFiles], sandbox: Sandbox, refused: list[Refused], *, refuse_burned_in: bool = False
+    files: Iterable[StudyFiles], sandbox: Sandbox, refused: list[Refused], *, burned_in: BurnedIn = "keep"
 ) -> Iterator[Study]:
     """The studies of a collection that have something to be read; what has not is added to ``refused``."""
-    reader = BurnedInRefused(sandbox) if refuse_burned_in else sandbox
+    reader = reader_for(sandbox, burned_in)
     return _with_something(load_many(files, reader, on_refused=refused.append), refused)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lingula.errors import InputError
 from lingula.ingest.batches import Imported, Progress
+from lingula.ingest.burned_in import BurnedIn
 from lingula.ingest.files import FileGroups, FileImport, Group, StudyReader
 from lingula.ingest.sources import REPORT_ENDINGS, Source, roles
 from lingula.labels.vocabulary import Vocabulary
@@ -64,7 +65,7 @@ def import_table(
     file: Path,
     sandbox: Sandbox,
     *,
-    refuse_burned_in: bool = False,
+    burned_in: BurnedIn = "keep",
     sender: str = "",
     progress: Progress = lambda done, of: None,
 ) -> Imported:
@@ -78,7 +79,7 @@ def import_table(
             when a column occurs twice or Parquet cannot be read here.
     """
     rows, unused = read_table(file)
-    run = FileImport(library, checkpoint, sandbox, refuse_burned_in=refuse_burned_in, sender=sender, progress=progress)
+    run = FileImport(library, checkpoint, sandbox, burned_in=burned_in, sender=sender, progress=progress)
     _take_rows(run, rows, file.parent, checkpoint.vocabulary)
     return run.result(file, unused)
 

@@ -48,6 +48,8 @@ NAMES = {**SHARES, **FIGURES, KIND: "a kind of object that never came before"}
 SLACK, LIMIT = 0.2, 24.0
 """Of the CUSUM of a figure, in standard deviations: shifts that are let pass, and the sum that is a signal. 2,000 films
 as before give a signal of one figure with a probability of 0.04; a shift of 0.5 is found after about 80 films."""
+FINDINGS_SLACK, FINDINGS_LIMIT = 0.17, 16.0
+"""The same for how abnormal studies look: one figure a study, and a doubled share of abnormal ones shifts it by 0.3."""
 BLOCK, LAG = 50, 200
 """The reference of a film's ranks grows with the films, a block at a time, without the last so many."""
 SHARE_LIMIT = 9.0
@@ -192,7 +194,9 @@ def signals_of(films: Sequence[FilmObservation]) -> tuple[DriftSignal, ...]:
     if not later:
         return ()
     crossings = {name: _share_crossing(_shares(baseline, name), _shares(later, name)) for name in SHARES}
-    crossings |= {name: _figure_crossing(_figures(baseline, name), _figures(later, name)) for name in FIGURES}
+    for name in FIGURES:
+        slack, limit = (FINDINGS_SLACK, FINDINGS_LIMIT) if name == "findings" else (SLACK, LIMIT)
+        crossings[name] = _figure_crossing(_figures(baseline, name), _figures(later, name), slack, limit)
     crossings[KIND] = _new_kind(baseline, later)
     return tuple(
         _signal(name, at, baseline, later) for name, at in crossings.items() if at is not None
@@ -234,7 +238,7 @@ def _share_crossing(baseline: Values, later: Values) -> int | None:
     return _crossing(np.where(np.isnan(later), 0.0, gains), SHARE_LIMIT)
 
 
-def _figure_crossing(baseline: Values, later: Values) -> int | None:
+def _figure_crossing(baseline: Values, later: Values, slack: float = SLACK, limit: float = LIMIT) -> int | None:
     """Which film carries a sum of normal scores, upward or downward, over its limit; None for none."""
     if np.isfinite(baseline).sum() < BASELINE / 4:
         return None
@@ -243,8 +247,8 @@ def _figure_crossing(baseline: Values, later: Values) -> int | None:
     for start in range(0, len(later), BLOCK):
         known = every[: len(baseline) + max(start - LAG, 0)]
         scores[start : start + BLOCK] = _normal_scores(known[np.isfinite(known)], later[start : start + BLOCK])
-    gains = [np.where(np.isnan(later), 0.0, sign * scores - SLACK) for sign in (1, -1)]
-    found = [_crossing(each, LIMIT) for each in gains]
+    gains = [np.where(np.isnan(later), 0.0, sign * scores - slack) for sign in (1, -1)]
+    found = [_crossing(each, limit) for each in gains]
     return min((each for each in found if each is not None), default=None)
 
 

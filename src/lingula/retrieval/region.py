@@ -359,7 +359,7 @@ def _neighbour(library: Library, record: StudyRecord, rank: int, score: float) -
 
 
 def forget_derived(library: Library, study_ids: Collection[str]) -> int:
-    """Remove what lies next to a library and was derived from these studies: patches, vector indexes; how many files."""
+    """Remove what lies next to a library and was derived from these studies, patches and indexes; how many files."""
     files = forget_patches(patch_folder(library), frozenset(study_ids))
     for mode in MODES:
         cells = library.derived_file(f"{mode}.cells")
