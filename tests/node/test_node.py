@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pydicom
 import pytest
 
 pytest.importorskip("pynetdicom", reason="needs the extra pacs")
@@ -20,6 +24,7 @@ from lingula.errors import InputError, NodeError
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
 from lingula.node.delivery import DimseArchive, WebArchive
+from lingula.node.log import write_log
 from lingula.node.node import Node, locked, node_library
 from lingula.node.objects import result_objects
 from lingula.node.settings import AllowedSender, NodeSettings, PollSettings, ReceiveSettings, SendSettings, WebTarget
@@ -99,6 +104,30 @@ def test_a_film_comes_back_as_results_by_both_ways(
         assert len(dead) == 3
         assert len(list((settings.spool / "results").iterdir())) == 3  # one target does not have them yet
     assert {len(archive.instances(modality)) for modality in ("SR", "PR", "OT")} == {1}
+
+
+def test_the_log_as_json_says_what_happened_and_nothing_of_a_patient(
+    tmp_path: Path, archive: orthanc.Orthanc, model: Checkpoint
+) -> None:
+    settings = settings_of(tmp_path, SendSettings("web", url=archive.dicom_web), kinds=("sr",))
+    film = write_film(tmp_path / "film.dcm", number=77, PatientName="KANARI^VOGEL", PatientID="KANARI-4711")
+    logger, told = logging.getLogger("lingula.node"), io.StringIO()
+    before = logger.handlers[:], logger.level, logger.propagate
+    try:
+        write_log(as_json=True, stream=told)
+        with working(settings, model) as library:
+            assert settings.receive is not None
+            assert send(settings.receive, film, write_film(tmp_path / "broken.dcm", number=78, Rows=7)) == 0
+            until(lambda: library.exchange.counts()["outbox"].get("stored", 0) == 1)
+            until(lambda: library.exchange.counts()["inbox"].get("refused", 0) == 1)
+    finally:
+        logger.handlers[:], logger.level, logger.propagate = before
+    lines = [json.loads(line) for line in told.getvalue().splitlines()]
+    events = {line["event"]: line for line in lines}
+    assert {"started", "study answered", "delivered", "ended"} <= events.keys()
+    assert events["delivered"]["target"] == "web"
+    uid = str(pydicom.dcmread(film).StudyInstanceUID)
+    assert not [mark for mark in ("KANARI", "VOGEL", "film.dcm", uid) if mark in told.getvalue()]
 
 
 def test_the_same_film_again_makes_no_second_result(

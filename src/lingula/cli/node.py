@@ -41,7 +41,8 @@ def run(
     library: Annotated[str | None, typer.Option(help="Another library than the file's.")] = None,
     json: Json = False,
 ) -> None:
-    """Receive films or fetch them, judge them, and write results back until the archive has them. Stop with Ctrl-C.
+    """Receive films or fetch them, judge them, and write results back until the archive has them. Stop with Ctrl-C. The
+    log goes to standard error, as JSON with --json.
 
     Example: [bold]lingula node run node.toml[/]
     """
@@ -56,7 +57,7 @@ def run(
     settings = settings if library is None else replace(settings, library=library)
     from lingula.node.node import Node, node_library
 
-    write_log()
+    write_log(as_json=json)
     checkpoint = load_checkpoint(settings.model)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
