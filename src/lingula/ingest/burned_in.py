@@ -19,7 +19,7 @@ BurnedIn = Literal["keep", "refuse", "cover"]
 BURNED_IN: tuple[BurnedIn, ...] = get_args(BurnedIn)
 
 
-class FilmReader(Protocol):
+class ImportReader(Protocol):
     """What an import asks of a sandbox."""
 
     def read_files(self, paths: Iterable[Path]) -> Iterator[tuple[Path, DicomFile | InputError]]: ...
@@ -27,7 +27,7 @@ class FilmReader(Protocol):
     def read_many(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Radiograph | InputError]]: ...
 
 
-def reader_for(sandbox: Sandbox, burned_in: BurnedIn) -> FilmReader:
+def reader_for(sandbox: Sandbox, burned_in: BurnedIn) -> ImportReader:
     """The sandbox as it is, or with films refused or covered.
 
     Raises:
