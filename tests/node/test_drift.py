@@ -51,10 +51,20 @@ def test_a_sum_crosses_where_it_does_by_hand() -> None:
     assert _share_crossing(baseline, faults) == int(np.ceil(SHARE_LIMIT / gain)) - 1 == 3
 
 
-def test_a_shift_is_found_and_its_absence_is_not() -> None:
+def of_two_films(each: list[FilmObservation]) -> list[FilmObservation]:
+    """The same as studies of two films each, whose findings stand with the first."""
+    return [film if number % 2 == 0 else replace(film, findings=None, flags=None) for number, film in enumerate(each)]
+
+
+def test_a_shift_is_found_and_its_absence_is_rarely_taken_for_one() -> None:
+    """Twenty weeks of 40 films, as often as the benchmark draws them: at most one signal each on average."""
+    false = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        false += len(signals_of(of_two_films([*films(BASELINE, rng), *films(800, rng)])))
+    assert false <= 20
     rng = np.random.default_rng(0)
     baseline = films(BASELINE, rng)
-    assert signals_of([*baseline, *films(2000, rng)]) == ()
     told = signals_of([*baseline, *films(200, rng, shift=1.0)])
     assert {each.measure for each in told} == {"findings", "familiarity", "brightness", "contrast", "noise", "frame"}
     expected = LIMIT / (1 - SLACK)
