@@ -64,9 +64,11 @@ def search(
         mode = study_mode(study, query.source or looks)
         answer = ask_model(study, model, mode)
         embedding, notices, study = _query_embedding(answer, mode), answer.study.all_notices, answer.study
-    elif not query.like and (sentence := query.sentence()):
+    elif not query.like and (sentence := query.text if query.is_sentence else query.sentence()):
         question = Study("question", report=Report.from_sections(findings=sentence))
-        embedding = QueryEmbedding(ask_model(question, model, "text").embedding, "text")
+        answer = ask_model(question, model, "text")
+        labels = {p.label: p.probability for p in answer.predictions} if query.wanted else {}
+        embedding = QueryEmbedding(answer.embedding, "text", sentence=labels)
     with library.held():
         if query.like and study is None:
             embedding = _stored(library, query, judge(model))

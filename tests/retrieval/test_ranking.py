@@ -254,6 +254,22 @@ def test_studies_nobody_reported_are_judged_by_prediction(library: Library, tmp_
         assert ask(unread, Query.read("right effusion"), QueryEmbedding(direction(0), "text"), judge=judge)[0] == ()
         assert ask(unread, Query.read("effusion"), QueryEmbedding(direction(0), "text"))[0] == ()  # without a judge
 
+        said = dict.fromkeys(VOCABULARY.codes, 0.0) | {"pleural_effusion": 0.9}
+        sentence = QueryEmbedding(direction(0), "text", sentence=said)
+        told = Query.read("There is a large right pleural effusion.")
+        found, matching, notices = ask(unread, told, sentence, judge=judge)
+        shown = np.cos(np.deg2rad([30, 50, 80]))
+        others = (len(VOCABULARY) - 1) * np.log(1.05)
+        fits = 1 + 0.1 * (0.9 * np.log(shown + 0.05) + 0.1 * np.log(1.05 - shown) + others)
+        assert ([each.study_id for each in found], matching) == (["X0", "X1", "X2"], 3)
+        labels = [next(part.value for part in each.parts if part.name == "labels") for each in found]
+        np.testing.assert_allclose(labels, np.clip(fits, 0, 1).round(2), atol=1e-6)
+        placed = ask(unread, Query.read("There is a pacemaker and the right base is hazy."), sentence, judge=judge)[0]
+        assert {each.basis for each in placed[0].evidence} <= {"silence", "prediction"}
+        assert (
+            ask(unread, Query.read("right effusion"), sentence, judge=judge)[0] == ()
+        )  # a list of one stays a condition
+
 
 def test_the_ready_gallery_answers_like_the_library_it_was_made_from(library: Library, tmp_path: Path) -> None:
     path = write_gallery(library, [*REPORTS, "nobody"], tmp_path / f"{'m' * 16}.safetensors", norm=7.25)

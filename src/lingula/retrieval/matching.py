@@ -100,8 +100,15 @@ class MatchingStudies:
     relaxed: tuple[str, ...] = ()
 
 
-def matching_studies(library: Searched, query: Query, judge: Judge | None) -> MatchingStudies:
-    """Hold a library's studies against a query; those that nobody reported or coded by ``judge``, if there is one."""
+def matching_studies(
+    library: Searched, query: Query, judge: Judge | None, sentence: Mapping[str, float] | None = None
+) -> MatchingStudies:
+    """Hold a library's studies against a query; those that nobody reported or coded by ``judge``, if there is one.
+
+    Args:
+        sentence: by label, its probability in the query's text read as a report. Then studies that nobody reported are
+            ranked by how well they fit it, where the query is a sentence or no study meets its several findings.
+    """
     filters: list[Condition] = [Labelled(label) for label in query.labels]
     if query.view:
         filters.append(Shows(query.view))
@@ -115,7 +122,10 @@ def matching_studies(library: Searched, query: Query, judge: Judge | None) -> Ma
     predicted = judge.of(library, nobody) if judge and _can_be_predicted(query, judge) else {}
     judged = {study: mark for study, said in predicted.items() if (mark := _foreseen(query, said)) is not None}
     allowed = (reported - nobody) | judged.keys() if judged else reported - nobody
-    if not allowed and len(query.present) + bool(query.either) > 1 and not query.uncertain:
+    nothing = not allowed and len(query.present) + bool(query.either) > 1 and not query.uncertain
+    if sentence and judge and nobody and (query.is_sentence or nothing):
+        return _fitting(library, query, judge, nobody, sentence)
+    if nothing:
         return _relaxed(library, query, filters, words)
     marks: list[Mapping[str, float]] = []
     for wanted in query.present:
@@ -138,6 +148,29 @@ def matching_studies(library: Searched, query: Query, judge: Judge | None) -> Ma
 def ages_unknown(library: Searched, query: Query) -> bool:
     """Whether ages are asked for of a library that knows none: it cannot tell, and they are no condition."""
     return query.age is not None and not library.matching(Aged())
+
+
+def _fitting(
+    library: Searched, query: Query, judge: Judge, nobody: Set[str], sentence: Mapping[str, float]
+) -> MatchingStudies:
+    """What reported studies meet of a query, and with them the studies that nobody reported, by how well each fits a
+    sentence: the likelihood of what the sentence says of every label, were each drawn by its probability in the film.
+    """
+    matches = matching_studies(library, query, None)
+    predicted = judge.of(library, nobody)
+    labels = [label for label in judge.labels if label in sentence]
+    said = np.array([sentence[label] for label in labels])
+    fits = {}
+    for study, shown in predicted.items():
+        film = np.array([shown[label][0] for label in labels])
+        likelihood = said @ np.log(film + DOUBT) + (1 - said) @ np.log(1 - film + DOUBT)
+        fits[study] = round(float(np.clip(1 + FIT * likelihood, 0, 1)), 2)
+    allowed = (matches.allowed or frozenset()) | fits.keys()
+    return MatchingStudies(allowed, {**matches.labels, **fits}, matches.words, predicted, matches.relaxed)
+
+
+DOUBT, FIT = 0.05, 0.1
+"""A probability that every label keeps, present and absent; and what a unit of log-likelihood takes off a fit of 1."""
 
 
 def _relaxed(library: Searched, query: Query, filters: list[Condition], words: Mapping[str, float]) -> MatchingStudies:

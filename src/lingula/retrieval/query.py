@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -144,6 +145,11 @@ class Query:
         """Whether it names nothing to look for or to be like."""
         return not (self.wanted or self.words or self.like or self.more or self.labels)
 
+    @property
+    def is_sentence(self) -> bool:
+        """Whether the text tells of a film as a report does, rather than lists what is sought."""
+        return len(self.text.split()) >= 5 and bool(_TELLS.search(self.text))
+
     def require_something(self) -> None:
         """Refuse a query that asks nothing: InputError ``bad_request``."""
         if self.is_empty:
@@ -266,6 +272,11 @@ class Query:
         return self.with_options(**asked, age=self.age or read.age, view=self.view or read.view)
 
 
+_TELLS = re.compile(
+    r"\.\s*$|\.\s+\w|"
+    r"\b(?:is|are|has|have|there|seen|noted|without evidence|no evidence|consistent with|remains?|appears?)\b",
+    re.IGNORECASE,
+)
 _UNDERSTOOD = ("present", "absent", "uncertain", "either", "words")
 _WANTED = ("present", "absent", "uncertain", "either")
 

@@ -47,11 +47,13 @@ class QueryEmbedding:
     """The question as embedding: (D,) unit norm, and the mode in which it was read.
 
     ``expected``: by label, its probability in a study that is asked about; empty for a question in words.
+    ``sentence``: by label, its probability in a question in words, read as a report; empty for a study.
     """
 
     vector: Vector
     source: Mode
     expected: Mapping[str, float] = field(default_factory=dict)
+    sentence: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def ask(
     conditions = query
     if query.aim == "normal_look_alike":
         conditions = query.with_options(present=(*query.present, Wanted(NORMAL)))
-    matches = matching_studies(library, conditions, judge)
+    matches = matching_studies(library, conditions, judge, asked.sentence if asked else None)
     asked = QueryEmbedding(vector, asked.source if asked else target, asked.expected if asked else {})
     questions = bank(asked.source) if query.target and across(asked.source, target) else None
     spare = SPARE if query.fold else 0
@@ -438,8 +440,11 @@ def _evidence(
     labels: Sequence[str],
     predicted: Mapping[str, tuple[float, bool]],
 ) -> Evidence:
-    if predicted:
-        return Evidence(wanted.finding, asked, None, "prediction", round(predicted[label_of(wanted.finding)][0], 4))
+    if predicted:  # of a place alone, or a finding without a label, a prediction says nothing
+        foreseen = predicted.get(label_of(wanted.finding)) if wanted.finding else None
+        if foreseen is None:
+            return Evidence(wanted.finding, asked, None, "silence")
+        return Evidence(wanted.finding, asked, None, "prediction", round(foreseen[0], 4))
     about = {each.polarity for each in said if holds(wanted, each)}
     if about:
         return Evidence(wanted.finding, asked, next((p for p in STRENGTH if p in about), "absent"), "report")
