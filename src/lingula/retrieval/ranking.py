@@ -36,6 +36,8 @@ SPARE = 30
 """Candidates beyond k, so that folded duplicates leave enough; where they do not, eight times as many are taken."""
 POOL = 1000
 """Nearest studies among which, across modes, hubs are told from answers."""
+ROUNDING = 1e-4
+"""More than the rounding of a score's parts to six decimals adds up to."""
 LONGEST = 240
 """Characters of a snippet."""
 SAME_FILM = 0.995
@@ -177,7 +179,8 @@ class _Like:
     def candidates(self, query: Query, matches: MatchingStudies, wanted: int) -> list[Candidate]:
         """The best ``wanted`` by the relevance model; with the aim *same findings*, least alike to the eye first."""
         best = []
-        for study, evidence in self.evidence.items():
+        for study in self._near_best(matches, wanted) if query.aim != "same_findings" else self.evidence:
+            evidence = self.evidence[study]
             parts = evidence.parts(self.relevance.weights[self.asked.source, evidence.reported], self.asked.source)
             if query.aim == "same_findings":
                 seen = next((each for each in evidence.compared if each), None)
@@ -187,6 +190,22 @@ class _Like:
             parts = (*parts, *_parts(query, matches.labels.get(study, 0.0), matches.words.get(study, 0.0)))
             best.append(Candidate(study, round(sum(part.score for part in parts), 6), parts))
         return sorted(best, key=lambda each: (-each.score, each.study_id))[:wanted]
+
+    def _near_best(self, matches: MatchingStudies, wanted: int) -> list[str]:
+        """The studies that may be among the best ``wanted``: scores of all at once, from which those of rounded parts
+        differ by less than ``ROUNDING``."""
+        studies = list(self.evidence)
+        if len(studies) <= wanted:
+            return studies
+        scores = np.array([_constant(matches.labels.get(one, 0.0), matches.words.get(one, 0.0)) for one in studies])
+        reported = np.array([self.evidence[study].reported for study in studies])
+        rows = np.array([self.evidence[study].row for study in studies])
+        for told in (True, False):
+            scores[reported == told] += rows[reported == told] @ np.array(
+                self.relevance.weights[self.asked.source, told].score
+            )
+        least = np.partition(scores, -wanted)[-wanted] - ROUNDING
+        return [studies[at] for at in np.flatnonzero(scores >= least)]
 
     def with_odds(self, neighbours: Sequence[Neighbour]) -> tuple[Neighbour, ...]:
         known = self.evidence | self.more([n.study_id for n in neighbours if n.study_id not in self.evidence])

@@ -105,9 +105,15 @@ def evidence_on(
     texts = vectors["text"] if "text" in vectors else library.vectors(ids, "text")
     hubness = {mode: _hubness(own, bank) if across(asked, mode) else {} for mode, own in vectors.items()}
     labels = known_labels(library, ids, judge)
+    column = {code: number for number, code in enumerate(codes)}
+    known = np.zeros((len(ids), len(codes)))
+    for at, study in enumerate(ids):
+        for code, value in labels[study].items():
+            if code in column:
+                known[at, column[code]] = value
     told = label_evidence(
         np.array([expected.get(code, 0.0) for code in codes]),
-        np.array([[labels[study].get(code, 0.0) for code in codes] for study in ids]),
+        known,
         codes.index(NORMAL) if NORMAL in codes else None,
     )
     found = {}
