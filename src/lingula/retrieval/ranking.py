@@ -199,11 +199,11 @@ class _Like:
             return studies
         scores = np.array([_constant(matches.labels.get(one, 0.0), matches.words.get(one, 0.0)) for one in studies])
         reported = np.array([self.evidence[study].reported for study in studies])
-        rows = np.array([self.evidence[study].row for study in studies])
         for told in (True, False):
-            scores[reported == told] += rows[reported == told] @ np.array(
-                self.relevance.weights[self.asked.source, told].score
-            )
+            members = np.flatnonzero(reported == told)
+            if len(members):
+                rows = np.array([self.evidence[studies[at]].row for at in members])
+                scores[members] += rows @ np.array(self.relevance.weights[self.asked.source, told].score)
         least = np.partition(scores, -wanted)[-wanted] - ROUNDING
         return [studies[at] for at in np.flatnonzero(scores >= least)]
 
