@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -117,16 +117,29 @@ def matching_studies(
     words = _words(library, query.words)
     if not query.wanted:
         return MatchingStudies(library.matching(*filters) if filters else None, {}, words, {})
-    reported = library.matching(*filters, *_findings(query))
     nobody = library.matching(*filters, Not(Reported()), Not(Coded()))
+    reported = library.matching(*filters, *_findings(query)) - nobody
     predicted = judge.of(library, nobody) if judge and _can_be_predicted(query, judge) else {}
     judged = {study: mark for study, said in predicted.items() if (mark := _foreseen(query, said)) is not None}
-    allowed = (reported - nobody) | judged.keys() if judged else reported - nobody
-    nothing = not allowed and len(query.present) + bool(query.either) > 1 and not query.uncertain
-    if sentence and judge and nobody and (query.is_sentence or nothing):
-        return _fitting(library, query, judge, nobody, sentence)
-    if nothing:
-        return _relaxed(library, query, filters, words)
+    several = len(query.present) + bool(query.either) > 1 and not query.uncertain
+    relaxes = several and not reported and not judged
+    if sentence and judge and nobody and (query.is_sentence or relaxes):
+        predicted = predicted or judge.of(library, nobody)
+        judged, relaxes = _fits(predicted, sentence, judge.labels), several and not reported
+    if relaxes:
+        matches = _relaxed(library, query, filters, words)
+    else:
+        matches = MatchingStudies(reported, _marks(library, query, reported), words, {})
+    if not judged:
+        return matches
+    return replace(
+        matches, allowed=(matches.allowed or frozenset()) | judged.keys(), labels={**matches.labels, **judged},
+        predicted={study: predicted[study] for study in judged},
+    )  # fmt: skip
+
+
+def _marks(library: Searched, query: Query, reported: Set[str]) -> dict[str, float]:
+    """How far reported or coded studies meet what is asked of findings."""
     marks: list[Mapping[str, float]] = []
     for wanted in query.present:
         marks.append(_present(library, wanted))
@@ -137,12 +150,11 @@ def matching_studies(
         marks.append(dict.fromkeys(library.matching(asserting(Wanted(wanted.finding), ("absent",))), DENIED))
     least = [CODED] * (len(query.present) + bool(query.either)) + [SILENT] * len(query.absent)
     count = len(least) + len(query.uncertain)
-    labels = {
+    return {
         study: (sum(mark.get(study, low) for mark, low in zip(marks, least, strict=True)) + len(query.uncertain))
         / count
-        for study in allowed
+        for study in reported
     }
-    return MatchingStudies(allowed, labels | judged, words, {study: predicted[study] for study in judged})
 
 
 def ages_unknown(library: Searched, query: Query) -> bool:
@@ -150,23 +162,19 @@ def ages_unknown(library: Searched, query: Query) -> bool:
     return query.age is not None and not library.matching(Aged())
 
 
-def _fitting(
-    library: Searched, query: Query, judge: Judge, nobody: Set[str], sentence: Mapping[str, float]
-) -> MatchingStudies:
-    """What reported studies meet of a query, and with them the studies that nobody reported, by how well each fits a
-    sentence: the likelihood of what the sentence says of every label, were each drawn by its probability in the film.
-    """
-    matches = matching_studies(library, query, None)
-    predicted = judge.of(library, nobody)
-    labels = [label for label in judge.labels if label in sentence]
-    said = np.array([sentence[label] for label in labels])
+def _fits(
+    predicted: Mapping[str, Mapping[str, tuple[float, bool]]], sentence: Mapping[str, float], labels: Sequence[str]
+) -> dict[str, float]:
+    """How well studies that nobody reported fit a sentence: the likelihood of what the sentence says of every label,
+    were each drawn by its probability in the film."""
+    known = [label for label in labels if label in sentence]
+    said = np.array([sentence[label] for label in known])
     fits = {}
     for study, shown in predicted.items():
-        film = np.array([shown[label][0] for label in labels])
+        film = np.array([shown[label][0] for label in known])
         likelihood = said @ np.log(film + DOUBT) + (1 - said) @ np.log(1 - film + DOUBT)
         fits[study] = round(float(np.clip(1 + FIT * likelihood, 0, 1)), 2)
-    allowed = (matches.allowed or frozenset()) | fits.keys()
-    return MatchingStudies(allowed, {**matches.labels, **fits}, matches.words, predicted, matches.relaxed)
+    return fits
 
 
 DOUBT, FIT = 0.05, 0.1
