@@ -67,8 +67,8 @@ def search(
     elif not query.like and (sentence := query.text if query.is_sentence else query.sentence()):
         question = Study("question", report=Report.from_sections(findings=sentence))
         answer = ask_model(question, model, "text")
-        labels = {p.label: p.probability for p in answer.predictions} if query.wanted else {}
-        embedding = QueryEmbedding(answer.embedding, "text", sentence=labels)
+        sentence_labels = answer.probabilities if query.wanted else {}
+        embedding = QueryEmbedding(answer.embedding, "text", sentence=sentence_labels)
     with library.held():
         if query.like and study is None:
             embedding = _stored(library, query, judge(model))
@@ -113,7 +113,7 @@ def _born(library: Searched, study: Study | None, like: str = "") -> str:
 
 
 def _query_embedding(answer: ModelAnswer, mode: Mode) -> QueryEmbedding:
-    return QueryEmbedding(answer.embedding, mode, {p.label: p.probability for p in answer.predictions})
+    return QueryEmbedding(answer.embedding, mode, answer.probabilities)
 
 
 def _stored(library: Searched, query: Query, judged_by: Judge | None) -> QueryEmbedding:

@@ -272,9 +272,8 @@ def pair_parts(study: Study, other: str, model: Checkpoint, library: Library) ->
         return (), None
     mode = study_mode(study)
     answer = ask_model(study, model, mode)
-    expected = {p.label: p.probability for p in answer.predictions}
     bank = gallery.bank(model.fingerprint, mode)
-    found = evidence_on(library, [other], answer.embedding, mode, expected, judge(model), bank)[other]
+    found = evidence_on(library, [other], answer.embedding, mode, answer.probabilities, judge(model), bank)[other]
     return found.parts(relevance.weights[mode, found.reported], mode), odds_of(relevance, found, mode)
 
 

@@ -71,6 +71,11 @@ class ModelAnswer:
     films: tuple[FilmJudgement, ...] = ()
 
     @property
+    def probabilities(self) -> dict[str, float]:
+        """By label."""
+        return {prediction.label: prediction.probability for prediction in self.predictions}
+
+    @property
     def answerable(self) -> bool:
         """False where a film is not a chest radiograph."""
         return least_familiar(self.films) != "not_chest"
