@@ -77,12 +77,13 @@ class ObservationRecords:
             for row in (*rows, *reversed(late))
         )
 
-    def last(self) -> tuple[int, float]:
-        """Changes with every observation and every new baseline."""
+    def extent(self) -> tuple[int, int, float]:
+        """First and last observation, and the latest baseline: changes with all that comes or is forgotten."""
+        number = FilmObservationRow.number
         with self._transaction() as connection:
-            number = connection.execute(select(func.max(FilmObservationRow.number))).scalar()
+            first, last = connection.execute(select(func.min(number), func.max(number))).one()
             since = connection.execute(select(func.max(DriftBaselineRow.since))).scalar()
-        return int(number or 0), float(since or 0)
+        return int(first or 0), int(last or 0), float(since or 0)
 
     def begin_anew(self, sender: str, at: float) -> None:
         """Take a sender's films from a time on as usual."""

@@ -11,6 +11,7 @@ is marked in the table.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -165,17 +166,20 @@ class DriftWatch:
 
     def __init__(self, library: Library | None) -> None:
         self._library = library
-        self._made: tuple[float, DriftReport] | None = None
+        self._report = DriftReport((), (), ())
+        self._extent: tuple[int, int, float] | None = None
+        self._looked = -math.inf
         self._lock = threading.Lock()
 
     def report(self, *, fresh: bool = False) -> DriftReport:
         """As of some seconds ago; ``fresh``: as of now."""
-        if self._library is None:
-            return DriftReport((), (), ())
         with self._lock:
-            if fresh or self._made is None or time.monotonic() - self._made[0] > EVERY:
-                self._made = time.monotonic(), drift_report(self._library)
-            return self._made[1]
+            if self._library is not None and (fresh or time.monotonic() - self._looked > EVERY):
+                extent = self._library.observations.extent()
+                if extent != self._extent:
+                    self._report, self._extent = drift_report(self._library), extent
+                self._looked = time.monotonic()
+            return self._report
 
     def check(self) -> None:
         """Whether all senders' films are as they were.
@@ -229,10 +233,14 @@ def _figures(films: Sequence[FilmObservation], name: str) -> Values:
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
+def _expected_share(baseline: Values) -> float:
+    """What is expected of a fault that a baseline (N,), without NaN, had in some of its films."""
+    return max(float((baseline.sum() + 0.5) / (len(baseline) + 1)), LEAST_SHARE)
+
+
 def _share_crossing(baseline: Values, later: Values) -> int | None:
     """Which film carries the sum of log-likelihood ratios over its limit; None for none."""
-    known = baseline[~np.isnan(baseline)]
-    p0 = max((known.sum() + 0.5) / (len(known) + 1), LEAST_SHARE)
+    p0 = _expected_share(baseline[~np.isnan(baseline)])
     p1 = min(max(RISE * p0, LEAST_RISE), (1 + p0) / 2)
     gains = np.where(later > 0, np.log(p1 / p0), np.log((1 - p1) / (1 - p0)))
     return _crossing(np.where(np.isnan(later), 0.0, gains), SHARE_LIMIT)
@@ -304,5 +312,5 @@ def _is_outside(baseline: Values, week: Values) -> bool:
     before, now = baseline[~np.isnan(baseline)], week[~np.isnan(week)]
     if not len(before) or not len(now):
         return False
-    p0 = max((before.sum() + 0.5) / (len(before) + 1), LEAST_SHARE)
+    p0 = _expected_share(before)
     return bool(now.mean() > p0 + 3 * np.sqrt(p0 * (1 - p0) * (1 / len(now) + 1 / len(before))))

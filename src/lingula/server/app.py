@@ -16,6 +16,7 @@ from lingula import __version__
 from lingula.errors import HEADER_CODES, STORAGE_ERRNOS, InputError, LingulaError, ServerError, cause, storage_error
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
+from lingula.node.drift import DriftWatch
 from lingula.server.access import Access, check_role
 from lingula.server.assets import send
 from lingula.server.audit_trail import AuditTrail
@@ -43,14 +44,15 @@ ROUTERS = (
 def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settings | None = None) -> FastAPI:
     """The application around a model and a library that its caller opened and will close."""
     settings = settings or Settings()
-    access, metrics = Access(settings, library), Metrics(checkpoint.fingerprint, library)
+    access, drift = Access(settings, library), DriftWatch(library)
+    metrics = Metrics(checkpoint.fingerprint, library, drift)
     trail = AuditTrail(library, settings.audit_days) if library is not None else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         swept = sweep() + (library.sweep() if library is not None else 0)
         note(logging.INFO, "start", version=__version__, model=checkpoint.fingerprint, swept=swept)
-        with Service(checkpoint, library, settings) as app.state.service, trail or nullcontext():
+        with Service(checkpoint, library, settings, drift) as app.state.service, trail or nullcontext():
             app.state.service.judged = metrics.films
             if library is None:
                 yield

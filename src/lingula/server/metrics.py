@@ -25,7 +25,7 @@ SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 class Metrics:
     """What one server counts, in a registry of its own."""
 
-    def __init__(self, model: str, library: Library | None) -> None:
+    def __init__(self, model: str, library: Library | None, drift: DriftWatch) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._requests = Counter(
             "lingula_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
@@ -42,7 +42,7 @@ class Metrics:
         )
         self.jobs: Callable[[], Mapping[str, int]] = dict
         """Imports by state."""
-        self._registry.register(_Gauges(self, model, library))
+        self._registry.register(_Gauges(self, model, library, drift))
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""
@@ -66,9 +66,8 @@ class Metrics:
 class _Gauges(Collector):
     """What is looked up when it is asked for."""
 
-    def __init__(self, metrics: Metrics, model: str, library: Library | None) -> None:
-        self._metrics, self._model, self._library = metrics, model, library
-        self._watch = DriftWatch(library)
+    def __init__(self, metrics: Metrics, model: str, library: Library | None, drift: DriftWatch) -> None:
+        self._metrics, self._model, self._library, self._drift = metrics, model, library, drift
 
     def collect(self) -> Iterator[Metric]:
         about = GaugeMetricFamily("lingula_about", "Version and model.", labels=["version", "model"])
@@ -80,7 +79,7 @@ class _Gauges(Collector):
         is_open = GaugeMetricFamily("lingula_library_up", "Whether the library can be read.")
         found: list[Metric] = []
         try:
-            found += _of_library(self._library, self._watch) if self._library is not None else []
+            found += _of_library(self._library, self._drift) if self._library is not None else []
             is_open.add_metric([], float(self._library is not None))
         except LingulaError:
             is_open.add_metric([], 0)

@@ -108,8 +108,10 @@ class Case:
 class Service:
     """Use in a ``with`` statement: children and threads end with it."""
 
-    def __init__(self, checkpoint: Checkpoint, library: Library | None, settings: Settings) -> None:
-        self.checkpoint, self.library, self.settings = checkpoint, library, settings
+    def __init__(
+        self, checkpoint: Checkpoint, library: Library | None, settings: Settings, drift: DriftWatch
+    ) -> None:  # fmt: skip
+        self.checkpoint, self.library, self.settings, self.drift = checkpoint, library, settings, drift
         self._gallery = ReadyGallery.of(checkpoint.fingerprint)
         self.names = {label.code: label.name for label in checkpoint.vocabulary.labels}
         self.model_lock = threading.Lock()
@@ -124,7 +126,6 @@ class Service:
         self._remembering = threading.Lock()
         self._patches = _PatchMaker()
         self._lasting: dict[str, LingulaError] = {}
-        self.drift = DriftWatch(library)
         self.judged: Callable[[Analysis], None] = lambda analysis: None
         """Told of every study that was judged."""
         self._stack = ExitStack()
