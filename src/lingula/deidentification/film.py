@@ -117,7 +117,7 @@ def clean_film(file: Path, target: Path, deidentifier: Deidentifier, *, pixels: 
     try:
         dataset = dcmread(file)
         names = tuple(identifiers(dataset))
-        seen = _cover(dataset) if pixels else replace(CleanedFilm(), unread=int("PixelData" in dataset))
+        seen = _cover(dataset) if pixels else CleanedFilm(unread=int("PixelData" in dataset))
         actions = deidentifier.header(dataset, pixels_cleaned="PixelData" in dataset and not seen.unread)
         dataset.save_as(target, enforce_file_format=True)
     except InputError as error:

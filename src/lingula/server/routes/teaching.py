@@ -25,6 +25,7 @@ from lingula.errors import InputError, LibraryError, ServerError
 from lingula.ingest.batches import store
 from lingula.labels import search_findings
 from lingula.library import Entry, Library
+from lingula.library.access_records import hash_of
 from lingula.library.teaching_records import ClassLink
 from lingula.openi.collection import Refused
 from lingula.plain import DISCLAIMER
@@ -356,7 +357,7 @@ async def make_link(request: Request, set_id: SetId, body: LinkBody) -> Response
     service, known = service_of(request), await _set(request, set_id)
     library, token = library_of(service), secrets.token_urlsafe(18)
     until = time.time() + 86_400 * body.days
-    link = ClassLink(_digest(token), known.set_id, body.task, until)
+    link = ClassLink(hash_of(token), known.set_id, body.task, until)
     await service.look_up(lambda: library.teaching.add_link(link))
     return answered(ClassAddress(f"/class/{token}", until), 201)
 
@@ -437,10 +438,6 @@ def _film(png: bytes) -> Response:
 # -- a class
 
 
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 async def link_of(request: Request, token: str) -> ClassLink:
     """The link of a token.
 
@@ -449,7 +446,7 @@ async def link_of(request: Request, token: str) -> ClassLink:
     """
     service = service_of(request)
     library = library_of(service)
-    link = await service.look_up(lambda: library.teaching.link(_digest(token)))
+    link = await service.look_up(lambda: library.teaching.link(hash_of(token)))
     if link is None or link.until < time.time():
         raise ServerError("link_unknown", "This link is not open.", "Ask your teacher for a new one.")
     return link
