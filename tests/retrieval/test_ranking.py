@@ -19,6 +19,7 @@ from lingula.library.shipped_gallery import FOLDER, typical_norm
 from lingula.model.checkpoint import fingerprint_of
 from lingula.openi.splits import Split
 from lingula.retrieval import Judge, Query, QueryEmbedding, ask
+from lingula.retrieval.facets import FacetIndex
 from lingula.retrieval.feedback import BETA, GAMMA, moved
 from lingula.retrieval.hubness import NEAREST, nearness
 from lingula.retrieval.ranking import SPARE, met
@@ -288,8 +289,12 @@ def test_the_ready_gallery_answers_like_the_library_it_was_made_from(library: Li
         assert all(n.report is None and n.snippet is None for n in bare)
     _, _, told = ask(gallery, Query.read("effusion, enlarging"), QueryEmbedding(direction(0), "text"))
     assert [(notice.code, "enlarging" in notice.message) for notice in told] == [("no_texts", True)]
-    with pytest.raises(InputError, match="have no ages"):
-        ask(gallery, Query.read("effusion").with_options(age=(40, 60)), QueryEmbedding(direction(0), "text"))
+    elderly = Query.read("effusion in the elderly")
+    by_age, matching, told = ask(gallery, elderly, QueryEmbedding(direction(0), "text"))
+    ageless, without, _ = ask(gallery, elderly.with_options(age=None), QueryEmbedding(direction(0), "text"))
+    assert ([notice.code for notice in told], ids(by_age), matching) == (["no_ages"], ids(ageless), without)
+    facets = FacetIndex.of(gallery).facets(gallery, elderly)
+    assert [facet.name for facet in facets] == ["finding", "side", "view"]  # and no age
     assert ReadyGallery.of("another", tmp_path) is None
     middle = len(content) - 40
     path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from lingula.errors import InputError, LibraryError, ModelError
+from lingula.errors import LibraryError, ModelError
 from lingula.labels import Assertion
 from lingula.library.conditions import (
     Aged,
@@ -112,11 +112,7 @@ class ReadyGallery:
         return {mode: empty.extended(1, ids, vectors, NumpyExact) for mode, (ids, vectors) in self._vectors.items()}
 
     def matching(self, *conditions: Condition) -> frozenset[str]:
-        """Ids of the studies that meet all conditions. No words are kept: no study holds any.
-
-        Raises:
-            InputError: ``bad_request`` for an age, which is not kept either.
-        """
+        """Ids of the studies that meet all conditions. No words and no ages are kept: no study holds any."""
         found = frozenset(self._known)
         for condition in conditions:
             found &= self._meeting(condition)
@@ -151,11 +147,8 @@ class ReadyGallery:
                 return frozenset(known) - self._meeting(inner)
             case AnyOf(several):
                 return frozenset().union(*(self._meeting(one) for one in several))
-            case Says():
+            case Says() | Aged():
                 return frozenset()
-            case Aged():
-                message = "The studies that ship with the model have no ages."
-                raise InputError("bad_request", message, "Leave the age out, or import the collection.")
 
     def summaries(self, study_ids: Collection[str]) -> dict[str, Summary]:
         return {

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lingula.errors import InputError
 from lingula.labels import FOUND
 from lingula.labels.findings import label_of
-from lingula.library.conditions import Aged, Condition, Labelled, Shows
+from lingula.library.conditions import Aged, Labelled, Shows
 from lingula.retrieval.matching import Judge, Searched, asserting, matching_studies
 from lingula.retrieval.query import Query, Wanted
 
@@ -37,7 +36,7 @@ class FacetIndex:
         """Of a library as it is now; ages are left out where it keeps none."""
         labels = {label: library.matching(Labelled(label)) for label in library.about.labels}
         views = {view: library.matching(Shows(view)) for view in ("frontal", "lateral")}
-        ages = {f"{low}-{high}": _meeting(library, Aged(low, high)) for low, high in AGES}
+        ages = {f"{low}-{high}": library.matching(Aged(low, high)) for low, high in AGES}
         return cls(library.matching(), {"finding": labels, "age": ages, "view": views})
 
     def facets(self, library: Searched, query: Query, judge: Judge | None = None) -> tuple[Facet, ...]:
@@ -70,13 +69,6 @@ class FacetIndex:
 def same_finding(label: str, wanted: Wanted) -> bool:
     """Whether a label of a facet is what a query asks for."""
     return wanted.finding == label or label_of(wanted.finding) == label
-
-
-def _meeting(library: Searched, condition: Condition) -> Set[str]:
-    try:
-        return library.matching(condition)
-    except InputError:  # the studies that ship with the model have no ages
-        return frozenset()
 
 
 def _kept(counts: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
