@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.server.conftest import Server, Stock, running
@@ -95,6 +97,31 @@ def test_a_user_signs_in_and_out(manned: Manned) -> None:
     assert server.ask("GET", "/api/about", Cookie=cookie).status == 200
     gone = server.ask("DELETE", "/api/session", Cookie=cookie).headers["set-cookie"]
     assert 'lingula_token=""' in gone
+
+
+def test_each_user_learns_for_himself(manned: Manned) -> None:
+    """Answers, what is due and progress belong to who signed in; only who teaches answers under another name."""
+
+    def ask(role: Role, method: str, path: str, body: Any = None) -> Any:
+        data = json.dumps(body).encode() if body is not None else None
+        headers = {"Authorization": f"Bearer {manned.tokens[role]}", "Content_Type": "application/json"}
+        return manned.server.ask(method, path, data, **headers).json
+
+    card = ask("read", "POST", "/api/practice", {})
+    answer = {"chosen": [], "confidence": 70}
+    assert ask("teach", "POST", f"/api/practice/{card['card_id']}", answer)["code"] == "case_unknown"
+    assert "due" in ask("read", "POST", f"/api/practice/{card['card_id']}", answer)
+    told = {role: ask(role, "GET", "/api/practice/progress")["calibration"]["student"] for role in ("read", "teach")}
+    assert (len(told["read"]), told["teach"]) == (1, [])
+    films = [s for s, known in manned.server.library.summaries(manned.server.library.ids()).items() if known.images]
+    made = ask("teach", "POST", "/api/sets", {"title": "One", "study_ids": films[:1]})
+    quiz = f"/api/sets/{made['set_id']}/quiz"
+    asked = ask("read", "GET", f"{quiz}/next")["question"]
+    ask("read", "POST", f"{quiz}/{asked['question_id']}", answer)
+    assert ask("read", "GET", f"{quiz}/next?student=Ann")["code"] == "forbidden"
+    assert ask("teach", "GET", f"{quiz}/next?student=Ann")["question"]["attempt"] == 0
+    results = ask("teach", "GET", f"/api/sets/{made['set_id']}/results")
+    assert [each["student"] for each in results["students"]] == ["a-read"]
 
 
 def test_a_token_is_kept_as_its_hash_and_can_be_revoked(manned: Manned) -> None:

@@ -16,7 +16,7 @@ from lingula.errors import InputError, LibraryError, ServerError
 from lingula.ingest import batches, openi
 from lingula.library import Library
 from lingula.server import Settings
-from lingula.teaching.practice import Practice
+from lingula.teaching.practice import Practice, PracticeByStudent
 from lingula.teaching.repetition import AGAIN
 
 
@@ -67,6 +67,30 @@ def test_what_was_missed_comes_back_after_others(library: Library, monkeypatch: 
     assert practice.next().study_id != card.study_id
     clock[0] += AGAIN.total_seconds() + 1
     assert practice.next().study_id == card.study_id
+
+
+def test_own_calibration_stands_beside_the_models(library: Library) -> None:
+    """First answers alone, the model's claims on the findings that could be ticked; each student for himself."""
+    said = {label: 0.97 for each in library.summaries(library.ids()).values() for label in each.labels or ()}
+    practices = PracticeByStudent(library, "normal", model=lambda study_id: said)
+    ann, bo = practices.of("ann"), practices.of("bo")
+    shown = []
+    for confidence, right in ((97, True), (97, False), (70, True)):
+        card = ann.next()
+        shown += [code in card.answer for code in card.choices]
+        wrong = sorted(set(card.choices) - card.answer)[:1]
+        ann.answer(card.card_id, sorted(card.answer) if right else wrong, confidence)
+    unsure, certain = ann.calibration.student
+    assert [(each.low, each.claims, each.right) for each in (unsure, certain)] == [(60, 1, 1.0), (95, 2, 0.5)]
+    (model,) = ann.calibration.model
+    assert (model.low, model.claims, model.right) == (95, len(shown), round(sum(shown) / len(shown), 4))
+    assert (bo.calibration.student, bo.findings, bo.due(float("inf"))) == ((), {}, 0)
+    open_card = ann.next()
+    with pytest.raises(ServerError):
+        bo.answer(open_card.card_id, [])
+    practices.forget([open_card.study_id])
+    with pytest.raises(ServerError):
+        ann.card(open_card.card_id)
 
 
 def test_asking_for_a_finding_gives_nothing_away(stock: Stock) -> None:

@@ -23,6 +23,7 @@ from lingula.server.redaction import redacted
 from lingula.server.settings import Settings
 
 Need = Role | Literal["open"]
+LOCAL_STUDENT = "me"
 REMEMBERED = 2.0
 """Seconds for which a token's answer is kept: a token that is revoked is refused after so long at the latest."""
 _MOST = 10_000
@@ -90,6 +91,11 @@ class Actor:
     def may(self, need: Need) -> bool:
         """Whether the role is enough."""
         return need == "open" or (self.role is not None and ROLES.index(self.role) >= ROLES.index(need))
+
+    @property
+    def student(self) -> str:
+        """Under which name learning is recorded: the user's; ``me`` for whoever asks without an account."""
+        return LOCAL_STUDENT if self is LOCAL or self is OWNER else self.name
 
 
 NOBODY, CLASS, LOCAL, OWNER = (

@@ -11,7 +11,7 @@ from lingula.plain import DISCLAIMER
 from lingula.retrieval import Query
 from lingula.retrieval.query import Unknown
 from lingula.study import Mode, ShownFilm
-from lingula.teaching.practice import Difficulty
+from lingula.teaching.practice import Difficulty, OwnCalibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +174,10 @@ class ShownFindingProgress:
 
 @dataclass(frozen=True, slots=True)
 class ShownProgress:
-    """How practice goes, by finding; how many films are due now, and by the end of the day."""
+    """How practice goes, by finding and by how sure; how many films are due now, and by the end of the day."""
 
     due: int
     due_today: int
     findings: Mapping[str, ShownFindingProgress]
+    calibration: OwnCalibration
     disclaimer: str = DISCLAIMER

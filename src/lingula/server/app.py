@@ -32,7 +32,7 @@ from lingula.server.service import Service
 from lingula.server.settings import Settings
 from lingula.server.spool import sweep
 from lingula.study import DISCLAIMER
-from lingula.teaching.practice import Practice
+from lingula.teaching.practice import PracticeByStudent
 
 PAGES = (learn.router, node_page.router, pages.router)
 ROUTERS = (
@@ -57,7 +57,8 @@ def create_app(checkpoint: Checkpoint, library: Library | None, settings: Settin
             if library is None:
                 yield
             else:
-                app.state.practice = Practice(library, checkpoint.vocabulary.normal)
+                model = teaching.model_of(checkpoint, library)
+                app.state.practice = PracticeByStudent(library, checkpoint.vocabulary.normal, model)
                 app.state.jobs = Jobs(app.state.service, library)
                 metrics.jobs = app.state.jobs.states
                 yield

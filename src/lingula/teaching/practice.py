@@ -23,6 +23,8 @@ from lingula.library.spreadsheet import cell
 from lingula.library.teaching_records import TaskAnswer
 from lingula.teaching import repetition
 from lingula.teaching.drill import NEAREST, look_alikes
+from lingula.teaching.results import CalibrationStep, calibration_of, first_answers, model_calibration
+from lingula.teaching.tasks import Model
 
 Difficulty = Literal["easy", "hard"]
 CHOICES = 4
@@ -62,15 +64,53 @@ class FindingProgress:
     right: int
 
 
-class Practice:
-    """The cards of a library for one student, whose progress the library keeps."""
+@dataclass(frozen=True, slots=True)
+class OwnCalibration:
+    """How often a student was right by how sure, and how often the model was on the same films; first answers only."""
 
-    def __init__(self, library: Library, normal: str | None, student: str = "me", seed: int | None = None) -> None:
-        self._library, self._normal, self.student = library, normal, student
+    student: tuple[CalibrationStep, ...]
+    model: tuple[CalibrationStep, ...]
+
+
+class PracticeStock:
+    """The studies of a library that can be practised on: coded, with a film. Read again when the library has grown."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._summaries: tuple[int, dict[str, Summary]] = (-1, {})
+
+    def summaries(self) -> dict[str, Summary]:
+        """By id.
+
+        Raises:
+            LibraryError: ``library_empty`` where there is none.
+        """
+        revision = self._library.revision
+        if self._summaries[0] != revision:
+            known = self._library.summaries(self._library.ids())
+            self._summaries = revision, {study: each for study, each in known.items() if each.labels and each.images}
+        if not self._summaries[1]:
+            raise LibraryError("library_empty", "No coded study with a film to practise on.", "Import a collection.")
+        return self._summaries[1]
+
+
+class Practice:
+    """The cards of a library for one student, whose progress the library keeps.
+
+    Args:
+        model: probabilities of a study's labels, kept with each answer so that both can be compared.
+        stock: shared by the students of a library.
+    """
+
+    def __init__(
+        self, library: Library, normal: str | None, student: str = "me", seed: int | None = None, *,
+        model: Model | None = None, stock: PracticeStock | None = None,
+    ) -> None:  # fmt: skip
+        self._library, self._normal, self.student, self._model = library, normal, student, model
         self._random = random.Random(seed)
         self._open: OrderedDict[str, PracticeCard] = OrderedDict()
         self._lock = threading.Lock()
-        self._stock: tuple[int, dict[str, Summary]] = (-1, {})
+        self._stock = stock or PracticeStock(library)
 
     def next(self, finding: str = "", difficulty: Difficulty = "easy") -> PracticeCard:
         """The next card: what is due first, then what was never seen.
@@ -80,7 +120,7 @@ class Practice:
         Raises:
             LibraryError: ``library_empty`` without a coded study with a film.
         """
-        stock = self._studies()
+        stock = self._stock.summaries()
         shows = {study for study, known in stock.items() if finding in known.labels}
         if finding and not shows:
             raise LibraryError("library_empty", "No study with a film is coded with that finding.")
@@ -127,7 +167,10 @@ class Practice:
         right = not missed and not wrong
         before = self._library.teaching.reviews(self.student).get(card.study_id)
         review = repetition.reviewed(self.student, card.study_id, before, right=right, confidence=confidence)
-        body = {"confidence": confidence, "answer": sorted(card.answer), "missed": missed, "invented": wrong}
+        said = self._model(card.study_id) if self._model is not None else {}
+        model = {code: said[code] for code in card.choices if code in said}
+        body = {"confidence": confidence, "answer": sorted(card.answer), "missed": missed, "invented": wrong,
+                "model": model}  # fmt: skip
         answer = TaskAnswer(
             answer_id=secrets.token_hex(16), set_id="", link_id="", student=self.student, task=ALONE,
             study_id=card.study_id, at=time.time(), right=right, body=body,
@@ -151,16 +194,20 @@ class Practice:
                 right[code] = right.get(code, 0) + (code not in {*each.body["missed"], *each.body["invented"]})
         return {code: FindingProgress(seen[code], right[code]) for code in seen}
 
+    @property
+    def calibration(self) -> OwnCalibration:
+        """How sure and how right, beside the model's."""
+        given = first_answers(self._given())
+        return OwnCalibration(calibration_of(given), model_calibration(given))
+
     def due(self, until: float | None = None) -> int:
         """How many studies seen before are due again by a time, now by default."""
         return len(repetition.due_ids(self._library.teaching.reviews(self.student), until))
 
     def export(self) -> str:
         """Progress by study as CSV; due in seconds since 1970."""
-        reviews, given = (
-            self._library.teaching.reviews(self.student),
-            self._library.teaching.answers(student=self.student),
-        )
+        reviews = self._library.teaching.reviews(self.student)
+        given = [each for each in self._library.teaching.answers(student=self.student) if not each.link_id]
         text = io.StringIO()
         table = csv.writer(text)
         table.writerow(["study_id", "seen", "right", "due"])
@@ -179,16 +226,6 @@ class Practice:
 
     def _given(self) -> list[TaskAnswer]:
         return [each for each in self._library.teaching.answers(student=self.student) if each.task == ALONE]
-
-    def _studies(self) -> dict[str, Summary]:
-        """Coded studies with a film, read again when the library has grown."""
-        revision = self._library.revision
-        if self._stock[0] != revision:
-            known = self._library.summaries(self._library.ids())
-            self._stock = revision, {study: each for study, each in known.items() if each.labels and each.images}
-        if not self._stock[1]:
-            raise LibraryError("library_empty", "No coded study with a film to practise on.", "Import a collection.")
-        return self._stock[1]
 
     def _choose(self, pool: Sequence[str]) -> str:
         reviews = self._library.teaching.reviews(self.student)
@@ -225,3 +262,28 @@ class Practice:
         if study_id not in vectors:
             return ()
         return self._library.nearest(vectors[study_id], mode="image", k=NEAREST, exclude=(study_id,))
+
+
+class PracticeByStudent:
+    """The practice of every student of a library; the arguments are those of ``Practice``."""
+
+    def __init__(self, library: Library, normal: str | None, model: Model | None = None) -> None:
+        self._library, self._normal, self._model = library, normal, model
+        self._stock, self._lock = PracticeStock(library), threading.Lock()
+        self._practices: dict[str, Practice] = {}
+
+    def of(self, student: str) -> Practice:
+        """A student's own practice."""
+        with self._lock:
+            if student not in self._practices:
+                self._practices[student] = Practice(
+                    self._library, self._normal, student, model=self._model, stock=self._stock
+                )
+            return self._practices[student]
+
+    def forget(self, study_ids: Collection[str]) -> None:
+        """Close the open cards of studies that were deleted."""
+        with self._lock:
+            practices = list(self._practices.values())
+        for practice in practices:
+            practice.forget(study_ids)

@@ -119,8 +119,14 @@ def student_result(student: str, answers: Sequence[TaskAnswer]) -> StudentResult
     return StudentResult(
         student=student, answered=len(claims), right=sum(right for _, right in claims),
         confidence=_mean([confidence for confidence, _ in claims]),
-        brier=_mean([(confidence / 100 - right) ** 2 for confidence, right in claims]), calibration=calibration(claims),
+        brier=_mean([(confidence / 100 - right) ** 2 for confidence, right in claims]),
+        calibration=calibration_of(answers),
     )  # fmt: skip
+
+
+def calibration_of(answers: Sequence[TaskAnswer]) -> tuple[CalibrationStep, ...]:
+    """How sure answers were, and how often right."""
+    return calibration([(_confidence(each), each.right) for each in answers])
 
 
 def calibration(claims: Sequence[tuple[float, bool]]) -> tuple[CalibrationStep, ...]:

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from lingula.library import Library
+from lingula.server.access import actor_of
 from lingula.server.routes.cases_and_search import library_of, service_of
 from lingula.server.routes.pages import _page
-from lingula.server.routes.teaching import SetId, Student, Token, findings_of, link_of, student_of
+from lingula.server.routes.teaching import SetId, Student, Token, findings_of, link_of, student_name, student_of
 from lingula.server.serialise import stored_url
 from lingula.server.service import Service
 from lingula.teaching import repetition
@@ -38,11 +39,12 @@ async def learn(
     """What is due, the sets, and a form for a new one, filled in where a search leads here."""
     service = service_of(request)
     library = service.filled
-    shown = await service.look_up(lambda: _overview(library)) if library is not None else None
+    student = actor_of(request).student
+    shown = await service.look_up(lambda: _overview(library, student)) if library is not None else None
     return _page(request, "learn.html", here="/learn", overview=shown, query=query, studies=studies)
 
 
-def _overview(library: Library) -> dict[str, Any]:
+def _overview(library: Library, student: str) -> dict[str, Any]:
     sets = load_sets(library)
     firsts = {each.set_id: next(iter(each.ids), "") for each in sets}
     known = library.summaries([study for study in firsts.values() if study])
@@ -51,7 +53,7 @@ def _overview(library: Library) -> dict[str, Any]:
         for set_id, study in firsts.items()
         if study in known and known[study].images
     }
-    reviews = library.teaching.reviews("me")
+    reviews = library.teaching.reviews(student)
     return {
         "sets": sets,
         "pictures": pictures,
@@ -122,10 +124,11 @@ async def results(request: Request, set_id: SetId) -> Response:
 
 
 @router.get("/learn/sets/{set_id}/{task}")
-async def task(request: Request, set_id: SetId, task: Annotated[Task, Path()], student: Student = "me") -> Response:
+async def task(request: Request, set_id: SetId, task: Annotated[Task, Path()], student: Student = "") -> Response:
     """A task of a set, one question after another."""
     service = service_of(request)
     library = library_of(service)
+    student_name(request, student)
     known = await service.look_up(lambda: load_set(library, set_id))
     return _page(
         request, "task.html", here="/learn", title=known.title, task=task, base=f"/api/sets/{known.set_id}/{task}",

@@ -116,14 +116,14 @@ async def start(request: Request) -> Response:
         has_library=service.filled is not None,
         can_get=service.settings.folder_imports and actor_of(request).may("administer"),
         film=await service.look_up(lambda: _film_of(service, datetime.now(UTC).date())),
-        due=await service.look_up(lambda: _due(service.filled)),
+        due=await service.look_up(lambda: _due(service.filled, actor_of(request).student)),
         model=service.checkpoint.fingerprint,
     )
 
 
-def _due(library: Library | None) -> int:
-    """How many films are due today."""
-    return len(due_ids(library.teaching.reviews("me"), end_of_day())) if library is not None else 0
+def _due(library: Library | None, student: str) -> int:
+    """How many films are due to a student today."""
+    return len(due_ids(library.teaching.reviews(student), end_of_day())) if library is not None else 0
 
 
 def _wall(service: Service) -> list[dict[str, Any]]:

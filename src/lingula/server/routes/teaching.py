@@ -27,10 +27,12 @@ from lingula.labels import search_findings
 from lingula.library import Entry, Library
 from lingula.library.access_records import hash_of
 from lingula.library.teaching_records import ClassLink
+from lingula.model.checkpoint import Checkpoint
 from lingula.openi.collection import Refused
 from lingula.plain import DISCLAIMER
 from lingula.retrieval.judge import judge
 from lingula.server import schema
+from lingula.server.access import actor_of
 from lingula.server.answers import ShownCard, ShownFindingProgress, ShownProgress, ShownVerdict
 from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, answered, library_of, service_of
 from lingula.server.service import Service
@@ -40,7 +42,7 @@ from lingula.teaching import repetition
 from lingula.teaching.anki import AnkiCard, hard_cards, set_cards, write_apkg
 from lingula.teaching.dicom_marks import take_marks
 from lingula.teaching.gathering import gathered
-from lingula.teaching.practice import Difficulty, Practice
+from lingula.teaching.practice import Difficulty, Practice, PracticeByStudent
 from lingula.teaching.results import TeachingResults, propose_next, results_of
 from lingula.teaching.sets import (
     SetList,
@@ -74,7 +76,7 @@ classes = APIRouter(prefix="/class/{token}", responses=REFUSED, tags=["class"])
 SetId = Annotated[str, Path(max_length=64)]
 Id = Annotated[str, Path(max_length=64)]
 Token = Annotated[str, Path(max_length=64)]
-Student = Annotated[str, Query(min_length=SHORTEST_NAME, max_length=LONGEST_NAME, description="Whose answers.")]
+Student = Annotated[str, Query(max_length=LONGEST_NAME, description="Whose answers; one's own, left empty.")]
 
 
 class _Body(BaseModel):
@@ -149,8 +151,9 @@ def findings_of(service: Service) -> Findings:
     return Findings(names, service.checkpoint.vocabulary.codes, service.checkpoint.vocabulary.normal)
 
 
-def _model_of(service: Service, library: Library) -> Model | None:
-    judging = judge(service.checkpoint)
+def model_of(checkpoint: Checkpoint, library: Library) -> Model | None:
+    """The model's probabilities of the studies of a library; None where it has no threshold for films."""
+    judging = judge(checkpoint)
     if judging is None:
         return None
 
@@ -160,10 +163,22 @@ def _model_of(service: Service, library: Library) -> Model | None:
     return said
 
 
+def student_name(request: Request, given: str = "") -> str:
+    """Whose answers a request is about: those of who asks; of another student only for those who teach.
+
+    Raises:
+        ServerError: ``forbidden``.
+    """
+    actor = actor_of(request)
+    if given and given != actor.student and not actor.may("teach"):
+        raise ServerError("forbidden", "Your role does not allow to answer under another name.", "Leave the name out.")
+    return given or actor.student
+
+
 def _practice(request: Request) -> Practice:
     library_of(service_of(request))
-    practice: Practice = request.app.state.practice
-    return practice
+    practices: PracticeByStudent = request.app.state.practice
+    return practices.of(actor_of(request).student)
 
 
 def _attachment(name: str) -> dict[str, str]:
@@ -383,26 +398,25 @@ async def _set(request: Request, set_id: str) -> TeachingSet:
 async def _session(request: Request, set_id: str, task: Task, student: str, link_id: str = "") -> TaskSession:
     service, known = service_of(request), await _set(request, set_id)
     library = library_of(service)
+    model = model_of(service.checkpoint, library)
     return await service.look_up(
-        lambda: TaskSession(
-            library, known, task, student, findings_of(service), link_id=link_id, model=_model_of(service, library)
-        )
+        lambda: TaskSession(library, known, task, student, findings_of(service), link_id=link_id, model=model)
     )
 
 
 @router.get("/sets/{set_id}/{task}/next", response_model=schema.answer(NextQuestion), tags=["tasks"])
-async def next_question(request: Request, set_id: SetId, task: Task, student: Student = "me") -> Response:
+async def next_question(request: Request, set_id: SetId, task: Task, student: Student = "") -> Response:
     """The next question; nothing in it tells the answer."""
-    session = await _session(request, set_id, task, student)
+    session = await _session(request, set_id, task, student_name(request, student))
     return _asked(await service_of(request).look_up(session.next))
 
 
 @router.get("/sets/{set_id}/{task}/{question_id}/films/{row}", responses=PNG, response_class=Response, tags=["tasks"])
 async def task_film(
-    request: Request, set_id: SetId, task: Task, question_id: Id, row: Row, student: Student = "me"
+    request: Request, set_id: SetId, task: Task, question_id: Id, row: Row, student: Student = ""
 ) -> Response:
     """A film of a question; of a pair, 0 is film A."""
-    session = await _session(request, set_id, task, student)
+    session = await _session(request, set_id, task, student_name(request, student))
     return _film(await service_of(request).look_up(lambda: session.film(question_id, row)))
 
 
@@ -411,19 +425,19 @@ async def task_film(
     responses=PNG, response_class=Response, tags=["tasks"],
 )  # fmt: skip
 async def task_look_alike(
-    request: Request, set_id: SetId, task: Task, question_id: Id, number: Row, row: Row, student: Student = "me"
+    request: Request, set_id: SetId, task: Task, question_id: Id, number: Row, row: Row, student: Student = ""
 ) -> Response:
     """A film of a look-alike, once the question was answered."""
-    session = await _session(request, set_id, task, student)
+    session = await _session(request, set_id, task, student_name(request, student))
     return _film(await service_of(request).look_up(lambda: session.look_alike_film(question_id, number, row)))
 
 
 @router.post("/sets/{set_id}/{task}/{question_id}", response_model=schema.answer(Reveal), tags=["tasks"])
 async def task_answer(
-    request: Request, set_id: SetId, task: Task, question_id: Id, body: AnswerBody, student: Student = "me"
+    request: Request, set_id: SetId, task: Task, question_id: Id, body: AnswerBody, student: Student = ""
 ) -> Response:
     """Answer a question; what it shows comes back."""
-    session = await _session(request, set_id, task, student)
+    session = await _session(request, set_id, task, student_name(request, student))
     return answered(await service_of(request).look_up(lambda: session.answer(question_id, body.given(), body.attempt)))
 
 
@@ -557,7 +571,7 @@ async def progress(request: Request) -> Response:
         code: ShownFindingProgress(service.names.get(code, code), each.seen, each.right)
         for code, each in sorted(seen.items())
     }
-    return answered(ShownProgress(due, today, found))
+    return answered(ShownProgress(due, today, found, await service.look_up(lambda: practice.calibration)))
 
 
 @router.get("/practice/export", responses=CSV, response_class=Response, tags=["practice"])

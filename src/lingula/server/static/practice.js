@@ -9,6 +9,11 @@ function when(due) {
   return days > 1 ? `in ${days} days` : "tomorrow";
 }
 
+function step({ low, claims, confidence, right }) {
+  const name = { 0: "guessed", 60: "unsure", 80: "sure", 95: "certain" }[low];
+  return element("tr", {}, element("th", { scope: "row" }, `${name}, ${Math.round(confidence)} % on average`), element("td", {}, String(claims)), element("td", {}, `${Math.round(100 * right)} %`));
+}
+
 export function start() {
   const root = document.querySelector("form[data-practice]");
   if (!root) return;
@@ -70,6 +75,10 @@ export function start() {
     place("no-progress").hidden = Boolean(rows.length);
     place("progress").querySelector("tbody").replaceChildren(...rows.map((row) =>
       element("tr", {}, element("th", { scope: "row" }, row.name), element("td", {}, String(row.seen)), element("td", {}, `${row.right} (${Math.round((100 * row.right) / row.seen)} %)`))));
+    place("sureness").hidden = !told.calibration.student.length;
+    place("model-beside").hidden = !told.calibration.model.length;
+    place("own-sureness").replaceChildren(...told.calibration.student.map(step));
+    place("model-sureness").replaceChildren(...told.calibration.model.map(step));
   };
   progress();
 }
