@@ -62,6 +62,11 @@ def stored_url(study_id: str, row: int) -> str:
     return f"/api/studies/{quote(study_id, safe='')}/films/{row}"
 
 
+def thumbnail_url(study_id: str, row: int) -> str:
+    """Of a small picture of a stored film."""
+    return f"/thumbnails/{quote(study_id, safe='')}/{row}"
+
+
 def explained(case: Case, explanation: Explanation, names: dict[str, str], *, anyway: bool) -> ShownExplanation:
     """Everything about one explanation but the colours of its maps, which lie at their addresses; maps that point
     nowhere are left out, but with ``anyway``."""

@@ -15,7 +15,7 @@ from lingula.model.calibration import Calibration
 from lingula.openi.published import published
 from lingula.page.report_runs import mentions, pieces, runs
 from lingula.page.sentence import odds_words, operating_words
-from lingula.server.serialise import film_url, stored_url
+from lingula.server.serialise import film_url, stored_url, thumbnail_url
 from lingula.server.service import Case
 from lingula.study import NORMAL, Neighbour, Prediction, Report, View
 from lingula.teaching.marking import spacing_of
@@ -121,7 +121,7 @@ def entry(
         "rank": neighbour.rank,
         "page": page,
         "address": f"/compare?{urlencode({'a': beside, 'b': study})}" if beside else page,
-        "picture": f"/thumbnails/{quote(study, safe='')}/{first.picture.rpartition('/')[2]}" if first else "",
+        "picture": thumbnail_url(study, int(first.picture.rpartition("/")[2])) if first else "",
         "films": [
             {"picture": film.picture, "view": film.view, "columns": film.columns, "rows": film.rows,
              "name": film.name, "note": film.note, "spacing": film.spacing} for film in films

@@ -13,7 +13,7 @@ from lingula.server.access import actor_of
 from lingula.server.routes.cases_and_search import library_of, service_of
 from lingula.server.routes.pages import _page
 from lingula.server.routes.teaching import SetId, Student, Token, findings_of, link_of, student_name, student_of
-from lingula.server.serialise import stored_url
+from lingula.server.serialise import stored_url, thumbnail_url
 from lingula.server.service import Service
 from lingula.teaching import repetition
 from lingula.teaching.results import CONFIDENCES, propose_next, results_of
@@ -49,7 +49,7 @@ def _overview(library: Library, student: str) -> dict[str, Any]:
     firsts = {each.set_id: next(iter(each.ids), "") for each in sets}
     known = library.summaries([study for study in firsts.values() if study])
     pictures = {
-        set_id: stored_url(study, film_rows([image.view for image in known[study].images])[0])
+        set_id: thumbnail_url(study, film_rows([image.view for image in known[study].images])[0])
         for set_id, study in firsts.items()
         if study in known and known[study].images
     }
@@ -89,7 +89,13 @@ def _cases(
         views = [image.view for image in summary.images] if summary else []
         shown = findings.named(case_findings(case, summary, findings.normal)) if summary else ()
         films = [
-            {"row": row, "picture": stored_url(case.study_id, row), "view": views[row]} for row in film_rows(views)
+            {
+                "row": row,
+                "picture": thumbnail_url(case.study_id, row),
+                "whole": stored_url(case.study_id, row),
+                "view": views[row],
+            }
+            for row in film_rows(views)
         ]
         cases.append(
             {
@@ -113,7 +119,7 @@ async def results(request: Request, set_id: SetId) -> Response:
     proposed = await service.look_up(lambda: propose_next(library, known, findings)) if found.answers else ()
     summaries = await service.look_up(lambda: library.summaries(found.hardest))
     pictures = {
-        study: stored_url(study, film_rows([image.view for image in known_.images])[0])
+        study: thumbnail_url(study, film_rows([image.view for image in known_.images])[0])
         for study, known_ in summaries.items()
         if known_.images
     }

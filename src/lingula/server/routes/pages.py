@@ -38,6 +38,7 @@ from lingula.server.access import actor_of
 from lingula.server.grid import PAGE, grid_page
 from lingula.server.query_string import address, changed, chips, pairs_of, query_of, question, without_name
 from lingula.server.routes.cases_and_search import library_of, service_of
+from lingula.server.serialise import thumbnail_url
 from lingula.server.service import Case, Service, only_filters
 from lingula.server.views import (
     bars,
@@ -150,7 +151,7 @@ def _plainest(library: Library, ids: list[str]) -> str:
         for study in sorted(known):
             row = next((row for row, each in enumerate(known[study].images) if each.view != "lateral"), None)
             if row is not None and len(known[study].labels) <= most:
-                return f"/thumbnails/{study}/{row}"
+                return thumbnail_url(study, row)
     return ""
 
 
@@ -164,7 +165,7 @@ def _film_of(service: Service, day: date) -> dict[str, str] | None:
     for study, known in service.filled.summaries(near).items():
         row = next((row for row, each in enumerate(known.images) if each.view != "lateral"), None)
         if row is not None:
-            return {"study_id": study, "picture": f"/thumbnails/{study}/{row}"}
+            return {"study_id": study, "picture": thumbnail_url(study, row)}
     return None
 
 
@@ -185,7 +186,7 @@ def _some(service: Service) -> list[dict[str, str]]:
     for study, known in sorted(service.filled.summaries(chosen).items()):
         row = next((row for row, each in enumerate(known.images) if each.view != "lateral"), None)
         if row is not None:
-            found.append({"study_id": study, "picture": f"/thumbnails/{study}/{row}"})
+            found.append({"study_id": study, "picture": thumbnail_url(study, row)})
     return found
 
 
@@ -414,6 +415,7 @@ async def search(request: Request) -> Response:
         is_last=answer is None or len(answer.neighbours) < PAGE,
         samples=[(text, address(Question.read(text))) for text in SAMPLES],
         has_films=service.filled is not None,
+        wall=await service.look_up(lambda: _wall(service)) if answer is None else [],
     )
 
 

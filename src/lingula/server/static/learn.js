@@ -57,7 +57,7 @@ if (setForm) {
     item.caseBody = body;
     item.stages = [...item.querySelectorAll("[data-stage]")].map((figure) => {
       const film = Number(figure.dataset.row);
-      return new Stage(figure, { picture: figure.dataset.picture, alt: figure.dataset.alt, film, marks: body.drawings.filter((mark) => mark.film === film), onchange: changed });
+      return new Stage(figure, { picture: figure.dataset.picture, whole: figure.dataset.whole, alt: figure.dataset.alt, film, marks: body.drawings.filter((mark) => mark.film === film), onchange: changed });
     });
   }
   setForm.addEventListener("input", (event) => {
@@ -74,7 +74,7 @@ if (setForm) {
       button.focus();
       changed();
     } else if (draw !== undefined) {
-      for (const stage of item.stages) { stage.draw = draw; stage.figure.classList.toggle("drawing", Boolean(draw)); }
+      for (const stage of item.stages) { stage.draw = draw; if (draw) stage.enlarge(); stage.figure.classList.toggle("drawing", Boolean(draw)); }
       for (const each of item.querySelectorAll("[data-draw]")) each.setAttribute("aria-pressed", String(each.dataset.draw === draw && Boolean(draw)));
       item.querySelector('[data-draw=""]').hidden = !draw;
       if (draw) item.stages[0]?.room.focus();

@@ -73,6 +73,7 @@ export function start() {
     place("due").textContent = told.due_today ? `${told.due_today} due today.` : "";
     place("progress").hidden = !rows.length;
     place("no-progress").hidden = Boolean(rows.length);
+    place("exports").hidden = !rows.length;
     place("progress").querySelector("tbody").replaceChildren(...rows.map((row) =>
       element("tr", {}, element("th", { scope: "row" }, row.name), element("td", {}, String(row.seen)), element("td", {}, `${row.right} (${Math.round((100 * row.right) / row.seen)} %)`))));
     place("sureness").hidden = !told.calibration.student.length;

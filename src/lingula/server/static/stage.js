@@ -15,10 +15,12 @@ const share = (value) => `${(100 * value).toFixed(3)}%`;
 const within = (value) => Math.min(1, Math.max(0, Math.round(1e5 * value) / 1e5));
 
 export class Stage {
-  // figure: an empty element. marks: drawings as the server has them. onchange: called after a mark was drawn or moved.
-  constructor(figure, { picture, alt, marks = [], given = [], film = 0, draw = "", onchange = () => {} }) {
+  // figure: an empty element. whole: the film in full, taken when it is looked at closely; picture may be a small one.
+  // marks: drawings as the server has them. onchange: called after a mark was drawn or moved.
+  constructor(figure, { picture, whole = picture, alt, marks = [], given = [], film = 0, draw = "", onchange = () => {} }) {
     Object.assign(this, { figure, film, marks, given, draw, onchange, zoom: 1, light: 1, contrast: 1, inverted: false });
-    this.image = element("img", { src: picture, alt, draggable: false, class: "stage-film" });
+    this.image = element("img", { loading: "lazy", src: picture, alt, draggable: false, class: "stage-film" });
+    this.whole = whole;
     this.overlay = shape("svg", { class: "stage-marks", "aria-hidden": "true" });
     this.inner = element("div", { class: "stage-inner" }, this.image);
     this.image.addEventListener("load", () => this.inner.style.setProperty("--ratio", this.image.naturalWidth / this.image.naturalHeight));
@@ -43,6 +45,9 @@ export class Stage {
     this.image.style.filter = `brightness(${this.light}) contrast(${this.contrast})${this.inverted ? " invert(1)" : ""}`;
     this.room.classList.toggle("zoomed", this.zoom > 1);
   }
+
+  // Take the film in full in place of a small picture of it.
+  enlarge() { if (this.image.getAttribute("src") !== this.whole) this.image.src = this.whole; }
 
   reset() { this.set({ zoom: 1, light: 1, contrast: 1, inverted: false }); }
 
