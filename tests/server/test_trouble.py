@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import json
@@ -26,6 +27,7 @@ import pytest
 from tests import made_up
 from tests.server.conftest import Server, Stock, running
 
+from lingula.cli.serve import _listen
 from lingula.errors import LibraryError, LingulaError, storage_error
 from lingula.library import Library
 from lingula.reading.sandbox import Sandbox
@@ -192,6 +194,24 @@ def _upload(address: str, length: int) -> bytes:
     host = urlsplit(address).netloc
     return (f"POST /api/cases HTTP/1.1\r\nHost: {host}\r\nX-Lingula: 1\r\nContent-Length: {length}\r\n"
             "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n").encode()  # fmt: skip
+
+
+def test_answers_are_sent_at_once() -> None:
+    """Not held back until the head of an answer is acknowledged, which takes a client 40 ms."""
+
+    async def delays() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def accepted(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            found.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(accepted, sock=(listening := _listen("127.0.0.1", 0))):
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            writer.close()
+            return await found
+
+    assert asyncio.run(delays())
 
 
 def test_headers_that_do_not_come(own: Server) -> None:

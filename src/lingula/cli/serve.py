@@ -129,7 +129,7 @@ def _new_library(checkpoint: Checkpoint, place: str) -> Iterator[Library | None]
 def _listen(host: str, port: int) -> socket.socket:
     """A listening socket; a port that is taken is refused in words."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle's delay on
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
