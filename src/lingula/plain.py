@@ -52,23 +52,29 @@ def members(kind: Hashable) -> tuple[tuple[str, str, Any], ...]:
 
 def plain(value: Any) -> Any:
     """A value as ``json.dumps`` takes it: dataclasses by the rule above, arrays and sequences as lists."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, float):
+    kind = type(value)
+    if kind in _AS_IT_IS:
+        return value
+    if kind is float:
         return round(value, DECIMALS) if math.isfinite(value) else None
+    if kind is list or kind is tuple:
+        return [plain(each) for each in value]
+    if is_dataclass(kind):
+        body: dict[str, Any] = {}
+        for name, attribute, _ in members(cast(Hashable, kind)):
+            part = plain(getattr(value, attribute))
+            if name == "*":
+                body |= part
+            else:
+                body[name] = part
+        return body
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(each) for each in value]
-    if not is_dataclass(value):
-        return value
-    body: dict[str, Any] = {}
-    for name, attribute, _ in members(cast(Hashable, type(value))):
-        part = plain(getattr(value, attribute))
-        if name == "*":
-            body |= part
-        else:
-            body[name] = part
-    return body
+    return [plain(each) for each in value] if isinstance(value, list | tuple | set | frozenset) else value
+
+
+_AS_IT_IS = frozenset({str, int, bool, type(None)})
