@@ -32,6 +32,12 @@ class Database(Protocol):
     def connect(self) -> sa.Engine:
         """A pool of connections, each set up for durability."""
 
+    def changes(self) -> int | None:
+        """Another number after every commit of anybody, told without a transaction; None where it cannot be told."""
+
+    def close(self) -> None:
+        """End what the pool of connections does not hold."""
+
     def require(self) -> None:
         """Raise ``LibraryError`` when there is plainly nothing to open."""
 

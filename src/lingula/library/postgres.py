@@ -47,6 +47,12 @@ class Postgres:
         sa.event.listen(engine, "connect", _set_up)
         return engine
 
+    def changes(self) -> None:
+        return None
+
+    def close(self) -> None:
+        pass
+
     def require(self) -> None:
         pass
 

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -50,6 +51,8 @@ class Sqlite:
         self._is_new = is_new
         self._sound: tuple[int, int] | None = None  # when the file was last found whole: mtime, size
         self._identity: tuple[int, int] | None = None  # of the file first opened: device, inode
+        self._watch: sqlite3.Connection | None = None  # that is told of commits, and makes none
+        self._watching = threading.Lock()
 
     @classmethod
     def at(cls, path: Path) -> Self:
@@ -118,16 +121,38 @@ class Sqlite:
     def _begin(self, connection: sa.Connection) -> None:
         """Start a transaction in the file that was opened, not in one that lost its name: what were written there
         would be lost, too."""
-        try:
-            known = self.file.stat()
-            identity: tuple[int, int] | None = (known.st_dev, known.st_ino)
-        except OSError:
-            identity = None
+        identity = self._current()
         self._identity = self._identity or identity
         if identity is None or identity != self._identity:
             message = f"{self.file} was removed or replaced while it was open."
             raise LibraryError("library_missing", message, "Put it back, or start again.")
         connection.exec_driver_sql("BEGIN")
+
+    def _current(self) -> tuple[int, int] | None:
+        """Device and inode of the file that bears the name; None where none does."""
+        try:
+            known = self.file.stat()
+        except OSError:
+            return None
+        return known.st_dev, known.st_ino
+
+    def changes(self) -> int | None:
+        if self._identity is None or self._current() != self._identity:
+            return None
+        try:
+            with self._watching:
+                if self._watch is None:
+                    uri = f"{self.file.absolute().as_uri()}?mode=rw"
+                    self._watch = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+                return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error:
+            return None
+
+    def close(self) -> None:
+        with self._watching:
+            if self._watch is not None:
+                self._watch.close()
+            self._watch = None
 
     def require(self) -> None:
         if not self.file.is_file():

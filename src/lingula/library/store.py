@@ -64,6 +64,7 @@ class Store:
         self.about = LibraryDescription("", "", (), 0)
         self._secret = b""
         self._reader = rows.reader_version()
+        self._revision: tuple[int | None, int] = None, 0
         self.teaching = TeachingRecords(self._transaction)
         self.exchange = ExchangeRecords(self._transaction)
         self.access = AccessRecords(self._transaction)
@@ -154,6 +155,7 @@ class Store:
 
     def close(self) -> None:
         self._engine.dispose()
+        self.database.close()
 
     def discard(self) -> None:
         """Remove the library, whatever it holds, and close."""
@@ -351,8 +353,13 @@ class Store:
 
     def revision(self) -> int:
         """How many writes were committed."""
-        with self._transaction() as connection:
-            return connection.execute(select(LibraryRow.revision)).scalar_one()
+        changes = self.database.changes()  # told before the revision is read: it may be of a later write, never earlier
+        known, revision = self._revision
+        if changes is None or changes != known:
+            with self._transaction() as connection:
+                revision = connection.execute(select(LibraryRow.revision)).scalar_one()
+            self._revision = changes, revision
+        return revision
 
     def ids(self) -> tuple[str, ...]:
         """All study ids, sorted as plain strings."""
