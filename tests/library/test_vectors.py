@@ -60,6 +60,17 @@ def test_refuses_k_and_emptiness(library: Library) -> None:
             library.search(AXES[0], k=k)
 
 
+def test_rows_are_the_vectors_of_the_studies_that_have_one(library: Library, specimen: Specimen) -> None:
+    library.add_many([specimen(number) for number in range(12)])
+    library.add(Study("late"), {"joint": AXES[3]})
+    asked = ["S7", "nobody", "late", "S0"]
+    for mode in ("joint", "text"):
+        there, vectors = library.embedding_rows(asked, mode)
+        known = {study: row.tolist() for study, here, row in zip(asked, there, vectors, strict=True) if here}
+        assert known == {study: vector.tolist() for study, vector in library.vectors(asked, mode).items()}
+        assert not vectors[~there].any()
+
+
 def test_sees_what_another_connection_wrote(library: Library, place: str) -> None:
     library.add(Study("a"), {"joint": AXES[0]})
     with Library.open(place) as other:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from lingula.library import Entry, Library
 from lingula.retrieval import Query, QueryEmbedding, ask
 from lingula.retrieval.hubness import SHARE
 from lingula.retrieval.relevance import COMPARED, LABEL_PARTS, Relevance, Weights, label_evidence, relevance_of
-from lingula.retrieval.similar_studies import PairEvidence, odds_of
-from lingula.study import Mode, Neighbour, Radiograph, Study
+from lingula.retrieval.similar_studies import EvidenceTable, PairEvidence, odds_of
+from lingula.study import MODES, Mode, Neighbour, Radiograph, Study
 
 
 def weights(asked: str, reported: bool) -> Weights:
@@ -55,6 +56,30 @@ def test_parts_sum_to_the_weighted_evidence() -> None:
         {"image": 0.15, "text": 0.25, "hub": -SHARE * 0.5 * 0.2, "shared": 0.2, "overlap": 0.05, "normal": 0.1}
     )
     assert sum(parts.values()) == pytest.approx(0.5 * sum(pair.row))
+
+
+def test_scores_of_a_table_are_those_of_its_pairs() -> None:
+    nan = float("nan")
+    table = EvidenceTable(
+        ids=("both", "film", "report", "unreported"),
+        asked="image",
+        reported=np.array([True, True, True, False]),
+        modes=np.array([[0, 1], [0, -1], [-1, 1], [0, -1]], np.int8),  # places of image and text
+        cosines=np.array([[0.3, 0.5], [0.4, 0], [0, 0.7], [0.2, 0]]),
+        hubness=np.array([[nan, 0.2], [nan, nan], [nan, 0.1], [nan, nan]]),
+        labels=np.array([[0.4, 0.1, 0.2], [0, 0, 1], [0.5, 0.5, 0], [0.3, 0.2, 0.1]]),
+    )
+    pairs = [table.pair(row) for row in range(4)]
+    assert MODES[:2] == ("image", "text")
+    assert [each.compared for each in pairs] == [
+        (("image", 0.3, None), ("text", 0.5, 0.2)), (("image", 0.4, None), None), (None, ("text", 0.7, 0.1)),
+        (("image", 0.2, None),),
+    ]  # fmt: skip
+    own = {
+        key: replace(weights(*key), score=(0.9, 0.6, 0.5, 0.4, 0.3)[-len(weights(*key).score) :]) for key in COMPARED
+    }
+    summed = [sum(part.score for part in each.parts(own["image", each.reported], "image")) for each in pairs]
+    assert table.scores(Relevance("m" * 16, own)) == pytest.approx(summed)
 
 
 def test_a_file_is_read_back_and_refused_where_it_is_damaged_or_another_models(tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ import difflib
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,7 @@ Encode = Callable[
     Sequence[tuple[Mapping[Mode, npt.NDArray[np.floating[Any]]], tuple[str, ...] | None]],
 ]
 """Records to the vectors by mode, and the labels, of each."""
+T = TypeVar("T")
 COPIED = 100  # studies copied in one transaction
 ASKED = 5_000
 """Studies within which a database with vectors of its own is asked; more are compared in memory."""
@@ -479,6 +480,12 @@ class Library:
         """What the report of each study asserts, in the order of its text. Remembered until the next write."""
         return remembered(self._now().assertions, study_ids, self._store.assertions)
 
+    def remembered(
+        self, kind: Hashable, study_ids: Collection[str], read: Callable[[Collection[str]], dict[str, T]]
+    ) -> dict[str, T]:
+        """What is made of each study's record, for one kind of thing the same way: remembered until the next write."""
+        return remembered(self._now().made.setdefault(kind, {}), study_ids, read)
+
     def birth_key(self, birth_date: str) -> str:
         """What stands for a birth date (YYYYMMDD) in this library, to be compared with ``Summary.birth_key``."""
         return birth_key(self._store.secret, birth_date)
@@ -551,6 +558,19 @@ class Library:
         if self._in_memory:
             return self.gallery(mode).of(study_ids)
         return self._store.vectors_of(mode, study_ids)
+
+    def embedding_rows(
+        self, study_ids: Collection[str], mode: Mode
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+        """Which of these N studies have an embedding, (N,), and their embeddings (N, D), zeros for the others."""
+        if self._in_memory:
+            return self.gallery(mode).rows(study_ids)
+        known = self._store.vectors_of(mode, study_ids)
+        there = np.fromiter((study in known for study in study_ids), np.bool_, len(study_ids))
+        found = np.zeros((len(study_ids), self.about.dimension), np.float32)
+        if known:
+            found[there] = [known[study] for study in study_ids if study in known]
+        return there, found
 
     def gallery(self, mode: Mode = "joint") -> Gallery:
         """The current ids and vectors of one mode.

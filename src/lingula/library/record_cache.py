@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lingula.labels.assertions import Assertion
 from lingula.library.record import Summary
@@ -22,6 +22,7 @@ class RecordCache:
     count: int | None = None
     summaries: dict[str, Summary] = field(default_factory=dict)
     assertions: dict[str, tuple[Assertion, ...]] = field(default_factory=dict)
+    made: dict[Hashable, dict[str, Any]] = field(default_factory=dict)
 
 
 def remembered(

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,11 +37,13 @@ from lingula.library.conditions import (
 )
 from lingula.library.engines import NumpyExact
 from lingula.library.record import LibraryDescription, ShownImage, StudyRecord, Summary
+from lingula.library.record_cache import remembered
 from lingula.library.vectors import Gallery
 from lingula.study import MODES, Mode, Study, View
 
 FOLDER = Path(__file__).parent / "galleries"
 Vector = npt.NDArray[np.float32]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class ReadyGallery:
     norm: float
     _known: Mapping[str, GalleryStudy] = field(repr=False)
     _vectors: Mapping[Mode, tuple[tuple[str, ...], Vector]] = field(repr=False)
+    _made: dict[Hashable, dict[str, Any]] = field(default_factory=dict, repr=False)
     has_texts = False
 
     @classmethod
@@ -162,9 +165,17 @@ class ReadyGallery:
         return {study: self._known[study].said for study in study_ids}
 
     def vectors(self, study_ids: Collection[str], mode: Mode = "joint") -> dict[str, Vector]:
-        ids, vectors = self._vectors[mode]
-        wanted = set(study_ids)
-        return {study: vectors[row] for row, study in enumerate(ids) if study in wanted}
+        return self._galleries[mode].of(study_ids)
+
+    def embedding_rows(self, study_ids: Collection[str], mode: Mode) -> tuple[npt.NDArray[np.bool_], Vector]:
+        """Which of these N studies have an embedding, (N,), and their embeddings (N, D), zeros for the others."""
+        return self._galleries[mode].rows(study_ids)
+
+    def remembered(
+        self, kind: Hashable, study_ids: Collection[str], read: Callable[[Collection[str]], dict[str, T]]
+    ) -> dict[str, T]:
+        """What is made of each study's record, for one kind of thing the same way."""
+        return remembered(self._made.setdefault(kind, {}), study_ids, read)
 
     def nearest(
         self, vector: Vector, *, mode: Mode = "joint", k: int, exclude: Collection[str] = (),

@@ -33,7 +33,12 @@ class Gallery:
     vectors: npt.NDArray[np.float32] = field(repr=False)
     index: Index | None = field(repr=False)
     recent: Gallery | None = None
+    _row_of: dict[str, int] = field(default_factory=dict, repr=False)
     _known: list[tuple[Roster, npt.NDArray[np.int32]]] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self._row_of and len(self.ids) <= EXACT:  # of more it would take much memory
+            self._row_of.update(zip(self.ids, range(len(self.ids)), strict=True))
 
     @classmethod
     def empty(cls, dimension: int) -> Gallery:
@@ -61,14 +66,31 @@ class Gallery:
         """The same studies in one part; to be read, not searched."""
         return self.merged(self.revision, self.recent.ids, self.recent.vectors) if self.recent else self
 
+    def _rows(self, study_ids: Collection[str]) -> npt.NDArray[np.int64]:
+        """(N,) where each of these studies is, -1 for one that is not."""
+        rows = map(self._row if len(self.ids) > EXACT else self._row_of.get, study_ids)
+        return np.array([-1 if row is None else row for row in rows], np.int64)
+
     def _row(self, study_id: str) -> int | None:
         row = bisect_left(self.ids, study_id)
         return row if row < len(self.ids) and self.ids[row] == study_id else None
 
+    def rows(self, study_ids: Collection[str]) -> tuple[Mask, npt.NDArray[np.float32]]:
+        """Which of these N studies are here, (N,), and their vectors (N, D), zeros for the others."""
+        rows = self._rows(study_ids)
+        there = rows >= 0
+        found = np.zeros((len(rows), self.vectors.shape[1]), np.float32)
+        found[there] = self.vectors[rows[there]]
+        if self.recent is not None:
+            also, vectors = self.recent.rows(study_ids)
+            found[also] = vectors[also]
+            there |= also
+        return there, found
+
     def of(self, study_ids: Collection[str]) -> dict[str, npt.NDArray[np.float32]]:
         """(D,) vectors of these studies; those that are not here are left out."""
-        rows = ((study_id, self._row(study_id)) for study_id in study_ids)
-        own = {study_id: self.vectors[row] for study_id, row in rows if row is not None}
+        rows = zip(study_ids, self._rows(study_ids).tolist(), strict=True)
+        own = {study_id: self.vectors[row] for study_id, row in rows if row >= 0}
         return own if self.recent is None else own | self.recent.of(study_ids)
 
     def __contains__(self, study_id: str) -> bool:
@@ -104,19 +126,24 @@ class Gallery:
         if within is not None:
             mask = self._among(within)
             mask[[row for study_id in exclude if (row := self._row(study_id)) is not None]] = False
-            found = self.index.search_among(query, mask, k)
-            return tuple((self.ids[row], float(score)) for score, row in zip(*found, strict=True))
-        left_out = {study_id for study_id in exclude if self._row(study_id) is not None}
-        scores, rows = self.index.search(query[None], k + len(left_out))  # (1, k + left out) each
-        ranked = ((self.ids[row], float(score)) for score, row in zip(scores[0], rows[0], strict=True))
-        return tuple(pair for pair in ranked if pair[0] not in left_out)[:k]
+            scores, rows = self.index.search_among(query, mask, k)
+            return tuple(zip(map(self.ids.__getitem__, rows.tolist()), scores.tolist(), strict=True))
+        left_out = self._rows(exclude)
+        left_out = left_out[left_out >= 0]
+        near, found = self.index.search(query[None], k + len(left_out))  # (1, k + left out) each
+        rows, scores = found[0], near[0]
+        if len(left_out):
+            kept = ~np.isin(rows, left_out)
+            rows, scores = rows[kept], scores[kept]
+        return tuple(zip(map(self.ids.__getitem__, rows[:k].tolist()), scores[:k].tolist(), strict=True))
 
     def _among(self, within: Collection[str]) -> Mask:
         """(N,) which of its studies are within a set."""
         if isinstance(within, Selection):
             return within.at(self._places(within.roster))
         mask = np.zeros(len(self.ids), np.bool_)
-        mask[[row for study_id in within if (row := self._row(study_id)) is not None]] = True
+        rows = self._rows(within)
+        mask[rows[rows >= 0]] = True
         return mask
 
     def _places(self, roster: Roster) -> npt.NDArray[np.int32]:

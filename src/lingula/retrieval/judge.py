@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from lingula.errors import ModelError
 from lingula.library import shipped_gallery as gallery
 from lingula.model.checkpoint import Checkpoint
 from lingula.retrieval.matching import Judge, Searched
 
 
+@lru_cache(maxsize=1)
 def judge(checkpoint: Checkpoint) -> Judge | None:
     """What judges studies that nobody reported or coded: the image head on their stored embeddings.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from lingula.library.record import LibraryDescription, StudyRecord, Summary
 from lingula.retrieval.query import Query, Wanted
 from lingula.study import Mode, Study
 
+T = TypeVar("T")
 CERTAIN, LIKELY, CODED, DENIED, SILENT = 1.0, 0.75, 0.5, 1.0, 0.8
 """How far a study meets what is asked of a finding: reported as present or likely, or coded only; reported as absent,
 or not spoken of."""
@@ -43,6 +44,12 @@ class Searched(Protocol):
     def summaries(self, study_ids: Collection[str], /) -> dict[str, Summary]: ...
     def assertions(self, study_ids: Collection[str], /) -> dict[str, tuple[Assertion, ...]]: ...
     def vectors(self, study_ids: Collection[str], /, mode: Mode = ...) -> dict[str, npt.NDArray[np.float32]]: ...
+    def embedding_rows(
+        self, study_ids: Collection[str], /, mode: Mode
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]: ...
+    def remembered(
+        self, kind: Hashable, study_ids: Collection[str], read: Callable[[Collection[str]], dict[str, T]], /
+    ) -> dict[str, T]: ...
     def nearest(
         self, vector: npt.NDArray[np.float32], /, *, mode: Mode, k: int, exclude: Collection[str],
         within: Collection[str] | None,

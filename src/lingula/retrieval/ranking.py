@@ -25,7 +25,7 @@ from lingula.retrieval.hubness import SHARE, across, nearness
 from lingula.retrieval.matching import Judge, MatchingStudies, Searched, ages_unknown, holds, matching_studies
 from lingula.retrieval.query import Query, Wanted
 from lingula.retrieval.relevance import LEAST, Relevance
-from lingula.retrieval.similar_studies import PairEvidence, evidence_on, odds_of, pool
+from lingula.retrieval.similar_studies import EvidenceTable, evidence_on, odds_of, pool
 from lingula.study import NORMAL, Duplicate, Evidence, Mark, Mode, Neighbour, Part, Report, Snippet
 
 Vector = npt.NDArray[np.float32]
@@ -155,11 +155,10 @@ def ask(
 class _Like:
     """What is known of the studies near the asked one, and the relevance model that weighs it."""
 
-    library: Searched
     asked: QueryEmbedding
     relevance: Relevance
-    evidence: dict[str, PairEvidence]
-    more: Callable[[Collection[str]], dict[str, PairEvidence]]
+    evidence: EvidenceTable
+    more: Callable[[Collection[str]], EvidenceTable]
 
     @classmethod
     def of(
@@ -170,17 +169,18 @@ class _Like:
         if relevance is None or query.target is not None or not asked.expected:
             return None
 
-        def more(study_ids: Collection[str]) -> dict[str, PairEvidence]:
+        def more(study_ids: Collection[str]) -> EvidenceTable:
             return evidence_on(library, study_ids, asked.vector, asked.source, asked.expected, judge, bank)
 
         near = pool(library, asked.vector, asked.source, matches.allowed, exclude, query.k)
-        return cls(library, asked, relevance, more(near), more)
+        return cls(asked, relevance, more(near), more)
 
     def candidates(self, query: Query, matches: MatchingStudies, wanted: int) -> list[Candidate]:
         """The best ``wanted`` by the relevance model; with the aim *same findings*, least alike to the eye first."""
         best = []
-        for study in self._near_best(matches, wanted) if query.aim != "same_findings" else self.evidence:
-            evidence = self.evidence[study]
+        every = range(len(self.evidence.ids))
+        for row in self._near_best(matches, wanted) if query.aim != "same_findings" else every:
+            study, evidence = self.evidence.ids[row], self.evidence.pair(row)
             parts = evidence.parts(self.relevance.weights[self.asked.source, evidence.reported], self.asked.source)
             if query.aim == "same_findings":
                 seen = next((each for each in evidence.compared if each), None)
@@ -191,26 +191,27 @@ class _Like:
             best.append(Candidate(study, round(sum(part.score for part in parts), 6), parts))
         return sorted(best, key=lambda each: (-each.score, each.study_id))[:wanted]
 
-    def _near_best(self, matches: MatchingStudies, wanted: int) -> list[str]:
-        """The studies that may be among the best ``wanted``: scores of all at once, from which those of rounded parts
-        differ by less than ``ROUNDING``."""
-        studies = list(self.evidence)
+    def _near_best(self, matches: MatchingStudies, wanted: int) -> Sequence[int]:
+        """Rows that may be among the best ``wanted``: scores of all at once, from which those of rounded parts differ
+        by less than ``ROUNDING``."""
+        studies = self.evidence.ids
         if len(studies) <= wanted:
-            return studies
-        scores = np.array([_constant(matches.labels.get(one, 0.0), matches.words.get(one, 0.0)) for one in studies])
-        reported = np.array([self.evidence[study].reported for study in studies])
-        for told in (True, False):
-            members = np.flatnonzero(reported == told)
-            if len(members):
-                rows = np.array([self.evidence[studies[at]].row for at in members])
-                scores[members] += rows @ np.array(self.relevance.weights[self.asked.source, told].score)
+            return range(len(studies))
+        scores = self.evidence.scores(self.relevance)
+        if matches.labels or matches.words:
+            labels, words = matches.labels, matches.words
+            scores += np.array([_constant(labels.get(study, 0.0), words.get(study, 0.0)) for study in studies])
         least = np.partition(scores, -wanted)[-wanted] - ROUNDING
-        return [studies[at] for at in np.flatnonzero(scores >= least)]
+        return [int(row) for row in np.flatnonzero(scores >= least)]
 
     def with_odds(self, neighbours: Sequence[Neighbour]) -> tuple[Neighbour, ...]:
-        known = self.evidence | self.more([n.study_id for n in neighbours if n.study_id not in self.evidence])
-        source = self.asked.source
-        return tuple(replace(n, odds=odds_of(self.relevance, known[n.study_id], source)) for n in neighbours)
+        rows = dict(zip(self.evidence.ids, range(len(self.evidence.ids)), strict=True))
+        rest = [each.study_id for each in neighbours if each.study_id not in rows]
+        known = {each.study_id: self.evidence.pair(rows[each.study_id]) for each in neighbours if each.study_id in rows}
+        if rest:
+            more = self.more(rest)
+            known |= {study: more.pair(row) for row, study in enumerate(rest)}
+        return tuple(replace(n, odds=odds_of(self.relevance, known[n.study_id], self.asked.source)) for n in neighbours)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +24,7 @@ from lingula.retrieval.relevance import (
     log_odds_of,
     parts_of,
 )
-from lingula.study import NORMAL, Mode, Part
+from lingula.study import MODES, NORMAL, Mode, Part
 
 Vector = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -60,22 +62,68 @@ class PairEvidence:
         return tuple(part for part in made if part.weight)
 
 
+def compared_modes(asked: Mode) -> tuple[Mode, ...]:
+    """The embeddings that are compared with a question read in a mode; what a study is preferred by comes first."""
+    return tuple(dict.fromkeys(mode for told in (True, False) for group in COMPARED[asked, told] for mode in group))
+
+
 def pool(
     library: Searched, vector: Vector, asked: Mode, within: Collection[str] | None, exclude: Collection[str], k: int
 ) -> list[str]:
     """The nearest studies by every embedding that the relevance model compares, at least ``k`` of each, sorted."""
-    modes = dict.fromkeys(mode for reported in (True, False) for group in COMPARED[asked, reported] for mode in group)
     members = None if within is None else list(within)
     found: set[str] = set()
-    for mode in modes:
+    for mode in compared_modes(asked):
         try:
             nearest = library.nearest(vector, mode=mode, k=max(POOL, k), exclude=exclude, within=members)
         except LibraryError as error:
             if error.code != "library_empty":
                 raise
             continue
-        found.update(study for study, _ in nearest)
+        found.update(dict(nearest))
     return sorted(found)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvidenceTable:
+    """What is known of the asked study and N others, a row each.
+
+    Attributes:
+        ids: of the others. asked: the mode in which the question was read.
+        reported: (N,) whether each has a report.
+        modes: (N, C) places in ``MODES`` of what stands in ``COMPARED``, -1 where a study lacks it.
+        cosines, hubness: (N, C) with these embeddings, and how much of a hub each is; NaN where that does not count.
+        labels: (N, 3) of ``label_evidence``.
+    """
+
+    ids: tuple[str, ...]
+    asked: Mode
+    reported: npt.NDArray[np.bool_]
+    modes: npt.NDArray[np.int8]
+    cosines: Doubles
+    hubness: Doubles
+    labels: Doubles
+
+    def pair(self, row: int) -> PairEvidence:
+        """One study's evidence."""
+        reported = bool(self.reported[row])
+        several = zip(self.modes[row].tolist(), self.cosines[row].tolist(), self.hubness[row].tolist(), strict=True)
+        compared = tuple(
+            (MODES[mode], cosine, None if math.isnan(hub) else hub) if mode >= 0 else None
+            for mode, cosine, hub in islice(several, len(COMPARED[self.asked, reported]))
+        )
+        return PairEvidence(compared, self.labels[row], reported)
+
+    def scores(self, relevance: Relevance) -> Doubles:
+        """(N,) by the relevance model."""
+        cosines = self.cosines - SHARE * np.nan_to_num(self.hubness)
+        found = np.zeros(len(self.ids))
+        for told in (True, False):
+            weights = np.array(relevance.weights[self.asked, told].score)
+            own = self.reported == told
+            several = len(weights) - len(LABEL_PARTS)
+            found[own] = cosines[own, :several] @ weights[:several] + self.labels[own] @ weights[several:]
+        return found
 
 
 def evidence_on(
@@ -86,7 +134,7 @@ def evidence_on(
     expected: Mapping[str, float],
     judge: Judge | None,
     bank: Vector | None,
-) -> dict[str, PairEvidence]:
+) -> EvidenceTable:
     """The evidence on each study.
 
     Args:
@@ -94,38 +142,33 @@ def evidence_on(
         judge: judges the labels of studies that nobody reported or coded.
         bank: questions in the mode asked in, for what meets it from the other side.
     """
-    ids = list(study_ids)
-    if not ids:
-        return {}
+    ids = tuple(study_ids)
     codes = library.about.labels
-    vectors: dict[Mode, dict[str, Vector]] = {
-        mode: library.vectors(ids, mode)
-        for mode in dict.fromkeys(m for r in (True, False) for group in COMPARED[asked, r] for m in group)
-    }
-    texts = vectors["text"] if "text" in vectors else library.vectors(ids, "text")
-    hubness = {mode: _hubness(own, bank) if across(asked, mode) else {} for mode, own in vectors.items()}
-    labels = known_labels(library, ids, judge)
-    column = {code: number for number, code in enumerate(codes)}
-    known = np.zeros((len(ids), len(codes)))
-    for at, study in enumerate(ids):
-        for code, value in labels[study].items():
-            if code in column:
-                known[at, column[code]] = value
-    told = label_evidence(
+    compared = compared_modes(asked)
+    embedded = {mode: library.embedding_rows(ids, mode) for mode in dict.fromkeys((*compared, "text"))}
+    reported = embedded["text"][0]
+    shape = len(ids), max(len(COMPARED[asked, told]) for told in (True, False))
+    modes, cosines, hubness = np.full(shape, -1, np.int8), np.zeros(shape), np.full(shape, np.nan)
+    for mode in compared:
+        there, vectors = embedded[mode]
+        near = (vectors.astype(np.float64) @ vector.astype(np.float64)).round(6)
+        to_questions = np.full(len(ids), np.nan)
+        if across(asked, mode) and bank is not None and there.any():
+            to_questions[there] = nearness(vectors[there], bank).astype(float).round(6)
+        for told in (True, False):
+            for place, group in enumerate(COMPARED[asked, told]):
+                if mode in group:
+                    new = there & (reported == told) & (modes[:, place] < 0)
+                    modes[new, place], cosines[new, place] = MODES.index(mode), near[new]
+                    hubness[new, place] = to_questions[new]
+    labels = label_evidence(
         np.array([expected.get(code, 0.0) for code in codes]),
-        known,
+        _label_rows(library, ids, judge),
         codes.index(NORMAL) if NORMAL in codes else None,
     )
-    found = {}
-    for study, row in zip(ids, told, strict=True):
-        reported = study in texts
-        compared: list[Compared | None] = []
-        for group in COMPARED[asked, reported]:
-            mode = next((mode for mode in group if study in vectors[mode]), None)
-            cosine = round(float(vectors[mode][study] @ vector), 6) if mode else 0.0
-            compared.append((mode, cosine, hubness[mode].get(study)) if mode else None)
-        found[study] = PairEvidence(tuple(compared), row, reported)
-    return found
+    return EvidenceTable(
+        ids=ids, asked=asked, reported=reported, modes=modes, cosines=cosines, hubness=hubness, labels=labels
+    )
 
 
 def odds_of(relevance: Relevance, evidence: PairEvidence, asked: Mode) -> float:
@@ -154,8 +197,13 @@ def known_labels(library: Searched, ids: Collection[str], judge: Judge | None) -
     return {study: found.get(study, {}) for study in ids}
 
 
-def _hubness(vectors: Mapping[str, Vector], bank: Vector | None) -> dict[str, float]:
-    if bank is None or not vectors:
-        return {}
-    values = nearness(np.stack(list(vectors.values())), bank).astype(float).round(6).tolist()
-    return dict(zip(vectors, values, strict=True))
+def _label_rows(library: Searched, ids: Sequence[str], judge: Judge | None) -> Doubles:
+    """(N, L) of ``known_labels``, in the order of the library's labels."""
+    codes = library.about.labels
+
+    def read(some: Collection[str]) -> dict[str, bytes]:
+        known = known_labels(library, some, judge)
+        return {study: np.array([known[study].get(code, 0.0) for code in codes]).tobytes() for study in some}
+
+    rows = library.remembered(("labels", judge), ids, read)
+    return np.frombuffer(b"".join([rows[study] for study in ids])).reshape(len(ids), len(codes))

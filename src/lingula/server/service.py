@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import shutil
 import tempfile
@@ -45,7 +46,7 @@ from lingula.server.spool import SpoolFolder
 from lingula.study import Analysis, Explanation, Report, Study
 
 T = TypeVar("T")
-READERS = 4
+READERS = max(2, min(4, os.cpu_count() or 1))
 """Threads for what needs no model."""
 FILES = 16
 """Files of one study."""
