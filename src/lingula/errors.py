@@ -117,6 +117,7 @@ WARNING_CODES = frozenset(
         "unlike_training_films",
         "report_empty",
         "report_language",
+        "identifiers_removed",
         "no_images",
         "bad_image_ref",
         "body_part_absent",

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lingula.deidentification.film import FilmChild
 from lingula.deidentification.profile import DEFAULT, Option, check_options
-from lingula.deidentification.words import Names
 from lingula.errors import InputError, LingulaError
+from lingula.labels.identifiers import Names
 from lingula.library.private_file import make_private
 from lingula.plain import DISCLAIMER
 from lingula.reading.folder import walk

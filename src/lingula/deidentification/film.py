@@ -17,12 +17,13 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, JPEGLSNearLossless
 
 from lingula.deidentification.burned_text import Grey, cover_text
-from lingula.deidentification.header import Deidentifier, identifiers
+from lingula.deidentification.header import Deidentifier
 from lingula.deidentification.profile import Option
 from lingula.errors import InputError
 from lingula.reading.bounded_io import read_file, read_head
 from lingula.reading.dicom.decode import decode
 from lingula.reading.dicom.header import read_image_header
+from lingula.reading.dicom.identifiers import identifiers
 from lingula.reading.dicom.part10 import open_part10
 from lingula.reading.limits import Limits
 from lingula.reading.sandbox import ReadingChild, receive_header, serve_answers

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from pydicom.dataelem import DataElement
@@ -15,18 +14,13 @@ from pydicom.sequence import Sequence
 
 from lingula import __version__
 from lingula.deidentification.profile import BASIC, CLEAN_PIXELS, CODES, Deed, Option, deed, rules
-from lingula.deidentification.words import Names
+from lingula.labels.identifiers import Names
 from lingula.library.identity import pseudonym
 from lingula.library.record import OLDEST, age_in_years
+from lingula.reading.dicom.identifiers import identifiers
 
 DAYS = 3650
 """Most days by which the dates of a patient are moved into the past."""
-_OWN = ("PatientName", "PatientID", "IssuerOfPatientID", "OtherPatientIDs", "OtherPatientNames", "PatientBirthName",
-        "PatientMotherBirthName", "PatientAddress", "PatientTelephoneNumbers", "AccessionNumber", "StudyID",
-        "AdmissionID", "InstitutionName", "InstitutionAddress", "StationName", "DeviceSerialNumber",
-        "ReferringPhysicianName", "PerformingPhysicianName", "NameOfPhysiciansReadingStudy", "OperatorsName",
-        "RequestingPhysician", "PhysiciansOfRecord", "PatientBirthDate",
-        "RequestedProcedureID", "MedicalRecordLocator")  # fmt: skip
 _TEXT = ("AE", "CS", "LO", "SH")
 _FREE = ("LT", "ST", "UC", "UN", "UR", "UT")
 _STANDARD = "1.2.840.10008."
@@ -169,29 +163,6 @@ class Deidentifier:
         dataset.LongitudinalTemporalInformationModified = "MODIFIED" if "shifted_dates" in self._options else dates
         if pixels_cleaned and "PixelData" in dataset:
             dataset.BurnedInAnnotation = "NO"
-
-
-def identifiers(dataset: Dataset) -> Iterator[str]:
-    """Values by which a header names persons, places and numbers, at any depth; also of what is named in no table."""
-    for element in _texts(dataset):
-        if element.keyword in _OWN or element.VR == "PN":
-            for value in element.value if isinstance(element.value, MultiValue | list) else [element.value]:
-                yield str(value or "")
-
-
-def _texts(dataset: Dataset) -> Iterator[DataElement]:
-    for tag in list(dataset.keys()):
-        if tag == 0x7FE00010:
-            continue
-        try:
-            element = dataset[tag]
-        except Exception:  # it is removed where it stands
-            continue
-        if element.VR == "SQ":
-            for item in element.value:
-                yield from _texts(item)
-        else:
-            yield element
 
 
 def _dummy(element: DataElement, key: bytes) -> object:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lingula.deidentification.reports import header_names, without_identifiers
 from lingula.errors import InputError, LingulaError
 from lingula.ingest.batches import Imported, Progress, note_refused, store
 from lingula.ingest.burned_in import BurnedIn, reader_for
@@ -40,7 +41,8 @@ class Group:
 
     Attributes:
         films: with their keys, no content twice.
-        told: what its report says, its coding, an id of its owner's; without films.
+        told: what its report says, without names; its coding, an id of its owner's; without films.
+        given: the text of its report as it was read.
         report: the file of the report, where it has one.
         row: what to call it where it has no file.
         labels, patient, age: as in ``Entry``. split: the part of a split that its owner dealt it to; else empty.
@@ -49,6 +51,7 @@ class Group:
 
     films: list[tuple[Source, FileKey]] = field(default_factory=list)
     told: Study = field(default_factory=lambda: Study(""))
+    given: str = ""
     report: Source | None = None
     row: Path = Path()
     labels: tuple[str, ...] | None = None
@@ -186,13 +189,19 @@ class FileGroups:
         self.refused += told
 
     def _read_report(self, group: Group) -> None:
-        """Read the file of the group's report; a refused one is noted, and the group has none."""
+        """Read the file of the group's report, and take names out of it; a refused one is noted, and the group has
+        none."""
         try:
             if group.report is not None:
                 group.told = self.sandbox.read_report(group.report.path)
         except InputError as error:
             self.refuse([group.report.name] if group.report else [], error)
             group.report = None
+        if group.told.report is not None:
+            sources = [source for source, _ in group.films] + ([group.report] if group.report else [])
+            names = header_names((source.path for source in sources), self.sandbox, group.patient)
+            group.given = group.told.report.text
+            group.told = without_identifiers(group.told, names)
 
     def _composed(self, group: Group, read: list[DicomFile]) -> Study | None:
         """The study of a group whose films were read; None, and its files refused, where it is none."""
@@ -306,7 +315,8 @@ class FileImport(FileGroups):
             labels = self._checkpoint.vocabulary.present(group.told.terms)
         text = group.told.report.text if group.told.report else None
         return any(
-            text in (None, stored.report.text if stored.report else None) and labels in (None, stored.labels)
+            (text is None or (stored.report is not None and stored.report.text in (text, group.given)))
+            and labels in (None, stored.labels)
             for stored in self._library.summaries(studies).values()
         )
 
@@ -353,11 +363,15 @@ class FileImport(FileGroups):
         new = [source.name for source, key in group.films if key.digest not in self._holders]
         self._names[study.study_id] = new or group.names
         entry = Entry(study, {}, group.labels, group.patient, group.age, self._sender)
-        return self._with_stored(entry) if read else entry
+        return self._with_stored(entry, group.given) if read else entry
 
-    def _with_stored(self, entry: Entry) -> Entry | None:
+    def _with_stored(self, entry: Entry, given: str) -> Entry | None:
         """An entry with the films, the report and the coding that its study has in the library already: films that came
-        later are taken in. None, and refused, where what came contradicts what is stored."""
+        later are taken in. None, and refused, where what came contradicts what is stored.
+
+        Args:
+            given: the text of its report with names, as an older library may hold it.
+        """
         study = entry.study
         if study.study_id not in self._library:
             return entry
@@ -367,6 +381,7 @@ class FileImport(FileGroups):
         late = [film for film in study.radiographs if film.digest not in digests]
         another = next((film.image_id for film in late if film.image_id in films), None)
         told = study.report is not None and stored.report not in (None, study.report)
+        told = told and stored.report is not None and stored.report.text != given
         born = next((film.birth_date for film in late if film.birth_date), "")
         stranger = not entry.patient and stored.birth_key not in ("", self._library.birth_key(born) or stored.birth_key)
         if another is not None or told or stranger:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import tee
 from pathlib import Path
 
+from lingula.deidentification.reports import header_names, without_identifiers
 from lingula.errors import InputError
 from lingula.ingest.batches import Imported, Progress, note_refused, store
 from lingula.ingest.burned_in import BurnedIn, reader_for
@@ -13,6 +16,7 @@ from lingula.model.batch import nothing_read
 from lingula.model.checkpoint import Checkpoint
 from lingula.openi import load_many, scan
 from lingula.openi.collection import Refused, StudyFiles
+from lingula.openi.published import is_published
 from lingula.reading.sandbox import Sandbox
 from lingula.study import Study
 
@@ -67,7 +71,16 @@ def readable(
 ) -> Iterator[Study]:
     """The studies of a collection that have something to be read; what has not is added to ``refused``."""
     reader = reader_for(sandbox, burned_in)
-    return _with_something(load_many(files, reader, on_refused=refused.append), refused)
+    files, named = tee(files)
+    studies = load_many(files, reader, on_refused=refused.append)
+    return _with_something(map(partial(_guarded, sandbox), named, studies), refused)
+
+
+def _guarded(sandbox: Sandbox, files: StudyFiles, study: Study) -> Study:
+    """A study without names in its report; the published collection has none."""
+    if study.report is None or is_published(study.study_id):
+        return study
+    return without_identifiers(study, header_names((image.path for image in files.images), sandbox))
 
 
 def _with_something(studies: Iterable[Study], refused: list[Refused]) -> Iterator[Study]:

@@ -47,6 +47,7 @@ _PIPE = 1 << 20  # bytes in flight, where the system lets a pipe hold so many: p
 _LARGE = 64 << 20  # bytes of pixels, or kept after a refusal, from which a child gives memory back
 _LENGTHS = struct.Struct(">II")  # bytes of JSON, bytes of pixels
 _MOST_JSON = 1 << 16
+_MOST_IDENTIFIERS = 1 << 19
 _START_SECONDS = 60.0
 _MOST_READY = 64 << 20  # bytes of pixels read ahead, beyond which no further file is begun
 _AHEAD = 4  # files per worker in flight while an earlier one is waited for
@@ -168,6 +169,14 @@ class Sandbox:
             InputError: as ``read``.
         """
         return self._ask({"source": _sent(Path(path))}, lambda pipe: _receive_source(pipe, self._limits))
+
+    def read_identifiers(self, path: FilePath) -> tuple[str, ...]:
+        """What the header of a DICOM file says of persons, places and numbers; empty for another file.
+
+        Raises:
+            InputError: decode_timeout; decode_failed when the child died.
+        """
+        return self._ask({"identifiers": _sent(Path(path))}, lambda pipe: _receive_identifiers(pipe, self._limits))
 
     def _ask(self, request: Any, receive: Callable[[IO[bytes]], T]) -> T:
         if not self._is_open:
@@ -353,6 +362,13 @@ def _receive_key(pipe: IO[bytes], limits: Limits) -> FileKey:
     return key
 
 
+def _receive_identifiers(pipe: IO[bytes], limits: Limits) -> tuple[str, ...]:
+    header, pixel_bytes = receive_header(pipe, limits, _MOST_IDENTIFIERS)
+    if pixel_bytes:
+        raise ValueError("identifiers with pixels")
+    return tuple(map(str, header["identifiers"]))
+
+
 def _receive_source(pipe: IO[bytes], limits: Limits) -> dict[str, str]:
     from lingula.reading.dicom.source import well_formed  # pulls in pydicom
 
@@ -481,6 +497,10 @@ def _answer(request: dict[str, Any], limits: Limits, longest: int | None) -> tup
             from lingula.reading.file_key import read_key
 
             return {"refused": None, **asdict(read_key(source, limits))}, memoryview(b"")
+        if kind == "identifiers":
+            from lingula.reading.dicom.identifiers import identifiers_of
+
+            return {"refused": None, "identifiers": identifiers_of(source, limits)}, memoryview(b"")
         if kind == "source":
             from lingula.reading.dicom.source import read_source
 
