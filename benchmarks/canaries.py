@@ -3,10 +3,11 @@
     python benchmarks/canaries.py
 
 Planted are a mark in every text attribute of the DICOM dictionary, UIDs of one root and one date in every attribute
-of those kinds, the mark in the names of files, folders and members of archives and in the metadata of pictures,
-among films that are accepted and films that are refused for it. Looked through are the library's files, exports,
-what the server answers (API and pages) to imports, uploads and questions, and its log. What the command line prints
-to the files' owner names files and is not looked through.
+of those kinds, the mark in the names of files, folders and members of archives, in the metadata of pictures, in
+reports beside films and in what a teacher writes of a set, among films that are accepted and films that are refused
+for it. Looked through are the library's files, exports, sets and cards made of it, what the server answers (API and
+pages) to imports, uploads and questions, and its log. What the command line prints to the files' owner names files and
+is not looked through.
 """
 
 from __future__ import annotations
@@ -18,17 +19,26 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from lingula.library import Library
 from lingula.library.export import FORMATS, export
+from lingula.teaching.anki import set_cards
+from lingula.teaching.sets import export_set, new_set
+from lingula.teaching.tasks import Findings
 from machine import write_result
-from own_films import CANARIES, CANARY, GATES, dicom, picture
+from own_films import CANARIES, CANARY, CANARY_UID, GATES, dicom, picture
 
 Ask = Callable[[str, str, bytes | None, str], bytes]
 EDGE = "edge-of-a-part"
+REPORT = f"""Patient: {CANARY}, John. Accession: {CANARY}-7767. Born 13/07/1961.
+INDICATION: Mr. {CANARY} coughs; film {CANARY_UID}8.1 of 13 July 1961.
+FINDINGS: Small left pleural effusion. The heart is normal in size.
+IMPRESSION: Left effusion, discussed with Dr. {CANARY}. Electronically signed by: {CANARY}, Berta, MD
+"""
 
 
 def plant(root: Path) -> Path:
@@ -37,6 +47,8 @@ def plant(root: Path) -> Path:
     folder.mkdir(parents=True)
     for name, data in films():
         (folder / name).write_bytes(data)
+    for name in (f"{CANARY}-1", f"{CANARY}-3", f"{CANARY}-5"):
+        (folder / f"{name}.txt").write_text(REPORT)
     (folder / f"{CANARY} alone.txt").write_text("FINDINGS: Clear lungs.")
     with zipfile.ZipFile(root / f"{CANARY} disc.zip", "w") as archive:
         archive.writestr(f"{CANARY}/IM1", dicom(50, canaries=True))
@@ -104,10 +116,25 @@ def kept(library: Path, out: Path) -> dict[str, bytes]:
     with Library.open(library) as opened:
         for kind in FORMATS:
             export(opened, out / kind, kind, mode="image")
+        handouts = given_away(opened)
         words = repr([opened.get(study_id) for study_id in opened.ids()]) + repr(opened.refusals())
     found = {path.name: path.read_bytes() for path in library.parent.glob(f"{library.name}*") if path.is_file()}
     found |= {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    return {**found, "records": words.encode()}
+    return {**found, **handouts, "records": words.encode()}
+
+
+def given_away(library: Library) -> dict[str, bytes]:
+    """A set of the library's studies as a file and as cards, with a mark in what its teacher wrote; the set is deleted
+    again, as a teacher's words are kept as they were written."""
+    made = new_set(library, "Rounds", owner="", study_ids=library.ids())
+    told = f"Ask Dr. {CANARY} of 13/07/1961."
+    cases = tuple(replace(case, key_point=told, hint=told, question=told) for case in made.cases)
+    written = replace(made, question=told, cases=cases)
+    cards = [
+        f"{card.front} {card.back}" for card in set_cards(library, written, Findings({}, library.about.labels, None))
+    ]
+    library.teaching.delete_set(made.set_id)
+    return {"set": export_set(written).encode(), "cards": " ".join(cards).encode()}
 
 
 def left(texts: Mapping[str, bytes]) -> dict[str, int]:

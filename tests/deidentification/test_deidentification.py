@@ -19,8 +19,8 @@ from pydicom.uid import ComputedRadiographyImageStorage, DeflatedExplicitVRLittl
 from lingula.deidentification import deidentify, explain_profile
 from lingula.deidentification.burned_text import cover_text, find_text, has_reader
 from lingula.deidentification.film import LIMITS
-from lingula.labels.identifiers import MASK, Names
 from lingula.errors import InputError
+from lingula.labels.identifiers import MASK, Names
 from lingula.library.identity import pseudonym
 
 NEEDS_READER = pytest.mark.skipif(not has_reader(), reason="needs tesseract-ocr")

@@ -49,6 +49,7 @@ def test_an_archive_is_indexed_and_followed(
         assert (first.listed, first.known, first.gone, first.imported.added) == (3, 0, 0, 3)
         reports = [each.report for each in library.summaries(library.ids()).values() if each.report]
         assert [SAID in report.text for report in reports] == [True]  # and our own result is no report
+        assert [mark for mark in ("Roe", "Jäne", "A-99") if mark in reports[0].text] == []
         again = import_archive(library, model, index, sandbox)
         assert (again.known, again.imported.added) == (3, 0)
         study = archive.get("/studies")[0]

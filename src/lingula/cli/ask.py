@@ -293,6 +293,8 @@ def explain(
     from lingula.explanation import DEPLOYED, shown_methods
 
     study, checkpoint = read(files, report, text, same_study), load_model(model, device)
+    if html:
+        study = _handed_out(study, files)
     methods = method or shown_methods(checkpoint.fingerprint, DEPLOYED)
     analysis, names = _answer(study, checkpoint, None, label=label, methods=methods, anyway=anyway)
     if npz:
@@ -333,6 +335,8 @@ def analyze(
     Example: [bold]lingula analyze chest.dcm --report chest.xml --html chest.html[/]
     """
     study, checkpoint = read(files, report, text, same_study), load_model(model, device)
+    if html:
+        study = _handed_out(study, files)
     with opened(library, checkpoint) as known:
         analysis, names = _answer(study, checkpoint, known, label=label, methods=method, k=k, anyway=anyway)
         if html:
@@ -347,6 +351,17 @@ def analyze(
         _show_evidence(analysis, names)
     if html:
         output.out.print(f"Page: {html}")
+
+
+def _handed_out(study: Study, files: list[Path]) -> Study:
+    """The study of a page that may be given away: without names in its report."""
+    from lingula.deidentification.reports import header_names, without_identifiers
+    from lingula.reading.sandbox import Sandbox
+
+    if study.report is None:
+        return study
+    with Sandbox() as sandbox:
+        return without_identifiers(study, header_names(files, sandbox))
 
 
 def _answer(study: Study, checkpoint: Checkpoint, library: Searched | None, **options: Any) -> tuple[Analysis, Names]:

@@ -11,7 +11,8 @@ from itertools import permutations
 
 from lingula.study import Report, Section
 
-MASK = "[removed]"
+MASK = "XXXX"
+"""As in the published collection; "removed" would be read of a finding before it."""
 _LEAST = 3
 """Letters of a name below which it is not looked for by itself: it would be found within ordinary words."""
 _LEAST_DIGITS = 4
@@ -54,12 +55,14 @@ _FORMS = tuple(
         (rf"\b(?:MRN|SSN|DOB|NHS|NPI|accession|patient id|pt id|pager|bleep|fax)\b\s*(?:{_NO}|#)?\s*[:#]?\s*{_NUMBER}",
          re.IGNORECASE),
         (rf"\b(?:id|acc|record|case|order|exam|study|visit|account|hospital|room|bed|tel|telephone|phone)\b\.?\s*"
-         rf"(?:{_NO}\s*[:#]?|[:#])\s*{_NUMBER}|\b(?:id|acc|record|ext|extension)\b\.?\s*[A-Z]*-?\d{{3,}}\b", re.IGNORECASE),
+         rf"(?:{_NO}\s*[:#]?|[:#])\s*{_NUMBER}|\b(?:id|acc|record|ext|extension)\b\.?\s*[A-Z]*-?\d{{3,}}\b",
+         re.IGNORECASE),
         (rf"\b{_DAY}[ .-]+(?:of )?{_MONTH},?[ .-]*(?:\d{{4}}\b|(?<=-)\d\d\b)|\b{_MONTH} *{_DAY},? +\d{{4}}\b|"
          rf"\b(?!may\b){_MONTH},? +(?:19|20)\d\d\b|\bmay (?:19|20)\d\d\b", re.IGNORECASE),
         (r"\b(?:0?[1-9]|1[0-2])/(?:19|20)\d\d\b|"
          r"(?<=\bdated )\d{1,2}/\d{1,2}\b|(?<=\bon )(?:0?[1-9]|1[0-2])/\d{1,2}\b(?![/\d]|\.\d)", re.IGNORECASE),
-        (r"\(?\b\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b|\+\d[\d ().-]{7,}\d|\b\d{3}-\d{4}\b|\b0\d{2,4}[ -]\d{3,4}[ -]?\d{3,4}\b", 0),
+        (r"\(?\b\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b|\+\d[\d ().-]{7,}\d|"
+         r"\b\d{3}-\d{4}\b|\b0\d{2,4}[ -]\d{3,4}[ -]?\d{3,4}\b", 0),
         (r"\b\d{3}-\d{2}-\d{4}\b|\b[A-Z]{2} +\d{5}(?:-\d{4})?\b", 0),
         (r"\b[\w.+-]+@[\w-]+\.[\w.]+\b|https?://\S+|\bwww\.\S+", 0),
         (r"\b\d{1,5}\s+[A-Z][a-z]+(?:\s[A-Z][a-z]+)?\s+"
@@ -94,7 +97,10 @@ class Names:
             whole = value.strip()
             named = [part for part in re.split(r"[\^=,\\\s]+", whole) if part]
             wholes |= {whole, whole.replace("^", " ").strip()}
-            parts |= {*named, *(piece for part in named for piece in part.split("-") if "-" in part and part[0].isalpha())}
+            parts |= {
+                *named,
+                *(piece for part in named for piece in part.split("-") if "-" in part and part[0].isalpha()),
+            }
             if 2 <= len(named) <= 4 and not any(character.isdigit() for character in whole):
                 joined |= {_EDGE.join(map(_letters, pair)) for pair in permutations(named, 2) if len("".join(pair)) > 3}
         every = {each for each in wholes | parts if len(each) >= _LEAST and not each.isspace()}
@@ -225,7 +231,9 @@ def _name_end(text: str, start: int, *, is_sure: bool, capital: bool) -> int:
     for number, word in enumerate(_words_from(text, start)):
         told = word.group().rstrip(".")
         is_small = (len(told) == 1 and told.isupper()) or _DEGREE.fullmatch(told) is not None
-        is_plain = told.casefold() in report_words() and not (is_sure and number == 0)
+        is_plain = told.casefold() in report_words() and not (
+            (is_sure and number == 0) or (is_named and told.istitle() and text[word.end() : word.end() + 1] != ":")
+        )
         is_name = not (is_small or is_plain or _PLACEHOLDER.match(told)) and (told[0].isupper() or not capital)
         if not (is_small or is_name):
             break

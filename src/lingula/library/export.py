@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lingula.errors import InputError, LibraryError
+from lingula.labels.identifiers import Names, moved
 from lingula.library.library import Library
 from lingula.library.spreadsheet import cell
 from lingula.study import MODES, Mode, SectionName
@@ -19,6 +20,7 @@ Progress = Callable[[int, int], None]
 BATCH = 500
 DEPTH = 100  # answers of each study in a TREC run
 Rows = list[dict[str, Any]]
+_BY_FORM = Names(())
 
 
 def export(
@@ -30,6 +32,8 @@ def export(
     progress: Progress = lambda done, of: None,
 ) -> tuple[Path, ...]:
     """Write a library into a folder; each file appears when it is whole.
+
+    Names, numbers and dates that reports give away by their form are masked, for what an older library holds.
 
     ``csv``: ``studies`` (a row a study: age, images, report by section, and for each label 1, 0 or empty where nobody
     coded), ``findings`` (a row an assertion: ``text[start:stop]`` of the report) and ``images``. ``parquet``: the same,
@@ -69,17 +73,21 @@ def _tables(library: Library, vectors: bool, progress: Progress) -> Iterator[tup
         said = library.assertions(some)
         embeddings = {mode: library.vectors(some, mode) for mode in MODES} if vectors else {}
         studies: Rows = []
+        spans = {study_id: _BY_FORM.spans(one.report.text) if one.report else [] for study_id, one in found.items()}
         for study_id in some:
             one = found[study_id]
+            report = _BY_FORM.clean_report(one.report)[0] if one.report else None
             row: dict[str, Any] = {"study_id": study_id, "age": one.age, "images": len(one.images)}
-            row |= {name: one.report.section(name) if one.report else None for name in get_args(SectionName)}
+            row |= {name: report.section(name) if report else None for name in get_args(SectionName)}
             row |= {f"label_{code}": int(code in one.labels) if one.coded else None
                     for code in library.about.labels}  # fmt: skip
             row |= {f"embedding_{mode}": known.get(study_id) for mode, known in embeddings.items()}
             studies.append(row)
         findings = [
             {"study_id": study_id, "finding": each.finding, "polarity": each.polarity, "side": each.side,
-             "place": each.place, "past": each.past, "section": each.section, "start": each.start, "stop": each.end}
+             "place": each.place, "past": each.past, "section": each.section,
+             "start": moved(spans[study_id], each.start),
+             "stop": moved(spans[study_id], each.end)}
             for study_id in some for each in said[study_id]
         ]  # fmt: skip
         images = [

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from lingula.deidentification.handout import handout_record, handout_summary
 from lingula.errors import InputError
 from lingula.library import Library, StudyRecord
 from lingula.study import DISCLAIMER
 from lingula.teaching.credit import credit_of
-from lingula.teaching.sets import QUESTION, TeachingCase, TeachingSet, case_findings
+from lingula.teaching.sets import QUESTION, TeachingCase, TeachingSet, case_findings, handout_set
 from lingula.teaching.slides import marked_png
 from lingula.teaching.tasks import Findings, film_rows, history
 
@@ -77,11 +78,12 @@ def write_apkg(path: Path, title: str, cards: Iterable[AnkiCard]) -> int:
 
 def set_cards(library: Library, known: TeachingSet, findings: Findings) -> Iterable[AnkiCard]:
     """A card for each study of a set that has a film."""
+    known = handout_set(known)
     summaries = library.summaries(known.ids)
     for case in known.cases:
         if case.study_id in summaries and summaries[case.study_id].images:
-            record = library.get(case.study_id)
-            told = history(summaries[case.study_id])
+            record = handout_record(library.get(case.study_id))
+            told = history(handout_summary(summaries[case.study_id]))
             yield study_card(record, case, findings, question=case.question or known.question, told=told)
 
 
@@ -90,8 +92,9 @@ def hard_cards(library: Library, study_ids: Sequence[str], findings: Findings) -
     stored = library.summaries(study_ids)
     for study_id in study_ids:
         if study_id in stored:
-            case, told = TeachingCase(study_id), history(stored[study_id])
-            yield study_card(library.get(study_id), case, findings, question=QUESTION, told=told)
+            case, told = TeachingCase(study_id), history(handout_summary(stored[study_id]))
+            record = handout_record(library.get(study_id))
+            yield study_card(record, case, findings, question=QUESTION, told=told)
 
 
 def study_card(record: StudyRecord, case: TeachingCase, findings: Findings, *, question: str, told: str) -> AnkiCard:

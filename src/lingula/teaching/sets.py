@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from lingula.deidentification.handout import handout_words
 from lingula.errors import InputError, LibraryError
 from lingula.labels.assertions import FOUND, polarity, read_assertions
 from lingula.labels.findings import label_of
@@ -219,12 +220,25 @@ def _loaded(record: SetRecord) -> TeachingSet:
     return TeachingSet.from_json(body, set_id=record.set_id, version=record.version)
 
 
-# -- one file
+# -- given away
+
+
+def handout_set(known: TeachingSet) -> TeachingSet:
+    """The set with what its teacher wrote cleaned of names, numbers and dates."""
+    cases = tuple(
+        replace(
+            case, question=handout_words(case.question), hint=handout_words(case.hint),
+            key_point=handout_words(case.key_point),
+            drawings=tuple(replace(each, text=handout_words(each.text)) for each in case.drawings),
+        )
+        for case in known.cases
+    )  # fmt: skip
+    return replace(known, title=handout_words(known.title), question=handout_words(known.question), cases=cases)
 
 
 def export_set(known: TeachingSet) -> str:
     """The set as one JSON file: ids, words and marks of its teacher."""
-    body = {key: value for key, value in known.to_json().items() if key not in ("set_id", "version")}
+    body = {key: value for key, value in handout_set(known).to_json().items() if key not in ("set_id", "version")}
     return json.dumps({"format": FORMAT, **body}, ensure_ascii=False, indent=1) + "\n"
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
+from lingula.deidentification.handout import handout_record, handout_summary
 from lingula.library import Library, StudyRecord
 from lingula.library.record import StoredRadiograph
 from lingula.study import DISCLAIMER, Report
 from lingula.teaching.credit import credit_of
-from lingula.teaching.sets import Drawing, TeachingSet, case_findings
+from lingula.teaching.sets import Drawing, TeachingSet, case_findings, handout_set
 from lingula.teaching.tasks import Findings, film_rows, history
 
 WIDTH, HEIGHT = 1600, 900
@@ -41,16 +42,20 @@ def set_slides(
 
     Args:
         only: draw this one alone, from 1; nothing where there is none.
+
+    Raises:
+        InputError: as ``handout_film``.
     """
+    known = handout_set(known)
     slides, summaries = [], library.summaries(known.ids)
     cases = [case for case in known.cases if case.study_id in summaries and summaries[case.study_id].images]
     for number, case in enumerate(cases, 1):
         if only is not None and (only + 1) // 2 != number:
             continue
-        record = library.get(case.study_id)
+        record = handout_record(library.get(case.study_id))
         title = f"{known.title}  {number}/{len(cases)}"
         question = case.question or known.question
-        told = history(summaries[case.study_id])
+        told = history(handout_summary(summaries[case.study_id]))
         slides.append(drawn(Slide(_films(record, ()), title, (told, question), credit_of(case.study_id))))
         shows = findings.named(case_findings(case, record, findings.normal)) or ("Normal",)
         answer = (", ".join(shows), case.key_point, _closing(record.report))

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+from lingula.deidentification.handout import handout_film, handout_record, handout_summary
 from lingula.errors import InputError, LibraryError
 from lingula.labels import read_assertions
 from lingula.library import Library, StudyRecord, Summary
@@ -32,6 +33,7 @@ from lingula.teaching.sets import (
     TeachingSet,
     case_findings,
     choices_of,
+    handout_set,
     shown_findings,
 )
 from lingula.teaching.writing import mark_impression, unread
@@ -156,7 +158,7 @@ class Findings:
 
 
 class TaskSession:
-    """One student at one task of one set."""
+    """One student at one task of one set; what a class is shown (``link_id``) passes ``deidentification.handout``."""
 
     def __init__(
         self,
@@ -171,8 +173,11 @@ class TaskSession:
     ) -> None:
         self._library, self._task, self._student = library, task, student
         self._findings, self._link_id, self._model = findings, link_id, model
+        known = handout_set(known) if link_id else known
         self.set = with_partners(library, known, findings.normal) if task == "pairs" else known
         self._summaries = library.summaries({each for case in self.set.cases for each in (case.study_id, case.partner)})
+        if link_id:
+            self._summaries = {each: handout_summary(summary) for each, summary in self._summaries.items()}
         self._cases = {self._key(case): case for case in self.set.cases if self._is_askable(case)}
 
     # -- asking
@@ -202,7 +207,7 @@ class TaskSession:
             InputError: ``not_found``.
         """
         study_id, at = self._film_at(self._case(question_id), question_id, row)
-        return self._library.get(study_id).radiographs[at].png
+        return self._png(self._library.get(study_id), at)
 
     def look_alike_film(self, question_id: str, number: int, row: int) -> bytes:
         """A film of a look-alike; only once the question was answered."""
@@ -216,7 +221,11 @@ class TaskSession:
         rows = film_rows([film.view for film in record.radiographs])
         if not 0 <= row < len(rows):
             raise InputError("not_found", "it has no such film.")
-        return record.radiographs[rows[row]].png
+        return self._png(record, rows[row])
+
+    def _png(self, record: StudyRecord, row: int) -> bytes:
+        film = record.radiographs[row]
+        return handout_film(record.study_id, film) if self._link_id else film.png
 
     # -- answering
 
@@ -233,6 +242,7 @@ class TaskSession:
         if attempt != len(self._answers().get(question_id, ())):
             raise InputError("bad_request", "That question was answered already.", "Take the next one.")
         record = self._library.get(case.study_id)
+        record = handout_record(record, films=False) if self._link_id else record
         judge = {"quiz": self._quiz, "pairs": self._pair, "marking": self._marks, "writing": self._writing}[self._task]
         outcome = judge(case, question_id, record, given)
         said = self._model(case.study_id) if self._model is not None else {}
