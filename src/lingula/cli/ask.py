@@ -353,7 +353,7 @@ def analyze(
         output.out.print(f"Page: {html}")
 
 
-def _handed_out(study: Study, files: list[Path]) -> Study:
+def _handed_out(study: Study, files: list[Path] | None) -> Study:
     """The study of a page that may be given away: without names in its report."""
     from lingula.deidentification.reports import header_names, without_identifiers
     from lingula.reading.sandbox import Sandbox
@@ -361,7 +361,7 @@ def _handed_out(study: Study, files: list[Path]) -> Study:
     if study.report is None:
         return study
     with Sandbox() as sandbox:
-        return without_identifiers(study, header_names(files, sandbox))
+        return without_identifiers(study, header_names(files or (), sandbox))
 
 
 def _answer(study: Study, checkpoint: Checkpoint, library: Searched | None, **options: Any) -> tuple[Analysis, Names]:

@@ -166,16 +166,18 @@ def import_dicomweb(
     token: Annotated[str, typer.Option(help="Environment variable or file that holds a bearer token.")] = "",
     user: Annotated[str, typer.Option(help="Environment variable or file that holds name:password.")] = "",
     workers: Workers = 2,
+    burned_in: BurnedInChoice = "keep",
     json: Json = False,
 ) -> None:
-    """Index an archive where it lies (extra pacs): new studies are added, those deleted there are deleted here.
+    """Index an archive where it lies (extra pacs): what came or changed since is read, what was deleted
+    there is deleted here.
 
     Example: [bold]lingula import dicomweb http://localhost:8042/dicom-web --library library.sqlite[/]
     """
     from lingula.node.archive_import import WebIndex
     from lingula.node.settings import WebTarget
 
-    _index(WebIndex(WebTarget(url, token, user)), model, library, workers, json)
+    _index(WebIndex(WebTarget(url, token, user)), model, library, workers, burned_in, json)
 
 
 def import_pacs(
@@ -184,24 +186,31 @@ def import_pacs(
     model: Model = "compact",
     own_aet: Annotated[str, typer.Option(help="How this side calls itself.")] = "LINGULA",
     workers: Workers = 2,
+    burned_in: BurnedInChoice = "keep",
     json: Json = False,
 ) -> None:
-    """Index an archive by C-FIND and C-GET (extra pacs): new studies are added, those deleted there are deleted here.
+    """Index an archive by C-FIND and C-GET (extra pacs): what came or changed since is read, what was deleted
+    there is deleted here.
 
     Example: [bold]lingula import pacs ARCHIVE@localhost:4242 --library library.sqlite[/]
     """
     from lingula.node.archive_import import DimseIndex, peer_of
 
-    _index(DimseIndex(peer_of(peer, own_aet)), model, library, workers, json)
+    _index(DimseIndex(peer_of(peer, own_aet)), model, library, workers, burned_in, json)
 
 
-def _index(archive: ArchiveIndex, model: str, library: str, workers: int, json: bool) -> None:
+def _index(
+    archive: ArchiveIndex, model: str, library: str, workers: int, burned_in: BurnedInChoice, json: bool
+) -> None:  # fmt: skip
     from lingula.node.archive_import import import_archive
 
     with _target(model, "auto", library, workers) as (checkpoint, opened, sandbox, progress):
-        result = import_archive(opened, checkpoint, archive, sandbox, progress=progress)
+        result = import_archive(opened, checkpoint, archive, sandbox, burned_in=burned_in, progress=progress)
     if not json:
-        told = f"{result.listed} studies in the archive, {result.known} known before, {result.gone} deleted here."
+        told = (
+            f"{result.listed} studies in the archive, {result.known} known before, of these {result.changed} changed; "
+            f"{result.gone} deleted here."
+        )
         output.out.print(told, highlight=False)
         return _show(result.imported)
     from lingula.plain import plain

@@ -82,7 +82,7 @@ def _covered(png: bytes) -> bytes:
 
 def _withheld(shape: tuple[int, ...]) -> bytes:
     """A black picture that says why it stands in a film's place."""
-    picture = Image.new("L", shape[::-1])
+    picture = Image.new("L", (shape[1], shape[0]))
     font = ImageFont.load_default(max(8, shape[1] // 20))
     ImageDraw.Draw(picture).multiline_text((4, shape[0] // 3), WITHHELD, fill=160, font=font)
     return preview.encode(np.asarray(picture, np.float32) / np.float32(255))

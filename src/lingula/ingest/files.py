@@ -244,7 +244,12 @@ class StudyReader(FileGroups):
 
 
 class FileImport(FileGroups):
-    """One import while it runs."""
+    """One import while it runs.
+
+    Args:
+        follows: a report that changed takes the place of the stored one, as in the archive that is followed.
+        Others as ``import_files``.
+    """
 
     def __init__(
         self,
@@ -254,9 +259,11 @@ class FileImport(FileGroups):
         *,
         burned_in: BurnedIn = "keep",
         sender: str = "",
+        follows: bool = False,
         progress: Progress = lambda done, of: None,
     ) -> None:
         super().__init__(sandbox)
+        self._follows = follows
         self._library, self._checkpoint = library, checkpoint
         self._reader = reader_for(sandbox, burned_in)
         self._progress, self._sender = progress, sender
@@ -276,7 +283,7 @@ class FileImport(FileGroups):
         """Decode, embed and store what the library does not hold."""
         holders = self._holders = self._library.holders({digest for group in groups for digest in group.digests})
         self._total += len(groups)
-        todo = [group for group in groups if not self._settled(group, holders)]
+        todo = [group for group in groups if not self._settled(group)]
         self._progress(self._done, self._total)
         entries = self._entries(todo, frozenset(holders))
         stored = store(self._library, self._checkpoint, entries, self.refused, self._told)
@@ -294,19 +301,30 @@ class FileImport(FileGroups):
         self._done += stored
         self._progress(self._done, self._total)
 
-    def _settled(self, group: Group, holders: dict[str, frozenset[str]]) -> bool:
+    def _settled(self, group: Group) -> bool:
         """Read the group's report, and tell whether nothing is left to be done: refused, or stored already."""
         self._read_report(group)
-        if not group.films or not all(digest in holders for digest in group.digests):
+        if not group.films or not all(digest in self._holders for digest in group.digests):
+            return False
+        if self._is_told_late(group):
             return False
         self._done += 1
-        studies = {study for digest in group.digests for study in holders[digest]}
-        if not self._agrees(studies, group):
+        if not self._agrees(self._holders_of(group), group):
             message = "its films are stored already, with another report or coding, or with none."
             self.refuse(group.names[:1], InputError("uid_conflict", message, "Import it into another library."))
         else:
             self.present += 1
         return True
+
+    def _is_told_late(self, group: Group) -> bool:
+        """Whether a report came to films that are stored without one, or with one whose place it takes."""
+        studies = self._holders_of(group)
+        if len(studies) != 1 or group.told.report is None or group.told.report.is_empty:
+            return False
+        (stored,) = self._library.summaries(studies).values()
+        if stored.report is None:
+            return True
+        return self._follows and stored.report.text not in (group.told.report.text, group.given)
 
     def _agrees(self, studies: set[str], group: Group) -> bool:
         """Whether one of these stored studies has the group's report and labels, where it has any."""
@@ -334,13 +352,28 @@ class FileImport(FileGroups):
                     self.refuse([source.name], answer)
                 else:
                     read.append(group.change(key.digest, answer))
-            if not read and not stored.isdisjoint(group.digests):
+            entry = None
+            if read or stored.isdisjoint(group.digests):
+                entry = self._entry(group, read)
+            elif self._is_told_late(group):
+                entry = self._with_report(group)
+            else:
                 self.present += 1
-                self._told(1)
-            elif (entry := self._entry(group, read)) is not None:
+            if entry is not None:
                 yield entry
             else:
                 self._told(1)
+
+    def _holders_of(self, group: Group) -> set[str]:
+        """Stored studies that have a film of the group."""
+        return {holder for digest in group.digests for holder in self._holders.get(digest, ())}
+
+    def _with_report(self, group: Group) -> Entry | None:
+        """The stored study of a group's films with the report that came after them."""
+        (study_id,) = self._holders_of(group)
+        self._names[study_id] = group.names
+        study = replace(group.told, study_id=study_id)
+        return self._with_stored(Entry(study, {}, group.labels, group.patient, group.age, self._sender), group.given)
 
     def _entry(self, group: Group, read: list[DicomFile]) -> Entry | None:
         study = self._composed(group, read)
@@ -354,7 +387,7 @@ class FileImport(FileGroups):
         if not read and self._is_stored(study):
             self.present += 1
             return None
-        holders = {holder for digest in group.digests for holder in self._holders.get(digest, ())}
+        holders = self._holders_of(group)
         if len(holders) > 1:
             message = "its other films are stored already, in several studies."
             self.refuse(group.names, InputError("uid_conflict", message, "Import it into another library."))
@@ -381,7 +414,7 @@ class FileImport(FileGroups):
         late = [film for film in study.radiographs if film.digest not in digests]
         another = next((film.image_id for film in late if film.image_id in films), None)
         told = study.report is not None and stored.report not in (None, study.report)
-        told = told and stored.report is not None and stored.report.text != given
+        told = told and stored.report is not None and stored.report.text != given and not self._follows
         born = next((film.birth_date for film in late if film.birth_date), "")
         stranger = not entry.patient and stored.birth_key not in ("", self._library.birth_key(born) or stored.birth_key)
         if another is not None or told or stranger:

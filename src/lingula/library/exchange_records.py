@@ -8,7 +8,7 @@ objects the identifiers that the node made for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -319,18 +319,24 @@ class ExchangeRecords:
 
     # -- indexed from archives
 
-    def indexed(self, archive: str) -> frozenset[str]:
-        """Ids of the studies that were indexed from an archive."""
+    def indexed(self, archive: str) -> dict[str, int | None]:
+        """The studies that were indexed from an archive, and how many objects each had there; None: nobody counted."""
         with self._transaction() as connection:
-            rows = connection.execute(select(OriginRow.study_id).where(OriginRow.archive == archive))
-            return frozenset(rows.scalars())
+            rows = connection.execute(
+                select(OriginRow.study_id, OriginRow.instances).where(OriginRow.archive == archive)
+            )
+            return {study_id: instances for study_id, instances in rows}
 
-    def note_indexed(self, archive: str, study_ids: Collection[str]) -> None:
-        """Note from which archive studies came; the first stands."""
+    def note_indexed(self, archive: str, counts: Mapping[str, int | None]) -> None:
+        """Note from which archive studies came, the first stands, and how many objects each has there now."""
         with self._transaction() as connection:
-            for study_id in study_ids:
-                row = _insert_of(connection)(OriginRow).values(study_id=study_id, archive=archive)
-                connection.execute(row.on_conflict_do_nothing())
+            for study_id, instances in counts.items():
+                row = _insert_of(connection)(OriginRow).values(study_id=study_id, archive=archive, instances=instances)
+                connection.execute(
+                    row.on_conflict_do_update(
+                        index_elements=["study_id"], set_={"instances": instances}, where=OriginRow.archive == archive
+                    )
+                )
 
     def forget_origins(self, study_ids: Collection[str]) -> None:
         """Forget from where these studies came."""

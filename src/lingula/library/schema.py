@@ -306,13 +306,15 @@ class OutboxRow(Base):
 
 
 class OriginRow(Base):
-    """From which archive a study was indexed: what is deleted there is deleted here."""
+    """From which archive a study was indexed: what is deleted there is deleted here. ``instances``: how many objects
+    the study had there when it was read; None where nobody counted."""
 
     __tablename__ = "origin"
     __table_args__ = (Index("origin_by_archive", "archive"),)
 
     study_id: Mapped[str] = mapped_column(primary_key=True)
     archive: Mapped[str]
+    instances: Mapped[int | None] = mapped_column(default=None)
 
 
 class AccountRow(Base):

@@ -17,6 +17,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Stu
 from lingula.deletion import delete_studies
 from lingula.errors import InputError, NodeError
 from lingula.ingest.batches import Imported, Progress
+from lingula.ingest.burned_in import BurnedIn
 from lingula.ingest.files import FileImport, Group
 from lingula.ingest.sources import Source
 from lingula.library import Library
@@ -25,11 +26,13 @@ from lingula.model.checkpoint import Checkpoint
 from lingula.node.delivery import STUDY, asked, associate, find, listed, refused, unreachable, value_of, web_client
 from lingula.node.polling import MODALITIES
 from lingula.node.settings import SendSettings, WebTarget
+from lingula.reading.dicom.identity import is_uid
 from lingula.reading.sandbox import Sandbox
 
 DOCUMENTS = ("SR", "DOC")
 BATCH = 16
 """Studies fetched before they are stored: what an import that is stopped has to do again, at most."""
+_INSTANCES = "00201208"  # Number of Study Related Instances
 _MOST_CONTEXTS = 126  # of storage classes in one association; 128 are allowed (PS3.8)
 
 
@@ -43,8 +46,9 @@ class ArchiveIndex(Protocol):
     @property
     def name(self) -> str: ...
 
-    def studies(self) -> frozenset[str]:
-        """Study Instance UIDs of all studies with radiographs. Raises: NodeError."""
+    def studies(self) -> dict[str, int | None]:
+        """Study Instance UIDs of all studies with radiographs, and how many objects each has, where the archive counts
+        them. Raises: NodeError."""
 
     def fetch(self, study: str) -> Iterator[Dataset]:
         """The radiographs and documents of a study. Raises: NodeError."""
@@ -55,11 +59,13 @@ class ArchiveImport:
     """What became of the import of an archive.
 
     Attributes:
-        listed: studies in the archive. known: of them in the library before. gone: deleted here, as they were there.
+        listed: studies in the archive. known: of them in the library before. changed: of those, read again as objects
+            came or went there. gone: deleted here, as they were there.
     """
 
     listed: int
     known: int
+    changed: int
     gone: int
     imported: Imported
 
@@ -70,49 +76,76 @@ def import_archive(
     archive: ArchiveIndex,
     sandbox: Sandbox,
     *,
+    burned_in: BurnedIn = "keep",
     progress: Progress = lambda done, of: None,
 ) -> ArchiveImport:
-    """Add what is new in an archive, and delete what came from it and is there no more.
+    """Add what is new in an archive, follow what changed there, and delete what came from it and is there no more.
+
+    Args:
+        burned_in: as ``import_files``.
 
     Raises:
         NodeError: ``peer_unreachable``; ``peer_refused``, also where an archive lists nothing though studies came from
             it: nothing is deleted then.
     """
-    uids = {pseudonym(library.secret, uid): uid for uid in archive.studies()}
+    counts = archive.studies()
+    uids = {pseudonym(library.secret, uid): uid for uid in counts}
     before = library.exchange.indexed(archive.name)
     if before and not uids:
         raise NodeError("peer_refused", "the archive lists no study at all.", "Nothing was deleted here.")
     known = uids.keys() & set(library.ids())
-    todo = sorted(uids.keys() - known)
-    run = FileImport(library, checkpoint, sandbox)
+    changed = {each for each in known & before.keys() if counts[uids[each]] not in (None, before[each])}
+    todo = sorted((uids.keys() - known) | changed)
+    run = FileImport(library, checkpoint, sandbox, burned_in=burned_in, follows=True)
     for start in range(0, len(todo), BATCH):
         some = todo[start : start + BATCH]
         with tempfile.TemporaryDirectory(prefix="lingula-") as folder:
-            run.store(list(_groups(run, sandbox, archive, [uids[each] for each in some], Path(folder))))
-        library.exchange.note_indexed(archive.name, sorted(set(library.summaries(some))))
+            fetched = [Fetched(library, archive, uids[each], Path(folder, each)) for each in some]
+            for each, study in zip(some, fetched, strict=True):
+                if each in changed and study.lacks_films_of(each):
+                    delete_studies(library, [each])  # read anew below, without what is gone
+            run.store([group for study in fetched for group in study.groups(run, sandbox)])
+        stored = library.summaries(some)
+        library.exchange.note_indexed(archive.name, {each: counts[uids[each]] for each in sorted(stored)})
         progress(start + len(some), len(todo))
-    gone = before - uids.keys()
+    gone = before.keys() - uids.keys()
     if present := gone & set(library.ids()):
         delete_studies(library, present)
     library.exchange.forget_origins(gone)
-    return ArchiveImport(len(uids), len(known), len(present), run.result(Path()))
+    return ArchiveImport(len(uids), len(known), len(changed), len(present), run.result(Path()))
 
 
-def _groups(
-    run: FileImport, sandbox: Sandbox, archive: ArchiveIndex, studies: Sequence[str], folder: Path
-) -> Iterator[Group]:  # fmt: skip
-    """The films of each study with its report: the longest of its documents."""
-    for number, study in enumerate(studies):
-        films: list[Source] = []
-        documents: list[Source] = []
-        for at, dataset in enumerate(archive.fetch(study)):
-            modality, place = str(dataset.get("Modality", "")), folder / f"{number}-{at}.dcm"
+class Fetched:
+    """A study of an archive as files in a folder: films and documents.
+
+    Args:
+        study: its Study Instance UID. folder: is made.
+    """
+
+    def __init__(self, library: Library, archive: ArchiveIndex, study: str, folder: Path) -> None:
+        self._library = library
+        self._films: list[Source] = []
+        self._documents: list[Source] = []
+        self._images: set[str] = set()
+        folder.mkdir()
+        for number, dataset in enumerate(archive.fetch(study)):
+            modality, place = str(dataset.get("Modality", "")), folder / f"{number}.dcm"
             if modality not in (*MODALITIES, *DOCUMENTS):
                 continue
             dataset.save_as(place, enforce_file_format=True)
-            (documents if modality in DOCUMENTS else films).append(Source(place, Path(place.name), str(number)))
-        report = _report(sandbox, documents)
-        for group in run.grouped(films):
+            source = Source(place, Path(place.name), folder.name)
+            (self._documents if modality in DOCUMENTS else self._films).append(source)
+            self._images.add(pseudonym(library.secret, str(dataset.get("SOPInstanceUID", ""))))
+
+    def lacks_films_of(self, study_id: str) -> bool:
+        """Whether the library has a film of this study that the archive has no more."""
+        stored = self._library.summaries([study_id])[study_id]
+        return any(image.image_id not in self._images for image in stored.images if is_uid(image.image_id))
+
+    def groups(self, run: FileImport, sandbox: Sandbox) -> Iterator[Group]:
+        """The films with their report: the longest of the documents."""
+        report = _report(sandbox, self._documents)
+        for group in run.grouped(self._films):
             group.report, report = report, None
             yield group
 
@@ -129,6 +162,10 @@ def _report(sandbox: Sandbox, documents: Sequence[Source]) -> Source | None:
     return max(found, key=lambda each: each[0])[1] if found else None
 
 
+def _count(told: str) -> int | None:
+    return int(told) if told.isascii() and told.isdecimal() else None
+
+
 class WebIndex:
     """An archive with a DICOMweb address."""
 
@@ -136,13 +173,13 @@ class WebIndex:
         self._client = web_client(web)
         self.name = web.url
 
-    def studies(self) -> frozenset[str]:
-        found: set[str] = set()
+    def studies(self) -> dict[str, int | None]:
+        found: dict[str, int | None] = {}
         for modality in MODALITIES:
             filters = {"ModalitiesInStudy": modality}
-            items = listed(self._client.search_for_studies, search_filters=filters, tag=STUDY)
-            found |= {value_of(item, STUDY) for item in items}
-        return frozenset(found - {""})
+            items = listed(self._client.search_for_studies, search_filters=filters, fields=[_INSTANCES], tag=STUDY)
+            found |= {uid: _count(value_of(item, _INSTANCES)) for item in items if (uid := value_of(item, STUDY))}
+        return found
 
     def fetch(self, study: str) -> Iterator[Dataset]:
         yield from asked(self._client.retrieve_study, study)
@@ -155,17 +192,20 @@ class DimseIndex:
         self._peer = peer
         self.name = f"{peer.aet}@{peer.host}:{peer.port}"
 
-    def studies(self) -> frozenset[str]:
+    def studies(self) -> dict[str, int | None]:
         association = associate(self._peer, [(StudyRootQueryRetrieveInformationModelFind, None)])
-        found: set[str] = set()
+        found: dict[str, int | None] = {}
         try:
             for modality in MODALITIES:
                 query = Dataset()
                 query.QueryRetrieveLevel, query.StudyInstanceUID, query.ModalitiesInStudy = "STUDY", "", modality
-                found |= {str(each.get("StudyInstanceUID", "")) for each in find(association, query)}
+                query.NumberOfStudyRelatedInstances = None
+                for each in find(association, query):
+                    if uid := str(each.get("StudyInstanceUID", "")):
+                        found[uid] = _count(str(each.get("NumberOfStudyRelatedInstances", "")))
         finally:
             association.release()
-        return frozenset(found - {""})
+        return found
 
     def fetch(self, study: str) -> Iterator[Dataset]:
         received: list[Dataset] = []

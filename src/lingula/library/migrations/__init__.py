@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-HEAD = "9"
+HEAD = "10"
 """The revision this version of lingula works with."""
 
 FIRST = "1"
