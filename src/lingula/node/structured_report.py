@@ -1,14 +1,14 @@
 """The answer as a Comprehensive 3D SR by TID 1500 (PS3.16), in the form that readers in use can show.
 
 Regions are measurement groups of their own, each with its own tracking identifier, without a number: a number without
-a region, or groups that share an identifier, lose regions in OHIF. Findings of the whole study are coded groups with
-their probability as text.
+a region, or groups that share an identifier, lose regions in OHIF, and a group without a region on an image keeps it
+from showing any. So the findings of the whole study are one group on the frame of the first film: each a coded
+evaluation with its probability as text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from highdicom import sr
@@ -21,13 +21,12 @@ from lingula.node.result import MANUFACTURER, MODEL_NAME, StudyResult, made_uid,
 from lingula.node.source_film import SourceFilm
 from lingula.study import Decision, Prediction
 
-Group = TypeVar("Group", sr.MeasurementsAndQualitativeEvaluations, sr.PlanarROIMeasurementsAndQualitativeEvaluations)
-
 SCHEME = "99LINGULA"
 PROCEDURE = CodedConcept("399208008", "SCT", "Plain chest X-ray")
 THORAX = CodedConcept("816094009", "SCT", "Thorax")
 PRESENCE = CodedConcept("presence", SCHEME, "Presence on the films")
 PROBABILITY = CodedConcept("probability", SCHEME, "Calibrated probability")
+WHOLE_STUDY = CodedConcept("whole_study", SCHEME, "Findings of the whole study")
 COMMENT = CodedConcept("121106", "DCM", "Comment")
 ALGORITHM_FAMILY = CodedConcept("123110", "DCM", "Artificial Neural Networks")
 PIXELS = CodedConcept("{pixels}", "UCUM", "Pixels")
@@ -43,7 +42,7 @@ DECISIONS: dict[Decision, CodedConcept] = {
 def structured_report(result: StudyResult) -> sr.Comprehensive3DSR:
     """The report of a study."""
     sources = [film.dataset for film in result.films]
-    groups = [*_regions(result), *_findings(result)] or [_nothing_judged(result)]
+    groups = [*_regions(result), _findings(result)]
     document = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=_observer(result)),
         procedure_reported=PROCEDURE,
@@ -99,17 +98,6 @@ def _library_entry(film: SourceFilm) -> sr.ImageContentItem:
     return entry
 
 
-def _nothing_judged(result: StudyResult) -> sr.MeasurementsAndQualitativeEvaluations:
-    """A report needs a group; this one says that nothing was judged."""
-    return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(result, "not judged", "nothing"),
-        finding_type=CodedConcept("not_judged", SCHEME, "Findings not judged"),
-        algorithm_id=_algorithm(result),
-        finding_sites=[sr.FindingSite(THORAX)],
-        qualitative_evaluations=[sr.QualitativeEvaluation(PRESENCE, DECISIONS["cannot_judge"])],
-    )
-
-
 def _observer(result: StudyResult) -> sr.ObserverContext:
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=made_uid("device", result.analysis.model),
@@ -131,45 +119,62 @@ def _regions(result: StudyResult) -> Iterator[sr.PlanarROIMeasurementsAndQualita
     for number, box in enumerate(result.boxes, 1):
         film = result.films[box.film]
         corners = film.stored(box.corners)
-        source = sr.SourceImageForRegion(film.dataset.SOPClassUID, film.sop_instance)
-        region = sr.ImageRegion(
-            sr.GraphicTypeValues.POLYLINE, graphic_data=np.array([*corners, corners[0]]), source_image=source
-        )
         group = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=_tracking(result, f"{box.name} {number}", "region", str(number)),
-            referenced_region=region,
+            referenced_region=_region(film, corners),
             finding_type=finding_code(result, box.label),
             algorithm_id=_algorithm(result),
             finding_sites=[sr.FindingSite(THORAX)],
             qualitative_evaluations=[sr.QualitativeEvaluation(PRESENCE, DECISIONS["present"])],
         )
-        yield _with_probability(group, said[box.label])
+        if (probability := _probability(said[box.label])) is not None:
+            group[0].ContentSequence.append(probability)
+        yield group
 
 
-def _findings(result: StudyResult) -> Iterator[sr.MeasurementsAndQualitativeEvaluations]:
-    for prediction in result.analysis.predictions:
-        group = sr.MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=_tracking(result, prediction.name, "finding", prediction.label),
-            finding_type=finding_code(result, prediction.label),
-            algorithm_id=_algorithm(result),
-            finding_sites=[sr.FindingSite(THORAX)],
-            qualitative_evaluations=[sr.QualitativeEvaluation(PRESENCE, DECISIONS[prediction.decision])],
-        )
-        yield _with_probability(group, prediction)
+def _findings(result: StudyResult) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
+    """What is said of the whole study, each finding with its probability below it; that nothing was judged, too."""
+    film = result.films[0]
+    (columns, rows), edge = film.size, 0.5
+    corners = [(edge, edge), (columns - edge, edge), (columns - edge, rows - edge), (edge, rows - edge)]
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(result, "Whole study", "findings"),
+        referenced_region=_region(film, corners),
+        finding_type=WHOLE_STUDY,
+        algorithm_id=_algorithm(result),
+        finding_sites=[sr.FindingSite(THORAX)],
+        qualitative_evaluations=[_evaluation(result, each) for each in result.analysis.predictions]
+        or [sr.QualitativeEvaluation(PRESENCE, DECISIONS["cannot_judge"])],
+    )
+
+
+def _evaluation(result: StudyResult, prediction: Prediction) -> sr.QualitativeEvaluation:
+    found = sr.QualitativeEvaluation(finding_code(result, prediction.label), DECISIONS[prediction.decision])
+    if (probability := _probability(prediction)) is not None:
+        probability.RelationshipType = sr.RelationshipTypeValues.HAS_PROPERTIES.value
+        found[0].ContentSequence = sr.ContentSequence([probability])
+    return found
+
+
+def _region(film: SourceFilm, corners: Sequence[tuple[float, float]]) -> sr.ImageRegion:
+    """A closed outline on a film, in the pixels that it is stored with."""
+    source = sr.SourceImageForRegion(film.dataset.SOPClassUID, film.sop_instance)
+    return sr.ImageRegion(
+        sr.GraphicTypeValues.POLYLINE, graphic_data=np.array([*corners, corners[0]]), source_image=source
+    )
 
 
 def _tracking(result: StudyResult, name: str, *parts: str) -> sr.TrackingIdentifier:
     return sr.TrackingIdentifier(uid=result.uid("sr", "tracking", *parts), identifier=name)
 
 
-def _with_probability(group: Group, prediction: Prediction) -> Group:
-    """With the probability as text; a finding that cannot be judged has none."""
+def _probability(prediction: Prediction) -> sr.TextContentItem | None:
+    """The probability as text; a finding that cannot be judged has none."""
     if prediction.decision == "cannot_judge":
-        return group
+        return None
     between = prediction.interval
     spread = f"; 95 % {between[0]:.3f} to {between[1]:.3f}" if between else ""
-    group[0].ContentSequence.append(_text(PROBABILITY, f"{prediction.probability:.3f}{spread}"))
-    return group
+    return _text(PROBABILITY, f"{prediction.probability:.3f}{spread}")
 
 
 def _text(name: CodedConcept, value: str) -> sr.TextContentItem:

@@ -45,8 +45,8 @@ def read_marks(path: Path, record: StudyRecord, secret: bytes, limits: Limits | 
     try:
         for uid, kind, points in (*_annotations(dataset), *_coordinates(dataset, DEEPEST)):
             row = rows.get(pseudonym(secret, uid), rows.get(uid))
-            if row is not None:
-                marks.append(_drawing(row, kind, points, record))
+            if row is not None and not _is_frame(made := _drawing(row, kind, points, record)):
+                marks.append(made)
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise InputError("bad_header", "its marks cannot be read.") from error
     if not marks:
@@ -107,6 +107,12 @@ def _drawing(row: int, kind: str, points: Points, record: StudyRecord) -> Drawin
     if kind == "POINT":
         return Drawing("point", row, (shares[0],))
     return Drawing("box", row, _bounds(shares))
+
+
+def _is_frame(mark: Drawing) -> bool:
+    """Whether a mark goes round the whole film, as reports do of what they say of all of it."""
+    left, top, right, bottom = mark.target
+    return min(right - left, bottom - top) > 0.98
 
 
 def _bounds(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], tuple[float, float]]:
