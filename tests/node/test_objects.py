@@ -100,8 +100,10 @@ class TestReport:
         assert len(set(uids)) == len(groups)
 
     def test_no_number_stands_without_a_region(self, report: Dataset) -> None:
-        for group in named(report, "125007"):
-            assert all(item.ValueType != "NUM" for item in items(group))
+        numbers = [[item for item in items(group) if item.ValueType == "NUM"] for group in named(report, "125007")]
+        assert [len(each) for each in numbers] == [1, 1, 1, 1, 0]
+        assert numbers[0][0].ConceptNameCodeSequence[0].CodeMeaning == "Pleural effusion, probability"
+        assert float(numbers[0][0].MeasuredValueSequence[0].NumericValue) == 0.83
 
     def test_every_group_has_a_region_on_an_image(self, report: Dataset, tmp_path: Path) -> None:
         """OHIF stops at the first group without one and shows no film at all; a film without boxes needs one, too."""

@@ -1,9 +1,9 @@
 """The answer as a Comprehensive 3D SR by TID 1500 (PS3.16), in the form that readers in use can show.
 
-Regions are measurement groups of their own, each with its own tracking identifier, without a number: a number without
-a region, or groups that share an identifier, lose regions in OHIF, and a group without a region on an image keeps it
-from showing any. So the findings of the whole study are one group on the frame of the first film: each a coded
-evaluation with its probability as text.
+Regions are measurement groups of their own, each with its own tracking identifier and its finding's probability as the
+one number, which OHIF writes beside it. A number without a region, or groups that share an identifier, lose regions
+there, and a group without a region on an image keeps it from showing any. So the findings of the whole study are one
+group on the frame of the first film: each a coded evaluation with its probability as text.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ PROBABILITY = CodedConcept("probability", SCHEME, "Calibrated probability")
 WHOLE_STUDY = CodedConcept("whole_study", SCHEME, "Findings of the whole study")
 COMMENT = CodedConcept("121106", "DCM", "Comment")
 ALGORITHM_FAMILY = CodedConcept("123110", "DCM", "Artificial Neural Networks")
+NO_UNITS = CodedConcept("1", "UCUM", "no units")
 PIXELS = CodedConcept("{pixels}", "UCUM", "Pixels")
 MODALITIES = {"CR": codes.cid29.ComputedRadiography, "DX": codes.cid29.DigitalRadiography}
 DECISIONS: dict[Decision, CodedConcept] = {
@@ -126,6 +127,7 @@ def _regions(result: StudyResult) -> Iterator[sr.PlanarROIMeasurementsAndQualita
             algorithm_id=_algorithm(result),
             finding_sites=[sr.FindingSite(THORAX)],
             qualitative_evaluations=[sr.QualitativeEvaluation(PRESENCE, DECISIONS["present"])],
+            measurements=[_measured(said[box.label])],
         )
         if (probability := _probability(said[box.label])) is not None:
             group[0].ContentSequence.append(probability)
@@ -146,6 +148,12 @@ def _findings(result: StudyResult) -> sr.PlanarROIMeasurementsAndQualitativeEval
         qualitative_evaluations=[_evaluation(result, each) for each in result.analysis.predictions]
         or [sr.QualitativeEvaluation(PRESENCE, DECISIONS["cannot_judge"])],
     )
+
+
+def _measured(prediction: Prediction) -> sr.Measurement:
+    """The probability as a number that says in words what it is of."""
+    name = CodedConcept(f"p_{prediction.label}"[:16], SCHEME, f"{prediction.name}, probability")
+    return sr.Measurement(name=name, value=round(prediction.probability, 3), unit=NO_UNITS)
 
 
 def _evaluation(result: StudyResult, prediction: Prediction) -> sr.QualitativeEvaluation:
