@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -28,6 +30,7 @@ from lingula.node.log import write_log
 from lingula.node.node import Node, locked, node_library
 from lingula.node.objects import result_objects
 from lingula.node.settings import AllowedSender, NodeSettings, PollSettings, ReceiveSettings, SendSettings, WebTarget
+from lingula.reading.sandbox import Sandbox
 from orthanc import free_port
 
 
@@ -175,6 +178,31 @@ def test_nodes_share_one_library_and_no_result_is_there_twice(
         places = [settings.spool / folder for settings in (one, other) for folder in ("incoming", "results")]
         until(lambda: not [file for place in places for file in place.glob("*.dcm")])
     assert len(archive.instances("SR")) == before + 6
+
+
+def test_a_result_is_not_swept_before_the_outbox_names_it(
+    tmp_path: Path, model: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(tmp_path, SendSettings("web", url="http://127.0.0.1:9/dicom-web"), kinds=("sr",))
+    sweepers: list[threading.Thread] = []
+    with node_library(settings.library, model) as library, Sandbox() as sandbox:
+        node = Node(settings.checked(), library, model)
+        write_film(settings.spool / "incoming" / "1.dcm", number=1)
+        node.note(sandbox)
+        results, answer = settings.spool / "results", library.exchange.answer_study
+
+        def slowly(*given: Any, **named: Any) -> bool:
+            for file in results.iterdir():
+                os.utime(file, (0, 0))  # an answer takes long to be noted
+            sweepers.append(threading.Thread(target=node.sweep))
+            sweepers[0].start()
+            sweepers[0].join(0.5)
+            return answer(*given, **named)
+
+        monkeypatch.setattr(library.exchange, "answer_study", slowly)
+        until(lambda: node.judge(sandbox))
+        sweepers[0].join()
+        assert {file.stem for file in results.iterdir()} == library.exchange.undelivered(settings.name) != frozenset()
 
 
 def test_a_node_that_polls_finds_new_films_once(tmp_path: Path, archive: orthanc.Orthanc, model: Checkpoint) -> None:

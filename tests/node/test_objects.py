@@ -103,7 +103,7 @@ class TestReport:
         numbers = [[item for item in items(group) if item.ValueType == "NUM"] for group in named(report, "125007")]
         assert [len(each) for each in numbers] == [1, 1, 1, 1, 0]
         assert numbers[0][0].ConceptNameCodeSequence[0].CodeMeaning == "Pleural effusion, probability"
-        assert float(numbers[0][0].MeasuredValueSequence[0].NumericValue) == 0.83
+        assert float(numbers[0][0].MeasuredValueSequence[0].NumericValue) == 83
 
     def test_every_group_has_a_region_on_an_image(self, report: Dataset, tmp_path: Path) -> None:
         """OHIF stops at the first group without one and shows no film at all; a film without boxes needs one, too."""

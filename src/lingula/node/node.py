@@ -88,6 +88,7 @@ class Node:
         self.working = threading.Event()
         """Set while the node listens and every part looks for work."""
         self._drift = DriftWatch(library)
+        self._naming = threading.Lock()  # results lie in the spool that the outbox does not name yet
         self._told: set[tuple[str, str, float]] = set()
         self._noted: set[str] = set(self._exchange.films(settings.name))
 
@@ -177,12 +178,14 @@ class Node:
     def _judge(self, held: StudyLease, sandbox: Sandbox) -> None:
         files = [self._incoming / film.film for film in held.films]
         done = judged(files, self._model, self._library, sandbox, self._kinds)
-        self._keep(done.objects)
         refused = [(file.name, code) for file, code in done.refused]
         objects = [(each.sop_instance, each.kind) for each in done.objects]
         targets = [target.name for target in self._settings.send]
         name, now = self._settings.name, time.time()
-        if self._exchange.answer_study(held, refused, objects, targets, node=name, now=now):
+        with self._naming:
+            self._keep(done.objects)
+            is_noted = self._exchange.answer_study(held, refused, objects, targets, node=name, now=now)
+        if is_noted:
             self._library.observations.note(observed(done, node=name, sender=held.films[0].sender, at=now))
         log.info("study answered films=%d refused=%d objects=%d", len(files), len(refused), len(objects))
 
@@ -261,9 +264,9 @@ class Node:
 
     def _sweep_results(self, results: Sequence[Path]) -> None:
         """Remove results that are none of this node's to deliver: another one has the same film and delivers them."""
-        old = [file for file in results if _age(file) > 2 * self._settings.lease_seconds]
-        if old:
-            own = self._exchange.undelivered(self._settings.name)
+        with self._naming:
+            old = [file for file in results if _age(file) > 2 * self._settings.lease_seconds]
+            own = self._exchange.undelivered(self._settings.name) if old else frozenset()
             for file in old:
                 if file.stem not in own:
                     file.unlink(missing_ok=True)

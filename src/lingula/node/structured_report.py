@@ -29,7 +29,7 @@ PROBABILITY = CodedConcept("probability", SCHEME, "Calibrated probability")
 WHOLE_STUDY = CodedConcept("whole_study", SCHEME, "Findings of the whole study")
 COMMENT = CodedConcept("121106", "DCM", "Comment")
 ALGORITHM_FAMILY = CodedConcept("123110", "DCM", "Artificial Neural Networks")
-NO_UNITS = CodedConcept("1", "UCUM", "no units")
+PERCENT = CodedConcept("%", "UCUM", "percent")
 PIXELS = CodedConcept("{pixels}", "UCUM", "Pixels")
 MODALITIES = {"CR": codes.cid29.ComputedRadiography, "DX": codes.cid29.DigitalRadiography}
 DECISIONS: dict[Decision, CodedConcept] = {
@@ -153,7 +153,7 @@ def _findings(result: StudyResult) -> sr.PlanarROIMeasurementsAndQualitativeEval
 def _measured(prediction: Prediction) -> sr.Measurement:
     """The probability as a number that says in words what it is of."""
     name = CodedConcept(f"p_{prediction.label}"[:16], SCHEME, f"{prediction.name}, probability")
-    return sr.Measurement(name=name, value=round(prediction.probability, 3), unit=NO_UNITS)
+    return sr.Measurement(name=name, value=round(100 * prediction.probability, 1), unit=PERCENT)
 
 
 def _evaluation(result: StudyResult, prediction: Prediction) -> sr.QualitativeEvaluation:
