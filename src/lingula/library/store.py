@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,7 @@ from lingula.library.schema import (
 from lingula.library.teaching_records import TeachingRecords
 from lingula.study import MODES, Mode
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 BATCH = 500  # rows or names in one statement
 
@@ -64,7 +65,7 @@ class Store:
         self.about = LibraryDescription("", "", (), 0)
         self._secret = b""
         self._reader = rows.reader_version()
-        self._revision: tuple[int | None, int] = None, 0
+        self._known: dict[str, tuple[int | None, Any]] = {}
         self.teaching = TeachingRecords(self._transaction)
         self.exchange = ExchangeRecords(self._transaction)
         self.access = AccessRecords(self._transaction)
@@ -353,13 +354,20 @@ class Store:
 
     def revision(self) -> int:
         """How many writes were committed."""
-        changes = self.database.changes()  # told before the revision is read: it may be of a later write, never earlier
-        known, revision = self._revision
-        if changes is None or changes != known:
+
+        def read() -> int:
             with self._transaction() as connection:
-                revision = connection.execute(select(LibraryRow.revision)).scalar_one()
-            self._revision = changes, revision
-        return revision
+                return connection.execute(select(LibraryRow.revision)).scalar_one()
+
+        return self._until_written("revision", read)
+
+    def _until_written(self, name: str, read: Callable[[], T]) -> T:
+        """What was read, read again once anything was committed since."""
+        changes = self.database.changes()  # told first: what is read may be of a later commit, never of an earlier one
+        known = self._known.get(name)
+        if known is None or changes is None or changes != known[0]:
+            known = self._known[name] = changes, read()
+        return cast(T, known[1])
 
     def ids(self) -> tuple[str, ...]:
         """All study ids, sorted as plain strings."""
@@ -521,6 +529,9 @@ class Store:
         return tuple(Refusal(*row) for row in sorted(tuple(row) for row in found))
 
     def status(self) -> LibraryStatus:
+        return self._until_written("status", self._status)
+
+    def _status(self) -> LibraryStatus:
         with self._transaction() as connection:
             coded = connection.execute(select(StudyRow.labels)).scalars().all()
             views = _tally(connection, RadiographRow.view)
