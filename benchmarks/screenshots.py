@@ -1,6 +1,7 @@
 """Every screen at three widths in both themes, from phantoms, to be looked at.
 
     python benchmarks/screenshots.py DEMO_FOLDER OUT [--only case,start] [--widths 390,1280,1920] [--library LIBRARY]
+        [--film FILM] [--themes light,dark]
 
 DEMO_FOLDER is made by ``lingula demo`` where it is missing. In OUT, a file for each screen, width and theme, the whole
 page in length; ``sheets/`` has each screen's six beside each other. Screens are those of a server with a library, of
@@ -198,11 +199,11 @@ SCREENS: dict[str, Callable[[Room], None]] = {
 
 
 @contextmanager
-def windows(chromium: Any, address: str, widths: list[int]) -> Iterator[Iterator[tuple[Any, str]]]:
+def windows(chromium: Any, address: str, widths: list[int], themes: list[str]) -> Iterator[Iterator[tuple[Any, str]]]:
     """A page for each width and theme, and how its files end."""
 
     def each() -> Iterator[tuple[Any, str]]:
-        for theme in THEMES:
+        for theme in themes:
             for width in widths:
                 size = {"width": width, "height": SIZES[width]}
                 context = chromium.new_context(base_url=address, viewport=size, color_scheme=theme)
@@ -286,18 +287,22 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", default="", help="names of screens")
     parser.add_argument("--widths", default=",".join(map(str, SIZES)))
+    parser.add_argument("--themes", default=",".join(THEMES))
     parser.add_argument("--library", type=Path, help="another library than the made-up one: not to be passed on")
+    parser.add_argument("--film", type=Path, help="another film to bring in than a made-up one: not to be passed on")
     asked = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    library, film = made_up(asked.folder, 60), films_of(asked.folder)[0]
+    library = made_up(asked.folder, 60)
+    film = asked.film or films_of(asked.folder)[0]
+    themes = asked.themes.split(",")
     wanted = [name for name in asked.only.split(",") if name]
     widths = [int(each) for each in asked.widths.split(",")]
     asked.out.mkdir(parents=True, exist_ok=True)
     wide: list[str] = []
     with sync_playwright() as driver:
         chromium = browser(driver)
-        with served(asked.library or library) as server, windows(chromium, server.address, widths) as pages:
+        with served(asked.library or library) as server, windows(chromium, server.address, widths, themes) as pages:
             for page, suffix in pages:
                 page.goto("/")
                 told = page.request.get("/api/library/map").json()["points"]
@@ -310,7 +315,7 @@ def main() -> None:
                 if suffix == f"{widths[-1]}-light" and (not wanted or "print" in wanted):
                     print_sheet(page, film, asked.out)
         if not wanted or any(name.startswith("alone") for name in wanted):
-            with served(None) as server, windows(chromium, server.address, widths) as pages:
+            with served(None) as server, windows(chromium, server.address, widths, themes) as pages:
                 for page, suffix in pages:
                     for name in ALONE:
                         page.goto(PLAIN[name])
@@ -319,7 +324,7 @@ def main() -> None:
                     wide.append(taken(page, asked.out, f"alone-case-{suffix}"))
         if not wanted or "written" in wanted:
             written = sorted(asked.folder.glob("*.html"))[0].resolve().as_uri()
-            with windows(chromium, written, widths) as pages:
+            with windows(chromium, written, widths, themes) as pages:
                 for page, suffix in pages:
                     page.goto(written)
                     wide.append(taken(page, asked.out, f"written-{suffix}"))
