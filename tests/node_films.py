@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 
 pytest.importorskip("highdicom", reason="needs the extra pacs")
 
 from highdicom import sr
 from highdicom.sr.coding import CodedConcept
+from tests.mark_files import saved
 
 from lingula.errors import Notice
 from lingula.labels.vocabulary import Vocabulary
@@ -64,16 +65,6 @@ def write_film(path: Path, *, number: int = 1, study: str = "", **elements: obje
             else:
                 setattr(made, keyword, value)
     return saved(made, path)
-
-
-def saved(made: Dataset, path: Path) -> Path:
-    """A data set as a DICOM file in explicit VR."""
-    made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
-    made.save_as(path, enforce_file_format=True)
-    return path
 
 
 PREDICTIONS = (

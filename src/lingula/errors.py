@@ -142,6 +142,7 @@ WARNING_CODES = frozenset(
         "colour_ignored",
         "first_picture_only",
         "one_study_assumed",
+        "no_marks",
     ]
 )
 

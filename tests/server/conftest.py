@@ -63,7 +63,7 @@ class Server:
     def post(self, path: str, body: Any) -> Answer:
         return self.ask("POST", path, json.dumps(body).encode(), Content_Type="application/json")
 
-    def bring(self, *files: tuple[str, bytes], text: str = "") -> Answer:
+    def bring(self, *files: tuple[str, bytes], text: str = "", **headers: str) -> Answer:
         edge = "edge-of-a-part"
         parts = [
             f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'.encode() + data
@@ -72,7 +72,7 @@ class Server:
         if text:
             parts.append(f'--{edge}\r\nContent-Disposition: form-data; name="text"\r\n\r\n{text}'.encode())
         body = b"\r\n".join([*parts, f"--{edge}--\r\n".encode()])
-        return self.ask("POST", "/api/cases", body, Content_Type=f"multipart/form-data; boundary={edge}")
+        return self.ask("POST", "/api/cases", body, Content_Type=f"multipart/form-data; boundary={edge}", **headers)
 
 
 @contextmanager

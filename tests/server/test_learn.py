@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from pydicom import dcmread
+from tests.mark_files import state
 from tests.server.conftest import Server, Stock, running
 
 import answer_bytes
@@ -121,6 +123,23 @@ def test_a_class_link_opens_nothing_else(classroom: Server) -> None:
     assert [(each["student"], each["answered"]) for each in results["students"]] == [("Bo", 1)]
     teacher(classroom, "DELETE", f"{base}/links")
     assert classroom.ask("GET", f"{path}/next", Cookie=cookie).json["code"] == "link_unknown"
+
+
+def test_marks_that_come_with_a_film_go_into_a_set(classroom: Server, tmp_path: Path) -> None:
+    """A film that the library lacks and a presentation state that points at it, brought in, then added to a set."""
+    pytest.importorskip("highdicom", reason="needs the extra pacs")
+    from tests.node_films import write_film
+
+    film = write_film(tmp_path / "film.dcm", number=77)
+    uid = str(dcmread(film, stop_before_pixels=True).SOPInstanceUID)
+    marks = state(tmp_path / "state.dcm", uid, ("POINT", [40, 24]))
+    set_ = made_set(classroom, 1)
+    files = ("film.dcm", film.read_bytes()), ("m.dcm", marks.read_bytes())
+    case = classroom.bring(*files, Authorization=f"Bearer {TOKEN}").json
+    added = teacher(classroom, "POST", f"/api/sets/{set_['set_id']}/cases", {"case_id": case["case_id"]})["cases"][-1]
+    assert [(each["shape"], each["points"]) for each in added["drawings"]] == [("point", [[0.5, 0.25]])]
+    alone = classroom.bring(files[1], Authorization=f"Bearer {TOKEN}")
+    assert (alone.status, alone.json["code"]) == (422, "not_an_image")
 
 
 def test_a_set_goes_out_and_comes_back(classroom: Server) -> None:

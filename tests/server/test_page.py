@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
+from tests.mark_files import state
 from tests.server.conftest import Stock, running
 
 from lingula.ingest.batches import create_library, encoded
@@ -574,6 +576,34 @@ def test_a_case_is_searched_with_a_finding_left_out(page: Any, served: Any) -> N
     page.locator(".chip.absent").wait_for()
     assert 0 < int(page.inner_text("#results-title").split()[0]) <= everything
     assert "case=" in page.url
+
+
+def test_marks_that_come_with_a_film_are_shown_and_go_into_a_set(page: Any, served: Any, tmp_path: Path) -> None:
+    """A film and a presentation state together: where its marks come from is said, they are drawn when asked for."""
+    film = film_of(served)[0]
+    header = dcmread(film, stop_before_pixels=True)
+    wide, high = int(header.Columns), int(header.Rows)
+    box = [0.25 * wide, 0.5 * high, 0.5 * wide, 0.5 * high, 0.5 * wide, 0.75 * high, 0.25 * wide, 0.75 * high]
+    marks = state(tmp_path / "state.dcm", str(header.SOPInstanceUID), ("POLYLINE", box))
+    other = state(tmp_path / "other.dcm", "1.2.3", ("POINT", [1, 1]))
+    page.goto("/")
+    page.wait_for_selector("html[data-started]")
+    page.set_input_files("#files", [str(film), str(marks), str(other)])
+    page.wait_for_url("**/case/*")
+    page.wait_for_selector('figure[data-state="ready"]')
+    assert "1 mark from a presentation state" in page.locator("canvas").first.get_attribute("aria-label")
+    assert page.locator("p.aside", has_text="has no mark on a film of this study").count() == 1
+    green = """() => { const c = document.querySelector('canvas');
+      const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+      let n = 0;
+      for (let i = 0; i < d.length; i += 4) n += d[i] < 120 && d[i + 1] > 190 && d[i + 2] < 190;
+      return n; }"""
+    assert page.evaluate(green) == 0
+    page.click("text=Show on the film")
+    assert page.evaluate(green) > 200
+    assert page.inner_text("[data-readout]") == "1 mark from a presentation state"
+    page.locator("canvas").first.press("k")
+    assert page.evaluate(green) == 0
 
 
 def test_practice_tells_nothing_before_the_answer(page: Any, served: Any) -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydicom import Dataset
-from pydicom.uid import generate_uid
-from tests.node_films import saved
+from tests.mark_files import item, state, written
 
 from lingula.errors import InputError, Notice
 from lingula.library import Library, StudyRecord
@@ -27,37 +24,15 @@ def record(library: Library) -> StudyRecord:
     return replace(known, radiographs=(film,))
 
 
-def written(path: Path, **elements: Any) -> Path:
-    made = Dataset()
-    made.SOPInstanceUID = generate_uid()
-    for keyword, value in elements.items():
-        setattr(made, keyword, value)
-    return saved(made, path)
-
-
-def item(**elements: Any) -> Dataset:
-    made = Dataset()
-    for keyword, value in elements.items():
-        setattr(made, keyword, value)
-    return made
-
-
-def state(path: Path, *graphics: tuple[str, list[float]], uid: str = UID) -> Path:
-    objects = [item(GraphicAnnotationUnits="PIXEL", GraphicDimensions=2, NumberOfGraphicPoints=len(data) // 2,
-                    GraphicData=data, GraphicType=kind) for kind, data in graphics]  # fmt: skip
-    image = item(ReferencedSOPClassUID="1.2.840.10008.5.1.4.1.1.1.1", ReferencedSOPInstanceUID=uid)
-    annotation = item(ReferencedImageSequence=[image], GraphicObjectSequence=objects)
-    return written(path, SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1", GraphicAnnotationSequence=[annotation])
-
-
 def test_marks_of_a_presentation_state(library: Library, record: StudyRecord, tmp_path: Path) -> None:
     file = state(
         tmp_path / "state.dcm",
+        UID,
         ("POLYLINE", [16, 20, 32, 20, 32, 60, 16, 60, 16, 20]),
         ("POINT", [48, 40]),
         ("CIRCLE", [32, 40, 32, 48]),
     )
-    box, point, circle = read_marks(file, record, library.secret)
+    box, point, circle = read_marks(file, record.radiographs, library.secret).drawings
     assert (box.shape, box.points) == ("box", ((0.25, 0.25), (0.5, 0.75)))
     assert (point.shape, point.points) == ("point", ((0.75, 0.5),))
     assert circle.points == ((0.375, 0.4), (0.625, 0.6))
@@ -70,21 +45,31 @@ def test_marks_of_a_structured_report(library: Library, record: StudyRecord, tmp
                  ContentSequence=[image])  # fmt: skip
     finding = item(ValueType="CONTAINER", ContentSequence=[place])
     file = written(tmp_path / "report.dcm", SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33", ContentSequence=[finding])
-    (box,) = read_marks(file, record, library.secret)
+    told = read_marks(file, record.radiographs, library.secret)
+    assert (told.origin, told.is_own) == ("structured report", False)
+    (box,) = told.drawings
     assert box.points == ((0.0, 0.0), (1.0, 0.5))
 
 
+def test_coordinates_are_of_the_film_as_it_is_stored(library: Library, record: StudyRecord, tmp_path: Path) -> None:
+    """Of a film whose pixels are not square, shares are of its own columns and rows, not of those that are shown."""
+    stored = replace(record.radiographs[0], attributes=(("Rows", "40"), ("Columns", "64")))
+    file = state(tmp_path / "state.dcm", UID, ("POINT", [16, 20]))
+    (point,) = read_marks(file, (stored,), library.secret).drawings
+    assert point.points == ((0.25, 0.5),)
+
+
 def test_what_has_no_mark_on_the_film_is_refused(library: Library, record: StudyRecord, tmp_path: Path) -> None:
-    other = state(tmp_path / "other.dcm", ("POINT", [1, 1]), uid="1.2.3")
+    other = state(tmp_path / "other.dcm", "1.2.3", ("POINT", [1, 1]))
     with pytest.raises(InputError, match="no mark on a film"):
-        read_marks(other, record, library.secret)
-    odd = state(tmp_path / "odd.dcm", ("CIRCLE", [1, 1]))
+        read_marks(other, record.radiographs, library.secret)
+    odd = state(tmp_path / "odd.dcm", UID, ("CIRCLE", [1, 1]))
     with pytest.raises(InputError, match="cannot be read"):
-        read_marks(odd, record, library.secret)
+        read_marks(odd, record.radiographs, library.secret)
     turned = replace(record.radiographs[0], notices=(Notice("orientation_corrected", "turned"),))
-    file = state(tmp_path / "state.dcm", ("POINT", [1, 1]))
+    file = state(tmp_path / "state.dcm", UID, ("POINT", [1, 1]))
     with pytest.raises(InputError, match="turned upright"):
-        read_marks(file, replace(record, radiographs=(turned,)), library.secret)
+        read_marks(file, (turned,), library.secret)
     (tmp_path / "none.dcm").write_bytes(b"no DICOM at all")
     with pytest.raises(InputError):
-        read_marks(tmp_path / "none.dcm", record, library.secret)
+        read_marks(tmp_path / "none.dcm", record.radiographs, library.secret)

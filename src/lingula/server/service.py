@@ -25,7 +25,7 @@ from typing import TypeVar
 
 from lingula.analysis import analyze
 from lingula.analysis import search as search_library
-from lingula.errors import InputError, LibraryError, LingulaError, NodeError, ServerError, storage_error
+from lingula.errors import InputError, LibraryError, LingulaError, NodeError, Notice, ServerError, cause, storage_error
 from lingula.explanation import METHODS, TYPICAL_PLACE, explain
 from lingula.explanation.comparison import Why, why
 from lingula.library import Library, ReadyGallery
@@ -44,6 +44,7 @@ from lingula.server.log import note
 from lingula.server.settings import Settings
 from lingula.server.spool import SpoolFolder
 from lingula.study import Analysis, Explanation, Report, Study
+from lingula.teaching.dicom_marks import FileMarks, MarkOrigin, mark_origin, read_marks
 
 T = TypeVar("T")
 READERS = max(2, min(4, os.cpu_count() or 1))
@@ -83,9 +84,10 @@ def only_filters(query: Query) -> bool:
 
 @dataclass(slots=True, eq=False)
 class Case:
-    """A study somebody brought in, with its answer. Lives in memory only."""
+    """A study somebody brought in, with its answer and the marks that came with its films. Lives in memory only."""
 
     analysis: Analysis
+    marks: tuple[FileMarks, ...] = ()
     explanations: dict[tuple[str, str], Explanation] = field(default_factory=dict)
     whys: OrderedDict[str, Why] = field(default_factory=OrderedDict)
     answers: OrderedDict[tuple[Query, int, frozenset[str]], Answer] = field(default_factory=OrderedDict)
@@ -316,10 +318,13 @@ class Service:
 
     # -- studies brought in
 
-    def read(self, files: Sequence[tuple[str, bytes]], text: str | None, *, same_study: bool = False) -> Study:
+    def read(
+        self, files: Sequence[tuple[str, bytes]], text: str | None, *, same_study: bool = False
+    ) -> tuple[Study, tuple[FileMarks, ...]]:
         """One study from (name, bytes) of its files, decoded in a child process, under identifiers as the library's.
 
-        Of a name only its ending is used.
+        Of a name only its ending is used. Presentation states and structured reports beside films give their marks; one
+        that has none on these films is named in a notice, ``no_marks``.
 
         Raises:
             InputError: as ``read_study``.
@@ -331,16 +336,34 @@ class Service:
             for number, (name, data) in enumerate(files, 1):
                 ending = Path(name.replace("\0", "")).suffix.lower()
                 paths.append(folder.add(f"film {number}{ending if ending in ENDINGS else '.file'}", data))
+            origins = [(path, origin) for path in paths if (origin := mark_origin(path))]
+            beside = {path for path, _ in origins} if len(origins) < len(paths) else set()
             study = read_study(
-                paths, text=text or None, sandbox=self.sandbox, limits=self.settings.limits, same_study=same_study
-            )
-        return deidentified(study, self._secret)
+                [path for path in paths if path not in beside], text=text or None, sandbox=self.sandbox,
+                limits=self.settings.limits, same_study=same_study,
+            )  # fmt: skip
+            return self._with_marks(deidentified(study, self._secret), [each for each in origins if each[0] in beside])
 
-    def answer(self, study: Study) -> Case:
-        """Findings and neighbours of a study, kept as a case."""
+    def _with_marks(
+        self, study: Study, files: Sequence[tuple[Path, MarkOrigin]]
+    ) -> tuple[Study, tuple[FileMarks, ...]]:
+        """The study and what files beside its films mark on them; those that mark nothing become notices."""
+        marks, notices = [], list(study.notices)
+        for path, origin in files:
+            try:
+                marks.append(read_marks(path, study.radiographs, self._secret, self.settings.limits))
+            except InputError as error:
+                message = f"A {origin} came with the films and marks nothing on them: {cause(error.code)}"
+                if error.code == "bad_request":
+                    message = f"A {origin} came with the films: {error.message}"
+                notices.append(Notice("no_marks", message))
+        return replace(study, notices=tuple(notices)), tuple(marks)
+
+    def answer(self, study: Study, marks: tuple[FileMarks, ...] = ()) -> Case:
+        """Findings and neighbours of a study, kept as a case with the marks that came with its films."""
         analysis = analyze(study, self.checkpoint, self.searched, methods=())
         self.judged(analysis)
-        case = Case(replace(analysis, case_id=secrets.token_urlsafe(12)))
+        case = Case(replace(analysis, case_id=secrets.token_urlsafe(12)), marks)
         self._cases[case.case_id] = case
         self._make_room()
         return case

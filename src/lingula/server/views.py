@@ -19,6 +19,7 @@ from lingula.server.serialise import film_url, stored_url, thumbnail_url
 from lingula.server.service import Case
 from lingula.study import NORMAL, Neighbour, Prediction, Report, View
 from lingula.teaching.marking import spacing_of
+from lingula.teaching.sets import Drawing
 
 VIEW_NAMES: Mapping[View, str] = {
     "frontal": "Frontal film",
@@ -34,6 +35,7 @@ class FilmPane:
     Attributes:
         spacing: millimetres between two pixels of the original; 0 where nobody knows.
         shows: what the film shows, for those who do not see it.
+        marks: (where they come from, the marks) that came with the film.
     """
 
     picture: str
@@ -45,6 +47,27 @@ class FilmPane:
     view: View = "unknown"
     spacing: float = 0.0
     shows: str = ""
+    marks: tuple[tuple[str, tuple[Drawing, ...]], ...] = ()
+
+    @property
+    def mark_words(self) -> str:
+        """How many marks came with the film, and where they come from; empty without any."""
+        counts = ((origin, len(each), "mark" if len(each) == 1 else "marks") for origin, each in self.marks)
+        return "; ".join(f"{count} {word} from {origin}" for origin, count, word in counts)
+
+    @property
+    def mark_shapes(self) -> list[dict[str, Any]]:
+        """All marks, as the page draws them: shape, and points in shares of width and height."""
+        return [{"shape": mark.shape, "points": mark.points} for _, each in self.marks for mark in each]
+
+
+def film_marks(held: Case, row: int) -> tuple[tuple[str, tuple[Drawing, ...]], ...]:
+    """The marks on one film of a case, by the words for where they come from."""
+    found = []
+    for each in held.marks:
+        if on_film := tuple(drawing for drawing in each.drawings if drawing.film == row):
+            found.append((f"a {each.origin}{' of lingula’s own' if each.is_own else ''}", on_film))
+    return tuple(found)
 
 
 def case_films(held: Case, shows: str = "") -> list[FilmPane]:
@@ -54,7 +77,7 @@ def case_films(held: Case, shows: str = "") -> list[FilmPane]:
             picture=film_url(held.case_id, row), columns=film.pixels.shape[1], rows=film.pixels.shape[0],
             depth=16 if int(dict(film.attributes).get("BitsStored", "16")) > 8 else 8, name=VIEW_NAMES[film.view],
             note=f"{film.pixels.shape[1]} × {film.pixels.shape[0]}", view=film.view,
-            spacing=spacing_of(dict(film.attributes)) or 0.0, shows=shows,
+            spacing=spacing_of(dict(film.attributes)) or 0.0, shows=shows, marks=film_marks(held, row),
         )
         for row, film in enumerate(held.study.radiographs)
     ]  # fmt: skip

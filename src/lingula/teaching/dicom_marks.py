@@ -8,31 +8,82 @@ left out: they may hold anything.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 from pydicom import Dataset
 
 from lingula.errors import InputError
-from lingula.library import Library, StudyRecord
+from lingula.library import Library
 from lingula.library.identity import pseudonym
-from lingula.reading.bounded_io import read_file
+from lingula.library.record import StoredRadiograph
+from lingula.reading.bounded_io import read_file, read_head
+from lingula.reading.dicom.document import OWN
+from lingula.reading.dicom.elements import text
 from lingula.reading.dicom.part10 import open_part10
 from lingula.reading.dicom.reader import parse_envelope
 from lingula.reading.limits import Limits
+from lingula.study import Radiograph
 from lingula.teaching.sets import MOST_DRAWINGS, Drawing, TeachingSet, change_set
 
 DEEPEST = 16
 """Levels of a report's content tree that are looked through."""
 Points = list[tuple[float, float]]
+MarkOrigin = Literal["presentation state", "structured report"]
+_STATE, _REPORTS = "1.2.840.10008.5.1.4.1.1.11.", "1.2.840.10008.5.1.4.1.1.88."
+"""How the SOP class UIDs of presentation states and of structured reports begin (PS3.4 B.5)."""
+_HEAD = 1024
+_CLASS = b"\x02\x00\x02\x00UI"
+"""Media Storage SOP Class UID (0002,0002) as file meta information writes it (PS3.10 7.1)."""
 
 
-def read_marks(path: Path, record: StudyRecord, secret: bytes, limits: Limits | None = None) -> tuple[Drawing, ...]:
+@dataclass(frozen=True, slots=True)
+class FileMarks:
+    """Marks that one file brings, and what kind of file that was; ``is_own`` where this software wrote it."""
+
+    origin: MarkOrigin
+    is_own: bool
+    drawings: tuple[Drawing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedFilm:
+    """A film as a file's coordinates see it: its name, its stored columns and rows, whether it was turned when read."""
+
+    image_id: str
+    columns: int
+    rows: int
+    is_turned: bool
+
+    @classmethod
+    def of(cls, film: Radiograph | StoredRadiograph) -> Self:
+        """Of a film that was read, or of one that a library holds."""
+        header = dict(film.attributes)
+        rows, columns = film.pixels.shape if isinstance(film, Radiograph) else (film.rows, film.columns)
+        stored = [int(each) if (each := header.get(name, "")).isdigit() else 0 for name in ("Columns", "Rows")]
+        is_turned = any(notice.code == "orientation_corrected" for notice in film.notices)
+        return cls(film.image_id, stored[0] or columns, stored[1] or rows, is_turned)
+
+
+def mark_origin(path: Path) -> MarkOrigin | None:
+    """Which kind of file that may bring marks this is, by its SOP class; None for any other."""
+    head = read_head(path, _HEAD)
+    at = head.find(_CLASS)
+    if at < 0:
+        return None
+    start = at + len(_CLASS) + 2
+    uid = head[start : start + int.from_bytes(head[start - 2 : start], "little")].decode("ascii", "replace")
+    return "presentation state" if uid.startswith(_STATE) else "structured report" if uid.startswith(_REPORTS) else None
+
+
+def read_marks(
+    path: Path, films: Sequence[Radiograph | StoredRadiograph], secret: bytes, limits: Limits | None = None
+) -> FileMarks:
     """The marks of a file on the films of a study.
 
     Args:
-        record: the study as the library holds it. secret: the library's, by which it names films.
+        films: under the names that the library gives them. secret: the library's, by which it names films.
 
     Raises:
         InputError: any code of ``open_part10``; ``bad_header``; ``bad_request`` for a file without marks on these
@@ -40,18 +91,21 @@ def read_marks(path: Path, record: StudyRecord, secret: bytes, limits: Limits | 
     """
     limits = limits or Limits()
     dataset = parse_envelope(open_part10(read_file(path, limits.xml_bytes), limits))
-    rows = {film.image_id: row for row, film in enumerate(record.radiographs)}
+    marked = [MarkedFilm.of(film) for film in films]
+    rows = {film.image_id: row for row, film in enumerate(marked)}
     marks = []
     try:
-        for uid, kind, points in (*_annotations(dataset), *_coordinates(dataset, DEEPEST)):
+        states, reports = tuple(_annotations(dataset)), tuple(_coordinates(dataset, DEEPEST))
+        for uid, kind, points in (*states, *reports):
             row = rows.get(pseudonym(secret, uid), rows.get(uid))
-            if row is not None and not _is_frame(made := _drawing(row, kind, points, record)):
+            if row is not None and not _is_frame(made := _drawing(row, kind, points, marked[row])):
                 marks.append(made)
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise InputError("bad_header", "its marks cannot be read.") from error
     if not marks:
         raise InputError("bad_request", "The file has no mark on a film of this study.", "Name the study it is of.")
-    return tuple(marks[:MOST_DRAWINGS])
+    origin: MarkOrigin = "presentation state" if states else "structured report"
+    return FileMarks(origin, text(dataset, "Manufacturer") == OWN, tuple(marks[:MOST_DRAWINGS]))
 
 
 def take_marks(library: Library, known: TeachingSet, study_id: str, path: Path) -> TeachingSet:
@@ -62,7 +116,7 @@ def take_marks(library: Library, known: TeachingSet, study_id: str, path: Path) 
     """
     if study_id not in known.ids:
         raise InputError("bad_request", f"the set has no study {study_id}.", "Add it first.")
-    drawings = read_marks(path, library.get(study_id), library.secret)
+    drawings = read_marks(path, library.get(study_id).radiographs, library.secret).drawings
     cases = (replace(case, drawings=drawings) if case.study_id == study_id else case for case in known.cases)
     return change_set(library, replace(known, cases=tuple(cases)))
 
@@ -95,9 +149,8 @@ def _pairs(values: Any) -> Points:
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _drawing(row: int, kind: str, points: Points, record: StudyRecord) -> Drawing:
-    film = record.radiographs[row]
-    if any(notice.code == "orientation_corrected" for notice in film.notices):
+def _drawing(row: int, kind: str, points: Points, film: MarkedFilm) -> Drawing:
+    if film.is_turned:
         raise InputError("bad_request", "The film was turned upright when it was read.", "Draw the mark on the page.")
     if kind == "CIRCLE":
         (x, y), (at_x, at_y) = points

@@ -193,9 +193,17 @@ def change_set(library: Library, changed: TeachingSet) -> TeachingSet:
     return replace(changed, version=library.teaching.change_set(_record(changed)).version)
 
 
-def add_cases(library: Library, known: TeachingSet, study_ids: Sequence[str]) -> TeachingSet:
-    """Add studies at the end; those that it has already are passed over."""
-    new = tuple(TeachingCase(each) for each in dict.fromkeys(study_ids) if each not in known.ids)
+def add_cases(
+    library: Library, known: TeachingSet, study_ids: Sequence[str],
+    drawings: Mapping[str, tuple[Drawing, ...]] | None = None,
+) -> TeachingSet:  # fmt: skip
+    """Add studies at the end, with marks by study; those that it has already are passed over."""
+    marks = drawings or {}
+    new = tuple(
+        TeachingCase(each, drawings=marks.get(each, ())[:MOST_DRAWINGS])
+        for each in dict.fromkeys(study_ids)
+        if each not in known.ids
+    )
     if len(known.cases) + len(new) > MOST_CASES:
         raise _wrong(f"a set has at most {MOST_CASES} studies")
     return change_set(library, replace(known, cases=known.cases + new))

@@ -30,6 +30,7 @@ from lingula.server.query_string import address, keepable, legible, legible_quer
 from lingula.server.redaction import without_paths
 from lingula.server.service import Service
 from lingula.study import Analysis, Mode, Study
+from lingula.teaching.dicom_marks import FileMarks
 
 REFUSED: dict[int | str, dict[str, Any]] = {
     status: {"model": schema.answer(ErrorAnswer), "description": words}
@@ -120,7 +121,9 @@ async def operating(request: Request, mode: Mode) -> Response:
 @router.post("/cases", response_model=schema.answer(Analysis), status_code=201, tags=["cases"])
 async def bring(
     request: Request,
-    files: Annotated[list[UploadFile] | None, File(description="DICOM files or pictures, and/or one report.")] = None,
+    files: Annotated[
+        list[UploadFile] | None, File(description="Films, and/or one report; DICOM marks on the films.")
+    ] = None,
     text: Annotated[str, Form(description="Report as text.", max_length=100_000)] = "",
     same_study: Annotated[bool, Form(description="The films are of one study, although they may not say so.")] = False,
 ) -> Response:
@@ -135,8 +138,8 @@ async def bring(
         brought.append((file.filename or "", data))
     if not brought and not text.strip():
         raise InputError("bad_request", "nothing to read.", "Give a film, a report, or both.")
-    study = await service.look_up(lambda: service.read(brought, text.strip() or None, same_study=same_study))
-    return await _answer(service, study)
+    study, marks = await service.look_up(lambda: service.read(brought, text.strip() or None, same_study=same_study))
+    return await _answer(service, study, marks)
 
 
 @router.post("/studies/{study_id}/case", response_model=schema.answer(Analysis), status_code=201, tags=["cases"])
@@ -147,8 +150,8 @@ async def bring_stored(request: Request, study_id: StudyId) -> Response:
     return await _answer(service, await service.look_up(lambda: library.study(study_id)))
 
 
-async def _answer(service: Service, study: Study) -> Response:
-    case = await service.ask_model(lambda: service.answer(study))
+async def _answer(service: Service, study: Study, marks: tuple[FileMarks, ...] = ()) -> Response:
+    case = await service.ask_model(lambda: service.answer(study, marks))
     return JSONResponse(shown.case_json(case), 201)
 
 

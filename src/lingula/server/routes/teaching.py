@@ -45,6 +45,7 @@ from lingula.teaching.gathering import gathered
 from lingula.teaching.practice import Difficulty, Practice, PracticeByStudent
 from lingula.teaching.results import TeachingResults, propose_next, results_of
 from lingula.teaching.sets import (
+    Drawing,
     SetList,
     TeachingSet,
     add_cases,
@@ -257,11 +258,13 @@ async def add(request: Request, set_id: SetId, body: AddedBody) -> Response:
     """Add studies at the end of a set."""
     service = service_of(request)
     library, ids = library_of(service), list(body.study_ids)
+    drawings: dict[str, tuple[Drawing, ...]] = {}
     if body.case_id:
-        study = service.case(body.case_id).study
-        await service.ask_model(lambda: _keep(service, library, study))
-        ids.append(study.study_id)
-    return answered(await service.look_up(lambda: add_cases(library, load_set(library, set_id), ids)))
+        case = service.case(body.case_id)
+        await service.ask_model(lambda: _keep(service, library, case.study))
+        ids.append(case.study.study_id)
+        drawings[case.study.study_id] = tuple(each for marks in case.marks for each in marks.drawings)
+    return answered(await service.look_up(lambda: add_cases(library, load_set(library, set_id), ids, drawings)))
 
 
 def _keep(service: Service, library: Library, study: Study) -> None:

@@ -70,3 +70,18 @@ export function drawLines(pen, pane, scale) {
     pen.restore();
   }
 }
+
+export function drawMarks(pen, pane, scale) { // boxes, points and arrows of a file that came with the film
+  for (const { shape, points } of pane.marks) {
+    const [[x, y], [right, bottom]] = [points[0], points.at(-1)].map(([across, down]) => [across * pane.columns, down * pane.rows]);
+    const path = new Path2D();
+    if (shape === "box") path.rect(x, y, right - x, bottom - y);
+    else if (shape === "point") path.arc(x, y, 9 / scale, 0, 2 * Math.PI);
+    else { path.moveTo(x, y); path.lineTo(right, bottom); path.arc(right, bottom, 5 / scale, 0, 2 * Math.PI); }
+    for (const [colour, wide] of [["#000", 4.5], ["#5ce0a0", 2.5]]) {
+      pen.lineWidth = wide / scale;
+      pen.strokeStyle = colour;
+      pen.stroke(path);
+    }
+  }
+}

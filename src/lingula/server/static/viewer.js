@@ -1,5 +1,5 @@
 // A radiograph to work with: window and level, zoom, pan, flip, invert, lengths, evidence on top; several linked to move together.
-import { between, drawLines, heartAndChest, lineAt, words } from "./lines.js";
+import { between, drawLines, drawMarks, heartAndChest, lineAt, words } from "./lines.js";
 
 const SIDE = 1024; // long side of the quick picture; the whole film is fetched when the zoom asks for it
 const FULL = 4096;
@@ -31,6 +31,8 @@ export class Pane {
     this.overlay = null;
     this.pointed = []; // outlines of what is pointed at elsewhere, as in the report
     this.boxes = [];
+    this.marks = JSON.parse(figure.dataset.marks || "[]"); // of a file that came with the film
+    this.marking = false; // whether they are shown
     this.picking = null;
     this.reset(false);
     this.ready = this.show(figure.dataset.film);
@@ -158,10 +160,11 @@ export class Pane {
     if (this.overlay) this.drawOverlay(pen, scale / ratio);
     this.drawOutlines(pen, this.pointed, scale / ratio, "#ff8ad1");
     for (const box of this.boxes) this.drawBox(pen, box, scale / ratio);
+    if (this.marking) drawMarks(pen, this, scale / ratio);
     drawLines(pen, this, scale / ratio);
   }
 
-  measured() { return words(this); }
+  measured() { return [this.marking ? this.figure.dataset.markWords : "", words(this)].filter(Boolean).join(" · "); }
 
   ruler(on) { this.tool = on ? "ruler" : ""; if (on) this.canvas.focus(); }
 
@@ -359,7 +362,7 @@ export class Viewer {
 
   key(event) {
     if (event.target.tagName !== "CANVAS" || event.ctrlKey || event.metaKey || event.altKey) return;
-    const name = { m: "ruler", c: "ratio" }[event.key];
+    const name = { m: "ruler", c: "ratio", k: "marks" }[event.key];
     if (name) this.press(this.root.querySelector(`[data-do="${name}"]`));
   }
 
@@ -402,6 +405,11 @@ export class Viewer {
       pan: () => this.panes.forEach((one) => { one.tool = on ? "pan" : ""; }),
       ruler: () => pane.ruler(on),
       ratio: () => pane.ratio(on),
+      marks: () => {
+        for (const one of this.panes) { one.marking = on; one.draw(); }
+        button.setAttribute("aria-pressed", on);
+        this.follow(pane);
+      },
       link: () => {
         this.linked = on;
         button.setAttribute("aria-pressed", on);
@@ -432,6 +440,13 @@ export function start() {
   for (const root of document.querySelectorAll("[data-viewer]")) {
     if (!root.querySelector("figure[data-film]")) continue;
     new Viewer(root);
+  }
+  for (const button of document.querySelectorAll("[data-show-marks]")) {
+    button.addEventListener("click", () => {
+      const tool = document.querySelector('[data-do="marks"]');
+      if (tool.getAttribute("aria-pressed") !== "true") tool.click();
+      tool.closest("[data-viewer]").scrollIntoView({ block: "nearest" });
+    });
   }
   document.addEventListener("click", (event) => { // a menu closes when something else is meant
     for (const menu of document.querySelectorAll("details.menu[open], .chip details[open]")) if (!menu.contains(event.target)) menu.open = false;
