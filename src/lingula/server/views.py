@@ -53,7 +53,7 @@ class FilmPane:
     def mark_words(self) -> str:
         """How many marks came with the film, and where they come from; empty without any."""
         counts = ((origin, len(each), "mark" if len(each) == 1 else "marks") for origin, each in self.marks)
-        return "; ".join(f"{count} {word} from {origin}" for origin, count, word in counts)
+        return " and ".join(f"{count} {word} from {origin}" for origin, count, word in counts)
 
     @property
     def mark_shapes(self) -> list[dict[str, Any]]:

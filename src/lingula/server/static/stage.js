@@ -49,6 +49,16 @@ export class Stage {
   // Take the film in full in place of a small picture of it.
   enlarge() { if (this.image.getAttribute("src") !== this.whole) this.image.src = this.whole; }
 
+  // What lies under a point of the screen stays there.
+  zoomAt(x, y, factor) {
+    const room = this.room.getBoundingClientRect(), before = this.inner.getBoundingClientRect();
+    const across = (x - before.left) / before.width, down = (y - before.top) / before.height;
+    this.set({ zoom: this.zoom * factor });
+    const { width, height } = this.inner.getBoundingClientRect();
+    this.room.scrollLeft = across * width - (x - room.left);
+    this.room.scrollTop = down * height - (y - room.top);
+  }
+
   reset() { this.set({ zoom: 1, light: 1, contrast: 1, inverted: false }); }
 
   listen() {
@@ -81,6 +91,16 @@ export class Stage {
     this.overlay.addEventListener("pointerup", end);
     this.overlay.addEventListener("pointercancel", () => { begun = this.pending = null; this.paint(); });
     this.room.addEventListener("keydown", (event) => this.key(event));
+    let gap = 0; // between two fingers, which zoom; one scrolls, or draws
+    this.room.addEventListener("touchmove", (event) => {
+      if (event.touches.length !== 2) return;
+      event.preventDefault();
+      begun = this.pending = null;
+      const [one, two] = event.touches, now = Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY);
+      if (gap) this.zoomAt((one.clientX + two.clientX) / 2, (one.clientY + two.clientY) / 2, now / gap);
+      gap = now;
+    }, { passive: false });
+    this.room.addEventListener("touchend", () => { gap = 0; });
   }
 
   key(event) {
