@@ -337,12 +337,14 @@ class Service:
                 ending = Path(name.replace("\0", "")).suffix.lower()
                 paths.append(folder.add(f"film {number}{ending if ending in ENDINGS else '.file'}", data))
             origins = [(path, origin) for path in paths if (origin := mark_origin(path))]
-            beside = {path for path, _ in origins} if len(origins) < len(paths) else set()
+            if len(origins) == len(paths):
+                origins = []  # nothing that they could mark: each is refused as what it is
+            marking = {path for path, _ in origins}
             study = read_study(
-                [path for path in paths if path not in beside], text=text or None, sandbox=self.sandbox,
+                [path for path in paths if path not in marking], text=text or None, sandbox=self.sandbox,
                 limits=self.settings.limits, same_study=same_study,
             )  # fmt: skip
-            return self._with_marks(deidentified(study, self._secret), [each for each in origins if each[0] in beside])
+            return self._with_marks(deidentified(study, self._secret), origins)
 
     def _with_marks(
         self, study: Study, files: Sequence[tuple[Path, MarkOrigin]]
