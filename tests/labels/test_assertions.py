@@ -105,6 +105,8 @@ P, L, U, A = "present", "likely", "uncertain", "absent"
         ("Curvature of the lower thoracic spine.", {"spinal_curvature": P}),
         ("Normal curvature of the spine.", {"spinal_curvature": A}),
         ("Thoracic kyphosis is preserved.", {"spinal_curvature": A}),
+        ("Degenerative changes of the shoulders and thoracic spine.", {"degenerative_spine": P}),
+        ("Arthritic changes of the spine.", {"degenerative_spine": P}),
         ("Over-expanded lungs.", {"hyperinflation": P}),
         ("Large lung volumes.", {"hyperinflation": P}),
         ("Lower lung volumes today.", {"hypoinflation": P}),
@@ -168,6 +170,20 @@ def test_laterality(sentence: str, finding: str, side: str | None) -> None:
 )
 def test_place(sentence: str, finding: str, place: str | None) -> None:
     assert [each.place for each in read(sentence) if each.finding == finding] == [place]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Degenerative changes of the left knee.",
+        "Osteophytes are present at the acromioclavicular joints.",
+        "Arthritic changes of the skeletal structures.",
+        "Status post median sternotomy.",
+        "Increased lung volumes compared to the prior study.",
+    ],
+)
+def test_what_is_no_finding_of_the_chest_is_not_read_as_one(sentence: str) -> None:
+    assert not read(sentence)
 
 
 def test_past() -> None:
