@@ -243,6 +243,16 @@ def test_a_dead_archive_is_said_to_be_unreachable(tmp_path: Path) -> None:
         assert error.value.code == "peer_unreachable"
 
 
+def test_the_log_names_whom_a_node_did_not_let_in(
+    tmp_path: Path, model: Checkpoint, caplog: pytest.LogCaptureFixture
+) -> None:  # fmt: skip
+    settings = settings_of(tmp_path)
+    with working(settings, model):
+        assert settings.receive is not None
+        assert send(settings.receive, write_film(tmp_path / "film.dcm"), aet="STRANGER") != 0
+        until(lambda: "sender refused aet=STRANGER address=127.0.0.1" in caplog.text)
+
+
 def test_a_spool_has_one_node(tmp_path: Path) -> None:
     with locked(tmp_path / "spool"), pytest.raises(InputError) as refused, locked(tmp_path / "spool"):
         pass

@@ -91,7 +91,7 @@ def status(
     table = Table("what", "state", "why", "target", "attempts", "at", box=None, header_style="dim")
     for item in items:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item.at))
-        what = f"study of {item.films} films" if item.kind == "study" else item.kind
+        what = f"study, {item.films} film{'s' * (item.films != 1)}" if item.kind == "study" else item.kind
         table.add_row(what, item.state, item.code, output.plain(item.target), str(item.attempts), at)
     if items:
         output.out.print(table)

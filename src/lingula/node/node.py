@@ -31,7 +31,7 @@ from lingula.node.judging import judged, observed
 from lingula.node.kinds import checked_kinds
 from lingula.node.objects import ResultObject
 from lingula.node.polling import Poller
-from lingula.node.receiver import INCOMING, READY, options_of, sender_of
+from lingula.node.receiver import INCOMING, READY, REFUSAL, options_of, sender_of
 from lingula.node.settings import NodeSettings, SendSettings
 from lingula.reading.sandbox import Sandbox
 
@@ -293,12 +293,15 @@ class Node:
             left.unlink(missing_ok=True)  # never acknowledged
         command = [sys.executable, "-P", "-m", "lingula.node.receiver", options_of(settings, self._settings.spool)]
         running = [_started(command) for _ in range(settings.processes)]
+        for process in running:
+            _follow(process)
 
         def watch() -> bool:
             for at, process in enumerate(running):
                 if process.poll() is not None and not self._stop.is_set():
                     log.error("a receiving process ended status=%s", process.returncode)
                     running[at] = _started(command)
+                    _follow(running[at])
             return False
 
         watcher = threading.Thread(target=self._repeat, args=("watch", watch, 1.0), name="watch")
@@ -312,8 +315,6 @@ class Node:
                 assert process.stdin is not None
                 process.stdin.close()  # it ends by itself
                 process.wait()
-                if process.stdout is not None:
-                    process.stdout.close()
 
 
 def _age(file: Path) -> float:
@@ -338,6 +339,19 @@ def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
         process.wait()
         raise NodeError("receiver_failed", "the receiver cannot listen.", "Is the port free, may it be opened?")
     return process
+
+
+def _follow(process: subprocess.Popen[bytes]) -> None:
+    """Write in the log whom a receiving process did not let in, until it ends."""
+
+    def read() -> None:
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                if match := REFUSAL.fullmatch(line.decode().strip()):
+                    log.warning("sender refused aet=%s address=%s", match[2] or "-", match[1])
+
+    threading.Thread(target=read, name="follow", daemon=True).start()
 
 
 @contextmanager

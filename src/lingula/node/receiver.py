@@ -10,12 +10,14 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
 import sys
 import tempfile
 import threading
+import time
 import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -77,7 +79,10 @@ class _SharedPort(ThreadedAssociationServer):  # type: ignore[misc]
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         address = ipaddress.ip_address(client_address[0])
-        return any(address in network for network in self.networks)
+        is_allowed = any(address in network for network in self.networks)
+        if not is_allowed:
+            tell_refusal(str(address), "")
+        return is_allowed
 
 
 class Receiver:
@@ -102,7 +107,6 @@ class Receiver:
         tempfile.tempdir = str(self._arriving)  # where pynetdicom writes a data set as it comes
         entity = AE(self._settings.aet)
         entity.require_called_aet = True
-        entity.require_calling_aet = sorted({each.aet for each in self._settings.allow})
         entity.maximum_associations, entity.maximum_pdu_size = 100, _LONGEST_PDU
         entity.network_timeout, entity.dimse_timeout, entity.acse_timeout = 60, 60, 30
         classes = [str(context.abstract_syntax) for context in StoragePresentationContexts]
@@ -122,6 +126,7 @@ class Receiver:
         requestor = event.assoc.requestor
         address, title = ipaddress.ip_address(requestor.address), str(requestor.primitive.calling_ae_title).strip()
         if not any(title == allowed and address in network for allowed, network in self._allowed):
+            tell_refusal(str(address), title)
             event.assoc.acse.send_reject(0x01, 0x01, 0x03)  # rejected for good: calling AE title not recognised
             event.assoc.kill()
 
@@ -134,6 +139,22 @@ class Receiver:
         except OSError:
             return OUT_OF_RESOURCES
         return SUCCESS
+
+
+REFUSAL = re.compile(r"refused (\S+) ?(\S*)")
+_TOLD: dict[tuple[str, str], float] = {}
+_TELL_AGAIN, _MOST_TOLD = 60.0, 1000
+
+
+def tell_refusal(address: str, title: str) -> None:
+    """Tell the node, a line on standard output (``REFUSAL``), whom it did not let in; the same one once a minute."""
+    now = time.monotonic()
+    if now - _TOLD.get((address, title), -_TELL_AGAIN) < _TELL_AGAIN or len(_TOLD) > _MOST_TOLD:
+        return
+    _TOLD[address, title] = now
+    printable = "".join(c for c in title if " " < c <= "~")
+    sys.stdout.write(f"refused {address} {printable}\n")
+    sys.stdout.flush()
 
 
 def keep(file: Path, incoming: Path, sender: str) -> Path:
