@@ -3,11 +3,10 @@
     python benchmarks/deidentification_scorer.py SCORER [FILMS [SEED]]
 
 SCORER is a folder with ``modules/`` of CBIIT/midi_continuous_benchmark or CBIIT/MIDI_validation_script; nothing of it
-is part of this project. Its answer key is not public for these films, so this writes one of ten kinds of actions for the
-films of ``deidentification.py``: identifiers removed, dates shifted, UIDs changed and consistent, patients consistent, tags
-and values retained, text burned in hidden, pixels retained in every fourth film, which has no text. The scorer reads and
-judges the files itself. It asks for EasyOCR and word lists that are fetched; Tesseract, and a list of words written
-here, stand for them.
+is part of this project. Its answer key for these films is written here, of ten kinds of actions: identifiers removed,
+dates shifted, UIDs changed and consistent, patients consistent, tags and values retained and filled, text in pixels
+hidden, and pixels retained in every fourth film, which has no text. The scorer reads and judges the files itself. It
+asks for EasyOCR and for word lists that are fetched; Tesseract, and a few words written here, stand for them.
 """
 
 from __future__ import annotations
@@ -53,14 +52,16 @@ def stand_in(name, **parts):
 class Reader:
     def __init__(self, *languages, **options): pass
     def readtext(self, picture):
-        Image.fromarray(np.asarray(picture, np.uint8)).resize([2 * side for side in picture.shape[::-1]]).save(f"{work}/part.png")
+        part = Image.fromarray(np.asarray(picture, np.uint8)).resize([2 * side for side in picture.shape[::-1]])
+        part.save(f"{work}/part.png")
         told = subprocess.run(["tesseract", f"{work}/part.png", "-", "--psm", "11"], capture_output=True, text=True)
         return [(None, word, 1.0) for word in told.stdout.split()]
 
 stand_in("easyocr", Reader=Reader)
 stand_in("nltk")
 stand_in("nltk.tokenize", word_tokenize=lambda text: text.replace("^", " ^ ").split())
-stand_in("nltk.corpus", stopwords=types.SimpleNamespace(words=lambda language: "a an and at by for in is of on or the to with".split()))
+words = "a an and at by for in is of on or the to with".split()
+stand_in("nltk.corpus", stopwords=types.SimpleNamespace(words=lambda language: words))
 import pandas as pd
 from modules.answer_preparer import answer_preparer
 from modules.curation_validator import curation_validator
