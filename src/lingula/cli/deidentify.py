@@ -62,7 +62,9 @@ def deidentify(
         output.write_json(plain(report))
     else:
         done = ", ".join(f"{count} {what}" for what, count in report.actions.items())
-        output.out.print(f"{report.files} file{'s' * (report.files != 1)} written. Attributes: {done}.", highlight=False)
+        output.out.print(
+            f"{report.files} file{'s' * (report.files != 1)} written. Attributes: {done}.", highlight=False
+        )
         output.out.print(f"{report.covered} words covered in pictures, {report.words} masked in reports.")
         if report.unread:
             output.err.print(f"{report.unread} films were not looked through for burned-in text.")
