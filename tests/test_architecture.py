@@ -129,6 +129,16 @@ def test_nothing_that_answers_loads_a_heavy_library(tmp_path: Path) -> None:
     assert run.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_question_to_the_shipped_gallery_loads_no_database(tmp_path: Path) -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from lingula.cli.main import app\n"
+        "run = CliRunner().invoke(app, ['search', 'effusion', '--json'])\n"
+        "print(run.exit_code, 'lingula.library.library' in sys.modules, 'sqlalchemy' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.stdout.split() == ["0", "False", "False"], run.stderr
+
+
 RETIRED = re.compile(
     r"(?<![a-z])(?:voices?|desks?|shel(?:f|ves)|guards?|standing|usual|beside|loudness|loud|aloud|whisper|hubs|hardly|stand_?ins?)(?![a-z])"
 )

@@ -127,7 +127,7 @@ def load_model(model: str, device: Device = "auto", threads: int | None = None) 
 @contextmanager
 def opened(library: str | None, checkpoint: Checkpoint) -> Iterator[Searched]:
     """The library named, by default the one in this folder, else the gallery that ships with the model."""
-    from lingula.library import Library, ReadyGallery
+    from lingula.library import ReadyGallery
 
     if library is None and not Path(DEFAULT_LIBRARY).exists() and (gallery := ReadyGallery.of(checkpoint.fingerprint)):
         output.err.print(
@@ -136,5 +136,7 @@ def opened(library: str | None, checkpoint: Checkpoint) -> Iterator[Searched]:
         )
         yield gallery
         return
+    from lingula.library import Library  # its database takes a third of a second to load
+
     with Library.open(library or DEFAULT_LIBRARY, model=checkpoint.fingerprint) as known:
         yield known
