@@ -169,6 +169,17 @@ def test_a_set_goes_out_and_comes_back(classroom: Server) -> None:
     assert [each["set_id"] for each in teacher(classroom, "GET", "/api/sets")["sets"]] == [again["set_id"]]
 
 
+def pinch(page: Any) -> None:
+    """Two fingers on the first film, drawn apart."""
+    box = page.locator(".stage-room").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, min(box["y"] + box["height"] / 2, 700)
+    client = page.context.new_cdp_session(page)
+    for kind, gap in (("touchStart", 30), ("touchMove", 40), ("touchMove", 60), ("touchMove", 80), ("touchEnd", None)):
+        ends = [] if gap is None else [-gap, gap]
+        points = [{"x": x + end, "y": y, "id": number} for number, end in enumerate(ends)]
+        client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
 def test_a_teacher_makes_a_quiz_from_a_search_and_a_class_answers_it(page: Any, chromium: Any, served: Server) -> None:
     """In a browser: a set from a question, a box drawn, a link; a student at a phone; results."""
     page.goto("/learn")
@@ -181,7 +192,10 @@ def test_a_teacher_makes_a_quiz_from_a_search_and_a_class_answers_it(page: Any, 
     page.wait_for_selector("html[data-started]")
     studies = page.locator("[data-case]").count()
     first = page.locator("[data-case]").first
+    small = first.locator(".stage-film").first.get_attribute("src")
     first.locator('[data-draw="box"]').click()
+    whole = first.locator(".stage-film").first.get_attribute("src")
+    assert (small.startswith("/thumbnails/"), whole.startswith("/api/studies/")) == (True, True)  # whole to draw on
     first.locator(".stage-room").first.focus()
     page.keyboard.press("Enter")  # a box by keys
     page.keyboard.press("ArrowRight")
@@ -200,6 +214,12 @@ def test_a_teacher_makes_a_quiz_from_a_search_and_a_class_answers_it(page: Any, 
     assert student.locator("nav").count() == 0
     student.fill('[name="name"]', "Bo")
     student.click("text=Start")
+    student.wait_for_function("() => document.querySelector('.stage-film')?.naturalWidth > 0")
+    asked, shown = (student.locator(each).first.bounding_box()["y"] for each in ("[data-question]", ".stage-film"))
+    assert asked < shown
+    pinch(student)
+    assert student.evaluate("[document.querySelector('.stage-inner').style.getPropertyValue('--zoom') > 1.5,"
+                            " visualViewport.scale]") == [True, 1]  # fmt: skip
     for _ in range(studies):
         student.wait_for_selector("[data-answer]:not([hidden]) >> text=Commit")
         assert student.evaluate("document.documentElement.scrollWidth") <= 390

@@ -126,7 +126,7 @@ async function map(canvas) {
       if (lit(point) !== layer && (layer || lit(point))) continue;
       if (!layer && lit(point)) continue;
       const [x, y] = place(point, box.width, box.height);
-      pen.globalAlpha = layer ? 0.95 : pick.value ? 0.3 : 0.6;
+      pen.globalAlpha = layer ? 0.95 : pick.value ? 0.35 : 0.8;
       pen.fillStyle = layer ? loud : quiet;
       pen.beginPath();
       pen.arc(x, y, layer ? 4 : 3, 0, 7);

@@ -2,7 +2,7 @@
 import { element } from "./api.js";
 
 export function picture(entry, loading = "lazy") {
-  return entry.picture ? element("img", { src: entry.picture, alt: "", loading, width: "224", height: "224" }) : element("span", { class: "no-picture" }, entry.short.slice(0, 3).join(", "));
+  return entry.picture ? element("img", { src: entry.picture, alt: "", loading, width: "224", height: "224" }) : element("span", { class: "no-picture" }, (loading === "lazy" ? entry.labels : entry.short.slice(0, 3)).join(", "));
 }
 
 export function stripTile(entry) {
@@ -11,7 +11,7 @@ export function stripTile(entry) {
 }
 
 export function gridTile(entry) {
-  const says = entry.says.length ? entry.says.map(([text, polarity]) => (polarity ? element("mark", { class: polarity }, text) : text)) : [entry.labels.join(", ")];
+  const says = entry.says.length ? entry.says.map(([text, polarity]) => (polarity ? element("mark", { class: polarity }, text) : text)) : entry.picture ? [entry.labels.join(", ")] : [];
   return element("li", { class: "tile", "data-study": entry.study_id },
     element("a", { href: entry.address }, picture(entry), element("span", { class: "words" }, element("b", {}, entry.study_id), element("span", { class: "says", dir: "auto" }, ...says))),
     element("label", { class: "pick-me", title: `Select ${entry.study_id}` }, element("input", { type: "checkbox", value: entry.study_id, "aria-label": `Select ${entry.study_id}`, autocomplete: "off" })));
