@@ -6,6 +6,7 @@ published collection are without patients already.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -14,11 +15,12 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from lingula.deidentification.burned_text import cover_text, has_reader
-from lingula.errors import InputError
+from lingula.errors import InputError, Notice
 from lingula.labels.identifiers import Names
 from lingula.library import StudyRecord, Summary, preview
 from lingula.library.record import StoredRadiograph
 from lingula.openi.published import is_published
+from lingula.study import Radiograph
 
 _COVERED_FILMS = 256
 WITHHELD = "Not shown: text in this film\ncould not be covered."
@@ -65,10 +67,25 @@ def handout_film(study_id: str, film: StoredRadiograph) -> bytes:
         return film.png
     if has_reader():
         return _covered(film.png)
-    if any(notice.code == "burned_in_annotation" for notice in film.notices):
-        hint = "Install the package tesseract-ocr; the words are covered then."
-        raise InputError("text_reader_missing", f"Words are burned into a film of study {study_id}.", hint)
+    _refuse_told(film.notices, f"a film of study {study_id}")
     return film.png
+
+
+def _refuse_told(notices: Iterable[Notice], what: str) -> None:
+    if any(notice.code == "burned_in_annotation" for notice in notices):
+        hint = "Install the package tesseract-ocr; the words are covered then."
+        raise InputError("text_reader_missing", f"Words are burned into {what}.", hint)
+
+
+def handout_pixels(film: Radiograph) -> npt.NDArray[np.float32]:
+    """(rows, columns) float32 of a film that somebody brought, words in it covered; Raises as ``handout_film``."""
+    if not has_reader():
+        _refuse_told(film.notices, "the film")
+        return film.pixels
+    pixels, boxes, is_clean = cover_text(film.pixels, _eight_bit)
+    if not is_clean:
+        return preview.decode(_withheld(film.pixels.shape)).astype(np.float32) / np.float32(255)
+    return np.asarray(pixels, np.float32) if boxes else film.pixels
 
 
 @lru_cache(_COVERED_FILMS)
@@ -86,6 +103,10 @@ def _withheld(shape: tuple[int, ...]) -> bytes:
     font = ImageFont.load_default(max(8, shape[1] // 20))
     ImageDraw.Draw(picture).multiline_text((4, shape[0] // 3), WITHHELD, fill=160, font=font)
     return preview.encode(np.asarray(picture, np.float32) / np.float32(255))
+
+
+def _eight_bit(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    return np.rint(255 * np.clip(pixels.astype(np.float32), 0, 1)).astype(np.uint8)
 
 
 def _as_it_is(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cache
 from hashlib import sha256
@@ -17,6 +18,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from jinja2 import Environment
 
 from lingula.analysis import leading_label
+from lingula.deidentification.handout import handout_film, handout_pixels
 from lingula.errors import InputError, LibraryError, LingulaError, cause
 from lingula.explanation import TYPICAL_PLACE, installed_methods, shown_methods
 from lingula.labels import search_findings
@@ -50,6 +52,7 @@ from lingula.server.views import (
     stored_films,
 )
 from lingula.study import DISCLAIMER, NORMAL, Neighbour, Prediction, unique_notices
+from lingula.teaching.credit import credit_of
 from lingula.teaching.repetition import due_ids, end_of_day
 
 PLACES = (
@@ -281,11 +284,11 @@ async def case_figure(
 
     def drawn() -> bytes:
         film = held.study.radiographs[row]
-        films = [FigureFilm(film.pixels, "Your study", film.view)]
+        films = [FigureFilm(handout_pixels(film), "Your study", film.view)]
         if beside:
             films.append(_figure_film(library_of(service).get(beside)))
         said = " ".join(map(str, sentence(held.analysis.predictions, held.study.report)))
-        credit = [f"Model {service.checkpoint.fingerprint}", *([_credit(beside)] if beside else [])]
+        credit = [f"Model {service.checkpoint.fingerprint}", *([credit_of(beside)] if beside else [])]
         return _drawn(FilmSheet(tuple(films), said, " · ".join(credit)), kind)
 
     return _file(await service.look_up(drawn), kind, "lingula-figure")
@@ -294,14 +297,9 @@ async def case_figure(
 def _figure_film(record: StudyRecord) -> FigureFilm:
     if not record.radiographs:
         raise InputError("not_found", "the study has no film.")
-    film = next((each for each in record.radiographs if each.view != "lateral"), record.radiographs[0]).radiograph()
+    stored = next((each for each in record.radiographs if each.view != "lateral"), record.radiographs[0])
+    film = replace(stored, png=handout_film(record.study_id, stored)).radiograph()
     return FigureFilm(film.pixels, record.study_id, film.view)
-
-
-def _credit(study_id: str) -> str:
-    if study_id.startswith("CXR"):
-        return f"{study_id}: Open-i, U.S. National Library of Medicine, CC BY-NC-ND 4.0"
-    return f"{study_id}: own library"
 
 
 def _drawn(figure: FilmSheet, kind: Literal["png", "pdf"]) -> bytes:
@@ -522,7 +520,7 @@ async def study_figure(
         records = [library_of(service).get(each) for each in ids]
         words = " ".join(film_words(each.labels or (), service.names) for each in records) if not beside else ""
         films = tuple(_figure_film(each) for each in records)
-        return _drawn(FilmSheet(films, words, " · ".join(map(_credit, ids))), kind)
+        return _drawn(FilmSheet(films, words, " · ".join(map(credit_of, ids))), kind)
 
     return _file(await service.look_up(drawn), kind, f"lingula-{public_file_name(study_id)}")
 
