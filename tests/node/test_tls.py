@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.node.test_receiver import receiving
 from tests.node_films import peer, result_of, write_film
 
 import orthanc
+from lingula.cli import collect
 from lingula.errors import NodeError
 from lingula.node.delivery import DimseArchive, WebArchive
 from lingula.node.objects import result_objects
@@ -156,7 +158,9 @@ def proxy(port: int, files: TlsFiles) -> Iterator[int]:
             thread.join()
 
 
-def test_results_go_by_https_and_are_read_back(tmp_path: Path, server: TlsFiles, client: TlsFiles) -> None:
+def test_results_go_by_https_and_are_read_back(
+    tmp_path: Path, server: TlsFiles, client: TlsFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Orthanc 1.10 of Debian ends with its own HTTPS at the first request; a proxy speaks it."""
     if orthanc.program() is None or orthanc.plugin("OrthancDicomWeb") is None:
         pytest.skip("Orthanc with its DICOMweb plugin is not installed")
@@ -171,3 +175,10 @@ def test_results_go_by_https_and_are_read_back(tmp_path: Path, server: TlsFiles,
         for wrong in (stranger, nameless, None):
             with pytest.raises(NodeError):
                 WebArchive(WebTarget(address, tls=wrong)).stored(made)
+        indexes: list[Any] = []
+        monkeypatch.setattr(collect, "_index", lambda archive, *given: indexes.append(archive))
+        collect.import_dicomweb(address, authority=client.authority, certificate=client.certificate, key=client.key)
+        collect.import_dicomweb(address, authority=stranger.authority)
+        assert indexes[0].studies() == {}
+        with pytest.raises(NodeError):
+            indexes[1].studies()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lingula.library import Library
     from lingula.model.checkpoint import Checkpoint
     from lingula.node.archive_import import ArchiveIndex
+    from lingula.node.settings import TlsFiles
     from lingula.reading.sandbox import Sandbox
 
 
@@ -81,6 +83,13 @@ BurnedInChoice = Annotated[
 ]
 
 
+Authority = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="Who certifies the archive (PEM): TLS with it alone.")
+]
+Certificate = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="What this side shows to the archive (PEM).")
+]
+Key = Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="The key of the certificate (PEM).")]
 Sender = Annotated[
     str, typer.Option("--sender", help="Who sent them, by whose name they can be watched and deleted; no person.")
 ]
@@ -165,6 +174,9 @@ def import_dicomweb(
     model: Model = "compact",
     token: Annotated[str, typer.Option(help="Environment variable or file that holds a bearer token.")] = "",
     user: Annotated[str, typer.Option(help="Environment variable or file that holds name:password.")] = "",
+    authority: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
     workers: Workers = 2,
     burned_in: BurnedInChoice = "keep",
     json: Json = False,
@@ -177,7 +189,8 @@ def import_dicomweb(
     from lingula.node.archive_import import WebIndex
     from lingula.node.settings import WebTarget
 
-    _index(WebIndex(WebTarget(url, token, user)), model, library, workers, burned_in, json)
+    tls = _tls(authority, certificate, key)
+    _index(WebIndex(WebTarget(url, token, user, tls)), model, library, workers, burned_in, json)
 
 
 def import_pacs(
@@ -185,6 +198,9 @@ def import_pacs(
     library: LibraryAt = DEFAULT_LIBRARY,
     model: Model = "compact",
     own_aet: Annotated[str, typer.Option(help="How this side calls itself.")] = "LINGULA",
+    authority: Authority = None,
+    certificate: Certificate = None,
+    key: Key = None,
     workers: Workers = 2,
     burned_in: BurnedInChoice = "keep",
     json: Json = False,
@@ -196,7 +212,17 @@ def import_pacs(
     """
     from lingula.node.archive_import import DimseIndex, peer_of
 
-    _index(DimseIndex(peer_of(peer, own_aet)), model, library, workers, burned_in, json)
+    archive = replace(peer_of(peer, own_aet), tls=_tls(authority, certificate, key))
+    _index(DimseIndex(archive), model, library, workers, burned_in, json)
+
+
+def _tls(authority: Path | None, certificate: Path | None, key: Path | None) -> TlsFiles | None:
+    """TLS by these files (PEM); None where none is named."""
+    from lingula.node.settings import TlsFiles
+
+    if bool(certificate) != bool(key):
+        raise InputError("bad_request", "a certificate goes with its key.", "Name both, or neither.")
+    return TlsFiles(certificate, key, authority) if authority or certificate else None
 
 
 def _index(
