@@ -85,11 +85,11 @@ def drawn(slide: Slide) -> Image.Image:
     """A slide of ``WIDTH`` by ``HEIGHT`` pixels."""
     image = Image.new("RGB", (WIDTH, HEIGHT), _GROUND)
     draw = ImageDraw.Draw(image)
-    room = (_FILMS - _GAP * (len(slide.films) - 1)) // max(1, len(slide.films)), HEIGHT - 2 * _EDGE - 40
+    shapes = [film.width / film.height for film in slide.films]
+    height = min(HEIGHT - 2 * _EDGE - 40, (_FILMS - _GAP * (len(shapes) - 1)) / (sum(shapes) or 1))
     left = _EDGE
-    for film in slide.films:
-        scale = min(room[0] / film.width, room[1] / film.height)
-        size = max(1, round(film.width * scale)), max(1, round(film.height * scale))
+    for film, shape in zip(slide.films, shapes, strict=True):
+        size = max(1, round(height * shape)), max(1, round(height))
         image.paste(film.resize(size, Image.Resampling.LANCZOS), (left, _EDGE))
         left += size[0] + _GAP
     left, top, width = max(left, 620), _EDGE, WIDTH - max(left, 620) - _EDGE
