@@ -6,7 +6,8 @@ In each film 19 identifiers stand in attributes that PS3.15 table E.1-1 names, t
 (a private one, a sequence, a harmless code), one is burned into a corner, two stand in its report. An action is right
 where the identifier is nowhere in the file any more; where a value is to be kept, it must be there as it was; UIDs must
 be others and valid, intervals between dates the same. Burned-in text counts as found where nine tenths of its ink are
-changed. Beside it, on the same films, where they are installed: dicognito and Orthanc's anonymiser.
+changed; ink of the very value that the film has there is none. Beside it, on the same films, where they are installed:
+dicognito and Orthanc's anonymiser.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def plant(file: Path, number: int, rng: np.random.Generator) -> Plant:
 
 
 def burn(film: Dataset, words: str, rng: np.random.Generator) -> np.ndarray:
-    """Write words into a corner of the film; where their ink is."""
+    """Write words into a corner of the film; where they changed it: black on black is no ink that could be read."""
     values = film.pixel_array
     size = int(rng.integers(28, 45))
     font = ImageFont.load_default(size)
@@ -104,10 +105,10 @@ def burn(film: Dataset, words: str, rng: np.random.Generator) -> np.ndarray:
     ink = np.asarray(mask) > 127
     around = np.median(values[top : top + size, left : left + width])
     whole = (1 << film.BitsStored) - 1
-    values = values.copy()
+    before, values = values, values.copy()
     values[ink] = 0 if around > whole / 2 else whole
     film.set_pixel_data(values, film.PhotometricInterpretation, film.BitsStored, generate_instance_uid=False)
-    return ink
+    return ink & (values != before)
 
 
 @dataclass
