@@ -76,11 +76,12 @@ def near_texts(texts: set[str], threshold: float = NEAR_DUPLICATE) -> Iterator[t
 
 
 def links(studies: Sequence[SplitStudy]) -> Iterator[tuple[str, str]]:
-    """Pairs of study ids that must not be parted: equal or near-equal text, equal birth date."""
+    """Pairs of study ids that must not be parted: equal or near-equal text, equal birth date. No text is like none."""
     by_text: dict[str, list[str]] = defaultdict(list)
     by_birth: dict[str, list[str]] = defaultdict(list)
     for study in studies:
-        by_text[normalise(study.text)].append(study.study_id)
+        if text := normalise(study.text):
+            by_text[text].append(study.study_id)
         if study.birth_date:
             by_birth[study.birth_date].append(study.study_id)
     for alike in (*by_text.values(), *by_birth.values()):

@@ -50,6 +50,15 @@ def studies(seed: int, count: int = 60) -> list[SplitStudy]:
     return made
 
 
+def test_films_without_reports_are_dealt_to_all_parts() -> None:
+    """They share no text: XXXX, which stands for a removed word, is none either."""
+    made = [SplitStudy(f"S{n}", ("", "XXXX.")[n % 2], f"patient {n // 2}", ("normal",)) for n in range(60)]
+    dealt = make_split(made, name="films")
+    assert [len(dealt.ids(part)) for part in SPLITS] == [42, 6, 12]
+    part = {study_id: name for name in SPLITS for study_id in dealt.ids(name)}
+    assert all(part[f"S{n}"] == part[f"S{n + 1}"] for n in range(0, 60, 2))  # a patient's studies stay together
+
+
 def alike(one: SplitStudy, other: SplitStudy) -> bool:
     """Whether two studies must stay together, by the definition."""
     if one.birth_date and one.birth_date == other.birth_date:
