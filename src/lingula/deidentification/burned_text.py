@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial, reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,8 @@ _FAINT, _EDGES = 25.0, 0.02
 """Of 255, between ink and ground, below which a word is none; share of a word's steps that are as sharp as letters."""
 _CONTRAST = 50.0
 """Of 255, between ink and ground, from which a line is followed beyond its words."""
+_STROKE, _FAINT_STROKE = 0.008, 25
+"""Of the long side, what is wider is no stroke of a letter; of 255, from which a stroke differs from its ground."""
 _MARGIN = 0.25
 """Of a word's height, added on every side."""
 _STRIP = 0.16
@@ -69,18 +72,42 @@ def find_text(picture: Grey) -> tuple[TextBox, ...]:
     """
     height = len(picture)
     strip = max(32, round(_STRIP * height))
-    parts = [(0, height)]
+    hats = _hats(picture)
+    read = [(0, shown) for shown in (picture, 255 - picture)]
     if height > 2 * strip:
-        parts += [(0, strip), (height - strip, height)]
+        read += [
+            (top, _flat(hat[top:bottom]))
+            for hat in hats.values() for top, bottom in ((0, strip), (height - strip, height))
+        ]  # fmt: skip
     found: list[TextBox] = []
-    for top, bottom in parts:
-        part = picture[top:bottom]
-        for shown in (part, 255 - part):
-            words = [
-                replace(box, top=box.top + top, bottom=box.bottom + top) for box in _read(shown, _scale(part.shape))
-            ]
-            found += [_grown(_line(picture, box), picture.shape) for box in words if _is_written(picture, box)]
+    for top, shown in read:
+        words = [replace(box, top=box.top + top, bottom=box.bottom + top) for box in _read(shown, _scale(shown.shape))]
+        found += [_grown(_line(picture, hats, box), picture.shape) for box in words if _is_written(picture, box)]
     return tuple(dict.fromkeys(found))
+
+
+def _hats(picture: Grey) -> dict[bool, Grey]:
+    """How far each pixel is from the ground that thin strokes stand on, where they are brighter and where darker: top
+    hats of a picture, which no shading and no step of the ground tells."""
+    side = max(9, round(_STROKE * max(picture.shape)))
+    lowest, highest = (partial(_extreme, side=side, of=of) for of in (np.minimum, np.maximum))
+    return {True: picture - highest(lowest(picture)), False: lowest(highest(picture)) - picture}
+
+
+def _extreme(picture: Grey, side: int, of: np.ufunc) -> Grey:
+    """The least or the greatest value in the square of a side around each pixel."""
+    for axis in (0, 1):
+        wide = np.pad(
+            picture, [(side // 2, side - 1 - side // 2) if each == axis else (0, 0) for each in (0, 1)], "edge"
+        )
+        parts = [wide.take(range(at, at + picture.shape[axis]), axis) for at in range(side)]
+        picture = reduce(of, parts)
+    return picture
+
+
+def _flat(hat: Grey) -> Grey:
+    """Strokes, however faint, dark on white."""
+    return np.asarray(255 - np.minimum(hat.astype(np.uint16) * (255 // _FAINT_STROKE), 255), np.uint8)
 
 
 def cover_text(
@@ -139,14 +166,16 @@ def _is_written(picture: Grey, box: TextBox) -> bool:
     return bool((steps > 0.35 * abs(ink - ground)).mean() > _EDGES)
 
 
-def _line(picture: Grey, box: TextBox) -> TextBox:
-    """The box of a word drawn out, along its line, over whatever has the same ink: words that were not read."""
+def _line(picture: Grey, hats: dict[bool, Grey], box: TextBox) -> TextBox:
+    """The box of a word drawn out, along its line, over whatever has strokes like it: words that were not read."""
     height = box.bottom - box.top
     level, ground = _levels(picture, box)
     if abs(level - ground) < _CONTRAST:
         return box
-    ink = np.abs(picture[box.top : box.bottom].astype(np.float32) - level) < 0.15 * abs(level - ground)
-    columns = np.flatnonzero(ink.any(0) & (ink.mean(0) < 0.9))
+    hat = hats[level > ground][box.top : box.bottom]
+    ink = hat >= max(_FAINT_STROKE, 0.25 * float(np.percentile(hat[:, box.left : box.right], 98)))
+    share = ink.mean(0)
+    columns = np.flatnonzero((share > 0.1) & (share < 0.9))
     left, right = box.left, box.right
     for column in columns[columns < left][::-1]:
         if left - column > 1.5 * height:
