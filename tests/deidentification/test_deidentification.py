@@ -194,6 +194,19 @@ def test_burned_in_text_is_covered_until_none_is_read(dark: bool) -> None:
 
 
 @NEEDS_READER
+def test_words_on_a_border_of_dark_and_bright_are_covered_whole() -> None:
+    ground = np.full((600, 500), 40, np.uint8)
+    ground[:, 110:] = 215  # the edge of a collimated field
+    drawing = Image.fromarray(ground)
+    ImageDraw.Draw(drawing).text((20, 16), "DOE JANE 0815", fill=255, font=ImageFont.load_default(22))
+    picture = np.asarray(drawing)
+    covered, _, is_clean = cover_text(picture, lambda values: values.astype(np.uint8))
+    ink = picture != ground
+    assert is_clean
+    assert (covered != picture)[ink].mean() > 0.99
+
+
+@NEEDS_READER
 def test_a_picture_without_text_is_left_as_it_is() -> None:
     picture = lettered("")
     covered, boxes, is_clean = cover_text(picture, lambda values: values.astype(np.uint8))

@@ -167,7 +167,8 @@ def _is_written(picture: Grey, box: TextBox) -> bool:
 
 
 def _line(picture: Grey, hats: dict[bool, Grey], box: TextBox) -> TextBox:
-    """The box of a word drawn out, along its line, over whatever has strokes like it: words that were not read."""
+    """The box of a word, as high as its strokes, and drawn out along its line over whatever has strokes like it: words
+    that were not read."""
     height = box.bottom - box.top
     level, ground = _levels(picture, box)
     if abs(level - ground) < _CONTRAST:
@@ -185,7 +186,8 @@ def _line(picture: Grey, hats: dict[bool, Grey], box: TextBox) -> TextBox:
         if column - right > 1.5 * height:
             break
         right = int(column) + 1
-    return replace(box, left=left, right=right)
+    rows = np.flatnonzero(ink[:, left:right].any(1))
+    return TextBox(box.top + int(rows[0]), left, box.top + int(rows[-1]) + 1, right) if len(rows) else box
 
 
 def _grown(box: TextBox, shape: tuple[int, ...]) -> TextBox:
