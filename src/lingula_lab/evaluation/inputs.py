@@ -95,8 +95,12 @@ class Inputs:
         try:
             self.words = baselines.WordVectors.fit(documents, seed=request.seed)
         except ValueError as error:
-            message = f"The {len(documents)} training reports have too few words in common."
-            raise InputError("bad_request", message, "Prepare more studies.") from error
+            told = sum(bool(text.strip()) for text in documents)
+            message = (
+                f"Of {len(documents)} training studies {told} have a report; the tables compare with what reports say."
+            )
+            hint = "Prepare more studies with reports; what films alone reach on validation is told by lingula adapt."
+            raise InputError("bad_request", message, hint) from error
 
     def _encode(self, part: SplitName, cache: Path, progress: Progress) -> EncodedPart:
         """Encoded studies of a part, the coded ones only, sorted by study id as ``parts`` is."""
