@@ -95,10 +95,8 @@ class Inputs:
         try:
             self.words = baselines.WordVectors.fit(documents, seed=request.seed)
         except ValueError as error:
-            told = sum(bool(text.strip()) for text in documents)
-            message = (
-                f"Of {len(documents)} training studies {told} have a report; the tables compare with what reports say."
-            )
+            reports = sum(bool(text.strip()) for text in documents)
+            message = f"Of {len(documents)} training studies {reports} have a report; the tables compare with reports."
             hint = "Prepare more studies with reports; what films alone reach on validation is told by lingula adapt."
             raise InputError("bad_request", message, hint) from error
 
