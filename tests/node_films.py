@@ -121,6 +121,8 @@ def send(settings: ReceiveSettings, *paths: Path, aet: str = "MODALITY") -> int:
 
 
 SAID = "Small left pleural effusion. No pneumothorax."
+NAMED = "Seen with Jäne Roe, A-99."
+"""What a report says beside it: names that an import takes out."""
 
 
 def report_of(film: Path, place: Path) -> Path:
@@ -130,7 +132,7 @@ def report_of(film: Path, place: Path) -> Path:
     root = sr.ContainerContentItem(CodedConcept("18748-4", "LN", "Diagnostic Imaging Report"))
     finding = CodedConcept("121071", "DCM", "Findings")
     root.ContentSequence = sr.ContentSequence(
-        [sr.TextContentItem(finding, f"{SAID} Seen with Jäne Roe, A-99.", relationship_type=contains)], is_root=False
+        [sr.TextContentItem(finding, f"{SAID} {NAMED}", relationship_type=contains)], is_root=False
     )
     made = sr.EnhancedSR([source], root, "1.2.3.77", 1, "1.2.3.78", 1, manufacturer="A dictation system")
     made.save_as(place, enforce_file_format=True)

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("pynetdicom", reason="needs the extra pacs")
 
 from pydicom import dcmread
-from tests.node_films import SAID, report_of, result_of, write_film
+from tests.node_films import NAMED, SAID, report_of, result_of, write_film
 
 import orthanc
 from lingula.errors import InputError
@@ -24,7 +24,7 @@ from served import made_up, served
 def test_a_report_is_read_and_a_result_of_ours_is_none(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.dcm")
     said = document_text(report_of(film, tmp_path / "report.dcm").read_bytes(), Limits())
-    assert said == f"Findings: {SAID}"
+    assert said == f"Findings: {SAID} {NAMED}"
     (own,) = result_objects(result_of(film), ["sr"])
     for data in (own.data, film.read_bytes()):
         with pytest.raises(InputError) as refused:
