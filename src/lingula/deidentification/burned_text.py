@@ -82,7 +82,10 @@ def find_text(picture: Grey) -> tuple[TextBox, ...]:
     found: list[TextBox] = []
     for top, shown in read:
         words = [replace(box, top=box.top + top, bottom=box.bottom + top) for box in _read(shown, _scale(shown.shape))]
-        found += [_grown(_line(picture, hats, box), picture.shape) for box in words if _is_written(picture, box)]
+        for box in words:
+            if _is_written(picture, box):
+                at_border = height <= 2 * strip or box.bottom <= strip or box.top >= height - strip
+                found.append(_grown(_line(picture, hats, box) if at_border else box, picture.shape))
     return tuple(dict.fromkeys(found))
 
 
@@ -168,7 +171,7 @@ def _is_written(picture: Grey, box: TextBox) -> bool:
 
 def _line(picture: Grey, hats: dict[bool, Grey], box: TextBox) -> TextBox:
     """The box of a word, as high as its strokes, and drawn out along its line over whatever has strokes like it: words
-    that were not read."""
+    that were not read. Only at the borders: elsewhere ribs and lines of the chest have such strokes, too."""
     height = box.bottom - box.top
     level, ground = _levels(picture, box)
     if abs(level - ground) < _CONTRAST:
