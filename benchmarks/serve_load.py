@@ -131,7 +131,7 @@ def main() -> None:
     headline = {
         "searches_per_second_32": {"value": round(rate, 1), "unit": "1/s", "n": len(took)},
         "search_p99_ms_32": {"value": round(p99, 1), "unit": "ms", "n": len(took)},
-        "memory_growth_ratio": {"value": round(after / before, 3), "unit": "ratio"},
+        "served_memory_growth_ratio": {"value": round(after / before, 3), "unit": "ratio"},
     }
     print(json.dumps({**body, **{key: entry["value"] for key, entry in headline.items()}}, indent=1))
     write_result("serve_load", body, headline)
