@@ -13,7 +13,7 @@ from pathlib import Path
 from lingula.deidentification.film import FilmChild
 from lingula.deidentification.profile import DEFAULT, Option, check_options
 from lingula.errors import InputError, LingulaError
-from lingula.labels.identifiers import Names
+from lingula.labels.identifiers import BY_FORM, Names
 from lingula.library.private_file import make_private
 from lingula.plain import DISCLAIMER
 from lingula.reading.folder import walk
@@ -140,7 +140,7 @@ class _Run:
         if file.stat().st_size > Limits().xml_bytes:
             raise InputError("too_large", "the text is too large.")
         text = file.read_text("utf-8", "replace")
-        for names in self._names.get(file.parent, []) or [Names(())]:
+        for names in self._names.get(file.parent, []) or [BY_FORM]:
             text, found = names.cleaned(text)
             self.words += found
         self._target.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lingula.deidentification.burned_text import cover_text, has_reader
 from lingula.errors import InputError, Notice
-from lingula.labels.identifiers import Names
+from lingula.labels.identifiers import BY_FORM
 from lingula.library import StudyRecord, Summary, preview
 from lingula.library.record import StoredRadiograph
 from lingula.openi.published import is_published
@@ -24,19 +24,18 @@ from lingula.study import Radiograph
 
 _COVERED_FILMS = 256
 WITHHELD = "Not shown: text in this film\ncould not be covered."
-_BY_FORM = Names(())
 
 
 def handout_words(text: str) -> str:
     """Words of a teacher or of a report without names, numbers and dates."""
-    return _BY_FORM.cleaned(text)[0]
+    return BY_FORM.cleaned(text)[0]
 
 
 def handout_summary(summary: Summary) -> Summary:
     """A summary with its report cleaned."""
     if summary.report is None or is_published(summary.study_id):
         return summary
-    return replace(summary, report=_BY_FORM.clean_report(summary.report)[0])
+    return replace(summary, report=BY_FORM.clean_report(summary.report)[0])
 
 
 def handout_record(record: StudyRecord, *, films: bool = True) -> StudyRecord:
@@ -47,7 +46,7 @@ def handout_record(record: StudyRecord, *, films: bool = True) -> StudyRecord:
     """
     if is_published(record.study_id):
         return record
-    report = None if record.report is None else _BY_FORM.clean_report(record.report)[0]
+    report = None if record.report is None else BY_FORM.clean_report(record.report)[0]
     shown = record.radiographs
     if films:
         shown = tuple(replace(film, png=handout_film(record.study_id, film)) for film in shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import permutations
@@ -139,12 +139,15 @@ class Names:
     def clean_report(self, report: Report) -> tuple[Report, int]:
         """The report with a mask for each, its sections where they stand now, and how many masks there are."""
         spans = self.spans(report.text)
-        if not spans:
-            return report, 0
-        sections = tuple(
-            Section(part.name, moved(spans, part.start), moved(spans, part.end)) for part in report.sections
-        )  # fmt: skip
-        return Report(_masked(report.text, spans), sections), len(spans)
+        return masked_report(report, spans), len(spans)
+
+
+def masked_report(report: Report, spans: Sequence[Span]) -> Report:
+    """The report with a mask for each span, its sections where they stand then."""
+    if not spans:
+        return report
+    sections = tuple(Section(part.name, moved(spans, part.start), moved(spans, part.end)) for part in report.sections)
+    return Report(_masked(report.text, spans), sections)
 
 
 def moved(spans: Iterable[Span], position: int) -> int:
@@ -254,3 +257,7 @@ def _words_from(text: str, start: int) -> Iterator[re.Match[str]]:
         yield found
         between = gap.match(text, found.end())
         start = between.end() if between else found.end()
+
+
+BY_FORM = Names(())
+"""For words whose header nobody has: names, numbers and dates by their form alone."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lingula.errors import InputError, LibraryError
-from lingula.labels.identifiers import Names, moved
+from lingula.labels.identifiers import BY_FORM, masked_report, moved
 from lingula.library.library import Library
 from lingula.library.spreadsheet import cell
 from lingula.study import MODES, Mode, SectionName
@@ -20,7 +20,6 @@ Progress = Callable[[int, int], None]
 BATCH = 500
 DEPTH = 100  # answers of each study in a TREC run
 Rows = list[dict[str, Any]]
-_BY_FORM = Names(())
 
 
 def export(
@@ -73,10 +72,10 @@ def _tables(library: Library, vectors: bool, progress: Progress) -> Iterator[tup
         said = library.assertions(some)
         embeddings = {mode: library.vectors(some, mode) for mode in MODES} if vectors else {}
         studies: Rows = []
-        spans = {study_id: _BY_FORM.spans(one.report.text) if one.report else [] for study_id, one in found.items()}
+        spans = {study_id: BY_FORM.spans(one.report.text) if one.report else [] for study_id, one in found.items()}
         for study_id in some:
             one = found[study_id]
-            report = _BY_FORM.clean_report(one.report)[0] if one.report else None
+            report = masked_report(one.report, spans[study_id]) if one.report else None
             row: dict[str, Any] = {"study_id": study_id, "age": one.age, "images": len(one.images)}
             row |= {name: report.section(name) if report else None for name in get_args(SectionName)}
             row |= {f"label_{code}": int(code in one.labels) if one.coded else None
