@@ -99,12 +99,9 @@ def _hats(picture: Grey) -> dict[bool, Grey]:
 
 def _extreme(picture: Grey, side: int, of: np.ufunc) -> Grey:
     """The least or the greatest value in the square of a side around each pixel."""
-    for axis in (0, 1):
-        wide = np.pad(
-            picture, [(side // 2, side - 1 - side // 2) if each == axis else (0, 0) for each in (0, 1)], "edge"
-        )
-        parts = [wide.take(range(at, at + picture.shape[axis]), axis) for at in range(side)]
-        picture = reduce(of, parts)
+    for _ in range(2):  # rows, then columns
+        wide = np.pad(picture, ((side // 2, side - 1 - side // 2), (0, 0)), "edge")
+        picture = reduce(of, [wide[at : at + len(picture)] for at in range(side)]).T
     return picture
 
 
