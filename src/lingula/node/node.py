@@ -293,15 +293,12 @@ class Node:
             left.unlink(missing_ok=True)  # never acknowledged
         command = [sys.executable, "-P", "-m", "lingula.node.receiver", options_of(settings, self._settings.spool)]
         running = [_started(command) for _ in range(settings.processes)]
-        for process in running:
-            _follow(process)
 
         def watch() -> bool:
             for at, process in enumerate(running):
                 if process.poll() is not None and not self._stop.is_set():
                     log.error("a receiving process ended status=%s", process.returncode)
                     running[at] = _started(command)
-                    _follow(running[at])
             return False
 
         watcher = threading.Thread(target=self._repeat, args=("watch", watch, 1.0), name="watch")
@@ -326,7 +323,7 @@ def _age(file: Path) -> float:
 
 
 def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """A receiving process that listens.
+    """A receiving process that listens, whose refusals are written in the log.
 
     Raises:
         NodeError: ``receiver_failed``.
@@ -338,6 +335,7 @@ def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
         process.kill()
         process.wait()
         raise NodeError("receiver_failed", "the receiver cannot listen.", "Is the port free, may it be opened?")
+    _follow(process)
     return process
 
 
