@@ -71,6 +71,11 @@ class Gallery:
         rows = map(self._row if len(self.ids) > EXACT else self._row_of.get, study_ids)
         return np.array([-1 if row is None else row for row in rows], np.int64)
 
+    def _rows_here(self, study_ids: Collection[str]) -> npt.NDArray[np.int64]:
+        """Where these studies are, those that are not here left out."""
+        rows = self._rows(study_ids)
+        return rows[rows >= 0]
+
     def _row(self, study_id: str) -> int | None:
         row = bisect_left(self.ids, study_id)
         return row if row < len(self.ids) and self.ids[row] == study_id else None
@@ -125,11 +130,10 @@ class Gallery:
             return ()
         if within is not None:
             mask = self._among(within)
-            mask[[row for study_id in exclude if (row := self._row(study_id)) is not None]] = False
+            mask[self._rows_here(exclude)] = False
             scores, rows = self.index.search_among(query, mask, k)
             return tuple(zip(map(self.ids.__getitem__, rows.tolist()), scores.tolist(), strict=True))
-        left_out = self._rows(exclude)
-        left_out = left_out[left_out >= 0]
+        left_out = self._rows_here(exclude)
         near, found = self.index.search(query[None], k + len(left_out))  # (1, k + left out) each
         rows, scores = found[0], near[0]
         if len(left_out):
@@ -142,8 +146,7 @@ class Gallery:
         if isinstance(within, Selection):
             return within.at(self._places(within.roster))
         mask = np.zeros(len(self.ids), np.bool_)
-        rows = self._rows(within)
-        mask[rows[rows >= 0]] = True
+        mask[self._rows_here(within)] = True
         return mask
 
     def _places(self, roster: Roster) -> npt.NDArray[np.int32]:
