@@ -219,26 +219,34 @@ def orthanc(folder: Path) -> Iterator[str]:
         server.wait()
 
 
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else SEED
-    rng = np.random.default_rng(seed)
+def ways_here() -> dict[str, Callable[[Path, Path], dict[str, bytes]]]:
+    """What de-identifies a folder, by name: lingula, and those of its peers that are installed."""
     ways: dict[str, Callable[[Path, Path], dict[str, bytes]]] = {"lingula": by_lingula}
     if importlib.util.find_spec("dicognito"):
         ways["dicognito"] = by_dicognito
     if shutil.which("Orthanc"):
         ways["orthanc"] = by_orthanc
+    return ways
+
+
+def made_films(root: Path, count: int) -> list[Path]:
+    """Copies of made-up films, 2,048 pixels long, in a folder ``films`` of their own."""
+    folder = root / "films"
+    folder.mkdir()
+    generate(root / "phantom", studies=-(-count // 2), long_side=2048)
+    films = sorted((root / "phantom").rglob("*.dcm"))[:count]
+    return [Path(shutil.copy(file, folder / f"{number:04}.dcm")) for number, file in enumerate(films)]
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else SEED
+    rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as place:
         root, folder = Path(place), Path(place) / "films"
-        folder.mkdir()
-        generate(root / "phantom", studies=-(-count // 2), long_side=2048)
-        films = sorted((root / "phantom").rglob("*.dcm"))[:count]
-        planted = {}
-        for number, file in enumerate(films):
-            copy = Path(shutil.copy(file, folder / f"{number:04}.dcm"))
-            planted[copy.stem] = plant(copy, number, rng)
+        planted = {film.stem: plant(film, number, rng) for number, film in enumerate(made_films(root, count))}
         tables = {}
-        for name, way in ways.items():
+        for name, way in ways_here().items():
             out = root / name
             out.mkdir()
             made = way(folder, out)

@@ -12,13 +12,10 @@ asks for EasyOCR and for word lists that are fetched; Tesseract, and a few words
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +25,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from deidentification import SEED, Plant, by_dicognito, by_lingula, by_orthanc, plant
-from lingula_phantom import generate
+from deidentification import SEED, Plant, made_films, plant, ways_here
 from machine import write_result
 
 RETAINED = ("Modality", "SOPClassUID", "Rows", "Columns", "BitsStored", "PhotometricInterpretation", "ViewPosition")
@@ -145,18 +141,10 @@ def main() -> None:
     scorer = Path(sys.argv[1]).resolve()
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 60
     rng = np.random.default_rng(int(sys.argv[3]) if len(sys.argv) > 3 else SEED)
-    ways: dict[str, Callable[[Path, Path], dict[str, bytes]]] = {"lingula": by_lingula}
-    if importlib.util.find_spec("dicognito"):
-        ways["dicognito"] = by_dicognito
-    if shutil.which("Orthanc"):
-        ways["orthanc"] = by_orthanc
     with tempfile.TemporaryDirectory() as place:
         root, folder = Path(place), Path(place) / "films"
-        folder.mkdir()
-        generate(root / "phantom", studies=-(-count // 2), long_side=2048)
         given, key = {}, {}
-        for number, file in enumerate(sorted((root / "phantom").rglob("*.dcm"))[:count]):
-            copy = Path(shutil.copy(file, folder / f"{number:04}.dcm"))
+        for number, copy in enumerate(made_films(root, count)):
             bare = dcmread(copy).PixelData
             planted = plant(copy, number, rng)
             film = dcmread(copy)
@@ -165,7 +153,7 @@ def main() -> None:
                 film.save_as(copy)
             given[copy.stem], key[copy.stem] = film, answers(film, planted)
         tables = {}
-        for name, way in ways.items():
+        for name, way in ways_here().items():
             (root / name).mkdir()
             table = scored(scorer, root / f"{name}-scored", given, key, way(folder, root / name))
             right, of = (sum(each[at] for each in table.values()) for at in (0, 1))
