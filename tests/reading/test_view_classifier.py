@@ -37,6 +37,7 @@ def test_real_films(shared_data: Path) -> None:
             assert not {"polarity_suspect", "out_of_distribution"} & {notice.code for notice in named.notices}
             negative = classifier.annotate(replace(film, pixels=1 - film.pixels))
             noticed += "polarity_suspect" in {notice.code for notice in negative.notices}
+            assert negative.view in (view, "unknown")
             right += (classifier.probabilities(to_input(film, THUMBNAIL).ravel())[0] > 0.5) == (view == "lateral")
     assert right >= 19
     assert noticed >= 19
@@ -45,6 +46,7 @@ def test_real_films(shared_data: Path) -> None:
 def test_false_photometric_interpretation_is_noticed(shared_data: Path) -> None:
     study = with_views(read_study([shared_data / "dicom_chest" / "Fake_MONOHR1.dcm"]))
     assert "polarity_suspect" in {notice.code for notice in study.all_notices}
+    assert study.radiographs[0].view == "frontal"
 
 
 def test_a_named_view_stays_and_doubt_is_told() -> None:
