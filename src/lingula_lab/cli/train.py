@@ -268,7 +268,11 @@ def train(
     rate: Annotated[float | None, typer.Option(help="Peak learning rate, in place of the preset's.")] = None,
     device: Annotated[TrainDevice, typer.Option(help="Where to train: a GPU if there is one, or as named.")] = "auto",
     precision: Annotated[
-        Precision | None, typer.Option(help="bf16 computes in half the memory; weights stay in single precision.")
+        Precision | None,
+        typer.Option(
+            help="bf16 computes in half the memory; weights stay in single precision. By default the preset's, on a "
+            "GPU and on processors that have it."
+        ),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads for arithmetic.")] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Delete the resumable state when the model is saved.")] = False,
@@ -292,6 +296,7 @@ def train(
     from lingula_lab.data.study_set import StudySet
     from lingula_lab.graph.places import Places
     from lingula_lab.training.fit import Preset, TrainingProgress, train_checkpoint
+    from lingula_lab.training.loop import halves_quickly
 
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
@@ -316,7 +321,7 @@ def train(
                 + (" [green]best[/]" if done.best else "")
             )
 
-        half = None if precision is None else precision == "bf16"
+        half = precision == "bf16" if precision else None if halves_quickly(device == "cpu") else False
         chosen = Preset.load(preset).starting(image, text)
         stages = chosen.adjusted(batch=batch, epochs=epochs, rate=rate, half=half)
 

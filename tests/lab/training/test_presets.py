@@ -27,7 +27,7 @@ from lingula_lab.data.study_set import StudySet
 from lingula_lab.model.checkpoint import save_checkpoint, trained_model
 from lingula_lab.model.text_encoder import build_backbone
 from lingula_lab.training.fit import Preset, TrainingProgress, train_checkpoint
-from lingula_lab.training.loop import Recipe
+from lingula_lab.training.loop import halves_quickly, Recipe
 from lingula_lab.training.pretrained import describe, load_backbone
 from lingula_phantom import generate
 
@@ -205,3 +205,14 @@ def test_what_is_adjusted_holds_in_the_stages_that_train() -> None:
     assert preset.adjusted() == preset
     with pytest.raises(InputError):
         preset.adjusted(batch=0)
+
+
+@pytest.mark.parametrize(("has", "quick"), [((False, False), False), ((True, False), True), ((False, True), True)])
+def test_half_precision_waits_for_hardware_that_has_it(
+    has: tuple[bool, bool], quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert halves_quickly()
+    for name, there in zip(("avx512_bf16", "amx_tile"), has, strict=True):
+        monkeypatch.setattr(f"torch.cpu._is_{name}_supported", lambda there=there: there)
+    assert halves_quickly(cpu=True) is quick
