@@ -14,11 +14,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from lingula.labels.answers import Form, form
 from lingula.labels.assertion_rules import Polarity, Rules, load_rules
-from lingula.labels.clause import Clause, Found, Mention, clause, linked, mentions, settle
+from lingula.labels.clause import Clause, Found, Mention, clause, linked, mentions, modifiers, settle
 from lingula.labels.languages import is_foreign, other_language
 from lingula.labels.laterality import Side
 from lingula.labels.sentences import Span, folded, split
@@ -100,19 +101,25 @@ def unread_words(text: str) -> tuple[str, ...]:
 
 def denies(report: Report, word: str) -> bool:
     """Whether findings and impression hold a word, with any ending, and deny it wherever they do."""
-    rules, text = load_rules(), folded(report.text)
-    stem = re.compile(rf"\b{re.escape(word[: max(4, len(word) - 2)])}\w*", re.IGNORECASE)
-    said = []
+    rules, text, stem, held = load_rules(), folded(report.text), _stem(word), False
     for section in report.sections:
         if section.name not in ("findings", "impression") or not stem.search(text, section.start, section.end):
             continue
         for span in split(text, section.start, section.end):
-            for match in stem.finditer(text, *span):
-                mention = Mention((word,), None, Span(*match.span()))
+            named = [Mention((word,), None, Span(*match.span())) for match in stem.finditer(text, *span)]
+            if named and not any("absent" in modifier.effects for modifier in modifiers(rules, text, span)):
+                return False
+            for mention in named:
                 sentence = clause(rules, text, span, [mention])
-                effects = sentence.effects(mention, [sentence.governed(each) for each in sentence.modifiers])
-                said.append("absent" in effects)
-    return bool(said) and all(said)
+                if "absent" not in sentence.effects(mention, [sentence.governed(each) for each in sentence.modifiers]):
+                    return False
+                held = True
+    return held
+
+
+@lru_cache(maxsize=256)
+def _stem(word: str) -> re.Pattern[str]:
+    return re.compile(rf"\b{re.escape(word[: max(4, len(word) - 2)])}\w*", re.IGNORECASE)
 
 
 _COLONS = str.maketrans(":=|\t", "    ")

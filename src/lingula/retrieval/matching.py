@@ -121,9 +121,9 @@ def matching_studies(
         filters.append(Shows(query.view))
     if query.age and not ages_unknown(library, query):
         filters.append(Aged(*query.age))
-    words = _words(library, query.words)
     if not query.wanted:
-        return MatchingStudies(library.matching(*filters) if filters else None, {}, words, {})
+        allowed = library.matching(*filters) if filters else None
+        return MatchingStudies(allowed, {}, _words(library, query.words, allowed), {})
     nobody = library.matching(*filters, Not(Reported()), Not(Coded()))
     reported = library.matching(*filters, *_findings(query)) - nobody
     predicted = judge.of(library, nobody) if judge and _can_be_predicted(query, judge) else {}
@@ -134,9 +134,10 @@ def matching_studies(
         predicted = predicted or judge.of(library, nobody)
         judged, relaxes = _fits(predicted, sentence, judge.labels), several and not reported
     if relaxes:
-        matches = _relaxed(library, query, filters, words)
+        matches = _relaxed(library, query, filters)
     else:
-        matches = MatchingStudies(reported, _marks(library, query, reported), words, {})
+        matches = MatchingStudies(reported, _marks(library, query, reported), {}, {})
+    matches = replace(matches, words=_words(library, query.words, matches.allowed))
     if not judged:
         return matches
     return replace(
@@ -188,7 +189,7 @@ DOUBT, FIT = 0.05, 0.1
 """A probability that every label keeps, present and absent; and what a unit of log-likelihood takes off a fit of 1."""
 
 
-def _relaxed(library: Searched, query: Query, filters: list[Condition], words: Mapping[str, float]) -> MatchingStudies:
+def _relaxed(library: Searched, query: Query, filters: list[Condition]) -> MatchingStudies:
     """Where nothing shows all that must be shown: what shows any of it, the more the better; what is denied stays so.
 
     How far a study meets findings is the mean over all of them, 0 of one that it does not show.
@@ -204,7 +205,7 @@ def _relaxed(library: Searched, query: Query, filters: list[Condition], words: M
     allowed = frozenset[str]().union(*marks)
     names = ["; ".join(map(str, group)) for group in groups]
     labels = {study: sum(mark.get(study, 0.0) for mark in marks) / len(marks) for study in allowed}
-    return MatchingStudies(allowed, labels, words, {}, tuple(names))
+    return MatchingStudies(allowed, labels, {}, {}, tuple(names))
 
 
 def asserting(wanted: Wanted, polarities: tuple[Polarity, ...]) -> Asserts:
@@ -259,11 +260,12 @@ def _present(library: Searched, wanted: Wanted) -> dict[str, float]:
     return marks | dict.fromkeys(library.matching(asserting(wanted, ("present",))), CERTAIN)
 
 
-def _words(library: Searched, words: tuple[str, ...]) -> dict[str, float]:
-    """By study the share of the words that its report holds and does not deny."""
+def _words(library: Searched, words: tuple[str, ...], allowed: Set[str] | None) -> dict[str, float]:
+    """By study, of those that may answer, the share of the words that its report holds and does not deny."""
     counts: dict[str, float] = {}
     for word in words:
         found = library.matching(Says(word))
+        found = found if allowed is None else found & allowed
         reports = {study: summary.report for study, summary in library.summaries(found).items()} if found else {}
         for study in found:
             if (report := reports.get(study)) and denies(report, word):
