@@ -27,7 +27,7 @@ from lingula_lab.data.study_set import StudySet
 from lingula_lab.model.checkpoint import save_checkpoint, trained_model
 from lingula_lab.model.text_encoder import build_backbone
 from lingula_lab.training.fit import Preset, TrainingProgress, train_checkpoint
-from lingula_lab.training.loop import halves_quickly, Recipe
+from lingula_lab.training.loop import Recipe, halves_quickly
 from lingula_lab.training.pretrained import describe, load_backbone
 from lingula_phantom import generate
 
