@@ -50,15 +50,15 @@ def _typed(hint: Any) -> Any:
     return str if hint is Path else hint
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class TokenBody(_Body):
+class TokenBody(Body):
     token: str = Field(max_length=1000)
 
 
-class QuestionBody(_Body):
+class QuestionBody(Body):
     """Words to understand; ``address`` is that of the search they are added to."""
 
     text: str = Field("", max_length=2000)
@@ -67,13 +67,13 @@ class QuestionBody(_Body):
     address: str = Field("", max_length=8000)
 
 
-class FolderBody(_Body):
+class FolderBody(Body):
     """A folder of the server's own machine."""
 
     folder: str = Field(max_length=4096)
 
 
-class DeletionRequestBody(_Body):
+class DeletionRequestBody(Body):
     """What to delete: studies by their ids, or all of a patient, or all of a sender."""
 
     studies: list[str] = Field(default=[], max_length=1000)
@@ -81,14 +81,14 @@ class DeletionRequestBody(_Body):
     sender: str = Field(default="", max_length=256)
 
 
-class TickedBody(_Body):
+class TickedBody(Body):
     """Findings that were ticked, and how sure in percent."""
 
     chosen: list[str] = Field(max_length=50)
     confidence: int = Field(70, ge=0, le=100)
 
 
-class BoxBody(_Body):
+class BoxBody(Body):
     """A box on a film of a case, in the film's pixels; ``film`` is its row."""
 
     film: int = Field(0, ge=0, le=1000)

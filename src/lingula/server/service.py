@@ -82,6 +82,17 @@ def only_filters(query: Query) -> bool:
     return query.is_empty and bool(query.view or query.age)
 
 
+def film_at(films: Sequence[T], row: int) -> T:
+    """A film of a study.
+
+    Raises:
+        InputError: ``not_found`` for one it lacks.
+    """
+    if row >= len(films):
+        raise InputError("not_found", f"the study has no film {row}.")
+    return films[row]
+
+
 @dataclass(slots=True, eq=False)
 class Case:
     """A study somebody brought in, with its answer and the marks that came with its films. Lives in memory only."""
@@ -148,6 +159,28 @@ class Service:
     def searched(self) -> Searched | None:
         """The library, or the studies that ship with the model while it is empty; None where there is neither."""
         return self.library if self.library is not None and len(self.library) else self._gallery or self.library
+
+    @property
+    def opened(self) -> Library:
+        """The library.
+
+        Raises:
+            LibraryError: ``library_missing`` where the server was started without one.
+        """
+        if self.library is None:
+            raise LibraryError("library_missing", "The server was started without a library.", "Import one first.")
+        return self.library
+
+    @property
+    def gallery(self) -> Searched:
+        """As ``searched``.
+
+        Raises:
+            LibraryError: ``library_missing`` without anything to search.
+        """
+        if (searched := self.searched) is None:
+            raise LibraryError("library_missing", "There is nothing to search.", "Import a collection first.")
+        return searched
 
     @property
     def revision(self) -> int:
@@ -235,9 +268,7 @@ class Service:
         Raises:
             LibraryError: ``library_missing`` without anything to search.
         """
-        if self.searched is None:
-            raise LibraryError("library_missing", "There is nothing to search.", "Import a collection first.")
-        searched, study = self.searched, case.study if case else ANY if browse and only_filters(query) else None
+        searched, study = self.gallery, case.study if case else ANY if browse and only_filters(query) else None
         reads = study is not None or (not query.like and bool(query.sentence()))
         line = self.ask_model if reads else self.look_up
         revision = self.revision
@@ -272,18 +303,14 @@ class Service:
         Raises:
             LibraryError: ``library_missing`` without anything to search.
         """
-        if self.searched is None:
-            raise LibraryError("library_missing", "There is nothing to search.", "Import a collection first.")
-        revision = self.revision
+        searched, revision = self.gallery, self.revision
         if self._facet_index is None or self._facet_index[0] != revision:
-            self._facet_index = revision, FacetIndex.of(self.searched)
+            self._facet_index = revision, FacetIndex.of(searched)
         return self._facet_index[1]
 
     def facets(self, query: Query) -> tuple[Facet, ...]:
         """What the answers to a question are like, counted."""
-        index, searched = self.facet_index(), self.searched
-        assert searched is not None
-        return index.facets(searched, query, judge(self.checkpoint))
+        return self.facet_index().facets(self.gallery, query, judge(self.checkpoint))
 
     def thumbnail(self, study_id: str, row: int, side: int) -> bytes:
         """A stored film as a small JPEG; its long side at most ``side`` pixels.
@@ -291,16 +318,11 @@ class Service:
         Raises:
             LibraryError: ``library_missing``, ``study_unknown``. InputError: ``not_found`` for a film it lacks.
         """
-        if self.library is None:
-            raise LibraryError("library_missing", "There are no films.", "Import a collection first.")
         key = study_id, row, self.revision
         with self._remembering:
             known = self._thumbnails.get(key)
         if known is None:
-            films = self.library.get(study_id).radiographs
-            if row >= len(films):
-                raise InputError("not_found", f"the study has no film {row}.")
-            known = thumbnail_jpeg(films[row].preview(), side)
+            known = thumbnail_jpeg(film_at(self.opened.get(study_id).radiographs, row).preview(), side)
             with self._remembering:
                 self._thumbnails[key] = known
                 while len(self._thumbnails) > THUMBNAILS:
@@ -407,24 +429,26 @@ class Service:
             for study_id in gone & case.whys.keys():
                 del case.whys[study_id]
 
-    def evidence(self, case: Case, label: str, methods: Collection[str]) -> tuple[Explanation, ...]:
-        """Explanations of one label of a case, made when first asked for, with maps also where they point nowhere; call
-        on the model's thread."""
-        known = (*METHODS, TYPICAL_PLACE)
-        missing = [name for name in known if name in methods and (label, name) not in case.explanations]
-        if missing or not methods:
+    def explanation(self, case: Case, label: str, method: str) -> Explanation:
+        """Evidence for one label of a case, made when first asked for, with maps also where they point nowhere; call on
+        the model's thread.
+
+        Raises:
+            InputError: ``bad_request`` for a method that needs a film where there is none.
+        """
+        if (label, method) not in case.explanations and method in (*METHODS, TYPICAL_PLACE):
             mode = case.analysis.mode
-            for made in explain(case.study, self.checkpoint, label, methods=missing, mode=mode, anyway=True):
+            for made in explain(case.study, self.checkpoint, label, methods=(method,), mode=mode, anyway=True):
                 case.explanations[label, made.method] = made
             self._make_room()
-        return tuple(case.explanations[label, name] for name in methods if (label, name) in case.explanations)
+        if (label, method) not in case.explanations:
+            raise InputError("bad_request", f"{method} needs a film, and there is none.")
+        return case.explanations[label, method]
 
     def why(self, case: Case, study_id: str) -> Why:
         """Why a study of the library is like a case, found when first asked for; call on the model's thread."""
-        if self.library is None:
-            raise LibraryError("library_missing", "Only studies of a library can be compared.", "Import one first.")
         if study_id not in case.whys:
-            case.whys[study_id] = why(case.study, study_id, self.checkpoint, self.library)
+            case.whys[study_id] = why(case.study, study_id, self.checkpoint, self.opened)
             while len(case.whys) > PAIRS:
                 case.whys.popitem(last=False)
             self._make_room()
@@ -440,9 +464,7 @@ class Service:
             ServerError: ``busy`` while patches are made; the message says how far that is.
         """
         check_place(case.study, place)
-        if self.library is None:
-            raise LibraryError("library_missing", "Only a library can be searched by a box.", "Import one first.")
-        checkpoint, library = self.checkpoint, self.library
+        checkpoint, library = self.checkpoint, self.opened
         patches = await self.look_up(lambda: self._patches.current(checkpoint, library))
         return await self.ask_model(
             lambda: search_region(case.study, place, checkpoint, library, mirrored=mirrored, k=k, patches=patches)

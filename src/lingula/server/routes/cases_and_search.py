@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, File, Form, Path, Query, Request, UploadFile
+from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from fastapi.responses import JSONResponse, Response
 
 from lingula import __version__
 from lingula import retrieval as asked
-from lingula.errors import ErrorAnswer, InputError, LibraryError, ServerError
+from lingula.errors import InputError, ServerError
 from lingula.explanation import METHODS, TYPICAL_PLACE
 from lingula.explanation.comparison import Why
-from lingula.library import Library, LibraryStatus
+from lingula.library import LibraryStatus
 from lingula.openi.collection import Refused
 from lingula.page.explained import ShownExplanation
 from lingula.page.methods import method
-from lingula.plain import plain
 from lingula.retrieval.region import Place, RegionAnswer
 from lingula.server import schema
 from lingula.server import serialise as shown
@@ -28,53 +27,17 @@ from lingula.server.answers import About, Refusals, ShownStudy, ThresholdCosts, 
 from lingula.server.middleware import COOKIE
 from lingula.server.query_string import address, keepable, legible, legible_query, merged, query_of
 from lingula.server.redaction import without_paths
-from lingula.server.service import Service
+from lingula.server.routes.dependencies import PNG, REFUSED, Asked, Id, Row, StudyId, answered, png
+from lingula.server.service import Service, film_at
 from lingula.study import Analysis, Mode, Study
 from lingula.teaching.dicom_marks import FileMarks
 
-REFUSED: dict[int | str, dict[str, Any]] = {
-    status: {"model": schema.answer(ErrorAnswer), "description": words}
-    for status, words in {
-        400: "The request is not well formed.",
-        401: "A token is needed.",
-        403: "Another origin, another host name, or no header.",
-        404: "There is no such thing.",
-        405: "Not by this method.",
-        409: "Model, library or identifiers do not go together.",
-        413: "Too large.",
-        422: "A file or an argument was refused; the code says why.",
-        503: "Too many are waiting; see Retry-After.",
-    }.items()
-}
-PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "A picture."}}
-
 router = APIRouter(prefix="/api", responses=REFUSED)
-CaseId = Annotated[str, Path(max_length=64)]
-StudyId = Annotated[str, Path(max_length=256)]
-Row = Annotated[int, Path(ge=0, le=1000)]
-Label = Annotated[str, Path(max_length=64)]
-
-
-def answered(answer: object, status: int = 200) -> JSONResponse:
-    """A dataclass as the body of a response."""
-    return JSONResponse(plain(answer), status)
-
-
-def service_of(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
-def library_of(service: Service) -> Library:
-    if service.library is None:
-        raise LibraryError("library_missing", "The server was started without a library.", "Import one first.")
-    return service.library
 
 
 @router.get("/about", response_model=schema.answer(About), tags=["about"])
-async def about(request: Request) -> Response:
+async def about(service: Asked) -> Response:
     """Which model and library answer, and what can be asked for."""
-    service = service_of(request)
     studies = await service.look_up(lambda: len(service.library) if service.library is not None else 0)
     fingerprint = await service.look_up(lambda: service.library.fingerprint if service.library is not None else None)
     return answered(
@@ -112,15 +75,15 @@ async def sign_out(request: Request) -> Response:
 
 
 @router.get("/operating/{mode}", response_model=schema.answer(ThresholdCosts), tags=["about"])
-async def operating(request: Request, mode: Mode) -> Response:
+async def operating(service: Asked, mode: Mode) -> Response:
     """What a threshold costs: sensitivity and specificity on validation at each cut."""
-    checkpoint = service_of(request).checkpoint
+    checkpoint = service.checkpoint
     return answered(shown.threshold_costs(checkpoint.calibration[mode], checkpoint.vocabulary.codes, mode))
 
 
 @router.post("/cases", response_model=schema.answer(Analysis), status_code=201, tags=["cases"])
 async def bring(
-    request: Request,
+    service: Asked,
     files: Annotated[
         list[UploadFile] | None, File(description="Films, and/or one report; DICOM marks on the films.")
     ] = None,
@@ -128,7 +91,6 @@ async def bring(
     same_study: Annotated[bool, Form(description="The films are of one study, although they may not say so.")] = False,
 ) -> Response:
     """Bring in one study: its films and/or report. Kept in memory only."""
-    service = service_of(request)
     most = service.settings.limits.file_bytes
     brought = []
     for file in files or []:
@@ -143,11 +105,9 @@ async def bring(
 
 
 @router.post("/studies/{study_id}/case", response_model=schema.answer(Analysis), status_code=201, tags=["cases"])
-async def bring_stored(request: Request, study_id: StudyId) -> Response:
+async def bring_stored(service: Asked, study_id: StudyId) -> Response:
     """Ask about a study of the library as if it had been brought in: the examples of the page."""
-    service = service_of(request)
-    library = library_of(service)
-    return await _answer(service, await service.look_up(lambda: library.study(study_id)))
+    return await _answer(service, await service.look_up(lambda: service.opened.study(study_id)))
 
 
 async def _answer(service: Service, study: Study, marks: tuple[FileMarks, ...] = ()) -> Response:
@@ -156,48 +116,42 @@ async def _answer(service: Service, study: Study, marks: tuple[FileMarks, ...] =
 
 
 @router.get("/cases/{case_id}", response_model=schema.answer(Analysis), tags=["cases"])
-async def case(request: Request, case_id: CaseId) -> Response:
+async def case(service: Asked, case_id: Id) -> Response:
     """A study brought in before."""
-    return JSONResponse(shown.case_json(service_of(request).case(case_id)))
+    return JSONResponse(shown.case_json(service.case(case_id)))
 
 
 @router.delete("/cases/{case_id}", status_code=204, tags=["cases"])
-async def forget(request: Request, case_id: CaseId) -> Response:
+async def forget(service: Asked, case_id: Id) -> Response:
     """Forget it now."""
-    service_of(request).forget(case_id)
+    service.forget(case_id)
     return Response(status_code=204)
 
 
 @router.get("/cases/{case_id}/films/{row}", responses=PNG, response_class=Response, tags=["cases"])
 async def film(
-    request: Request,
-    case_id: CaseId,
+    service: Asked,
+    case_id: Id,
     row: Row,
     depth: Literal["8", "16"] = "8",
     side: Annotated[int, Query(ge=32, le=shown.LARGEST)] = 1024,
 ) -> Response:
     """A film as it is displayed, drawn anew. ``depth=16``: red is the high byte, green the low one."""
-    service = service_of(request)
-    films = service.case(case_id).study.radiographs
-    if row >= len(films):
-        raise InputError("not_found", f"the study has no film {row}.")
+    film = film_at(service.case(case_id).study.radiographs, row)
     bits: Literal[8, 16] = 8 if depth == "8" else 16
-    return _png(await service.look_up(lambda: shown.film_png(films[row], bits, side)))
+    return png(await service.look_up(lambda: shown.film_png(film, bits, side)))
 
 
 @router.get(
     "/cases/{case_id}/evidence/{label}/{method}", response_model=schema.answer(ShownExplanation), tags=["evidence"]
 )
-async def evidence(request: Request, case_id: CaseId, label: Label, method: Label, anyway: bool = False) -> Response:
+async def evidence(service: Asked, case_id: Id, label: Id, method: Id, anyway: bool = False) -> Response:
     """What spoke for one finding, by one method: outlines on the films and words of the report. Without maps where the
     finding cannot be localised (``localisable`` is false), unless they are asked for ``anyway``."""
-    service = service_of(request)
     held = service.case(case_id)
 
     def made() -> ShownExplanation:
-        for explanation in service.evidence(held, label, (method,)):
-            return shown.explained(held, explanation, service.names, anyway=anyway)
-        raise InputError("bad_request", f"{method} needs a film, and there is none.")
+        return shown.explained(held, service.explanation(held, label, method), service.names, anyway=anyway)
 
     return answered(await service.ask_model(made))
 
@@ -205,23 +159,15 @@ async def evidence(request: Request, case_id: CaseId, label: Label, method: Labe
 @router.get(
     "/cases/{case_id}/evidence/{label}/{method}/maps/{row}", responses=PNG, response_class=Response, tags=["evidence"]
 )
-async def evidence_map(request: Request, case_id: CaseId, label: Label, method: Label, row: Row) -> Response:
+async def evidence_map(service: Asked, case_id: Id, label: Id, method: Id, row: Row) -> Response:
     """The same as colours over one film."""
-    service = service_of(request)
     held = service.case(case_id)
-
-    def made() -> bytes:
-        for explanation in service.evidence(held, label, (method,)):
-            return shown.map_png(explanation, row)
-        raise InputError("bad_request", f"{method} needs a film, and there is none.")
-
-    return _png(await service.ask_model(made))
+    return png(await service.ask_model(lambda: shown.map_png(service.explanation(held, label, method), row)))
 
 
 @router.get("/cases/{case_id}/why/{study_id}", response_model=schema.answer(Why), tags=["evidence"])
-async def why(request: Request, case_id: CaseId, study_id: StudyId) -> Response:
+async def why(service: Asked, case_id: Id, study_id: StudyId) -> Response:
     """Why a study of the library is like a case: shares that add up, matched regions, findings, sentences."""
-    service = service_of(request)
     held = service.case(case_id)
     return answered(await service.ask_model(lambda: shown.why_with_maps(held, service.why(held, study_id))))
 
@@ -230,18 +176,16 @@ async def why(request: Request, case_id: CaseId, study_id: StudyId) -> Response:
     "/cases/{case_id}/why/{study_id}/maps/{side}/{row}", responses=PNG, response_class=Response, tags=["evidence"]
 )
 async def why_map(
-    request: Request, case_id: CaseId, study_id: StudyId, side: Literal["query", "neighbour"], row: Row
+    service: Asked, case_id: Id, study_id: StudyId, side: Literal["query", "neighbour"], row: Row
 ) -> Response:
     """The same as colours over one film."""
-    service = service_of(request)
     held = service.case(case_id)
-    return _png(await service.ask_model(lambda: shown.why_png(service.why(held, study_id), side, row)))
+    return png(await service.ask_model(lambda: shown.why_png(service.why(held, study_id), side, row)))
 
 
 @router.post("/understand", response_model=schema.answer(Understood), tags=["search"])
-async def understand(request: Request, body: schema.QuestionBody) -> Response:
+async def understand(service: Asked, body: schema.QuestionBody) -> Response:
     """Read a question in words: what it asks, and the address of the page that answers it."""
-    service = service_of(request)
     values = parse_qs(body.address, max_num_fields=500)
     base, case_id = query_of(values), next(iter(values.get("case", ())), "")
     if body.text.strip():
@@ -263,18 +207,16 @@ async def understand(request: Request, body: schema.QuestionBody) -> Response:
 
 @router.post("/search", response_model=schema.answer(asked.Answer), tags=["search"])
 async def search(
-    request: Request, body: asked.Query, case: Annotated[str, Query(max_length=64, description="A case.")] = ""
+    service: Asked, body: asked.Query, case: Annotated[str, Query(max_length=64, description="A case.")] = ""
 ) -> Response:
     """Search the library: by words, findings, filters, a study of it, a case, or any mix."""
-    service = service_of(request)
     query = legible_query(body.with_text_read())
     return answered(await service.search(query, service.case(case) if case else None))
 
 
 @router.post("/cases/{case_id}/region", response_model=schema.answer(RegionAnswer), tags=["search"])
-async def region(request: Request, case_id: CaseId, body: schema.BoxBody) -> Response:
+async def region(service: Asked, case_id: Id, body: schema.BoxBody) -> Response:
     """Search by what is inside a box on a film of a case; 503 ``busy`` while the library is prepared for it."""
-    service = service_of(request)
     held = service.case(case_id)
     place = Place(body.film, body.x, body.y, body.width, body.height)
     answer = await service.region(held, place, mirrored=body.mirrored, k=body.k)
@@ -282,46 +224,31 @@ async def region(request: Request, case_id: CaseId, body: schema.BoxBody) -> Res
 
 
 @router.get("/studies/{study_id}", response_model=schema.answer(ShownStudy), tags=["library"])
-async def study(request: Request, study_id: StudyId) -> Response:
+async def study(service: Asked, study_id: StudyId) -> Response:
     """A study of the library."""
-    service = service_of(request)
-    library = library_of(service)
-    return answered(shown.shown_study(await service.look_up(lambda: library.get(study_id))))
+    return answered(shown.shown_study(await service.look_up(lambda: service.opened.get(study_id))))
 
 
 @router.get("/studies/{study_id}/films/{row}", responses=PNG, response_class=Response, tags=["library"])
-async def stored_film(request: Request, study_id: StudyId, row: Row) -> Response:
+async def stored_film(service: Asked, study_id: StudyId, row: Row) -> Response:
     """The preview of a stored film."""
-    service = service_of(request)
-    library = library_of(service)
-    record = await service.look_up(lambda: library.get(study_id))
-    if row >= len(record.radiographs):
-        raise InputError("not_found", f"the study has no film {row}.")
-    return _png(record.radiographs[row].png)
+    record = await service.look_up(lambda: service.opened.get(study_id))
+    return png(film_at(record.radiographs, row).png)
 
 
 @router.get("/library", response_model=schema.answer(LibraryStatus), tags=["library"])
-async def status(request: Request) -> Response:
+async def status(service: Asked) -> Response:
     """Counts by label, view and finding."""
-    service = service_of(request)
-    return answered(replace(await service.look_up(library_of(service).status), location=None))
+    return answered(replace(await service.look_up(service.opened.status), location=None))
 
 
 @router.get("/library/refusals", response_model=schema.answer(Refusals), tags=["library"])
-async def refusals(request: Request) -> Response:
+async def refusals(service: Asked) -> Response:
     """What could not be imported, and why."""
-    service = service_of(request)
-    found = await service.look_up(library_of(service).refusals)
+    found = await service.look_up(service.opened.refusals)
     names = (FilePath(each.source.replace("\\", "/").rpartition("/")[2]) for each in found)
     told = (
         Refused(name, each.code, without_paths(each.message, service.places))
         for name, each in zip(names, found, strict=True)
     )
     return answered(Refusals(tuple(told)))
-
-
-def _png(data: bytes) -> Response:
-    return Response(data, media_type="image/png")
-
-
-__all__ = ["answered", "library_of", "router", "service_of"]

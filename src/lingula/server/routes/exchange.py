@@ -7,15 +7,15 @@ import time
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from lingula.library.exchange_records import ExchangeItem, ExchangeRecords
 from lingula.node.drift import DriftReport, accept_sender
 from lingula.server import schema
-from lingula.server.routes.cases_and_search import REFUSED, answered, library_of, service_of
+from lingula.server.routes.dependencies import REFUSED, Asked, answered, needs_library
 
-router = APIRouter(prefix="/api/node", responses=REFUSED, tags=["node"])
+router = APIRouter(prefix="/api/node", responses=REFUSED, tags=["node"], dependencies=[Depends(needs_library)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class Retried:
 
 
 @router.get("", response_model=schema.answer(ExchangeStatus))
-async def status(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
+async def status(service: Asked, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
     """What nodes received, answered and delivered."""
-    exchange = library_of(service_of(request)).exchange
+    exchange = service.opened.exchange
     return answered(await asyncio.to_thread(lambda: exchange_status(exchange, limit)))
 
 
@@ -60,28 +60,23 @@ def exchange_status(exchange: ExchangeRecords, limit: int) -> ExchangeStatus:
 
 
 @router.post("/retry", response_model=schema.answer(Retried))
-async def retry(request: Request, item: Annotated[str, Query(max_length=128)] = "") -> Response:
+async def retry(service: Asked, item: Annotated[str, Query(max_length=128)] = "") -> Response:
     """Try again now what waits: one study or object by its name, or all."""
-    exchange = library_of(service_of(request)).exchange
-    return answered(Retried(await asyncio.to_thread(exchange.retry, item)))
+    return answered(Retried(await asyncio.to_thread(service.opened.exchange.retry, item)))
 
 
 @router.get("/drift", response_model=schema.answer(DriftReport))
-async def drift(request: Request) -> Response:
+async def drift(service: Asked) -> Response:
     """Whether the films of each sender are as they were."""
-    service = service_of(request)
-    library_of(service)
     return answered(await asyncio.to_thread(lambda: service.drift.report(fresh=True)))
 
 
 @router.post("/drift/accept", response_model=schema.answer(DriftReport))
-async def accept(request: Request, sender: Annotated[str, Query(max_length=64)]) -> Response:
+async def accept(service: Asked, sender: Annotated[str, Query(max_length=64)]) -> Response:
     """Take a sender's films as usual from now on."""
-    service = service_of(request)
-    library = library_of(service)
 
     def accepted() -> DriftReport:
-        accept_sender(library, sender)
+        accept_sender(service.opened, sender)
         return service.drift.report(fresh=True)
 
     return answered(await asyncio.to_thread(accepted))

@@ -10,9 +10,9 @@ from fastapi.responses import Response
 
 from lingula.library import Library
 from lingula.server.access import actor_of
-from lingula.server.routes.cases_and_search import library_of, service_of
+from lingula.server.routes.dependencies import Asked, Id
 from lingula.server.routes.pages import _page
-from lingula.server.routes.teaching import SetId, Student, Token, findings_of, link_of, student_name, student_of
+from lingula.server.routes.teaching import Student, findings_of, link_of, student_name, student_of
 from lingula.server.serialise import stored_url, thumbnail_url
 from lingula.server.service import Service
 from lingula.teaching import repetition
@@ -33,11 +33,11 @@ CERTAINTIES = dict(zip(CONFIDENCES, ("guessed", "unsure", "sure", "certain"), st
 @router.get("/learn")
 async def learn(
     request: Request,
+    service: Asked,
     query: Annotated[str, Query(max_length=1000)] = "",
     studies: Annotated[str, Query(max_length=20_000)] = "",
 ) -> Response:
     """What is due, the sets, and a form for a new one, filled in where a search leads here."""
-    service = service_of(request)
     library = service.filled
     student = actor_of(request).student
     shown = await service.look_up(lambda: _overview(library, student)) if library is not None else None
@@ -63,11 +63,9 @@ def _overview(library: Library, student: str) -> dict[str, Any]:
 
 
 @router.get("/learn/sets/{set_id}")
-async def one_set(request: Request, set_id: SetId) -> Response:
+async def one_set(request: Request, service: Asked, set_id: Id) -> Response:
     """A set, to be looked through and changed."""
-    service = service_of(request)
-    library = library_of(service)
-    known, cases, choices = await service.look_up(lambda: _cases(service, library, set_id))
+    known, cases, choices = await service.look_up(lambda: _cases(service, service.opened, set_id))
     names = sorted(service.names.items(), key=lambda pair: pair[1])
     return _page(
         request, "set.html", here="/learn", set=known, cases=cases, choices=choices, labels=names,
@@ -110,10 +108,9 @@ def _cases(
 
 
 @router.get("/learn/sets/{set_id}/results")
-async def results(request: Request, set_id: SetId) -> Response:
+async def results(request: Request, service: Asked, set_id: Id) -> Response:
     """How a set went."""
-    service = service_of(request)
-    library, findings = library_of(service), findings_of(service)
+    library, findings = service.opened, findings_of(service)
     known = await service.look_up(lambda: load_set(library, set_id))
     found = await service.look_up(lambda: results_of(library, known, findings))
     proposed = await service.look_up(lambda: propose_next(library, known, findings)) if found.answers else ()
@@ -130,12 +127,12 @@ async def results(request: Request, set_id: SetId) -> Response:
 
 
 @router.get("/learn/sets/{set_id}/{task}")
-async def task(request: Request, set_id: SetId, task: Annotated[Task, Path()], student: Student = "") -> Response:
+async def task(
+    request: Request, service: Asked, set_id: Id, task: Annotated[Task, Path()], student: Student = ""
+) -> Response:
     """A task of a set, one question after another."""
-    service = service_of(request)
-    library = library_of(service)
     student_name(request, student)
-    known = await service.look_up(lambda: load_set(library, set_id))
+    known = await service.look_up(lambda: load_set(service.opened, set_id))
     return _page(
         request, "task.html", here="/learn", title=known.title, task=task, base=f"/api/sets/{known.set_id}/{task}",
         student=student, back=f"/learn/sets/{known.set_id}", is_class=False, joined=True, names=TASK_NAMES,
@@ -143,13 +140,11 @@ async def task(request: Request, set_id: SetId, task: Annotated[Task, Path()], s
 
 
 @router.get("/class/{token}")
-async def class_page(request: Request, token: Token) -> Response:
+async def class_page(request: Request, service: Asked, token: Id) -> Response:
     """The page of a class link: a name first, then the task. It leads nowhere else."""
-    service = service_of(request)
-    link = await link_of(request, token)
-    library = library_of(service)
-    known = await service.look_up(lambda: load_set(library, link.set_id))
-    student = student_of(request, link)
+    link = await link_of(service, token)
+    known = await service.look_up(lambda: load_set(service.opened, link.set_id))
+    student = student_of(request, service, link)
     return _page(
         request, "task.html", title=known.title, task=link.task, base=f"/class/{token}", student=student, back="",
         is_class=True, joined=bool(student), names=TASK_NAMES,

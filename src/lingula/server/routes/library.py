@@ -6,10 +6,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path as FilePath
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 import numpy as np
-from fastapi import APIRouter, File, Path, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Request, UploadFile
 from fastapi.responses import Response, StreamingResponse
 
 from lingula.errors import ServerError
@@ -18,58 +18,60 @@ from lingula.plain import plain
 from lingula.server import schema
 from lingula.server.answers import LibraryMap, MapPoint
 from lingula.server.jobs import Job, Jobs
-from lingula.server.routes.cases_and_search import REFUSED, answered, library_of, service_of
+from lingula.server.routes.dependencies import REFUSED, Asked, Id, answered, described, needs_library
 
 EVERY = 0.25
 """Seconds between two looks at a job."""
-STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {}}, "description": "One event a change, each a Job."}
-}
+STREAM = described("text/event-stream", "One event a change, each a Job.")
 
-router = APIRouter(prefix="/api", responses=REFUSED)
-Id = Annotated[str, Path(max_length=64)]
+router = APIRouter(prefix="/api", responses=REFUSED, tags=["library"], dependencies=[Depends(needs_library)])
 
 
-def _jobs(request: Request) -> Jobs:
-    library_of(service_of(request))
-    jobs: Jobs = request.app.state.jobs
-    return jobs
+async def _jobs(request: Request) -> Jobs:
+    return cast(Jobs, request.app.state.jobs)
 
 
-@router.post("/imports", response_model=schema.answer(Job), status_code=202, tags=["library"])
-async def import_uploads(request: Request, files: Annotated[list[UploadFile], File()]) -> Response:
+async def _job(request: Request, job_id: Id) -> Job:
+    return (await _jobs(request)).get(job_id)
+
+
+Imports = Annotated[Jobs, Depends(_jobs)]
+Followed = Annotated[Job, Depends(_job)]
+
+
+@router.post("/imports", response_model=schema.answer(Job), status_code=202)
+async def import_uploads(jobs: Imports, files: Annotated[list[UploadFile], File()]) -> Response:
     """Import films, reports under a film's name, archives; a job. Refused files are named by place, from 00001."""
-    jobs, brought = _jobs(request), [(file.filename or "", file.file) for file in files]
+    brought = [(file.filename or "", file.file) for file in files]
     return answered(await asyncio.to_thread(jobs.import_uploads, brought), 202)
 
 
-@router.post("/imports/folder", response_model=schema.answer(Job), status_code=202, tags=["library"])
-async def import_folder(request: Request, body: schema.FolderBody) -> Response:
+@router.post("/imports/folder", response_model=schema.answer(Job), status_code=202)
+async def import_folder(service: Asked, jobs: Imports, body: schema.FolderBody) -> Response:
     """Import a folder of the server's machine; only where the server listens to its own machine."""
-    if not service_of(request).settings.folder_imports:
+    if not service.settings.folder_imports:
         raise ServerError("forbidden", "Folders are imported only on the server's own machine.", "Send the files.")
-    return answered(_jobs(request).import_folder(FilePath(body.folder)), 202)
+    return answered(jobs.import_folder(FilePath(body.folder)), 202)
 
 
-@router.post("/imports/collection", response_model=schema.answer(Job), status_code=202, tags=["library"])
-async def import_collection(request: Request) -> Response:
+@router.post("/imports/collection", response_model=schema.answer(Job), status_code=202)
+async def import_collection(service: Asked, jobs: Imports) -> Response:
     """Download the Open-i collection from the National Library of Medicine (about 14 GB) and import it; what is there
     already is not downloaded again. Only where the server listens to its own machine."""
-    if not service_of(request).settings.folder_imports:
+    if not service.settings.folder_imports:
         raise ServerError("forbidden", "The collection is fetched only on the server's own machine.", "")
-    return answered(_jobs(request).import_collection(), 202)
+    return answered(jobs.import_collection(), 202)
 
 
-@router.get("/jobs/{job_id}", response_model=schema.answer(Job), tags=["library"])
-async def job(request: Request, job_id: Id) -> Response:
+@router.get("/jobs/{job_id}", response_model=schema.answer(Job))
+async def job(followed: Followed) -> Response:
     """How far an import is."""
-    return answered(_jobs(request).get(job_id))
+    return answered(followed)
 
 
-@router.get("/jobs/{job_id}/events", responses=STREAM, response_class=StreamingResponse, tags=["library"])
-async def events(request: Request, job_id: Id) -> Response:
+@router.get("/jobs/{job_id}/events", responses=STREAM, response_class=StreamingResponse)
+async def events(request: Request, followed: Followed) -> Response:
     """The same as server-sent events, until it is over."""
-    followed = _jobs(request).get(job_id)
 
     async def changes() -> AsyncIterator[str]:
         last = ""
@@ -85,20 +87,17 @@ async def events(request: Request, job_id: Id) -> Response:
     return StreamingResponse(changes(), media_type="text/event-stream")
 
 
-@router.delete("/jobs/{job_id}", response_model=schema.answer(Job), tags=["library"])
-async def cancel(request: Request, job_id: Id) -> Response:
+@router.delete("/jobs/{job_id}", response_model=schema.answer(Job))
+async def cancel(followed: Followed) -> Response:
     """Stop an import after the batch it is at; what was stored stays stored."""
-    stopped = _jobs(request).get(job_id)
-    stopped.stop.set()
-    return answered(stopped)
+    followed.stop.set()
+    return answered(followed)
 
 
-@router.get("/library/map", response_model=schema.answer(LibraryMap), tags=["library"])
-async def library_map(request: Request) -> Response:
+@router.get("/library/map", response_model=schema.answer(LibraryMap))
+async def library_map(service: Asked) -> Response:
     """The library's films as points of the plane."""
-    service = service_of(request)
-    library = library_of(service)
-    return answered(await service.look_up(lambda: _map(library)))
+    return answered(await service.look_up(lambda: _map(service.opened)))
 
 
 def _map(library: Library) -> LibraryMap:

@@ -11,7 +11,9 @@ from fastapi.responses import Response
 
 from lingula.errors import cause
 from lingula.node.drift import SHARES, DriftSignal
-from lingula.server.routes.cases_and_search import service_of
+from lingula.server.routes.dependencies import (
+    Asked,
+)
 from lingula.server.routes.exchange import exchange_status
 from lingula.server.routes.pages import _page
 
@@ -36,9 +38,8 @@ def by_sender(signals: Sequence[DriftSignal]) -> dict[str, list[DriftSignal]]:
 
 
 @router.get("/node")
-async def node(request: Request) -> Response:
+async def node(request: Request, service: Asked) -> Response:
     """Inbox, outbox and drift."""
-    service = service_of(request)
     library = service.library
     if library is None:
         return _page(request, "node.html", here="/library", status=None)

@@ -18,7 +18,11 @@ from lingula.server.answers import Health, HealthCheck, Reason
 from lingula.server.audit_trail import SUBJECTS
 from lingula.server.metrics import CONTENT_TYPE, Metrics
 from lingula.server.redaction import redacted, without_paths
-from lingula.server.routes.cases_and_search import REFUSED, answered, library_of, service_of
+from lingula.server.routes.dependencies import (
+    REFUSED,
+    Asked,
+    answered,
+)
 from lingula.server.service import WARNINGS
 
 router = APIRouter(prefix="/api", responses=REFUSED)
@@ -26,9 +30,8 @@ figures = APIRouter()
 
 
 @router.get("/health", response_model=schema.answer(Health), tags=["about"])
-async def health(request: Request) -> Response:
+async def health(service: Asked) -> Response:
     """Whether it is ready; 503 with the reasons where it is not. Warnings are of nodes next to it."""
-    service = service_of(request)
     checks: list[HealthCheck] = []
     reasons: dict[str, Reason] = {}
     warnings: dict[str, Reason] = {}
@@ -53,20 +56,18 @@ async def metrics(request: Request) -> Response:
 
 
 @router.post("/library/deletions", response_model=schema.answer(DeletionReceipt), status_code=201, tags=["library"])
-async def delete(request: Request, body: schema.DeletionRequestBody) -> Response:
+async def delete(request: Request, service: Asked, body: schema.DeletionRequestBody) -> Response:
     """Delete studies for good, by their ids, of a patient or of a sender; the receipt says what went and what may be
     left."""
-    service = service_of(request)
-    library = library_of(service)
     if bool(body.studies) + bool(body.patient) + bool(body.sender) != 1:
         raise InputError("bad_request", "it is not clear what to delete.", "Name studies, a patient or a sender.")
 
     def deleted() -> DeletionReceipt:
-        ids = tuple(body.studies) or library.owned(patient=body.patient, sender=body.sender)
+        ids = tuple(body.studies) or service.opened.owned(patient=body.patient, sender=body.sender)
         if not ids:
             raise LibraryError("study_unknown", "the library has no such study.", "Nothing was deleted.")
         request.scope["state"][SUBJECTS] = ids
-        receipt = delete_studies(library, ids)
+        receipt = delete_studies(service.opened, ids)
         service.forget_studies(ids)
         request.app.state.practice.forget(ids)
         return receipt

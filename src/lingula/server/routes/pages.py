@@ -13,13 +13,13 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from jinja2 import Environment
 
 from lingula.analysis import leading_label
 from lingula.deidentification.handout import handout_film, handout_pixels
-from lingula.errors import InputError, LibraryError, LingulaError, cause
+from lingula.errors import InputError, LingulaError, cause
 from lingula.explanation import TYPICAL_PLACE, installed_methods, shown_methods
 from lingula.labels import search_findings
 from lingula.labels.findings import short_name
@@ -39,9 +39,15 @@ from lingula.server import assets
 from lingula.server.access import actor_of
 from lingula.server.grid import PAGE, grid_page
 from lingula.server.query_string import address, changed, chips, pairs_of, query_of, question, without_name
-from lingula.server.routes.cases_and_search import library_of, service_of
+from lingula.server.routes.dependencies import (
+    Asked,
+    Id,
+    Row,
+    StudyId,
+    attachment,
+)
 from lingula.server.serialise import thumbnail_url
-from lingula.server.service import Case, Service, only_filters
+from lingula.server.service import Case, Service, film_at, only_filters
 from lingula.server.views import (
     bars,
     case_films,
@@ -76,8 +82,6 @@ THUMBNAIL = 224
 """Long side of a tile's picture."""
 
 router = APIRouter()
-StudyId = Annotated[str, Path(max_length=256)]
-CaseId = Annotated[str, Path(max_length=64)]
 
 
 @cache
@@ -106,9 +110,8 @@ async def login(request: Request) -> Response:
 
 
 @router.get("/")
-async def start(request: Request) -> Response:
+async def start(request: Request, service: Asked) -> Response:
     """One field for a film, a report or a question; a wall of findings; what is due today."""
-    service = service_of(request)
     wall = await service.look_up(lambda: _wall(service))
     return _page(
         request,
@@ -173,9 +176,8 @@ def _film_of(service: Service, day: date) -> dict[str, str] | None:
 
 
 @router.get("/cases")
-async def cases(request: Request) -> Response:
+async def cases(request: Request, service: Asked) -> Response:
     """Studies brought in, as this browser remembers them, and some of the library to read."""
-    service = service_of(request)
     return _page(request, "cases_page.html", here="/cases", some=await service.look_up(lambda: _some(service)))
 
 
@@ -194,9 +196,8 @@ def _some(service: Service) -> list[dict[str, str]]:
 
 
 @router.get("/thumbnails/{study_id}/{row}")
-async def thumbnail(request: Request, study_id: StudyId, row: Annotated[int, Path(ge=0, le=1000)]) -> Response:
+async def thumbnail(service: Asked, study_id: StudyId, row: Row) -> Response:
     """A small picture of a stored film."""
-    service = service_of(request)
     return Response(await service.look_up(lambda: service.thumbnail(study_id, row, THUMBNAIL)), media_type="image/jpeg")
 
 
@@ -204,9 +205,8 @@ async def thumbnail(request: Request, study_id: StudyId, row: Annotated[int, Pat
 
 
 @router.get("/case/{case_id}")
-async def case(request: Request, case_id: CaseId) -> Response:
+async def case(request: Request, service: Asked, case_id: Id) -> Response:
     """A study brought in: the plain film, the sentence, similar studies."""
-    service = service_of(request)
     held = service.case(case_id)
     analysis, own = held.analysis, _own_labels(held.analysis.predictions)
     similar = await service.look_up(
@@ -246,9 +246,8 @@ def _own_labels(predictions: tuple[Prediction, ...]) -> list[str]:
 
 
 @router.get("/case/{case_id}/strip/normal")
-async def normal_strip(request: Request, case_id: CaseId) -> Response:
+async def normal_strip(service: Asked, case_id: Id) -> Response:
     """Studies that look like a case and were reported as normal."""
-    service = service_of(request)
     held = service.case(case_id)
     normal = service.checkpoint.vocabulary.normal
     answer = await service.search(Question(labels=(normal,) if normal else (), k=10), held)
@@ -260,9 +259,8 @@ async def normal_strip(request: Request, case_id: CaseId) -> Response:
 
 
 @router.post("/case/{case_id}/anyway")
-async def anyway(request: Request, case_id: CaseId) -> Response:
+async def anyway(service: Asked, case_id: Id) -> Response:
     """Answer although the film is no chest radiograph."""
-    service = service_of(request)
     held = service.case(case_id)
     await service.ask_model(lambda: service.answer_anyway(held))
     return JSONResponse({"disclaimer": DISCLAIMER, "case_id": case_id})
@@ -270,28 +268,25 @@ async def anyway(request: Request, case_id: CaseId) -> Response:
 
 @router.get("/case/{case_id}/figure")
 async def case_figure(
-    request: Request,
-    case_id: CaseId,
+    service: Asked,
+    case_id: Id,
     kind: Annotated[Literal["png", "pdf"], Query(alias="as")] = "png",
     row: Annotated[int, Query(ge=0, le=1000)] = 0,
     beside: Annotated[str, Query(max_length=256)] = "",
 ) -> Response:
     """A figure for a slide: the film, a study of the library beside it if asked for, the sentence, the credit."""
-    service = service_of(request)
     held = service.case(case_id)
-    if row >= len(held.study.radiographs):
-        raise InputError("not_found", f"the study has no film {row}.")
+    film = film_at(held.study.radiographs, row)
 
-    def drawn() -> bytes:
-        film = held.study.radiographs[row]
+    def drawn() -> Response:
         films = [FigureFilm(handout_pixels(film), "Your study", film.view)]
         if beside:
-            films.append(_figure_film(library_of(service).get(beside)))
+            films.append(_figure_film(service.opened.get(beside)))
         said = " ".join(map(str, sentence(held.analysis.predictions, held.study.report)))
         credit = [f"Model {service.checkpoint.fingerprint}", *([credit_of(beside)] if beside else [])]
-        return _drawn(FilmSheet(tuple(films), said, " · ".join(credit)), kind)
+        return _drawn(FilmSheet(tuple(films), said, " · ".join(credit)), kind, "lingula-figure")
 
-    return _file(await service.look_up(drawn), kind, "lingula-figure")
+    return await service.look_up(drawn)
 
 
 def _figure_film(record: StudyRecord) -> FigureFilm:
@@ -302,30 +297,27 @@ def _figure_film(record: StudyRecord) -> FigureFilm:
     return FigureFilm(film.pixels, record.study_id, film.view)
 
 
-def _drawn(figure: FilmSheet, kind: Literal["png", "pdf"]) -> bytes:
-    return figure_png(figure) if kind == "png" else figure_pdf(figure)
-
-
-def _file(body: bytes, kind: Literal["png", "pdf"], name: str) -> Response:
-    headers = {"content-disposition": f'attachment; filename="{name}.{kind}"'}
-    return Response(body, media_type="image/png" if kind == "png" else "application/pdf", headers=headers)
+def _drawn(figure: FilmSheet, kind: Literal["png", "pdf"], name: str) -> Response:
+    """The figure as a file."""
+    if kind == "png":
+        return attachment(figure_png(figure), "image/png", f"{name}.png")
+    return attachment(figure_pdf(figure), "application/pdf", f"{name}.pdf")
 
 
 # -- two studies
 
 
 @router.get("/case/{case_id}/with/{study_id}")
-async def compare_case(request: Request, case_id: CaseId, study_id: StudyId) -> Response:
+async def compare_case(request: Request, case_id: Id, study_id: StudyId) -> Response:
     """The address of a comparison before any two studies could be compared."""
     return RedirectResponse(f"/compare?{urlencode({'a': f'case:{case_id}', 'b': study_id})}", 303)
 
 
 @router.get("/compare")
 async def compare(
-    request: Request, a: Annotated[str, Query(max_length=300)], b: Annotated[str, Query(max_length=300)]
+    request: Request, service: Asked, a: Annotated[str, Query(max_length=300)], b: Annotated[str, Query(max_length=300)]
 ) -> Response:
     """Two studies side by side, own or the library's, moving together: frontal with frontal, lateral with lateral."""
-    service = service_of(request)
     one, other = await service.look_up(lambda: (_side(service, a), _side(service, b)))
     pairs = [
         (left, right)
@@ -347,12 +339,8 @@ async def compare(
         why=why,
         rows=[int(film.picture.rpartition("/")[2]) for film in pairs[0]] if pairs else [],
         words=difference(one["labels"], other["labels"], service.names),
-        swapped=f"/compare?{_encoded(a=b, b=a)}",
+        swapped=f"/compare?{urlencode({'a': b, 'b': a})}",
     )
-
-
-def _encoded(**values: str) -> str:
-    return urlencode(values)
 
 
 def _side(service: Service, named: str) -> dict[str, Any]:
@@ -365,7 +353,7 @@ def _side(service: Service, named: str) -> dict[str, Any]:
             "title": "Your study", "page": f"/case/{named[5:]}", "films": case_films(held, said), "labels": own,
             "sentence": said, "report": marked_report(held.study.report, service.names),
         }  # fmt: skip
-    record = _known(service, named)
+    record = service.gallery.get(named)
     words = film_words(record.labels or (), service.names)
     return {
         "title": record.study_id, "page": f"/study/{record.study_id}", "films": stored_films(record, words),
@@ -373,24 +361,12 @@ def _side(service: Service, named: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _known(service: Service, study_id: str) -> StudyRecord:
-    """A study of the library, or of those that ship with the model.
-
-    Raises:
-        LibraryError: ``library_missing``, ``study_unknown``.
-    """
-    if service.searched is None:
-        raise LibraryError("library_missing", "There is no library.", "Import one first.")
-    return service.searched.get(study_id)
-
-
 # -- search
 
 
 @router.get("/search")
-async def search(request: Request) -> Response:
+async def search(request: Request, service: Asked) -> Response:
     """A question and its answers; its whole state is in the address."""
-    service = service_of(request)
     pairs = pairs_of(request.query_params.multi_items())
     query, held = _asked(service, pairs)
     is_asked = not query.is_empty or only_filters(query) or held is not None
@@ -405,7 +381,7 @@ async def search(request: Request) -> Response:
         query=query,
         question=question(query),
         chips=chips(query, pairs),
-        state="&".join(_encoded(**{name: value}) for name, value in pairs),
+        state=urlencode(pairs),
         case_id=case_id,
         answer=answer,
         shown=shown,
@@ -430,9 +406,10 @@ def _shown(service: Service, neighbours: Sequence[Neighbour], case_id: str) -> l
 
 
 @router.get("/search/more")
-async def search_more(request: Request, page: Annotated[int, Query(ge=2, le=MOST_SHOWN // PAGE)] = 2) -> Response:
+async def search_more(
+    request: Request, service: Asked, page: Annotated[int, Query(ge=2, le=MOST_SHOWN // PAGE)] = 2
+) -> Response:
     """A further page of the grid."""
-    service = service_of(request)
     query, held = _asked(service, [pair for pair in pairs_of(request.query_params.multi_items()) if pair[0] != "page"])
     neighbours, is_last = await grid_page(service, query, held, page)
     shown = await service.look_up(lambda: _shown(service, neighbours, held.case_id if held else ""))
@@ -475,10 +452,9 @@ def _facet_link(name: str, value: str, query: Question, pairs: list[tuple[str, s
 
 
 @router.get("/study/{study_id}")
-async def study(request: Request, study_id: StudyId) -> Response:
+async def study(request: Request, service: Asked, study_id: StudyId) -> Response:
     """A study of the library, or one that ships with the model: film, report, coding, similar ones."""
-    service = service_of(request)
-    record = await service.look_up(lambda: _known(service, study_id))
+    record = await service.look_up(lambda: service.gallery.get(study_id))
     neighbours: list[dict[str, Any]] = []
     if record.modes:
         answer = await service.search(Question(like=study_id, k=10))
@@ -507,22 +483,22 @@ async def study(request: Request, study_id: StudyId) -> Response:
 
 @router.get("/study/{study_id}/figure")
 async def study_figure(
-    request: Request,
+    service: Asked,
     study_id: StudyId,
     kind: Annotated[Literal["png", "pdf"], Query(alias="as")] = "png",
     beside: Annotated[str, Query(max_length=256)] = "",
 ) -> Response:
     """A figure of a stored film, or of two."""
-    service = service_of(request)
 
-    def drawn() -> bytes:
+    def drawn() -> Response:
         ids = [study_id, *([beside] if beside else [])]
-        records = [library_of(service).get(each) for each in ids]
+        records = [service.opened.get(each) for each in ids]
         words = " ".join(film_words(each.labels or (), service.names) for each in records) if not beside else ""
         films = tuple(_figure_film(each) for each in records)
-        return _drawn(FilmSheet(films, words, " · ".join(map(credit_of, ids))), kind)
+        name = f"lingula-{public_file_name(study_id)}"
+        return _drawn(FilmSheet(films, words, " · ".join(map(credit_of, ids))), kind, name)
 
-    return _file(await service.look_up(drawn), kind, f"lingula-{public_file_name(study_id)}")
+    return await service.look_up(drawn)
 
 
 def public_file_name(study_id: str) -> str:
@@ -534,12 +510,11 @@ def public_file_name(study_id: str) -> str:
 
 
 @router.get("/practice")
-async def practice(request: Request) -> Response:
+async def practice(request: Request, service: Asked) -> Response:
     """Unknown films to say something of."""
-    service = service_of(request)
     if service.filled is None:
         return _page(request, "no_films.html", here="/learn", title="Learn", can_get=service.settings.folder_imports)
-    status = await service.look_up(library_of(service).status)
+    status = await service.look_up(service.opened.status)
     labels = [(code, service.names.get(code, code)) for code, count in status.labels.items() if count]
     normal = service.checkpoint.vocabulary.normal
     return _page(request, "practice.html", here="/learn", labels=[pair for pair in labels if pair[0] != normal])
@@ -551,16 +526,9 @@ async def words(request: Request) -> Response:
     return _page(request, "words.html", terms=list(glossary().values()))
 
 
-@router.get("/about")
-async def about(request: Request) -> Response:
-    """What this is, what the model can and cannot do, the words, the keys."""
-    return await model(request)
-
-
 @router.get("/library")
-async def library(request: Request) -> Response:
+async def library(request: Request, service: Asked) -> Response:
     """What the library holds, a map of it, and a way in."""
-    service = service_of(request)
     held = service.library
     status = await service.look_up(held.status) if held is not None else None
     refused = await service.look_up(held.refusals) if held is not None else ()
@@ -582,10 +550,10 @@ def _source_name(library: Library | None, source: str) -> str:
     return public_name(library.secret, source) if library is not None else ""
 
 
+@router.get("/about")
 @router.get("/model")
-async def model(request: Request) -> Response:
+async def model(request: Request, service: Asked) -> Response:
     """What is known of the model: how it was trained and how it was evaluated."""
-    service = service_of(request)
     checkpoint, folder = service.checkpoint, service.settings.evaluation
     tables, card = evaluation_of(folder) if folder is not None else ((), "")
     facts = {key: value for key, value in checkpoint.training.items() if isinstance(value, str | int | float)}

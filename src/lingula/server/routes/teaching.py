@@ -12,14 +12,16 @@ import hmac
 import secrets
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from pathlib import Path as FilePath
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, File, Path, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Path, Query, Request, UploadFile
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from lingula.errors import InputError, LibraryError, ServerError
 from lingula.ingest.batches import store
@@ -34,7 +36,19 @@ from lingula.retrieval.judge import judge
 from lingula.server import schema
 from lingula.server.access import actor_of
 from lingula.server.answers import ShownCard, ShownFindingProgress, ShownProgress, ShownVerdict
-from lingula.server.routes.cases_and_search import PNG, REFUSED, Row, answered, library_of, service_of
+from lingula.server.routes.dependencies import (
+    PNG,
+    REFUSED,
+    Asked,
+    Id,
+    Row,
+    StudyId,
+    answered,
+    attachment,
+    described,
+    needs_library,
+    png,
+)
 from lingula.server.service import Service
 from lingula.server.spool import SpoolFolder
 from lingula.study import Study
@@ -67,24 +81,17 @@ EXPORTED = 200
 LONGEST_LINK = 365
 """Days a class link may stay open."""
 SHORTEST_NAME, LONGEST_NAME = 1, 40
-CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}, "description": "A table."}}
-PDF: dict[int | str, dict[str, Any]] = {200: {"content": {"application/pdf": {}}, "description": "Slides."}}
-FILE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}}, "description": "The set."}}
-APKG: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}, "description": "Cards."}}
+CSV = described("text/csv", "A table.")
+PDF = described("application/pdf", "Slides.")
+FILE = described("application/json", "The set.")
+APKG = described("application/octet-stream", "Cards.")
 
-router = APIRouter(prefix="/api", responses=REFUSED)
+router = APIRouter(prefix="/api", responses=REFUSED, dependencies=[Depends(needs_library)])
 classes = APIRouter(prefix="/class/{token}", responses=REFUSED, tags=["class"])
-SetId = Annotated[str, Path(max_length=64)]
-Id = Annotated[str, Path(max_length=64)]
-Token = Annotated[str, Path(max_length=64)]
 Student = Annotated[str, Query(max_length=LONGEST_NAME, description="Whose answers; one's own, left empty.")]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewSetBody(_Body):
+class NewSetBody(schema.Body):
     """A set to be made: of named studies, of those that answer a question, or of those like one."""
 
     title: str = Field(max_length=200)
@@ -95,14 +102,14 @@ class NewSetBody(_Body):
     count: int = Field(10, ge=1, le=100)
 
 
-class AddedBody(_Body):
+class AddedBody(schema.Body):
     """Studies to add to a set: of the library, or one that was brought in, which the library then keeps."""
 
     study_ids: list[str] = Field([], max_length=200)
     case_id: str = Field("", max_length=64)
 
 
-class AnswerBody(_Body):
+class AnswerBody(schema.Body):
     """An answer to a question; what the task does not ask for stays empty."""
 
     attempt: int = Field(0, ge=0)
@@ -116,14 +123,14 @@ class AnswerBody(_Body):
         return GivenAnswer(self.confidence, tuple(self.chosen), self.side, read_drawings(self.drawings), self.text)
 
 
-class LinkBody(_Body):
+class LinkBody(schema.Body):
     """What a class link opens, and for how many days."""
 
     task: Task = "quiz"
     days: int = Field(7, ge=1, le=LONGEST_LINK)
 
 
-class NameBody(_Body):
+class NameBody(schema.Body):
     """A name or nickname."""
 
     name: str = Field(min_length=SHORTEST_NAME, max_length=LONGEST_NAME)
@@ -176,88 +183,87 @@ def student_name(request: Request, given: str = "") -> str:
     return given or actor.student
 
 
-def _practice(request: Request) -> Practice:
-    library_of(service_of(request))
+async def _practice(request: Request) -> Practice:
     practices: PracticeByStudent = request.app.state.practice
     return practices.of(actor_of(request).student)
 
 
-def _attachment(name: str) -> dict[str, str]:
-    return {"content-disposition": f'attachment; filename="{name}"'}
+OwnPractice = Annotated[Practice, Depends(_practice)]
+
+
+async def _set(service: Asked, set_id: Id) -> TeachingSet:
+    return await service.look_up(lambda: load_set(service.opened, set_id))
+
+
+Known = Annotated[TeachingSet, Depends(_set)]
+"""The set that an address names."""
 
 
 # -- sets
 
 
 @router.get("/sets", response_model=schema.answer(SetList), tags=["sets"])
-async def sets(request: Request) -> Response:
+async def sets(service: Asked) -> Response:
     """The library's sets."""
-    service = service_of(request)
-    library = library_of(service)
-    found = await service.look_up(lambda: load_sets(library))
-    return answered(listed(found))
+    return answered(listed(await service.look_up(lambda: load_sets(service.opened))))
 
 
 @router.post("/sets", response_model=schema.answer(TeachingSet), status_code=201, tags=["sets"])
-async def make_set(request: Request, body: NewSetBody) -> Response:
+async def make_set(service: Asked, body: NewSetBody) -> Response:
     """Make a set."""
-    service = service_of(request)
-    library = library_of(service)
 
     def made() -> TeachingSet:
         ids = gathered(
-            library, service.checkpoint, study_ids=body.study_ids, query=body.query, like=body.like, count=body.count
+            service.opened,
+            service.checkpoint,
+            study_ids=body.study_ids,
+            query=body.query,
+            like=body.like,
+            count=body.count,
         )
-        return new_set(library, body.title, owner=body.owner, study_ids=ids)
+        return new_set(service.opened, body.title, owner=body.owner, study_ids=ids)
 
     line = service.ask_model if body.query else service.look_up
     return answered(await line(made), 201)
 
 
 @router.post("/sets/import", response_model=schema.answer(TeachingSet), status_code=201, tags=["sets"])
-async def bring_set(request: Request, body: dict[str, Any]) -> Response:
+async def bring_set(request: Request, service: Asked, body: dict[str, Any]) -> Response:
     """Bring in an exported set."""
-    service = service_of(request)
-    library = library_of(service)
     text = await request.body()
-    return answered(await service.look_up(lambda: import_set(library, text)), 201)
+    return answered(await service.look_up(lambda: import_set(service.opened, text)), 201)
 
 
 @router.get("/sets/{set_id}", response_model=schema.answer(TeachingSet), tags=["sets"])
-async def one_set(request: Request, set_id: SetId) -> Response:
+async def one_set(known: Known) -> Response:
     """A set."""
-    return answered(await _set(request, set_id))
+    return answered(known)
 
 
 @router.put("/sets/{set_id}", response_model=schema.answer(TeachingSet), tags=["sets"])
-async def save_set(request: Request, set_id: SetId, body: dict[str, Any]) -> Response:
+async def save_set(service: Asked, set_id: Id, body: dict[str, Any]) -> Response:
     """Store a set that was changed; its ``version`` says which one was read."""
-    service = service_of(request)
-    library = library_of(service)
     version = body.get("version")
     if not isinstance(version, int) or isinstance(version, bool):
         raise InputError("bad_request", "the set's version is missing.", "Read the set first.")
 
     def saved() -> TeachingSet:
-        return change_set(library, TeachingSet.from_json(body, set_id=set_id, version=version))
+        return change_set(service.opened, TeachingSet.from_json(body, set_id=set_id, version=version))
 
     return answered(await service.look_up(saved))
 
 
 @router.delete("/sets/{set_id}", status_code=204, tags=["sets"])
-async def delete_set(request: Request, set_id: SetId) -> Response:
+async def delete_set(service: Asked, set_id: Id) -> Response:
     """Delete a set with its links and answers."""
-    service = service_of(request)
-    library = library_of(service)
-    await service.look_up(lambda: library.teaching.delete_set(set_id))
+    await service.look_up(lambda: service.opened.teaching.delete_set(set_id))
     return Response(status_code=204)
 
 
 @router.post("/sets/{set_id}/cases", response_model=schema.answer(TeachingSet), tags=["sets"])
-async def add(request: Request, set_id: SetId, body: AddedBody) -> Response:
+async def add(service: Asked, set_id: Id, body: AddedBody) -> Response:
     """Add studies at the end of a set."""
-    service = service_of(request)
-    library, ids = library_of(service), list(body.study_ids)
+    library, ids = service.opened, list(body.study_ids)
     drawings: dict[str, tuple[Drawing, ...]] = {}
     if body.case_id:
         case = service.case(body.case_id)
@@ -280,12 +286,9 @@ def _keep(service: Service, library: Library, study: Study) -> None:
 
 
 @router.post("/sets/{set_id}/cases/{study_id}/marks", response_model=schema.answer(TeachingSet), tags=["sets"])
-async def marks(
-    request: Request, set_id: SetId, study_id: Annotated[str, Path(max_length=256)], file: Annotated[UploadFile, File()]
-) -> Response:
+async def marks(service: Asked, known: Known, study_id: StudyId, file: Annotated[UploadFile, File()]) -> Response:
     """Take the marks of a DICOM presentation state or structured report for a study of the set."""
-    service, known = service_of(request), await _set(request, set_id)
-    library, data = library_of(service), await file.read(service.settings.limits.xml_bytes + 1)
+    library, data = service.opened, await file.read(service.settings.limits.xml_bytes + 1)
 
     def taken() -> TeachingSet:
         with SpoolFolder() as folder:
@@ -295,85 +298,71 @@ async def marks(
 
 
 @router.get("/sets/{set_id}/export", responses=FILE, response_class=Response, tags=["sets"])
-async def export(request: Request, set_id: SetId) -> Response:
+async def export(known: Known) -> Response:
     """The set as one file: ids, words and marks of its teacher."""
-    text = export_set(await _set(request, set_id))
-    return Response(text, media_type="application/json", headers=_attachment("lingula-set.json"))
+    return attachment(export_set(known), "application/json", "lingula-set.json")
 
 
 @router.get("/sets/{set_id}/slides.pdf", responses=PDF, response_class=Response, tags=["sets"])
-async def slides(request: Request, set_id: SetId) -> Response:
+async def slides(service: Asked, known: Known) -> Response:
     """Slides as PDF: each study as a question, then with its answer."""
-    service, known = service_of(request), await _set(request, set_id)
-    library = library_of(service)
-    drawn = await service.look_up(lambda: set_slides(library, known, findings_of(service)))
+    drawn = await service.look_up(lambda: set_slides(service.opened, known, findings_of(service)))
     if not drawn:
         raise LibraryError("library_empty", "The set has no study with a film.", "Add some.")
     data = await service.look_up(lambda: slides_pdf(drawn))
-    return Response(data, media_type="application/pdf", headers=_attachment("lingula-slides.pdf"))
+    return attachment(data, "application/pdf", "lingula-slides.pdf")
 
 
 @router.get("/sets/{set_id}/slides/{number}", responses=PNG, response_class=Response, tags=["sets"])
-async def slide(request: Request, set_id: SetId, number: Annotated[int, Path(ge=1, le=400)]) -> Response:
+async def slide(service: Asked, known: Known, number: Annotated[int, Path(ge=1, le=400)]) -> Response:
     """One slide as PNG; the answer of study n is slide 2 n."""
-    service, known = service_of(request), await _set(request, set_id)
-    library = library_of(service)
-    drawn = await service.look_up(lambda: set_slides(library, known, findings_of(service), only=number))
+    drawn = await service.look_up(lambda: set_slides(service.opened, known, findings_of(service), only=number))
     if not drawn:
         raise InputError("not_found", "there is no such slide.")
-    return Response(slide_png(drawn[0]), media_type="image/png")
+    return png(slide_png(drawn[0]))
 
 
 @router.get("/sets/{set_id}/anki", responses=APKG, response_class=Response, tags=["sets"])
-async def anki(request: Request, set_id: SetId) -> Response:
+async def anki(service: Asked, known: Known) -> Response:
     """Cards for Anki (.apkg)."""
-    service, known = service_of(request), await _set(request, set_id)
-    library = library_of(service)
-    return await _apkg(
-        service, known.title, lambda: list(set_cards(library, known, findings_of(service))), "lingula-set"
-    )
+    cards = partial(set_cards, service.opened, known, findings_of(service))
+    return await _apkg(service, known.title, cards, "lingula-set")
 
 
-async def _apkg(service: Service, title: str, cards: Any, name: str) -> Response:
+async def _apkg(service: Service, title: str, cards: Callable[[], Iterable[AnkiCard]], name: str) -> Response:
     def packed() -> bytes:
         with tempfile.TemporaryDirectory() as folder:
             file = FilePath(folder) / "cards.apkg"
-            made: Sequence[AnkiCard] = cards()
-            write_apkg(file, title, made)
+            write_apkg(file, title, list(cards()))
             return file.read_bytes()
 
     data = await service.look_up(packed)
-    return Response(data, media_type="application/octet-stream", headers=_attachment(f"{name}.apkg"))
+    return attachment(data, "application/octet-stream", f"{name}.apkg")
 
 
 @router.get("/sets/{set_id}/results", response_model=schema.answer(TeachingResults), tags=["sets"])
-async def results(request: Request, set_id: SetId) -> Response:
+async def results(service: Asked, known: Known) -> Response:
     """How it went: by student, film and finding."""
-    service, known = service_of(request), await _set(request, set_id)
-    library = library_of(service)
-    return answered(await service.look_up(lambda: results_of(library, known, findings_of(service))))
+    return answered(await service.look_up(lambda: results_of(service.opened, known, findings_of(service))))
 
 
 @router.post("/sets/{set_id}/next-set", response_model=schema.answer(TeachingSet), status_code=201, tags=["sets"])
-async def next_set(request: Request, set_id: SetId) -> Response:
+async def next_set(service: Asked, known: Known) -> Response:
     """Make the set that is proposed after this one: more of what was missed, and look-alikes without it."""
-    service, known = service_of(request), await _set(request, set_id)
-    library = library_of(service)
 
     def made() -> TeachingSet:
-        ids = propose_next(library, known, findings_of(service))
+        ids = propose_next(service.opened, known, findings_of(service))
         if not ids:
             raise InputError("bad_request", "Nothing was answered yet.", "A next set follows from the answers.")
-        return new_set(library, f"After {known.title}"[:200], owner=known.owner, study_ids=ids)
+        return new_set(service.opened, f"After {known.title}"[:200], owner=known.owner, study_ids=ids)
 
     return answered(await service.look_up(made), 201)
 
 
 @router.post("/sets/{set_id}/links", response_model=schema.answer(ClassAddress), status_code=201, tags=["sets"])
-async def make_link(request: Request, set_id: SetId, body: LinkBody) -> Response:
+async def make_link(service: Asked, known: Known, body: LinkBody) -> Response:
     """A link for a class: opens one task of this set and nothing else."""
-    service, known = service_of(request), await _set(request, set_id)
-    library, token = library_of(service), secrets.token_urlsafe(18)
+    library, token = service.opened, secrets.token_urlsafe(18)
     until = time.time() + 86_400 * body.days
     link = ClassLink(hash_of(token), known.set_id, body.task, until)
     await service.look_up(lambda: library.teaching.add_link(link))
@@ -381,102 +370,90 @@ async def make_link(request: Request, set_id: SetId, body: LinkBody) -> Response
 
 
 @router.delete("/sets/{set_id}/links", status_code=204, tags=["sets"])
-async def close_links(request: Request, set_id: SetId) -> Response:
+async def close_links(service: Asked, set_id: Id) -> Response:
     """Close all class links of a set."""
-    service = service_of(request)
-    library = library_of(service)
-    await service.look_up(lambda: library.teaching.delete_links(set_id))
+    await service.look_up(lambda: service.opened.teaching.delete_links(set_id))
     return Response(status_code=204)
-
-
-async def _set(request: Request, set_id: str) -> TeachingSet:
-    service = service_of(request)
-    library = library_of(service)
-    return await service.look_up(lambda: load_set(library, set_id))
 
 
 # -- tasks
 
 
-async def _session(request: Request, set_id: str, task: Task, student: str, link_id: str = "") -> TaskSession:
-    service, known = service_of(request), await _set(request, set_id)
-    library = library_of(service)
-    model = model_of(service.checkpoint, library)
+async def _session(service: Service, known: TeachingSet, task: Task, student: str, link_id: str = "") -> TaskSession:
+    model = model_of(service.checkpoint, service.opened)
     return await service.look_up(
-        lambda: TaskSession(library, known, task, student, findings_of(service), link_id=link_id, model=model)
+        lambda: TaskSession(service.opened, known, task, student, findings_of(service), link_id=link_id, model=model)
     )
 
 
-@router.get("/sets/{set_id}/{task}/next", response_model=schema.answer(NextQuestion), tags=["tasks"])
-async def next_question(request: Request, set_id: SetId, task: Task, student: Student = "") -> Response:
-    """The next question; nothing in it tells the answer."""
-    session = await _session(request, set_id, task, student_name(request, student))
-    return _asked(await service_of(request).look_up(session.next))
+async def _own_session(
+    request: Request, service: Asked, known: Known, task: Task, student: Student = ""
+) -> TaskSession:
+    return await _session(service, known, task, student_name(request, student))
 
 
-@router.get("/sets/{set_id}/{task}/{question_id}/films/{row}", responses=PNG, response_class=Response, tags=["tasks"])
-async def task_film(
-    request: Request, set_id: SetId, task: Task, question_id: Id, row: Row, student: Student = ""
-) -> Response:
-    """A film of a question; of a pair, 0 is film A."""
-    session = await _session(request, set_id, task, student_name(request, student))
-    return _film(await service_of(request).look_up(lambda: session.film(question_id, row)))
+async def _class_session(request: Request, service: Asked, token: Id) -> TaskSession:
+    link = await link_of(service, token)
+    if not (student := student_of(request, service, link)):
+        raise ServerError("forbidden", "Join the class first.", "Open the link and give a name.")
+    known, task = await _set(service, link.set_id), cast(Task, link.task)
+    return await _session(service, known, task, student, link.link_id)
 
 
-@router.get(
-    "/sets/{set_id}/{task}/{question_id}/alike/{number}/films/{row}",
-    responses=PNG, response_class=Response, tags=["tasks"],
-)  # fmt: skip
-async def task_look_alike(
-    request: Request, set_id: SetId, task: Task, question_id: Id, number: Row, row: Row, student: Student = ""
-) -> Response:
-    """A film of a look-alike, once the question was answered."""
-    session = await _session(request, set_id, task, student_name(request, student))
-    return _film(await service_of(request).look_up(lambda: session.look_alike_film(question_id, number, row)))
+def _add_task_routes(router: APIRouter, base: str, session_of: Callable[..., Any], tags: list[str | Enum]) -> None:
+    """Questions, films and answers of the task that ``session_of`` finds by the address."""
+    found = Depends(session_of)
 
+    @router.get(f"{base}/next", response_model=schema.answer(NextQuestion), tags=tags)
+    async def next_question(service: Asked, session: TaskSession = found) -> Response:
+        """The next question; nothing in it tells the answer."""
+        return answered(NextQuestion(await service.look_up(session.next)))
 
-@router.post("/sets/{set_id}/{task}/{question_id}", response_model=schema.answer(Reveal), tags=["tasks"])
-async def task_answer(
-    request: Request, set_id: SetId, task: Task, question_id: Id, body: AnswerBody, student: Student = ""
-) -> Response:
-    """Answer a question; what it shows comes back."""
-    session = await _session(request, set_id, task, student_name(request, student))
-    return answered(await service_of(request).look_up(lambda: session.answer(question_id, body.given(), body.attempt)))
+    film = f"{base}/{{question_id}}/films/{{row}}"
 
+    @router.get(film, responses=PNG, response_class=Response, tags=tags)
+    async def task_film(service: Asked, question_id: Id, row: Row, session: TaskSession = found) -> Response:
+        """A film of a question; of a pair, 0 is film A."""
+        return png(await service.look_up(lambda: session.film(question_id, row)))
 
-def _asked(question: TaskQuestion | None) -> Response:
-    return answered(NextQuestion(question))
+    alike = f"{base}/{{question_id}}/alike/{{number}}/films/{{row}}"
 
+    @router.get(alike, responses=PNG, response_class=Response, tags=tags)
+    async def task_look_alike(
+        service: Asked, question_id: Id, number: Row, row: Row, session: TaskSession = found
+    ) -> Response:
+        """A film of a look-alike, once the question was answered."""
+        return png(await service.look_up(lambda: session.look_alike_film(question_id, number, row)))
 
-def _film(png: bytes) -> Response:
-    return Response(png, media_type="image/png")
+    @router.post(f"{base}/{{question_id}}", response_model=schema.answer(Reveal), tags=tags)
+    async def task_answer(service: Asked, question_id: Id, body: AnswerBody, session: TaskSession = found) -> Response:
+        """Answer a question; what it shows comes back."""
+        return answered(await service.look_up(lambda: session.answer(question_id, body.given(), body.attempt)))
 
 
 # -- a class
 
 
-async def link_of(request: Request, token: str) -> ClassLink:
+async def link_of(service: Service, token: str) -> ClassLink:
     """The link of a token.
 
     Raises:
         ServerError: ``link_unknown`` for one that was closed, has run out, or never was.
     """
-    service = service_of(request)
-    library = library_of(service)
-    link = await service.look_up(lambda: library.teaching.link(hash_of(token)))
+    link = await service.look_up(lambda: service.opened.teaching.link(hash_of(token)))
     if link is None or link.until < time.time():
         raise ServerError("link_unknown", "This link is not open.", "Ask your teacher for a new one.")
     return link
 
 
-def student_of(request: Request, link: ClassLink) -> str:
+def student_of(request: Request, service: Service, link: ClassLink) -> str:
     """The name a student joined under; empty before."""
     name, _, seal = request.cookies.get(STUDENT, "").partition(".")
     try:
         student = base64.urlsafe_b64decode(name.encode()).decode()
     except (ValueError, UnicodeDecodeError):
         return ""
-    sealed = _seal(library_of(service_of(request)), link, student)
+    sealed = _seal(service.opened, link, student)
     return student if hmac.compare_digest(seal.encode(), sealed.encode()) else ""
 
 
@@ -485,59 +462,25 @@ def _seal(library: Library, link: ClassLink, student: str) -> str:
     return hmac.new(library.secret, about, hashlib.sha256).hexdigest()
 
 
-async def _class_session(request: Request, token: str) -> TaskSession:
-    link = await link_of(request, token)
-    if not (student := student_of(request, link)):
-        raise ServerError("forbidden", "Join the class first.", "Open the link and give a name.")
-    task: Task = link.task  # type: ignore[assignment]
-    return await _session(request, link.set_id, task, student, link.link_id)
-
-
 @classes.post("/join", status_code=204)
-async def join(request: Request, token: Token, body: NameBody) -> Response:
+async def join(request: Request, service: Asked, token: Id, body: NameBody) -> Response:
     """Join under a name or nickname, which nobody in the class has answered under."""
-    link, name = await link_of(request, token), " ".join(body.name.split())
+    link, name = await link_of(service, token), " ".join(body.name.split())
     if not name or not name.isprintable():
         raise InputError("bad_request", "a name has letters.")
-    service = service_of(request)
-    library = library_of(service)
-    if student_of(request, link) != name:
-        given = await service.look_up(lambda: library.teaching.answers(set_id=link.set_id, student=name))
+    if student_of(request, service, link) != name:
+        given = await service.look_up(lambda: service.opened.teaching.answers(set_id=link.set_id, student=name))
         if any(each.link_id == link.link_id for each in given):
             raise InputError("bad_request", "Somebody in this class has that name.", "Add a letter to yours.")
-    value = base64.urlsafe_b64encode(name.encode()).decode() + "." + _seal(library, link, name)
+    value = base64.urlsafe_b64encode(name.encode()).decode() + "." + _seal(service.opened, link, name)
     answer = Response(status_code=204)
     is_secure = request.url.scheme == "https"
     answer.set_cookie(STUDENT, value, path=f"/class/{token}", httponly=True, samesite="lax", secure=is_secure)
     return answer
 
 
-@classes.get("/next", response_model=schema.answer(NextQuestion))
-async def class_next(request: Request, token: Token) -> Response:
-    """The next question of the class's task."""
-    session = await _class_session(request, token)
-    return _asked(await service_of(request).look_up(session.next))
-
-
-@classes.get("/{question_id}/films/{row}", responses=PNG, response_class=Response)
-async def class_film(request: Request, token: Token, question_id: Id, row: Row) -> Response:
-    """A film of a question."""
-    session = await _class_session(request, token)
-    return _film(await service_of(request).look_up(lambda: session.film(question_id, row)))
-
-
-@classes.get("/{question_id}/alike/{number}/films/{row}", responses=PNG, response_class=Response)
-async def class_look_alike(request: Request, token: Token, question_id: Id, number: Row, row: Row) -> Response:
-    """A film of a look-alike, once the question was answered."""
-    session = await _class_session(request, token)
-    return _film(await service_of(request).look_up(lambda: session.look_alike_film(question_id, number, row)))
-
-
-@classes.post("/{question_id}", response_model=schema.answer(Reveal))
-async def class_answer(request: Request, token: Token, question_id: Id, body: AnswerBody) -> Response:
-    """Answer a question; what it shows comes back."""
-    session = await _class_session(request, token)
-    return answered(await service_of(request).look_up(lambda: session.answer(question_id, body.given(), body.attempt)))
+_add_task_routes(router, "/sets/{set_id}/{task}", _own_session, ["tasks"])
+_add_task_routes(classes, "", _class_session, [])
 
 
 # -- alone
@@ -545,12 +488,12 @@ async def class_answer(request: Request, token: Token, question_id: Id, body: An
 
 @router.post("/practice", response_model=schema.answer(ShownCard), status_code=201, tags=["practice"])
 async def next_card(
-    request: Request,
+    service: Asked,
+    practice: OwnPractice,
     finding: Annotated[str, Query(max_length=64, description="A label to practise; empty for all.")] = "",
     difficulty: Difficulty = "easy",
 ) -> Response:
     """The next unknown film."""
-    service, practice = service_of(request), _practice(request)
     if finding and finding not in service.names:
         raise InputError("bad_request", f"no label {finding!r}.")
     card = await service.look_up(lambda: practice.next(finding, difficulty))
@@ -565,9 +508,8 @@ async def next_card(
 
 
 @router.get("/practice/progress", response_model=schema.answer(ShownProgress), tags=["practice"])
-async def progress(request: Request) -> Response:
+async def progress(service: Asked, practice: OwnPractice) -> Response:
     """How it goes, by finding; what is due now, and by the end of the day."""
-    service, practice = service_of(request), _practice(request)
     seen, due = await service.look_up(lambda: (practice.findings, practice.due()))
     today = await service.look_up(lambda: practice.due(repetition.end_of_day()))
     found = {
@@ -578,40 +520,35 @@ async def progress(request: Request) -> Response:
 
 
 @router.get("/practice/export", responses=CSV, response_class=Response, tags=["practice"])
-async def export_practice(request: Request) -> Response:
+async def export_practice(service: Asked, practice: OwnPractice) -> Response:
     """Progress by study as CSV."""
-    text = await service_of(request).look_up(_practice(request).export)
-    return Response(f"# {DISCLAIMER}\r\n{text}", media_type="text/csv", headers=_attachment("lingula-practice.csv"))
+    text = await service.look_up(practice.export)
+    return attachment(f"# {DISCLAIMER}\r\n{text}", "text/csv", "lingula-practice.csv")
 
 
 @router.get("/practice/export/anki", responses=APKG, response_class=Response, tags=["practice"])
-async def export_anki(request: Request) -> Response:
+async def export_anki(service: Asked, practice: OwnPractice) -> Response:
     """The films answered before, hardest first, as cards for Anki (.apkg)."""
-    service, practice = service_of(request), _practice(request)
-    library = library_of(service)
-
-    def cards() -> list[AnkiCard]:
-        return list(hard_cards(library, practice.hardest()[:EXPORTED], findings_of(service)))
-
+    hardest = practice.hardest()[:EXPORTED]
+    cards = partial(hard_cards, service.opened, hardest, findings_of(service))
     return await _apkg(service, "Practice", cards, "lingula-practice")
 
 
 @router.get("/practice/{card_id}/films/{row}", responses=PNG, response_class=Response, tags=["practice"])
-async def card_film(request: Request, card_id: Id, row: Row) -> Response:
+async def card_film(service: Asked, practice: OwnPractice, card_id: Id, row: Row) -> Response:
     """The film of an open card."""
-    service, card = service_of(request), _practice(request).card(card_id)
+    card = practice.card(card_id)
     if row >= len(card.rows):
         raise InputError("not_found", "the card has no such film.")
-    record = await service.look_up(lambda: library_of(service).get(card.study_id))
-    return Response(record.radiographs[card.rows[row]].png, media_type="image/png")
+    record = await service.look_up(lambda: service.opened.get(card.study_id))
+    return png(record.radiographs[card.rows[row]].png)
 
 
 @router.post("/practice/{card_id}", response_model=schema.answer(ShownVerdict), tags=["practice"])
-async def verdict_on(request: Request, card_id: Id, body: schema.TickedBody) -> Response:
+async def verdict_on(service: Asked, practice: OwnPractice, card_id: Id, body: schema.TickedBody) -> Response:
     """Answer a card, once; what the film shows comes with the verdict."""
-    service, practice = service_of(request), _practice(request)
     verdict = await service.look_up(lambda: practice.answer(card_id, body.chosen, body.confidence))
-    record = await service.look_up(lambda: library_of(service).get(verdict.card.study_id))
+    record = await service.look_up(lambda: service.opened.get(verdict.card.study_id))
 
     def named(codes: Iterable[str]) -> tuple[str, ...]:
         return tuple(service.names.get(code, code) for code in codes)
