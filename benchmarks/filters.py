@@ -189,13 +189,13 @@ def _condition(rng: np.random.Generator) -> Condition:
 
 def fill(library: Library, made: Made) -> float:
     """Write the records as rows, a batch a transaction."""
-    started, store = perf_counter(), library._store
+    started = perf_counter()
     where = {
         finding: dict(zip(rows.tolist(), range(len(rows)), strict=True)) for finding, (rows, _) in made.said.items()
     }
     for start in range(0, len(made), BATCH):
         some = range(start, min(start + BATCH, len(made)))
-        with store._writing() as (connection, revision):
+        with library._writing() as (connection, revision):
             for table, rows in _rows(made, where, some, revision):
                 if rows:
                     connection.execute(sa.insert(table), rows)
@@ -259,7 +259,7 @@ def measured(place: str, made: Made, filters: list[tuple[tuple[Condition, ...], 
         filled = 0.0
     except Exception:  # there is none yet
         library = Library.create(place, **about)
-        with library._store._writing() as (connection, _):  # another search's index, which takes hours to fill
+        with library._writing() as (connection, _):  # another search's index, which takes hours to fill
             connection.exec_driver_sql("DROP INDEX IF EXISTS embedding_joint_hnsw")
         filled = fill(library, made)
     queries = made.vectors[np.random.default_rng(SEED + 2).integers(len(made), size=len(filters))]

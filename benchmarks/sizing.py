@@ -54,7 +54,7 @@ def postgres(library: Library) -> dict[str, Any]:
     with Library.like(library, server.get_uri()) as copy:
         begun = perf_counter()
         for start in range(0, len(ids), 100):
-            copy.add_rows(library._store.rows_of(ids[start : start + 100]))
+            copy.take(library.rows_of(ids[start : start + 100]))
         seconds = perf_counter() - begun
     engine = database_at(server.get_uri()).connect()
     with engine.connect() as connection:

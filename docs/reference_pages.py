@@ -33,6 +33,10 @@ HEADINGS = ("Args", "Attributes", "Returns", "Raises")
 
 
 # -- commands.md
+INHERITED = {
+    "Library": ("add_many", "close", "discard", "holders", "ids", "note_copy", "refusals", "refuse_all", "status")
+}
+"""Methods of a base class that users call."""
 
 
 def commands_page() -> str:
@@ -143,7 +147,9 @@ def _entry(name: str, target: Any) -> str:
         signature = _signature(name, target)
     parts = [f"### {name}\n", f"```python\n{signature}\n```\n", _docstring(inspect.getdoc(target) or "")]
     if inspect.isclass(target) and not issubclass(target, Exception):
-        parts += [_method(name, method, raw) for method, raw in vars(target).items() if not method.startswith("_")]
+        own = {method: raw for method, raw in vars(target).items() if not method.startswith("_")}
+        own |= {method: inspect.getattr_static(target, method) for method in INHERITED.get(name, ())}
+        parts += [_method(name, method, raw) for method, raw in own.items()]
     return "\n".join(part for part in parts if part)
 
 

@@ -94,7 +94,7 @@ def test_answers_are_remembered_until_a_write(filled: Library, monkeypatch: pyte
     asked = Asserts("pneumothorax", ("absent",))
     assert filled.matching(asked) == {"a"}
     with monkeypatch.context() as patch:
-        patch.setattr(filled._store, "column", lambda *_: pytest.fail("asked again"))
+        patch.setattr(filled, "column", lambda *_: pytest.fail("asked again"))
         assert filled.matching(asked) == {"a"}
     filled.add(Study("f", (), Report.from_sections(findings="No pneumothorax.")), {}, None)
     assert filled.matching(asked) == {"a", "f"}

@@ -53,7 +53,7 @@ def library(place: str) -> Iterator[Library]:
 def fill_every_table(library: Library) -> None:
     """A row that names the study in each table that has none yet, and ids within its JSON values."""
     body = {"items": [{"study_id": GONE, "note": MARK}, {"study_id": KEPT}], "order": [GONE, KEPT], GONE: 1}
-    with Session(library._store._engine) as session:
+    with Session(library._engine) as session:
         for number, mapper in enumerate(sorted(Base.registry.mappers, key=lambda each: each.class_.__name__)):
             columns = mapper.local_table.c
             if mapper.class_.__tablename__ in ("library", "study", "radiograph", "finding", "label", "embedding"):
@@ -75,7 +75,7 @@ def fill_every_table(library: Library) -> None:
 def naming(library: Library, words: str) -> set[str]:
     """Tables with a row in which the words stand."""
     found = set()
-    with library._store._engine.connect() as connection:
+    with library._engine.connect() as connection:
         tables = sa.MetaData()
         tables.reflect(connection, only=lambda name, _: not name.startswith("study_text_"))
         for table in tables.sorted_tables:
@@ -186,11 +186,11 @@ def test_a_mean_of_few_films_goes_with_one_of_them(tmp_path: Path) -> None:
 def test_a_longer_identifier_is_another_study(library: Library) -> None:
     """S3 is deleted, S30 … stay, also in JSON where the text of one holds the other's."""
     fill = {"items": ["S3", "S30", {"study_id": "S31"}]}
-    with library._store._engine.begin() as connection:
+    with library._engine.begin() as connection:
         row = {"set_id": "s", "owner": "", "title": "", "version": 1, "body": fill}
         connection.execute(sa.insert(Base.metadata.tables["teaching_set"]), row)
     library.delete(["S3"])
-    with library._store._engine.connect() as connection:
+    with library._engine.connect() as connection:
         body, version = connection.execute(sa.text("SELECT body, version FROM teaching_set")).one()
     held = json.loads(body) if isinstance(body, str) else body
     assert held == {"items": ["S30", {"study_id": "S31"}]}

@@ -12,6 +12,7 @@ import pytest
 import kill
 from lingula.errors import InputError, LibraryError, ModelError
 from lingula.library import Entry, Library, Refusal
+from lingula.library.store import Store
 from lingula.study import Radiograph, Report, Study
 
 Specimen = Callable[[int], Entry]
@@ -167,10 +168,10 @@ def test_an_answer_is_of_one_revision_and_none_is_stale(
 ) -> None:
     """Whoever writes: what was read is remembered until then and no longer, and never changes within one answer."""
     add(library, specimen(1))
-    store, looked, read = library._store, list[int](), list[set[str]]()
-    revision, summaries = store.revision, store.summaries
-    monkeypatch.setattr(store, "revision", lambda: looked.append(1) or revision())
-    monkeypatch.setattr(store, "summaries", lambda ids: read.append(set(ids)) or summaries(ids))
+    looked, read = list[int](), list[set[str]]()
+    revision, summaries = Store.last_revision, Store.summaries
+    monkeypatch.setattr(Store, "last_revision", lambda store: looked.append(1) or revision(store))
+    monkeypatch.setattr(Store, "summaries", lambda store, ids: read.append(set(ids)) or summaries(store, ids))
     with Library.open(place) as other:
         for _ in range(2):
             assert library.summaries(["S1", "S2"]).keys() == {"S1"}
@@ -186,7 +187,7 @@ def test_an_answer_is_of_one_revision_and_none_is_stale(
         assert (len(library), library.gallery().ids) == (2, ("S1", "S2"))
         assert list(library.vectors(["S2", "S3"])) == ["S2"]
         other.reindex()  # writes all assertions anew
-        monkeypatch.setattr(store, "assertions", lambda ids: {study: () for study in ids})
+        monkeypatch.setattr(Store, "assertions", lambda store, ids: {study: () for study in ids})
         assert library.assertions(["S2"]) == {"S2": ()}
 
 

@@ -61,8 +61,8 @@ def test_a_backup_that_was_stopped_goes_on(filled: Library, tmp_path: Path, monk
         filled.backup(file, progress=stop)
     assert not file.exists()
     written: list[str] = []
-    take = filled._store.rows_of
-    monkeypatch.setattr(filled._store, "rows_of", lambda ids: written.extend(ids) or take(ids))
+    take = filled.rows_of
+    monkeypatch.setattr(filled, "rows_of", lambda ids: written.extend(ids) or take(ids))
     filled.backup(file)
     assert len(written) == 2
     with Library.open(file) as copy:

@@ -12,7 +12,6 @@ from lingula.errors import LingulaError
 from lingula.library import Entry, Library, NumpyExact
 from lingula.library.database_url import database_at
 from lingula.library.postgres import OTHER_WAYS, Postgres
-from lingula.library.store import Store
 from lingula.study import Study
 
 Execute = Callable[[str], None]
@@ -53,7 +52,7 @@ def test_held_against_exact_search(crowd: tuple[np.ndarray, Library], url: str, 
     database.exact = exact
     reference, ids = NumpyExact(vectors), [f"S{at:04d}" for at in range(len(vectors))]
     agreed = 0
-    with Library(Store.open(database), None) as opened:
+    with Library.open_in(database) as opened:
         for query in vectors[::20]:
             scores, rows = reference.search(query[None], 10)
             expected = [(ids[row], score) for score, row in zip(scores[0].tolist(), rows[0], strict=True)]

@@ -107,7 +107,7 @@ def encode_openi(
             laid_out, failed = ray.get(ready)
             if (batch := next(waiting, None)) is not None:
                 running[worker.encode.remote(batch)] = worker, len(batch)
-            for outcome, study in zip(library.add_rows(laid_out), laid_out, strict=True):
+            for outcome, study in zip(library.take(laid_out), laid_out, strict=True):
                 if outcome.state == "added":
                     added, images = added + 1, images + len(study.radiographs)
                 elif outcome.error is not None:

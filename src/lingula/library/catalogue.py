@@ -39,7 +39,7 @@ SEVERAL = 5_000
 class Columns(Protocol):
     """Where columns are read: the records of a library."""
 
-    def revision(self) -> int: ...
+    def last_revision(self) -> int: ...
     def erased(self) -> int: ...
     def ids(self) -> tuple[str, ...]: ...
     def count(self) -> int: ...
@@ -153,12 +153,12 @@ class Catalogue:
                     mask &= self._meeting(condition)
                 if self._source.erased() <= self._revision:
                     return Selection(self._roster, mask)
-                revision = self._source.revision()  # studies went while a column was read
+                revision = self._source.last_revision()  # studies went while a column was read
 
     def _follow(self, revision: int) -> None:
         if self._revision >= revision:
             return
-        now, source = self._source.revision(), self._source
+        now, source = self._source.last_revision(), self._source
         if self._revision >= 0 and self._revision >= source.erased():
             added = [each for each in source.added(self._revision) if each not in self._roster.row_of]
             if len(added) <= SEVERAL and len(self._roster.ids) + len(added) == source.count():

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -22,20 +22,17 @@ from lingula.durable_file import sync
 from lingula.errors import InputError, LibraryError, ModelError
 from lingula.frames import table_of
 from lingula.labels.assertions import Assertion
-from lingula.library.access_records import AccessRecords
 from lingula.library.catalogue import Catalogue, Selection
 from lingula.library.conditions import Condition
+from lingula.library.database import Database
 from lingula.library.database_url import database_at
 from lingula.library.engines import EXACT, MARGIN, Engine, FaissQuantised, Index, NumpyExact, ranked
 from lingula.library.erasure import DeletionReceipt
-from lingula.library.exchange_records import ExchangeRecords
 from lingula.library.identity import patient_key, stored_ids
 from lingula.library.ivf import Cells
-from lingula.library.observation_records import ObservationRecords
 from lingula.library.record import (
     Entry,
     LibraryDescription,
-    LibraryStatus,
     Outcome,
     Refusal,
     StudyRecord,
@@ -44,9 +41,8 @@ from lingula.library.record import (
     unit,
 )
 from lingula.library.record_cache import RecordCache, remembered
-from lingula.library.rows import StudyRows, reencoded
+from lingula.library.rows import reencoded
 from lingula.library.store import Progress, Store
-from lingula.library.teaching_records import TeachingRecords
 from lingula.library.vectors import Gallery, check_k
 from lingula.library.verify import problems
 from lingula.study import MODES, Mode, Neighbour, Study
@@ -64,7 +60,7 @@ ASKED = 5_000
 SPARE = 16  # candidates beyond k that are asked for at once, to settle ties
 
 
-class Library:
+class Library(Store):
     """Studies on disk, found again. Use ``create`` or ``open``, best in a ``with`` statement.
 
     Threads may share a library, and processes a database. In SQLite, vectors are searched in memory, and every search
@@ -74,17 +70,18 @@ class Library:
 
     has_texts = True
 
-    def __init__(self, store: Store, engine: Engine | None) -> None:
-        self._store = store
-        self._engine = engine
-        self._galleries = dict.fromkeys(MODES, Gallery.empty(store.about.dimension))
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.engine: Engine | None = None
+        """What searches the vectors in memory; None for the database's own index, where it has one."""
+        self._galleries: dict[Mode, Gallery] = {}
         self._refreshing = threading.Lock()
         self._fingerprint: tuple[tuple[int, ...], str] = ((), "")
-        self._catalogue = Catalogue(store)
+        self._catalogue = Catalogue(self)
         self._matching = lru_cache(maxsize=64)(
             lambda revision, conditions: self._catalogue.matching(conditions, revision)
         )
-        self._known = RecordCache(-1)
+        self._cache = RecordCache(-1)
         self._held = threading.local()
 
     @classmethod
@@ -112,7 +109,9 @@ class Library:
             InputError: ``bad_request`` when there is a library already.
         """
         about = LibraryDescription(model, vocabulary, labels, dimension)
-        return cls(Store.create(database_at(url_or_path), about), engine)
+        library = cls.create_in(database_at(url_or_path), about)
+        library.engine = engine
+        return library
 
     @classmethod
     def open(cls, url_or_path: FilePath, *, model: str | None = None, engine: Engine | None = None) -> Self:
@@ -122,12 +121,12 @@ class Library:
             LibraryError: ``library_missing``, ``library_newer``, ``index_corrupt``.
             ModelError: ``model_mismatch`` when another model filled it.
         """
-        store = Store.open(database_at(url_or_path))
-        if model is not None and model != store.about.model:
-            store.close()
-            message = f"the library at {store.place} was filled by model {store.about.model}, not by {model}."
-            raise ModelError("model_mismatch", message, "Use that model, or import the studies again.")
-        return cls(store, engine)
+        library = cls.open_in(database_at(url_or_path))
+        library.engine = engine
+        if model is not None:
+            with library._closed_on_failure():
+                library.require_model(model)
+        return library
 
     @classmethod
     def like(cls, other: Library, url_or_path: FilePath) -> Self:
@@ -142,41 +141,9 @@ class Library:
             url_or_path, model=about.model, vocabulary=about.vocabulary, labels=about.labels, dimension=about.dimension
         )
 
-    def close(self) -> None:
-        self._store.close()
-
-    def discard(self) -> None:
-        """Remove the library with all it holds, and close it."""
-        self._store.discard()
-
-    @property
-    def exchange(self) -> ExchangeRecords:
-        """What a DICOM node received and delivers; it is not copied into backups."""
-        return self._store.exchange
-
-    @property
-    def access(self) -> AccessRecords:
-        """Users, their tokens, the trail of who did what. Backups hold users and tokens, joined libraries none."""
-        return self._store.access
-
-    @property
-    def observations(self) -> ObservationRecords:
-        """What nodes saw of each sender's films; not copied into backups."""
-        return self._store.observations
-
-    @property
-    def teaching(self) -> TeachingRecords:
-        """Sets, links for classes, answers and reviews."""
-        return self._store.teaching
-
     def derived_file(self, name: str) -> Path | None:
         """Where data derived from the library may be kept, beside its file; None where it lives in a server."""
-        return self._store.database.derived_file(name)
-
-    @property
-    def place(self) -> str:
-        """Its file, or its URL without a password."""
-        return self._store.place
+        return self.database.derived_file(name)
 
     def check(self) -> None:
         """See that the library is there and its file not plainly damaged. Reads a file anew only where it was written.
@@ -184,12 +151,12 @@ class Library:
         Raises:
             LibraryError: ``library_missing``, ``index_corrupt``. LingulaError: ``storage_unavailable``.
         """
-        self._store.revision()
-        self._store.database.check()
+        self.last_revision()
+        self.database.check()
 
     def sweep(self) -> int:
         """Remove temporary files beside the library that killed processes left an hour ago or earlier; how many."""
-        return self._store.database.sweep()
+        return self.database.sweep()
 
     def __enter__(self) -> Self:
         return self
@@ -198,11 +165,6 @@ class Library:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @property
-    def about(self) -> LibraryDescription:
-        """What the library was made for: model, vocabulary, labels, dimension."""
-        return self._store.about
 
     @property
     def fingerprint(self) -> str:
@@ -244,23 +206,6 @@ class Library:
             raise outcome.error
         return outcome.state
 
-    def add_many(self, entries: Iterable[Entry]) -> tuple[Outcome, ...]:
-        """Store a batch of studies in one transaction: one wait for the disk instead of many.
-
-        A study whose id is taken is "refused" in its outcome and stops nobody else; an embedding or label that does
-        not belong here raises ``ModelError``, and then nothing of the batch was stored.
-        """
-        return self._store.insert(tuple(entries))
-
-    @property
-    def secret(self) -> bytes:
-        """What birth dates are hidden with; for processes that lay studies out for this library."""
-        return self._store.secret
-
-    def add_rows(self, studies: Sequence[StudyRows]) -> tuple[Outcome, ...]:
-        """Store studies that another process laid out, in one transaction; otherwise as ``add_many``."""
-        return self._store.take(studies, self._store.secret)
-
     def copy_from(self, other: Library, progress: Progress = lambda done, of: None) -> tuple[Outcome, ...]:
         """Add every study of another library with its embeddings, and what is taught with it: nothing is decoded or
         encoded again.
@@ -275,9 +220,7 @@ class Library:
             ModelError: ``model_mismatch`` when the other library is of another model or vocabulary.
         """
         if other.about != self.about:
-            message = (
-                f"{other._store.place} is of model {other.about.model}, {self._store.place} of {self.about.model}."
-            )
+            message = f"{other.place} is of model {other.about.model}, {self.place} of {self.about.model}."
             raise ModelError("model_mismatch", message, "Only libraries of one model can be joined.")
         ids, known = other.ids(), set(self.ids())
         outcomes = []
@@ -285,9 +228,9 @@ class Library:
             some = ids[start : start + COPIED]
             outcomes += [Outcome(study_id, "present") for study_id in known.intersection(some)]
             if missing := [study_id for study_id in some if study_id not in known]:
-                outcomes += self._store.take(other._store.rows_of(missing), other._store.secret)
+                outcomes += self.take(other.rows_of(missing), other.secret)
             progress(start + len(some), len(ids))
-        self._store.refuse(other.refusals())
+        self.refuse_all(other.refusals())
         self.teaching.copy_from(other.teaching)
         return tuple(outcomes)
 
@@ -308,33 +251,16 @@ class Library:
         for start in range(0, len(missing), COPIED):
             some = missing[start : start + COPIED]
             records = [other.get(study_id) for study_id in some]
-            stored = {each.study["study_id"]: each for each in other._store.rows_of(some)}
+            stored = {each.study["study_id"]: each for each in other.rows_of(some)}
             made = [
                 reencoded(stored[record.study_id], vectors, labels, self.about)
                 for record, (vectors, labels) in zip(records, encode(records), strict=True)
             ]
-            outcomes += self._store.take(made, other._store.secret)
+            outcomes += self.take(made, other.secret)
             progress(len(outcomes), len(ids))
-        self._store.refuse(other.refusals())
+        self.refuse_all(other.refusals())
         self.teaching.copy_from(other.teaching)
         return tuple(outcomes)
-
-    def rename_model(self, earlier: str, now: str) -> bool:
-        """Name the model that filled the library by its fingerprint of today, where it is named by an earlier one.
-
-        Returns:
-            Whether it was renamed; False where it has that name already.
-
-        Raises:
-            ModelError: ``model_mismatch`` where another model filled the library.
-        """
-        if self.about.model == now:
-            return False
-        if self.about.model != earlier:
-            message = f"{self._store.place} was filled by model {self.about.model}, not by {now}."
-            raise ModelError("model_mismatch", message, "Use that model, or import the studies again.")
-        self._store.rename_model(now)
-        return True
 
     def backup(self, file: FilePath, progress: Progress = lambda done, of: None) -> None:
         """Write a copy of the library, in whichever database it lives, as one SQLite file, while it is used.
@@ -353,13 +279,9 @@ class Library:
         with Library.like(self, part) as copy:
             copy.copy_from(self, progress)
             copy.access.copy_from(self.access)
-            copy._store.settle()
+            copy.settle()
         os.replace(part, file)
         sync(file.parent)
-
-    def note_copy(self, kind: str, place: FilePath) -> None:
-        """Remember that studies are being copied out of the library, for the receipt of a later deletion."""
-        self._store.note_copy(kind, os.fspath(place))
 
     # -- deleting
 
@@ -373,9 +295,9 @@ class Library:
         if bool(patient) == bool(sender):
             raise InputError("bad_request", "a patient or a sender is to be named.", "Name one of them.")
         if sender:
-            return self._store.owned(sender=sender)
+            return super().owned(sender=sender)
         keys = dict.fromkeys((patient, patient_key(self.secret, patient)))
-        return tuple(sorted({study_id for key in keys for study_id in self._store.owned(patient=key)}))
+        return tuple(sorted({study_id for key in keys for study_id in super(Library, self).owned(patient=key)}))
 
     def delete(self, study_ids: Collection[str]) -> DeletionReceipt:
         """Delete studies from all tables and from the file's free bytes. Where others read the file, it waits for them.
@@ -388,11 +310,11 @@ class Library:
         ids = sorted(set(study_ids))
         for start in range(0, len(ids), COPIED):
             some = ids[start : start + COPIED]
-            if missing := sorted(set(some) - self._store.summaries(some).keys()):
+            if missing := sorted(set(some) - self.summaries(some).keys()):
                 self.get(missing[0])  # says what is near
-        copies = self._store.copies()
-        rows, changed = self._store.erase(ids) if ids else ({}, {})
-        remains = self._store.overwrite() if ids else ()
+        copies = self.copies()
+        rows, changed = self.erase(ids) if ids else ({}, {})
+        remains = self.overwrite() if ids else ()
         keys = tuple(sorted(patient_key(self.secret, f"study {study_id}") for study_id in ids))
         at = datetime.now(UTC).isoformat(timespec="seconds")
         return DeletionReceipt(at, keys, rows, changed, 0, copies if ids else (), remains)
@@ -406,16 +328,12 @@ class Library:
         """
         self.refuse_all([Refusal(source, code, message)])
 
-    def refuse_all(self, refusals: Iterable[Refusal]) -> None:
-        """As ``refuse``, many in one transaction."""
-        self._store.refuse(refusals)
-
     # -- reading
 
     def __len__(self) -> int:
         known = self._now()
         if known.count is None:
-            known.count = self._store.count()
+            known.count = self.count()
         return known.count
 
     def __iter__(self) -> Iterator[str]:
@@ -435,7 +353,7 @@ class Library:
         Raises:
             InputError: ``bad_request`` where pandas is not installed.
         """
-        shown = self._store.summaries(self.ids())
+        shown = self.summaries(self.ids())
         return table_of(
             {
                 "study_id": study_id,
@@ -448,13 +366,9 @@ class Library:
         )
 
     def _now(self) -> RecordCache:
-        if (known := self._known).revision != (revision := self.revision):
-            self._known = known = RecordCache(revision)
+        if (known := self._cache).revision != (revision := self.revision):
+            self._cache = known = RecordCache(revision)
         return known
-
-    def ids(self) -> tuple[str, ...]:
-        """All study ids, sorted as plain strings."""
-        return self._store.ids()
 
     def get(self, study_id: str) -> StudyRecord:
         """One study with its previews.
@@ -462,7 +376,7 @@ class Library:
         Raises:
             LibraryError: ``study_unknown``, naming the nearest ids.
         """
-        if (record := self._store.record(study_id)) is None:
+        if (record := self.record(study_id)) is None:
             near = difflib.get_close_matches(study_id, self.ids(), n=3)
             hint = f"Did you mean {', '.join(near)}?" if near else ""
             raise LibraryError("study_unknown", f"the library has no study {study_id!r}.", hint)
@@ -470,15 +384,11 @@ class Library:
 
     def summaries(self, study_ids: Collection[str]) -> dict[str, Summary]:
         """What an answer shows of each study, by id; unknown ids are left out. Remembered until the next write."""
-        return remembered(self._now().summaries, study_ids, self._store.summaries)
-
-    def holders(self, digests: Collection[str]) -> dict[str, frozenset[str]]:
-        """Ids of the studies that hold films with these file digests (SHA-256, hex), by digest; others are left out."""
-        return self._store.holders(digests)
+        return remembered(self._now().summaries, study_ids, super().summaries)
 
     def assertions(self, study_ids: Collection[str]) -> dict[str, tuple[Assertion, ...]]:
         """What the report of each study asserts, in the order of its text. Remembered until the next write."""
-        return remembered(self._now().assertions, study_ids, self._store.assertions)
+        return remembered(self._now().assertions, study_ids, super().assertions)
 
     def remembered(
         self, kind: Hashable, study_ids: Collection[str], read: Callable[[Collection[str]], dict[str, T]]
@@ -488,11 +398,11 @@ class Library:
 
     def birth_key(self, birth_date: str) -> str:
         """What stands for a birth date (YYYYMMDD) in this library, to be compared with ``Summary.birth_key``."""
-        return birth_key(self._store.secret, birth_date)
+        return birth_key(self.secret, birth_date)
 
     def ids_of(self, study: Study) -> frozenset[str]:
         """Under which ids this library would hold a study that was read from files."""
-        return stored_ids(study, self._store.secret)
+        return stored_ids(study, self.secret)
 
     def holding(self, study: Study) -> frozenset[str]:
         """Ids of the studies of the library that are this one: by its names, or by the files of its films."""
@@ -504,15 +414,9 @@ class Library:
         """One study, ready to be encoded or explained; its pixels are the previews', float32 in [0, 1]."""
         return self.get(study_id).study()
 
-    def refusals(self) -> tuple[Refusal, ...]:
-        return self._store.refusals()
-
-    def status(self) -> LibraryStatus:
-        return self._store.status()
-
     def verify(self) -> tuple[str, ...]:
         """Check everything; one sentence per problem, empty when the library is sound. Reads it all: seconds."""
-        return problems(self._store, self.gallery)
+        return problems(self, self.gallery)
 
     def reindex(self, progress: Progress = lambda done, of: None) -> None:
         """Make all derived data anew: assertions by today's rules, full-text and vector indexes.
@@ -520,8 +424,8 @@ class Library:
         Args:
             progress: called with (reports read, of how many).
         """
-        self._store.rebuild_indexes()
-        self._store.reread(progress)
+        self.rebuild_indexes()
+        self.reread(progress)
 
     # -- searching
 
@@ -529,7 +433,7 @@ class Library:
     def revision(self) -> int:
         """How many writes the library has seen, by anybody: what was read at the same revision is still true."""
         held: int | None = getattr(self._held, "revision", None)
-        return self._store.revision() if held is None else held
+        return self.last_revision() if held is None else held
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -557,7 +461,7 @@ class Library:
         """(D,) unit-norm embeddings of these studies by id; a study that lacks one is left out."""
         if self._in_memory:
             return self.gallery(mode).of(study_ids)
-        return self._store.vectors_of(mode, study_ids)
+        return self.vectors_of(mode, study_ids)
 
     def embedding_rows(
         self, study_ids: Collection[str], mode: Mode
@@ -565,7 +469,7 @@ class Library:
         """Which of these N studies have an embedding, (N,), and their embeddings (N, D), zeros for the others."""
         if self._in_memory:
             return self.gallery(mode).rows(study_ids)
-        known = self._store.vectors_of(mode, study_ids)
+        known = self.vectors_of(mode, study_ids)
         there = np.fromiter((study in known for study in study_ids), np.bool_, len(study_ids))
         found = np.zeros((len(study_ids), self.about.dimension), np.float32)
         if known:
@@ -578,19 +482,20 @@ class Library:
         Raises:
             LibraryError: ``index_corrupt`` when a stored vector is damaged.
         """
-        if self._galleries[mode].revision < (revision := self.revision):
+        empty = Gallery.empty(self.about.dimension)
+        if self._galleries.get(mode, empty).revision < (revision := self.revision):
             with self._refreshing:
-                known = self._galleries[mode]
+                known = self._galleries.get(mode, empty)
                 if known.revision < revision:  # no other thread was quicker
-                    if known.revision < self._store.erased():  # it may hold studies that are gone
-                        known = Gallery.empty(self.about.dimension)
-                    read = self._store.vectors(mode, known.revision)
-                    self._galleries[mode] = known.extended(*read, self._engine or partial(self._suited, mode))
-        return self._galleries[mode]
+                    if known.revision < self.erased():  # it may hold studies that are gone
+                        known = empty
+                    read = self.vectors_since(mode, known.revision)
+                    self._galleries[mode] = known.extended(*read, self.engine or partial(self._suited, mode))
+        return self._galleries.get(mode, empty)
 
     @property
     def _in_memory(self) -> bool:
-        return self._engine is not None or not self._store.database.searches
+        return self.engine is not None or not self.database.searches
 
     def _suited(self, mode: Mode, vectors: npt.NDArray[np.float32]) -> Index:
         """Exact where that is quick, or where the extra ``large`` is not installed."""
@@ -622,7 +527,7 @@ class Library:
         """
         check_k(k)
         ranking = self.nearest(vector, mode=mode, k=k, exclude=exclude)
-        shown = self._store.summaries([study_id for study_id, _ in ranking])
+        shown = self.summaries([study_id for study_id, _ in ranking])
         neighbours = []
         for rank, (study_id, score) in enumerate(ranking, start=1):
             known = shown[study_id]
@@ -650,8 +555,8 @@ class Library:
             found = self.gallery(mode).nearest(query, k, exclude, within)
         else:
             found = self._nearest_stored(query, mode, k, exclude, within)
-        if not found and not self._store.has(mode):
-            message = f"no study at {self._store.place} has {'an' if mode == 'image' else 'a'} {mode} embedding."
+        if not found and not self.has(mode):
+            message = f"no study at {self.place} has {'an' if mode == 'image' else 'a'} {mode} embedding."
             raise LibraryError("library_empty", message, "Import studies first.")
         return found
 
@@ -666,7 +571,7 @@ class Library:
         """By the database's own index: enough candidates to pass the k-th score clearly, ranked as everywhere."""
         fetch = k + SPARE
         while True:
-            ids, vectors = self._store.nearest(mode, query, fetch, exclude, within)
+            ids, vectors = self.candidates(mode, query, fetch, exclude, within)
             by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
             scores, best = ranked(vectors[by_id], query, np.arange(len(ids)), k)
             if len(ids) < fetch or float(vectors[-1] @ query) < scores[-1] - MARGIN:

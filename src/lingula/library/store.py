@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, delete, func, insert, inspect, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
-from lingula.errors import InputError, LibraryError
+from lingula.errors import InputError, LibraryError, ModelError
 from lingula.labels.assertions import Assertion
 from lingula.library import migrations, rows
 from lingula.library.access_records import AccessRecords
@@ -49,6 +50,7 @@ from lingula.library.schema import (
 )
 from lingula.library.teaching_records import TeachingRecords
 from lingula.study import MODES, Mode
+from lingula.types import FilePath
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -61,18 +63,25 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.place = database.place
+        """Its file, or its URL without a password."""
         self._engine = database.connect()
         self.about = LibraryDescription("", "", (), 0)
-        self._secret = b""
+        """What the library was made for: model, vocabulary, labels, dimension."""
+        self.secret = b""
+        """What birth dates are hidden with; for processes that lay studies out for this library."""
         self._reader = rows.reader_version()
-        self._known: dict[str, tuple[int | None, Any]] = {}
+        self._read: dict[str, tuple[int | None, Any]] = {}
         self.teaching = TeachingRecords(self._transaction)
+        """Sets, links for classes, answers and reviews."""
         self.exchange = ExchangeRecords(self._transaction)
+        """What a DICOM node received and delivers; it is not copied into backups."""
         self.access = AccessRecords(self._transaction)
+        """Users, their tokens, the trail of who did what. Backups hold users and tokens, joined libraries none."""
         self.observations = ObservationRecords(self._transaction)
+        """What nodes saw of each sender's films; not copied into backups."""
 
     @classmethod
-    def create(cls, database: Database, about: LibraryDescription) -> Store:
+    def create_in(cls, database: Database, about: LibraryDescription) -> Self:
         """Make the tables, all or none.
 
         Raises:
@@ -84,7 +93,7 @@ class Store:
                 store._make(about)
                 store.settle()
             store.close()
-        return cls.open(database)
+        return cls.open_in(database)
 
     def _make(self, about: LibraryDescription) -> None:
         with self._transaction() as connection:
@@ -100,8 +109,8 @@ class Store:
             self.database.index_vectors(connection, about.dimension)
 
     @classmethod
-    def open(cls, database: Database) -> Store:
-        """Open what ``create`` made, now or with an earlier version, whose tables are brought up to date.
+    def open_in(cls, database: Database) -> Self:
+        """Open what ``create_in`` made, now or with an earlier version, whose tables are brought up to date.
 
         Raises:
             LibraryError: ``library_missing``; ``library_newer``; ``index_corrupt`` when the file is empty, damaged or
@@ -119,16 +128,34 @@ class Store:
             if row is None:
                 raise damaged(store.place, "it lacks its description")
             store.about = LibraryDescription(row.model, row.vocabulary, tuple(row.labels), row.dimension)
-            store._secret = row.secret
+            store.secret = row.secret
             if not row.reader:
                 store.reread()
         return store
 
-    def rename_model(self, name: str) -> None:
-        """Name the model that filled the library anew."""
+    def rename_model(self, earlier: str, now: str) -> bool:
+        """Name the model that filled the library by its fingerprint of today, where it is named by an earlier one.
+
+        Returns:
+            Whether it was renamed; False where it has that name already.
+
+        Raises:
+            ModelError: ``model_mismatch`` where another model filled the library.
+        """
+        if self.about.model == now:
+            return False
+        if self.about.model != earlier:
+            self.require_model(now)  # refuses
         with self._writing() as (connection, _):
-            connection.execute(update(LibraryRow).values(model=name))
-        self.about = replace(self.about, model=name)
+            connection.execute(update(LibraryRow).values(model=now))
+        self.about = replace(self.about, model=now)
+        return True
+
+    def require_model(self, model: str) -> None:
+        """Raise ModelError, ``model_mismatch``, unless this very model filled the library."""
+        if self.about.model != model:
+            message = f"the library at {self.place} was filled by model {self.about.model}, not by {model}."
+            raise ModelError("model_mismatch", message, "Use that model, or import the studies again.")
 
     def _version(self, connection: Connection) -> str:
         """The revision of the tables."""
@@ -159,7 +186,7 @@ class Store:
         self.database.close()
 
     def discard(self) -> None:
-        """Remove the library, whatever it holds, and close."""
+        """Remove the library with all it holds, and close it."""
         with self._transaction() as connection:
             self.database.discard(connection)
         self.close()
@@ -195,8 +222,8 @@ class Store:
             connection.execute(update(LibraryRow).values(revision=LibraryRow.revision + 1))
             yield connection, connection.execute(select(LibraryRow.revision)).scalar_one()
 
-    def insert(self, entries: Sequence[Entry]) -> tuple[Outcome, ...]:
-        """Add studies in one transaction: when this returns, every study "added" is on the disk.
+    def add_many(self, entries: Iterable[Entry]) -> tuple[Outcome, ...]:
+        """Store a batch of studies in one transaction: when this returns, every study "added" is on the disk.
 
         A study stored before is "present", or "refused" (``uid_conflict``) when its content differs; the others of
         the batch are added all the same.
@@ -204,11 +231,12 @@ class Store:
         Raises:
             InputError, ModelError: an entry that cannot be stored; then nothing of the batch was.
         """
+        entries = tuple(entries)
         digests = [study_digest(entry.study) for entry in entries]
         with self._transaction() as connection:
             known = _digests(connection, entries)
         laid_out = {  # outside the write lock: drawing previews takes time
-            at: rows.from_entry(entry, digest, self.about, self._secret)
+            at: rows.from_entry(entry, digest, self.about, self.secret)
             for at, (entry, digest) in enumerate(zip(entries, digests, strict=True))
             if entry.study.study_id not in known or entry.replaces
         }
@@ -246,17 +274,22 @@ class Store:
                 parts[row.study_id][1].append(dict(row._mapping))
         return [rows.again(dict(study._mapping), *parts[study.study_id]) for study in studies]
 
-    def take(self, studies: Sequence[rows.StudyRows], secret: bytes) -> tuple[Outcome, ...]:
-        """Add whole studies of a library with this secret, in one transaction; outcomes as from ``insert``."""
+    def take(self, studies: Sequence[rows.StudyRows], secret: bytes | None = None) -> tuple[Outcome, ...]:
+        """Store studies that another process laid out, in one transaction; outcomes as from ``add_many``.
+
+        Args:
+            secret: of the library that they are of; None for this one's.
+        """
+        secret = self.secret if secret is None else secret
         with self._writing() as (connection, revision):
             if connection.execute(select(StudyRow.study_id).limit(1)).first() is None:
                 connection.execute(update(LibraryRow).values(secret=secret))
-                self._secret = secret
+                self.secret = secret
             asked = [study.study["study_id"] for study in studies]
             known = _known(connection, asked)
             found = []
             for study_id, study in zip(asked, studies, strict=True):
-                if secret != self._secret:  # keys of another library say nothing here
+                if secret != self.secret:  # keys of another library say nothing here
                     study.study["birth_key"] = ""
                 found.append(_settle(connection, revision, known, study_id, study.study["digest"], study))
             self._note_reader(connection)
@@ -271,13 +304,12 @@ class Store:
         with self._transaction() as connection:
             self.database.settle(connection)
 
-    @property
-    def secret(self) -> bytes:
-        """What birth dates are hidden with; see ``record.birth_key``."""
-        return self._secret
+    def refuse_all(self, refusals: Iterable[Refusal]) -> None:
+        """Note files or studies that could not be imported, in one transaction; the last word on a source stands.
 
-    def refuse(self, refusals: Iterable[Refusal]) -> None:
-        """Note what could not be imported, in one transaction; the last word on a source stands."""
+        Their sources are names that may be shown to others, of a study of the collection or ``identity.file_name``, and
+        their messages words that may, ``errors.CAUSES[code]``.
+        """
         if not (last := {refusal.source: refusal for refusal in refusals}):
             return
         with self._writing() as (connection, _):
@@ -326,11 +358,11 @@ class Store:
         with self._transaction() as connection:
             return connection.execute(select(LibraryRow.erased)).scalar_one()
 
-    def note_copy(self, kind: str, place: str) -> None:
-        """Remember that a backup or an export is being made."""
+    def note_copy(self, kind: str, place: FilePath) -> None:
+        """Remember that studies are being copied out of the library, for the receipt of a later deletion."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
         with self._writing() as (connection, _):
-            connection.execute(insert(CopyRow), {"kind": kind, "place": place, "at": at})
+            connection.execute(insert(CopyRow), {"kind": kind, "place": os.fspath(place), "at": at})
 
     def copies(self) -> tuple[CopyRecord, ...]:
         """The backups and exports that were made, oldest first."""
@@ -352,7 +384,7 @@ class Store:
 
     # -- reading
 
-    def revision(self) -> int:
+    def last_revision(self) -> int:
         """How many writes were committed."""
 
         def read() -> int:
@@ -364,9 +396,9 @@ class Store:
     def _until_written(self, name: str, read: Callable[[], T]) -> T:
         """What was read, read again once anything was committed since."""
         changes = self.database.changes()  # told first: what is read may be of a later commit, never of an earlier one
-        known = self._known.get(name)
+        known = self._read.get(name)
         if known is None or changes is None or changes != known[0]:
-            known = self._known[name] = changes, read()
+            known = self._read[name] = changes, read()
         return cast(T, known[1])
 
     def ids(self) -> tuple[str, ...]:
@@ -428,7 +460,7 @@ class Store:
             return rows.to_record(study, radiographs, connection.execute(modes).scalars().all())
 
     def holders(self, digests: Collection[str]) -> dict[str, frozenset[str]]:
-        """Ids of the studies that hold films with these file digests, by digest; unknown ones are left out."""
+        """Ids of the studies that hold films with these file digests (SHA-256, hex), by digest; others are left out."""
         found: dict[str, set[str]] = {}
         pairs = select(RadiographRow.digest, RadiographRow.study_id)
         with self._transaction() as connection:
@@ -462,7 +494,7 @@ class Store:
                     said[row.study_id].append(rows.to_assertion(row))
         return {study_id: tuple(found) for study_id, found in said.items()}
 
-    def nearest(
+    def candidates(
         self,
         mode: Mode,
         query: npt.NDArray[np.float32],
@@ -474,7 +506,7 @@ class Store:
         with self._transaction() as connection:
             return self.database.nearest(connection, mode, query, fetch, exclude, within)
 
-    def vectors(
+    def vectors_since(
         self, mode: Mode, since: int, until: int | None = None
     ) -> tuple[int, list[str], npt.NDArray[np.float32]]:
         """Embeddings of one mode written after revision ``since``, up to ``until`` or the last.

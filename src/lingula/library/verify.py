@@ -53,8 +53,8 @@ def _assertions(store: Store) -> Iterator[str]:
         return
     for start in range(0, len(ids := store.ids()), BATCH):
         some = ids[start : start + BATCH]
-        stored = store.assertions(some)
-        for study_id, summary in store.summaries(some).items():
+        stored = Store.assertions(store, some)
+        for study_id, summary in Store.summaries(store, some).items():
             if stored[study_id] != (read_assertions(summary.report) if summary.report else ()):
                 yield f"the assertions of {study_id} are not those of its report: reindex"
 
@@ -64,7 +64,7 @@ def _vectors(store: Store, gallery_of: Callable[[Mode], Gallery]) -> Iterator[st
     for mode in MODES:
         yield from (f"the {mode} embedding of {study_id} is not what was stored" for study_id in store.altered(mode))
         gallery = gallery_of(mode).whole()
-        stored = Gallery.empty(store.about.dimension).merged(*store.vectors(mode, 0, gallery.revision))
+        stored = Gallery.empty(store.about.dimension).merged(*store.vectors_since(mode, 0, gallery.revision))
         if gallery.ids != stored.ids:
             differing = len(set(gallery.ids) ^ set(stored.ids))
             yield f"the {mode} index and the records differ in {differing} studies"
