@@ -9,6 +9,7 @@ import logging
 import re
 import runpy
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from lingula.errors import ServerError
 from lingula.library import Library
 from lingula.model.calibration import CUTS, Calibration
 from lingula.reading.limits import Limits
+from lingula.retrieval.region import patch_folder
 from lingula.server import Settings
 from lingula.server.answers import OwnThreshold
 from lingula.server.serialise import threshold_costs
@@ -233,6 +235,21 @@ def test_a_box_on_a_case_is_searched_for(served: Server) -> None:
         assert served.ask("GET", each["picture"]).status == 200
     outside = served.post(f"/api/cases/{case['case_id']}/region", {**body, "x": 90_000})
     assert (outside.status, outside.json["code"]) == (422, "bad_request")
+
+
+def test_a_library_is_prepared_for_boxes_from_the_first_case_on(stock: Stock, tmp_path: Path) -> None:
+    place = tmp_path / "library.sqlite"
+    stock.library.backup(place)
+    with (
+        Library.open(place) as library,
+        running(stock.checkpoint, library, stock.collection, Settings()) as server,
+    ):
+        assert not patch_folder(library).exists()
+        server.ask("POST", f"/api/studies/{library.ids()[0]}/case")
+        until = time.monotonic() + 20
+        while len(list(patch_folder(library).glob("*.safetensors"))) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert len(list(patch_folder(library).glob("*.safetensors"))) == 2  # the basis, and the films
 
 
 def test_a_study_is_deleted_and_forgotten_in_every_answer(stock: Stock, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,12 @@ class Checkpoint:
     fingerprint: str = ""
     earlier: str = ""
     average_film: npt.NDArray[np.float32] | None = None
+
+    def on_one_thread(self) -> Checkpoint:
+        """The same, computing on the thread that asks alone, beside the answers of this one."""
+        engine = self.model.engine
+        alone = engine.on_one_thread() if isinstance(engine, OnnxEngine) else engine
+        return replace(self, model=Forward(self.model.architecture, alone))
 
     def save(self, folder: FilePath) -> Checkpoint:
         """Write a checkpoint that was loaded into another folder, with what was changed of it but its model.

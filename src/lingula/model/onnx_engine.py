@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from safetensors import safe_open
@@ -41,6 +41,10 @@ class OnnxEngine:
         self._threads = threads or min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
         self._sessions: dict[Part, InferenceSession] = {}
         self._lock = threading.Lock()
+
+    def on_one_thread(self) -> OnnxEngine:
+        """The same folder, with sessions of its own that compute on the thread that asks."""
+        return OnnxEngine(self.folder, self.device, 1)
 
     def tensor(self, name: str) -> Floats:
         """A weight by its name, in single precision."""
@@ -81,8 +85,8 @@ def _opened(path: Path, device: str, threads: int) -> InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=providers)
 
 
-def _provided(device: Device) -> str:
-    """``cpu`` or ``cuda``, as there is."""
+def _provided(device: Device) -> Literal["cpu", "cuda"]:
+    """As there is."""
     if device == "cpu":
         return "cpu"
     import onnxruntime

@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -390,6 +391,8 @@ class Service:
         case = Case(replace(analysis, case_id=secrets.token_urlsafe(12)), marks)
         self._cases[case.case_id] = case
         self._make_room()
+        if self.filled is not None:
+            self._patches.begin(self.checkpoint, self.filled)
         return case
 
     def answer_anyway(self, case: Case) -> None:
@@ -457,7 +460,7 @@ class Service:
     async def region(self, case: Case, place: Place, *, mirrored: bool, k: int) -> RegionAnswer:
         """Studies that show what a box on a film of a case shows.
 
-        The patches of the library are made on a thread of their own, first asked for and whenever it has changed.
+        The patches of the library are made on a thread of their own, from the first case on and when it changed.
 
         Raises:
             InputError: ``bad_request`` for a box outside the film. LibraryError: ``library_missing`` or ``_empty``.
@@ -481,7 +484,7 @@ class Service:
 
 
 class _PatchMaker:
-    """Patches of the library as it is now, made in the background."""
+    """Patches of the library as it is now, made in the background: on one thread that gives way to answers."""
 
     def __init__(self) -> None:
         self._made: tuple[int, Patches | LingulaError] | None = None
@@ -495,30 +498,39 @@ class _PatchMaker:
         Raises:
             ServerError: ``busy`` while they are made. LingulaError: why they cannot be.
         """
-        with self._lock:
-            revision = library.revision
-            if self._made and self._made[0] == revision:
-                if isinstance(self._made[1], LingulaError):
-                    raise self._made[1]
-                return self._made[1]
-            if self._making is None or not self._making.is_alive():
-                self._making = threading.Thread(target=self._make, args=(checkpoint, library, revision), daemon=True)
-                self._making.start()
-        self._making.join(PATIENCE)
+        making, revision = self.begin(checkpoint, library), library.revision
+        if making is not None:
+            making.join(PATIENCE)
         if self._made and self._made[0] == revision:
-            return self.current(checkpoint, library)
+            if isinstance(self._made[1], LingulaError):
+                raise self._made[1]
+            return self._made[1]
         done, of = self.progress
         message = f"The library's films are being prepared for such searches: {done} of {of}."
         raise ServerError("busy", message, "Try again in a moment.")
 
+    def begin(self, checkpoint: Checkpoint, library: Library) -> threading.Thread | None:
+        """Make them where there are none of the library's revision; what makes them, None where they are there."""
+        with self._lock:
+            revision = library.revision
+            if self._made and self._made[0] == revision:
+                return None
+            if self._making is None or not self._making.is_alive():
+                self._making = threading.Thread(target=self._make, args=(checkpoint, library, revision), daemon=True)
+                self._making.start()
+            return self._making
+
     def _make(self, checkpoint: Checkpoint, library: Library, revision: int) -> None:
+        if sys.platform == "linux":  # where a thread has a priority of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
         def tell(done: int, of: int) -> None:
             self.progress = done, of
             if self._stop.is_set():
                 raise _Stopped
 
         try:
-            self._made = revision, library_patches(checkpoint, library, tell)
+            self._made = revision, library_patches(checkpoint.on_one_thread(), library, tell)
         except LingulaError as error:
             self._made = revision, error
         except _Stopped:
