@@ -222,7 +222,7 @@ def _verify(folder: Path, pinned: str | None = None) -> tuple[str, str]:
     except (ValueError, OSError, RecursionError) as error:
         raise ModelError("model_bad_file", f"{folder / 'manifest.json'} cannot be read: {error}.") from error
     if isinstance(sums, dict) and sums and not set(sums) & set(GRAPHS):
-        hint = f"With lingula[lab] installed: lingula graphs {folder}"
+        hint = f"With lingula[lab] installed: lingula export onnx {folder}"
         raise ModelError("model_bad_file", f"{folder} is of an earlier version: it has no graphs.", hint)
     if not isinstance(sums, dict) or sorted(sums) != sorted(FILES):
         raise ModelError("model_bad_file", f"{folder / 'manifest.json'} must name exactly {', '.join(FILES)}.")

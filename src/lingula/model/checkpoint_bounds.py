@@ -168,7 +168,7 @@ def check_graphs(folder: Path, architecture: Mapping[str, Any]) -> None:
         for key, value in expected.items():
             if graph.metadata.get(key) != value:
                 message = f"{path} was made for another {key.removeprefix('lingula.')} than the folder's."
-                raise ModelError("model_bad_file", message, f"With lingula[lab]: lingula graphs {folder}")
+                raise ModelError("model_bad_file", message, f"With lingula[lab]: lingula export onnx {folder}")
 
 
 def graph_metadata(architecture: Mapping[str, Any], weights: Mapping[str, TensorRange]) -> dict[str, str]:

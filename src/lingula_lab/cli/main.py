@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from lingula.errors import InputError
-from lingula_lab.cli import add_source, audit, bench, demo, evaluate, gallery, gate, graphs, phantom, relevance, train
+from lingula_lab.cli import add_source, audit, bench, demo, evaluate, export, gallery, gate, phantom, relevance, train
 
 BASE: tuple[Callable[..., Any], ...] = (phantom.phantom, demo.demo)
 """Commands that need nothing but the base."""
@@ -26,7 +26,7 @@ LABORATORY: tuple[Callable[..., Any], ...] = (
     bench.bench,
     gallery.gallery,
     gate.gate,
-    graphs.graphs,
+    export.export,
     relevance.relevance,
     add_source.add_source,
 )

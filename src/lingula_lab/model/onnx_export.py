@@ -41,6 +41,20 @@ def export_graphs(model: StudyModel, folder: Path, metadata: Mapping[str, str]) 
         onnx_ir.save(made, folder / f"{part}.onnx")
 
 
+def write_alone(folder: Path, out: Path) -> list[Path]:
+    """Write the graphs of a checkpoint folder with their weights inside; ``out`` is made where it is missing."""
+    import onnx_ir
+
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for part in OUTPUTS:
+        made = onnx_ir.load(folder / f"{part}.onnx")
+        onnx_ir.external_data.load_to_model(made)
+        onnx_ir.save(made, out / f"{part}.onnx")
+        written.append(out / f"{part}.onnx")
+    return written
+
+
 DECIDES: dict[Part, tuple[str, ...]] = {
     "image": ("image", "grid", "levels", "fold", "trunks", "width", "preprocessing"),
     "details": ("image", "grid", "fold", "preprocessing"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from tests import made_up
@@ -20,6 +21,7 @@ from lingula.model.checkpoint import Checkpoint, load_checkpoint
 from lingula.study import MODES, Report, Study
 from lingula_lab.model import checkpoint as folders
 from lingula_lab.model.checkpoint import add_graphs, save_checkpoint, trained_model
+from lingula_lab.model.onnx_export import write_alone
 from lingula_lab.model.study_model import TensorBatch
 
 LONG = Report.from_sections(findings="Fluid blunts the left angle. Spurs along the thoracic spine. " * 20)
@@ -94,8 +96,18 @@ def test_graphs_of_a_folder_of_before_leave_its_fingerprint(checkpoint_folder: P
     (old / "manifest.json").write_text(json.dumps(sums))
     with pytest.raises(ModelError, match="graphs") as refused:
         load_checkpoint(old)
-    assert f"lingula graphs {old}" in str(refused.value.hint)
+    assert f"lingula export onnx {old}" in str(refused.value.hint)
     assert add_graphs(old).fingerprint == load_checkpoint(checkpoint_folder).fingerprint
+
+
+def test_parts_stand_alone_for_other_programs(checkpoint_folder: Path, tmp_path: Path) -> None:
+    made = load_checkpoint(checkpoint_folder)
+    write_alone(checkpoint_folder, tmp_path / "alone")
+    batch = _batch(made, *MIXED)
+    expected = made.model.engine.run("image", {"pixels": batch.pixels}, ("patches",))[0]
+    shutil.copy(tmp_path / "alone" / "image.onnx", tmp_path / "moved.onnx")  # by itself, beside nothing
+    alone = onnxruntime.InferenceSession(tmp_path / "moved.onnx", providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(alone.run(["patches"], {"pixels": batch.pixels})[0], expected, atol=1e-5)
 
 
 def test_graphs_that_answer_otherwise_are_not_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
