@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from lingula.cli import output
-from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt
+from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt, stored
 from lingula.study import DISCLAIMER
 
 Name = Annotated[str, typer.Argument(help="Name of the user.")]
@@ -37,13 +36,10 @@ def add(name: Name, role: RoleName = "read", library: LibraryAt = DEFAULT_LIBRAR
 
     Example: [bold]lingula user add ada --role teach[/]
     """
-    from lingula.library import Library
-
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         account = opened.access.add_account(name, role)
-    if json:
-        return output.write_json(_body(user=account))
-    output.out.print(f"{account.name} may {account.role}. A token: lingula token add {account.name}", highlight=False)
+    shown = f"{account.name} may {account.role}. A token: lingula token add {account.name}"
+    output.tell(_body(user=account), json, shown)
 
 
 def list_users(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
@@ -51,16 +47,12 @@ def list_users(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None
 
     Example: [bold]lingula user list[/]
     """
-    from lingula.library import Library
-
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         accounts = opened.access.accounts()
     if json:
         return output.write_json(_body(users=accounts))
-    table = Table("name", "role", "since", box=None, header_style="dim")
-    for account in accounts:
-        table.add_row(account.name, account.role, _time(account.made))
-    output.out.print(table if accounts else "There are no users.")
+    rows = ((account.name, account.role, _time(account.made)) for account in accounts)
+    output.show_table(("name", "role", "since"), rows, "There are no users.")
 
 
 def role_of(
@@ -73,13 +65,9 @@ def role_of(
 
     Example: [bold]lingula user role ada administer[/]
     """
-    from lingula.library import Library
-
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         opened.access.change_role(name, role)
-    if json:
-        return output.write_json(_body(name=name, role=role))
-    output.out.print(f"{name} may {role} now.", highlight=False)
+    output.tell(_body(name=name, role=role), json, f"{name} may {role} now.")
 
 
 def remove(name: Name, library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
@@ -87,13 +75,9 @@ def remove(name: Name, library: LibraryAt = DEFAULT_LIBRARY, json: Json = False)
 
     Example: [bold]lingula user remove ada[/]
     """
-    from lingula.library import Library
-
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         opened.access.remove_account(name)
-    if json:
-        return output.write_json(_body(removed=name))
-    output.out.print(f"{name} is removed.", highlight=False)
+    output.tell(_body(removed=name), json, f"{name} is removed.")
 
 
 def add_token(
@@ -106,9 +90,7 @@ def add_token(
 
     Example: [bold]lingula token add ada --days 180[/]
     """
-    from lingula.library import Library
-
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         token, shown = opened.access.add_token(name, days=days)
     if json:
         return output.write_json(_body(token=token, shown=shown))
@@ -122,20 +104,18 @@ def list_tokens(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> Non
 
     Example: [bold]lingula token list[/]
     """
-    from lingula.library import Library
-
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         tokens = opened.access.tokens()
     if json:
         return output.write_json(_body(tokens=tokens))
-    table = Table("token", "user", "since", "state", box=None, header_style="dim")
+    rows = []
     for token in tokens:
         ended = token.until is not None and token.until <= time.time()
         state = f"revoked {_time(token.revoked)}" if token.revoked else "ended" if ended else "good"
         if state == "good" and token.until:
             state = f"good until {_time(token.until)}"
-        table.add_row(token.token_id, token.name, _time(token.made), state)
-    output.out.print(table if tokens else "There are no tokens.")
+        rows.append((token.token_id, token.name, _time(token.made), state))
+    output.show_table(("token", "user", "since", "state"), rows, "There are no tokens.")
 
 
 def revoke(
@@ -147,13 +127,9 @@ def revoke(
 
     Example: [bold]lingula token revoke 3f2a9c01d4e5[/]
     """
-    from lingula.library import Library
-
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         opened.access.revoke_token(token)
-    if json:
-        return output.write_json(_body(revoked=token))
-    output.out.print(f"{token} is revoked.", highlight=False)
+    output.tell(_body(revoked=token), json, f"{token} is revoked.")
 
 
 def trail(
@@ -168,19 +144,16 @@ def trail(
 
     Example: [bold]lingula trail --user ada --days 7[/]
     """
-    from lingula.library import Library
     from lingula.library.identity import pseudonym
 
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         key = pseudonym(opened.secret, study) if study else ""
         since = time.time() - 86400 * days
         events = opened.access.events(actor=user, subject=key, since=since, limit=limit)
     if json:
         return output.write_json(_body(events=events))
-    table = Table("when", "who", "what", "answer", "study", box=None, header_style="dim")
-    for event in events:
-        table.add_row(_time(event.at), output.plain(event.actor), event.kind, str(event.status), event.subject[-12:])
-    output.out.print(table if events else "Nothing is written down.")
+    rows = ((_time(e.at), output.plain(e.actor), e.kind, str(e.status), e.subject[-12:]) for e in events)
+    output.show_table(("when", "who", "what", "answer", "study"), rows, "Nothing is written down.")
 
 
 def _body(**values: Any) -> dict[str, Any]:

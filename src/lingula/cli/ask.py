@@ -28,11 +28,10 @@ from lingula.cli.options import (
     read,
 )
 from lingula.errors import InputError
-from lingula.study import Analysis, Explanation, Study
+from lingula.study import Analysis, Explanation
 from lingula.types import Device
 
 if TYPE_CHECKING:
-    from lingula.model.checkpoint import Checkpoint
     from lingula.retrieval import Searched
 
 
@@ -67,8 +66,10 @@ def predict(
         from lingula.cli.predict_folder import predict_folder
 
         return predict_folder(files or [], out, model=load_model(model, device), anyway=anyway, json=json)
+    from lingula.analysis import analyze as ask
+
     asked = read(files, report, text, same_study)
-    analysis, _ = _answer(asked, load_model(model, device), None, methods=(), anyway=anyway)
+    analysis = ask(asked, load_model(model, device), methods=(), anyway=anyway)
     if json:
         return output.write_json(analysis)
     output.banner()
@@ -143,23 +144,9 @@ def search(
 
     files, words = _sorted_out(question or [])
     if region is not None:
-        if (
-            len(files) != 1
-            or words
-            or like
-            or report
-            or text
-            or also
-            or without
-            or more
-            or less
-            or view
-            or age
-            or labels
-        ):
-            raise InputError(
-                "bad_request", "--region asks with a box on one film, and with nothing else.", "Name one film."
-            )
+        if len(files) != 1 or any((words, like, report, text, also, without, more, less, view, age, labels)):
+            message = "--region asks with a box on one film, and with nothing else."
+            raise InputError("bad_request", message, "Name one film.")
         return _search_region(files[0], region, mirrored, library, model, device, k, html, json)
     if mirrored or html:
         raise InputError("bad_request", f"{'--mirrored' if mirrored else '--html'} goes with --region.", "Name a box.")
@@ -190,7 +177,7 @@ def search(
     if json:
         return output.write_json(answer)
     output.banner()
-    output.show_answer(answer, {label.code: label.name for label in checkpoint.vocabulary.labels}, explain=explain)
+    output.show_answer(answer, checkpoint.vocabulary.names, explain=explain)
 
 
 def _search_region(
@@ -208,7 +195,7 @@ def _search_region(
     study, place = read([file], None, None), Place(0, *map(int, numbers))
     check_place(study, place)  # before seconds are spent on loading the model
     checkpoint = load_model(model, device)
-    names = {label.code: label.name for label in checkpoint.vocabulary.labels}
+    names = checkpoint.vocabulary.names
     with opened(library, checkpoint) as known:
         with output.progress_bar("Patches of the library") as tell:
             patches = library_patches(checkpoint, known, tell)
@@ -290,13 +277,13 @@ def explain(
 
     Example: [bold]lingula explain chest.dcm --label pleural_effusion --html why.html[/]
     """
+    from lingula.analysis import analyze as ask
     from lingula.explanation import DEPLOYED, shown_methods
 
-    study, checkpoint = read(files, report, text, same_study), load_model(model, device)
-    if html:
-        study = _handed_out(study, files)
+    study = read(files, report, text, same_study, handed_out=html is not None)
+    checkpoint = load_model(model, device)
     methods = method or shown_methods(checkpoint.fingerprint, DEPLOYED)
-    analysis, names = _answer(study, checkpoint, None, label=label, methods=methods, anyway=anyway)
+    analysis, names = ask(study, checkpoint, label=label, methods=methods, anyway=anyway), checkpoint.vocabulary.names
     if npz:
         _save_maps(npz, analysis.explanations)
     if png:
@@ -334,11 +321,13 @@ def analyze(
 
     Example: [bold]lingula analyze chest.dcm --report chest.xml --html chest.html[/]
     """
-    study, checkpoint = read(files, report, text, same_study), load_model(model, device)
-    if html:
-        study = _handed_out(study, files)
+    from lingula.analysis import analyze as ask
+
+    study = read(files, report, text, same_study, handed_out=html is not None)
+    checkpoint = load_model(model, device)
+    names = checkpoint.vocabulary.names
     with opened(library, checkpoint) as known:
-        analysis, names = _answer(study, checkpoint, known, label=label, methods=method, k=k, anyway=anyway)
+        analysis = ask(study, checkpoint, known, label=label, methods=method, k=k, anyway=anyway)
         if html:
             _write(html, analysis, names, known)
     if json:
@@ -351,25 +340,6 @@ def analyze(
         _show_evidence(analysis, names)
     if html:
         output.out.print(f"Page: {html}")
-
-
-def _handed_out(study: Study, files: list[Path] | None) -> Study:
-    """The study of a page that may be given away: without names in its report."""
-    from lingula.deidentification.reports import header_names, without_identifiers
-    from lingula.reading.sandbox import Sandbox
-
-    if study.report is None:
-        return study
-    with Sandbox() as sandbox:
-        return without_identifiers(study, header_names(files or (), sandbox))
-
-
-def _answer(study: Study, checkpoint: Checkpoint, library: Searched | None, **options: Any) -> tuple[Analysis, Names]:
-    """The analysis, and the labels' names for a reader."""
-    from lingula.analysis import analyze as ask
-
-    names = {label.code: label.name for label in checkpoint.vocabulary.labels}
-    return ask(study, checkpoint, library, **options), names
 
 
 def _write(path: Path, analysis: Analysis, names: Names, library: Searched | None) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.table import Table
 
 from lingula.cli import output
 from lingula.cli.memory import return_freed_memory
@@ -56,19 +55,15 @@ def fetch_openi(
     from lingula.openi import fetch
 
     asked: dict[fetch.What, bool] = {"reports": reports or not (png or dicom), "png": png, "dicom": dicom}
-    wanted = [kind for kind, chosen in asked.items() if chosen]
     done = {}
-    for kind in wanted:
+    for kind in (kind for kind, chosen in asked.items() if chosen):
         with output.progress_bar(f"Fetching {kind}") as progress:
             archive = fetch.fetch(kind, out, base_url=base_url or fetch.NLM_URL, progress=progress)
         done[kind] = str(archive)
         if unpack:
             unpacked = fetch.unpack(archive, out / archive.name.removesuffix(".tgz"))
             done[kind] = str(unpacked.folder)
-    if json:
-        return output.write_json(done)
-    for kind, place in done.items():
-        output.out.print(f"{kind}: {place}")
+    output.tell(done, json, *(f"{kind}: {place}" for kind, place in done.items()))
 
 
 Workers = Annotated[int, typer.Option(help="Reading processes.")]
@@ -239,9 +234,7 @@ def _index(
         )
         output.out.print(told, highlight=False)
         return _show(result.imported)
-    from lingula.plain import plain
-
-    output.write_json(plain(result))
+    output.write_json(result)
 
 
 Target = tuple["Checkpoint", "Library", "Sandbox", Callable[[int, int], None]]
@@ -287,10 +280,7 @@ def encode(
 
 def _report(result: Imported, json: bool) -> None:
     """What became of the import; exit code 1 where nothing came in."""
-    if json:
-        output.write_json(result)
-    else:
-        _show(result)
+    output.write_json(result) if json else _show(result)
     if not result.added and not result.present:
         raise typer.Exit(1)
 
@@ -308,9 +298,7 @@ def _show(result: Imported) -> None:
     if result.unused:
         output.out.print(f"Columns not used: {output.plain(', '.join(result.unused))}.", highlight=False)
     if result.refused:
-        table = Table("file", "code", "why", box=None, header_style="dim")
-        for entry in result.refused[:50]:
-            table.add_row(output.plain(str(entry.path)), entry.code, output.plain(entry.message))
-        output.out.print(table)
+        rows = ((output.plain(str(each.path)), each.code, output.plain(each.message)) for each in result.refused[:50])
+        output.show_table(("file", "code", "why"), rows)
         if len(result.refused) > 50:
             output.out.print(f"… and {len(result.refused) - 50} more; all of them with --json.")

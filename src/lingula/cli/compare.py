@@ -43,7 +43,6 @@ def why(
     Example: [bold]lingula why chest.dcm CXR1000 --library library.sqlite --html why.html[/]
     """
     from lingula.explanation.comparison import why as find
-    from lingula.library import Library
     from lingula.retrieval import Query
 
     *files, study_id = asked
@@ -52,8 +51,8 @@ def why(
     if missing := [name for name in files if not Path(name).is_file()]:
         raise InputError("not_found", f"there is no file {missing[0]}.", "The study's id comes last.")
     study, checkpoint = options.read([Path(name) for name in files], report, text), options.load_model(model, device)
-    names = {label.code: label.name for label in checkpoint.vocabulary.labels}
-    with Library.open(library, model=checkpoint.fingerprint) as known:
+    names = checkpoint.vocabulary.names
+    with options.stored(library, checkpoint) as known:
         query = Query.read("", also=also, without=without) if also or without else None
         found = find(study, study_id, checkpoint, known, mode=mode, query=query)
     if html:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from lingula.cli import output
 from lingula.cli.options import Json
@@ -49,10 +48,8 @@ def deidentify(
         rows = explain_profile(options)
         if json:
             return output.write_json({"options": options, "actions": rows})
-        table = Table("tag", "attribute", "basic profile", "option", "action", box=None, header_style="dim")
-        for row in rows:
-            table.add_row(row["tag"], row["keyword"], row["basic"], row["option"], row["action"])
-        return output.out.print(table)
+        shown = ((row["tag"], row["keyword"], row["basic"], row["option"], row["action"]) for row in rows)
+        return output.show_table(("tag", "attribute", "basic profile", "option", "action"), shown)
     if source is None or target is None:
         raise InputError("bad_request", "what to read and where to write are missing.", "Give IN and OUT.")
     key = _secret(secret) if secret is not None else b""

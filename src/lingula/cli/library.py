@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from lingula.cli import output
-from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt, Model, load_model
+from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt, Model, load_model, stored
 from lingula.errors import InputError, LibraryError
 from lingula.plain import plain
 
@@ -34,7 +34,7 @@ def create(library: LibraryAt = DEFAULT_LIBRARY, model: Model = "compact", json:
     with create_library(checkpoint, library) as opened:
         body = {"location": opened.status().location, "model": opened.about.model, "studies": len(opened)}
     shown = f"{body['location']}: {body['studies']} studies, model {body['model']}."
-    output.write_json(body) if json else output.out.print(shown, highlight=False)
+    output.tell(body, json, shown)
 
 
 def upgrade(library: LibraryAt = DEFAULT_LIBRARY, model: Model = "compact", json: Json = False) -> None:
@@ -44,14 +44,12 @@ def upgrade(library: LibraryAt = DEFAULT_LIBRARY, model: Model = "compact", json
 
     Example: [bold]lingula library upgrade --library library.sqlite[/]
     """
-    from lingula.library import Library
-
     checkpoint = load_model(model)
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         renamed = opened.rename_model(checkpoint.earlier, checkpoint.fingerprint)
     body = {"model": checkpoint.fingerprint, "renamed": renamed}
     shown = f"Model {checkpoint.fingerprint}" + (f", named {checkpoint.earlier} before." if renamed else ": as it was.")
-    output.write_json(body) if json else output.out.print(shown, highlight=False)
+    output.tell(body, json, shown)
 
 
 def import_library(
@@ -69,7 +67,7 @@ def import_library(
     from lingula.openi.collection import Refused
 
     bar = output.progress_bar("Importing")
-    with Library.open(source) as other, Library.like(other, library) as opened, bar as progress:
+    with stored(source) as other, Library.like(other, library) as opened, bar as progress:
         outcomes = opened.copy_from(other, progress)
     refused = [outcome for outcome in outcomes if outcome.error]
     counts = {state: sum(one.state == state for one in outcomes) for state in ("added", "present", "refused")}
@@ -86,9 +84,7 @@ def status(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
 
     Example: [bold]lingula library status --library library.sqlite[/]
     """
-    from lingula.library import Library
-
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         found = opened.status()
     if json:
         return output.write_json(found)
@@ -107,14 +103,9 @@ def verify(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
 
     Example: [bold]lingula library verify --library library.sqlite[/]
     """
-    from lingula.library import Library
-
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         problems = opened.verify()
-    if json:
-        output.write_json({"problems": list(problems)})
-    else:
-        output.out.print("\n".join(problems) or "Sound.")
+    output.tell({"problems": problems}, json, *(problems or ("Sound.",)))
     if problems:
         raise typer.Exit(1)
 
@@ -124,12 +115,10 @@ def reindex(library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
 
     Example: [bold]lingula library reindex --library library.sqlite[/]
     """
-    from lingula.library import Library
-
-    with Library.open(library) as opened, output.progress_bar("Reading reports") as progress:
+    with stored(library) as opened, output.progress_bar("Reading reports") as progress:
         opened.reindex(progress)
         body = {"studies": len(opened)}
-    output.write_json(body) if json else output.out.print(f"{body['studies']} studies indexed.")
+    output.tell(body, json, f"{body['studies']} studies indexed.")
 
 
 def reencode(
@@ -144,16 +133,15 @@ def reencode(
     """
     from lingula.ingest.batches import destination
     from lingula.ingest.batches import reencode as run
-    from lingula.library import Library
 
     checkpoint = load_model(model)
     bar = output.progress_bar("Encoding")
-    with Library.open(library) as source, destination(checkpoint, out) as made, bar as progress:
+    with stored(library) as source, destination(checkpoint, out) as made, bar as progress:
         outcomes = run(made, source, checkpoint, progress)
     added = sum(each.state == "added" for each in outcomes)
     body = {"location": out, "model": checkpoint.fingerprint, "added": added, "present": len(outcomes) - added}
     shown = f"{out}: {added} studies added, {body['present']} there before, model {checkpoint.fingerprint}."
-    output.write_json(body) if json else output.out.print(shown, highlight=False)
+    output.tell(body, json, shown)
 
 
 def backup(
@@ -165,13 +153,11 @@ def backup(
 
     Example: [bold]lingula library backup backup.sqlite --library postgresql://user@host/lingula[/]
     """
-    from lingula.library import Library
-
-    with Library.open(library) as opened, output.progress_bar("Copying") as progress:
+    with stored(library) as opened, output.progress_bar("Copying") as progress:
         opened.backup(file, progress)
     size = file.stat().st_size
     body = {"backup": str(file), "bytes": size}
-    output.write_json(body) if json else output.out.print(f"Backup: {file} ({size / 1e6:.1f} MB)")
+    output.tell(body, json, f"Backup: {file} ({size / 1e6:.1f} MB)")
 
 
 def export(
@@ -184,13 +170,12 @@ def export(
 
     Example: [bold]lingula library export tables --format parquet --library library.sqlite[/]
     """
-    from lingula.library import Library
     from lingula.library.export import export as write
 
-    with Library.open(library) as opened, output.progress_bar("Exporting") as progress:
+    with stored(library) as opened, output.progress_bar("Exporting") as progress:
         files = write(opened, folder, kind, progress=progress)  # type: ignore[arg-type]
     output.banner()
-    output.write_json({"files": [str(f) for f in files]}) if json else output.out.print(*map(str, files), sep="\n")
+    output.tell({"files": files}, json, *map(str, files))
 
 
 def delete(
@@ -214,11 +199,10 @@ def delete(
     Example: [bold]lingula library delete CXR17 CXR18 --yes --library library.sqlite[/]
     """
     from lingula.deletion import delete_studies
-    from lingula.library import Library
 
     if bool(studies) + bool(patient) + bool(sender) != 1:
         raise InputError("bad_request", "it is not clear what to delete.", "Name studies, --patient or --sender.")
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         ids = tuple(studies or ()) or opened.owned(patient=patient, sender=sender)
         if not ids:
             raise LibraryError("study_unknown", f"{opened.place} has no such study.", "Nothing was deleted.")

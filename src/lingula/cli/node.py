@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from lingula.cli import output
-from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt
+from lingula.cli.options import DEFAULT_LIBRARY, Json, LibraryAt, stored
 from lingula.study import DISCLAIMER
 
 
@@ -78,23 +77,21 @@ def status(
 
     Example: [bold]lingula node status --library library.sqlite[/]
     """
-    from lingula.library import Library
     from lingula.plain import plain
 
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         counts, items = opened.exchange.counts(), opened.exchange.items(now=time.time(), limit=limit)
     if json:
         return output.write_json({"disclaimer": DISCLAIMER, "counts": counts, "items": [plain(item) for item in items]})
     for name, states in counts.items():
         told = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "nothing"
         output.out.print(f"{name}: {told}", highlight=False)
-    table = Table("what", "state", "why", "target", "attempts", "at", box=None, header_style="dim")
+    rows = []
     for item in items:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item.at))
         what = f"study, {item.films} film{'s' * (item.films != 1)}" if item.kind == "study" else item.kind
-        table.add_row(what, item.state, item.code, output.plain(item.target), str(item.attempts), at)
-    if items:
-        output.out.print(table)
+        rows.append((what, item.state, item.code, output.plain(item.target), str(item.attempts), at))
+    output.show_table(("what", "state", "why", "target", "attempts", "at"), rows)
 
 
 def retry(
@@ -108,13 +105,9 @@ def retry(
 
     Example: [bold]lingula node retry --library library.sqlite[/]
     """
-    from lingula.library import Library
-
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         count = opened.exchange.retry(item)
-    if json:
-        return output.write_json({"retried": count})
-    output.out.print(f"{count} tried again.", highlight=False)
+    output.tell({"retried": count}, json, f"{count} tried again.")
 
 
 def drift(
@@ -127,11 +120,10 @@ def drift(
 
     Example: [bold]lingula drift --library library.sqlite[/]
     """
-    from lingula.library import Library
     from lingula.node.drift import accept_sender, drift_report
     from lingula.plain import plain
 
-    with Library.open(library) as opened:
+    with stored(library) as opened:
         if accept:
             accept_sender(opened, accept)
         report = drift_report(opened, weeks=weeks)
@@ -144,14 +136,14 @@ def drift(
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.at))
         values = "" if found.measure == "kind" else f": {found.now:.3g} where {found.baseline:.3g} was usual"
         output.out.print(f"[bold]{output.plain(found.sender)}[/]  {when}  {found.name}{values}", highlight=False)
-    table = Table("sender", "week", "films", "refused", "view", "inverted", "unknown", "flags/100", "outside", box=None,
-                  header_style="dim")  # fmt: skip
+    headings = ("sender", "week", "films", "refused", "view", "inverted", "unknown", "flags/100", "outside")
+    rows = []
     for week in report.weeks:
         shares = (week.refused, week.view_faults, week.polarity_faults, week.unfamiliar)
         flags = "" if week.flags_per_hundred is None else f"{week.flags_per_hundred:.0f}"
-        table.add_row(output.plain(week.sender), week.week, str(week.films), *(percent(share) for share in shares),
-                      flags, ", ".join(week.outside))  # fmt: skip
-    output.out.print(table if report.weeks else "No node has seen a film yet.")
+        cells = (output.plain(week.sender), week.week, str(week.films), *map(percent, shares))
+        rows.append((*cells, flags, ", ".join(week.outside)))
+    output.show_table(headings, rows, "No node has seen a film yet.")
 
 
 def percent(share: float) -> str:

@@ -16,6 +16,7 @@ from lingula.study import Study
 from lingula.types import Device
 
 if TYPE_CHECKING:
+    from lingula.library import Library
     from lingula.model.checkpoint import Checkpoint
     from lingula.retrieval import Searched
 
@@ -84,7 +85,15 @@ DEFAULT_LIBRARY = "library.sqlite"
 STANDARD_INPUT = "-"
 
 
-def read(files: list[Path] | None, report: Path | None, text: str | None, same_study: bool = False) -> Study:
+def read(
+    files: list[Path] | None,
+    report: Path | None,
+    text: str | None,
+    same_study: bool = False,
+    *,
+    handed_out: bool = False,
+) -> Study:
+    """The study of these options; ``handed_out`` for a page that may be given away: without names in its report."""
     from lingula.reading.sandbox import Sandbox
     from lingula.reading.study_reader import read_study
 
@@ -96,7 +105,12 @@ def read(files: list[Path] | None, report: Path | None, text: str | None, same_s
             given, text = _piped(None, sandbox.limits.xml_bytes), None
         elif report is not None and report.is_fifo():
             given = _piped(report, sandbox.limits.xml_bytes)
-        return read_study(files or [], report=given, text=text, sandbox=sandbox, same_study=same_study)
+        study = read_study(files or [], report=given, text=text, sandbox=sandbox, same_study=same_study)
+        if handed_out and study.report is not None:
+            from lingula.deidentification.reports import header_names, without_identifiers
+
+            study = without_identifiers(study, header_names(files or (), sandbox))
+        return study
 
 
 def _piped(pipe: Path | None, most: int) -> bytes:
@@ -125,6 +139,15 @@ def load_model(model: str, device: Device = "auto", threads: int | None = None) 
 
 
 @contextmanager
+def stored(library: str, checkpoint: Checkpoint | None = None) -> Iterator[Library]:
+    """The library named; with a checkpoint, only if that very model filled it."""
+    from lingula.library import Library  # its database takes a third of a second to load
+
+    with Library.open(library, model=checkpoint.fingerprint if checkpoint else None) as known:
+        yield known
+
+
+@contextmanager
 def opened(library: str | None, checkpoint: Checkpoint) -> Iterator[Searched]:
     """The library named, by default the one in this folder, else the gallery that ships with the model."""
     from lingula.library import ReadyGallery
@@ -136,7 +159,5 @@ def opened(library: str | None, checkpoint: Checkpoint) -> Iterator[Searched]:
         )
         yield gallery
         return
-    from lingula.library import Library  # its database takes a third of a second to load
-
-    with Library.open(library or DEFAULT_LIBRARY, model=checkpoint.fingerprint) as known:
+    with stored(library or DEFAULT_LIBRARY, checkpoint) as known:
         yield known

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -46,6 +46,23 @@ def write_json(body: Any) -> None:
     """A dataclass or dictionary as one JSON object on standard output; what a terminal cannot show is escaped."""
     text = json.dumps(plain_data(body), ensure_ascii=False)
     sys.stdout.write(_UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+
+
+def tell(body: Any, json: bool, *lines: str) -> None:
+    """The body as JSON where that is asked for, else these lines for a reader."""
+    if json:
+        return write_json(body)
+    for line in lines:
+        out.print(line, highlight=False)
+
+
+def show_table(headings: Iterable[str], rows: Iterable[Iterable[str]], nothing: str = "") -> None:
+    """Rows under headings; the words ``nothing`` where there is no row."""
+    table = Table(*headings, box=None, header_style="dim")
+    for row in rows:
+        table.add_row(*row)
+    if table.row_count or nothing:
+        out.print(table if table.row_count else nothing)
 
 
 def writable(path: Path | None) -> Path | None:
@@ -143,10 +160,7 @@ def show_neighbours(neighbours: tuple[Neighbour, ...], names: dict[str, str]) ->
             out.print(f"{rank} {study}", highlight=False, soft_wrap=True)
             out.print(Padding("  ".join(filter(None, rest)), (0, 0, 0, 2)))
         return
-    table = Table("rank", "study", "score", "share", "findings", "report", box=None, header_style="dim")
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
+    show_table(("rank", "study", "score", "share", "findings", "report"), rows)
 
 
 def show_answer(answer: Answer, names: dict[str, str], *, explain: bool) -> None:

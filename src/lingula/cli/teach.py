@@ -53,14 +53,13 @@ def create(
 
     Example: [bold]lingula teach create "Two" --study CXR1000 --study CXR1001[/]
     """
-    from lingula.library import Library
     from lingula.teaching.gathering import gathered
     from lingula.teaching.sets import new_set
 
     if not (query or study or like):
         raise InputError("bad_request", "No study is asked for.", "Give --query, --like or --study.")
     checkpoint = options.load_model(model)
-    with Library.open(library, model=checkpoint.fingerprint) as known:
+    with options.stored(library, checkpoint) as known:
         ids = gathered(known, checkpoint, study_ids=study or (), query=query, like=like, count=count)
         made = new_set(known, title, owner=owner, study_ids=ids)
     _told(made, json)
@@ -71,17 +70,12 @@ def list_sets(library: options.LibraryAt = options.DEFAULT_LIBRARY, json: option
 
     Example: [bold]lingula teach list --library library.sqlite[/]
     """
-    from lingula.library import Library
     from lingula.teaching.sets import listed, load_sets
 
-    with Library.open(library) as known:
+    with options.stored(library) as known:
         sets = load_sets(known)
-    if json:
-        return output.write_json(listed(sets))
-    for each in sets:
-        output.out.print(f"{each.set_id}  {output.plain(each.title)}  {len(each.cases)} studies", highlight=False)
-    if not sets:
-        output.out.print("No sets yet. lingula teach create makes one.")
+    lines = [f"{each.set_id}  {output.plain(each.title)}  {len(each.cases)} studies" for each in sets]
+    output.tell(listed(sets), json, *(lines or ["No sets yet. lingula teach create makes one."]))
 
 
 def show(name: SetName, library: options.LibraryAt = options.DEFAULT_LIBRARY, json: options.Json = False) -> None:
@@ -89,10 +83,9 @@ def show(name: SetName, library: options.LibraryAt = options.DEFAULT_LIBRARY, js
 
     Example: [bold]lingula teach show Effusions[/]
     """
-    from lingula.library import Library
     from lingula.teaching.sets import load_set
 
-    with Library.open(library) as known:
+    with options.stored(library) as known:
         found = load_set(known, name)
     _told(found, json)
 
@@ -104,10 +97,9 @@ def export(
 
     Example: [bold]lingula teach export Effusions effusions.json[/]
     """
-    from lingula.library import Library
     from lingula.teaching.sets import export_set, load_set
 
-    with Library.open(library) as known:
+    with options.stored(library) as known:
         found = load_set(known, name)
     file.write_text(export_set(found), encoding="utf-8")
     _written(file, json, studies=len(found.cases))
@@ -122,12 +114,11 @@ def import_file(
 
     Example: [bold]lingula teach import effusions.json[/]
     """
-    from lingula.library import Library
     from lingula.teaching.sets import import_set
 
     if not file.is_file():
         raise InputError("not_found", f"there is no file {file}.")
-    with Library.open(library) as known:
+    with options.stored(library) as known:
         made = import_set(known, file.read_bytes())
     _told(made, json)
 
@@ -143,11 +134,10 @@ def marks(
 
     Example: [bold]lingula teach marks Effusions 2.25.1 state.dcm[/]
     """
-    from lingula.library import Library
     from lingula.teaching.dicom_marks import take_marks
     from lingula.teaching.sets import load_set
 
-    with Library.open(library) as known:
+    with options.stored(library) as known:
         changed = take_marks(known, load_set(known, name), study, file)
     _told(changed, json)
 
@@ -157,15 +147,12 @@ def delete(name: SetName, library: options.LibraryAt = options.DEFAULT_LIBRARY, 
 
     Example: [bold]lingula teach delete Effusions[/]
     """
-    from lingula.library import Library
     from lingula.teaching.sets import load_set
 
-    with Library.open(library) as known:
+    with options.stored(library) as known:
         found = load_set(known, name)
         known.teaching.delete_set(found.set_id)
-    if json:
-        return output.write_json({"deleted": found.set_id})
-    output.out.print(f"Deleted {found.set_id}.", highlight=False)
+    output.tell({"deleted": found.set_id}, json, f"Deleted {found.set_id}.")
 
 
 def quiz(
@@ -190,13 +177,12 @@ def quiz(
 
     Example: [bold]lingula teach quiz Effusions --task writing --answer "Small left effusion."[/]
     """
-    from lingula.library import Library
     from lingula.teaching.sets import load_set
     from lingula.teaching.tasks import TASKS, TaskSession
 
     if task not in TASKS:
         raise InputError("bad_request", f"there is no task {task!r}.", f"One of {', '.join(TASKS)}.")
-    with Library.open(library) as known:
+    with options.stored(library) as known:
         session = TaskSession(known, load_set(known, name), task, student, _findings())
         reveal, question = None, session.next()
         if answer is not None and question is not None:
@@ -222,13 +208,12 @@ def slides(
 
     Example: [bold]lingula teach slides Effusions effusions.pdf[/]
     """
-    from lingula.library import Library
     from lingula.teaching.sets import load_set
     from lingula.teaching.slides import set_slides, slide_png, slides_pdf
 
     if file.suffix not in (".pdf", ".png"):
         raise InputError("bad_request", f"{file.name} is neither .pdf nor .png.")
-    with Library.open(library) as known:
+    with options.stored(library) as known:
         drawn = set_slides(known, load_set(known, name), _findings())
     if file.suffix == ".pdf":
         file.write_bytes(slides_pdf(drawn))
@@ -245,11 +230,10 @@ def anki(
 
     Example: [bold]lingula teach anki Effusions effusions.apkg[/]
     """
-    from lingula.library import Library
     from lingula.teaching.anki import set_cards, write_apkg
     from lingula.teaching.sets import load_set
 
-    with Library.open(library) as known:
+    with options.stored(library) as known:
         found = load_set(known, name)
         cards = write_apkg(file, found.title, set_cards(known, found, _findings()))
     _written(file, json, cards=cards)
@@ -260,26 +244,24 @@ def results(name: SetName, library: options.LibraryAt = options.DEFAULT_LIBRARY,
 
     Example: [bold]lingula teach results Effusions --json[/]
     """
-    from lingula.library import Library
     from lingula.teaching.results import results_of
     from lingula.teaching.sets import load_set
 
-    with Library.open(library) as known:
+    with options.stored(library) as known:
         found = results_of(known, load_set(known, name), _findings())
-    if json:
-        return output.write_json(found)
-    output.out.print(f"[bold]{output.plain(found.title)}[/]  {found.answers} answers", highlight=False)
-    for who in found.students:
-        output.out.print(
-            f"  {output.plain(who.student)}: {who.right} of {who.answered} right, {who.confidence:.0f} % sure",
-            highlight=False,
-        )
-    for each in found.findings:
-        output.out.print(
-            f"  {each.name}: found {each.found} of {each.shown}, named without reason {each.invented}", highlight=False
-        )
-    if found.hardest:
-        output.out.print(f"Hardest: {', '.join(found.hardest)}", highlight=False)
+    lines = [
+        f"[bold]{output.plain(found.title)}[/]  {found.answers} answers",
+        *(
+            f"  {output.plain(who.student)}: {who.right} of {who.answered} right, {who.confidence:.0f} % sure"
+            for who in found.students
+        ),
+        *(
+            f"  {each.name}: found {each.found} of {each.shown}, named without reason {each.invented}"
+            for each in found.findings
+        ),
+        *([f"Hardest: {', '.join(found.hardest)}"] if found.hardest else []),
+    ]
+    output.tell(found, json, *lines)
 
 
 def _findings() -> Findings:
@@ -288,7 +270,7 @@ def _findings() -> Findings:
 
     vocabulary = Vocabulary.load("openi22")
     names = {code: each.name for code, each in search_findings().items()}
-    names |= {label.code: label.name for label in vocabulary.labels}
+    names |= vocabulary.names
     return Findings(names, vocabulary.codes, vocabulary.normal)
 
 
@@ -315,12 +297,11 @@ def _given(task: str, answer: str, confidence: int) -> Any:
 
 
 def _told(found: TeachingSet, json: bool) -> None:
-    if json:
-        return output.write_json(found)
-    output.out.print(f"[bold]{output.plain(found.title)}[/]  {found.set_id}", highlight=False)
+    lines = [f"[bold]{output.plain(found.title)}[/]  {found.set_id}"]
     for case in found.cases:
         marks = f"  {len(case.drawings)} marks" if case.drawings else ""
-        output.out.print(f"  {output.plain(case.study_id)}{marks}  {output.plain(case.key_point)}", highlight=False)
+        lines.append(f"  {output.plain(case.study_id)}{marks}  {output.plain(case.key_point)}")
+    output.tell(found, json, *lines)
 
 
 def _written(file: Path, json: bool, **counts: int) -> None:
@@ -390,7 +371,7 @@ def drill(
             drills.read_key(folder)
         _make_drill(folder, library, count, seed, model, device)
     cards, progress = drills.read_key(folder), drills.DrillProgress.load(folder)
-    names = {label.code: label.name for label in Vocabulary.load("openi22").labels}
+    names = Vocabulary.load("openi22").names
     told = []
     for given in answer or []:
         number, _, film = given.partition("=")
@@ -418,14 +399,13 @@ def drill(
 def _make_drill(folder: Path, library: str, count: int, seed: int, model: str, device: Device) -> None:
     """Mine, explain both films of each card for its finding, write both pages; the key last, so that it is whole."""
     from lingula.explanation import explain
-    from lingula.library import Library
     from lingula.study import Study
     from lingula.teaching import drill as drills
     from lingula.teaching.drill_pages import write_answers, write_questions
 
     checkpoint = options.load_model(model, device)
-    names, normal = {label.code: label.name for label in checkpoint.vocabulary.labels}, checkpoint.vocabulary.normal
-    with Library.open(library, model=checkpoint.fingerprint) as known, output.progress_bar("Drill") as tell:
+    names, normal = checkpoint.vocabulary.names, checkpoint.vocabulary.normal
+    with options.stored(library, checkpoint) as known, output.progress_bar("Drill") as tell:
         cards = drills.mine_library(known, normal=normal, count=count, seed=seed)
         studies, films, evidence = [], [], []
         for done, card in enumerate(cards, 1):

@@ -167,6 +167,11 @@ class Vocabulary:
         return tuple(label.code for label in self.labels)
 
     @cached_property
+    def names(self) -> dict[str, str]:
+        """For a reader, by code."""
+        return {label.code: label.name for label in self.labels}
+
+    @cached_property
     def abnormal(self) -> tuple[str, ...]:
         """Codes of every label but the normal one."""
         return tuple(code for code in self.codes if code != self.normal)

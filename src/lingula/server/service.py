@@ -128,7 +128,7 @@ class Service:
     ) -> None:  # fmt: skip
         self.checkpoint, self.library, self.settings, self.drift = checkpoint, library, settings, drift
         self._gallery = ReadyGallery.of(checkpoint.fingerprint)
-        self.names = {label.code: label.name for label in checkpoint.vocabulary.labels}
+        self.names = checkpoint.vocabulary.names
         self.model_lock = threading.Lock()
         self.sandbox = Sandbox(limits=settings.limits)
         self._model = _Line(1, settings.waiting)

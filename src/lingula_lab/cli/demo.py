@@ -39,7 +39,7 @@ def demo(
     with output.progress_bar("Drawing a made-up collection") as progress:
         generate(collection, studies=studies, seed=seed, progress=progress)
     checkpoint = load_checkpoint(model, check_golden=True)
-    names = {label.code: label.name for label in checkpoint.vocabulary.labels}
+    names = checkpoint.vocabulary.names
     location = out / "library.sqlite"
     pages = []
     with create_library(checkpoint, location) as library, Sandbox(workers=2) as sandbox:

@@ -96,7 +96,7 @@ def render_cases(cases: Sequence[RetrievalCase], data: StudySet, vocabulary: Voc
         title=title,
         kinds=[(kind, [case for case in cases if case.kind == kind]) for kind in KINDS],
         film=film,
-        name={label.code: label.name for label in vocabulary.labels},
+        name=vocabulary.names,
     )  # fmt: skip
 
 
