@@ -12,139 +12,10 @@ from dataclasses import dataclass
 
 from lingula.plain import DISCLAIMER
 
-INPUT_CODES = frozenset(
-    [
-        "empty_file",
-        "too_large",
-        "not_dicom",
-        "truncated",
-        "bad_header",
-        "nesting_too_deep",
-        "decompression_bomb",
-        "not_an_image",
-        "unsupported_modality",
-        "wrong_body_part",
-        "unsupported_transfer_syntax",
-        "unsupported_photometric",
-        "multiframe",
-        "image_too_small",
-        "pixel_mismatch",
-        "decode_failed",
-        "decode_timeout",
-        "uid_conflict",
-        "several_studies",
-        "xml_malformed",
-        "xml_encoding",
-        "xml_forbidden_dtd",
-        "xml_too_deep",
-        "not_a_report",
-        "image_bomb",
-        "image_decode_failed",
-        "unsupported_format",
-        "image_without_report",
-        "archive_unsafe_path",
-        "archive_unsupported_member",
-        "archive_bomb",
-        "archive_too_many",
-        "archive_bad",
-        "not_found",
-        "bad_request",
-        "report_empty",  # a warning beside a film, a refusal without one
-        "burned_in_annotation",  # a warning, where nobody asked to refuse such films
-        "not_a_chest_film",
-        "text_reader_missing",
-    ]
-)
-HEADER_CODES = (
-    frozenset(
-        [
-            "bad_header",
-            "unsupported_modality",
-            "wrong_body_part",
-            "unsupported_transfer_syntax",
-            "unsupported_photometric",
-            "not_an_image",
-            "missing_uid",
-            "invalid_uid",
-        ]
-    )
-    & INPUT_CODES
-)
-"""Refusals whose messages may quote what stands in the header of a file."""
-MODEL_CODES = frozenset(["model_checksum_mismatch", "model_bad_file", "model_unsafe_format", "model_mismatch"])
-LIBRARY_CODES = frozenset(
-    [
-        "index_corrupt",
-        "library_missing",
-        "library_newer",
-        "library_empty",
-        "study_unknown",
-        "set_unknown",
-        "set_changed",
-    ]
-)
-FETCH_CODES = frozenset(["fetch_failed", "fetch_checksum", "disk_full", "storage_unavailable"])
-SERVER_CODES = frozenset(
-    [
-        "busy",
-        "forbidden",
-        "unauthorized",
-        "case_unknown",
-        "job_unknown",
-        "link_unknown",
-        "page_unknown",
-        "method_unknown",
-        "too_slow",
-        "reader_unavailable",
-        "model_unavailable",
-        "internal",
-    ]
-)
-NODE_CODES = frozenset(["peer_unreachable", "peer_refused", "not_stored", "receiver_failed", "queue_late", "drift"])
-WARNING_CODES = frozenset(
-    [
-        "no_part10_header",
-        "bad_window",
-        "bad_rescale",
-        "bad_charset",
-        "blank_image",
-        "rgb_converted",
-        "burned_in_annotation",
-        "polyglot_preamble",
-        "polarity_suspect",
-        "out_of_distribution",
-        "not_a_chest_film",
-        "unlike_training_films",
-        "report_empty",
-        "report_language",
-        "identifiers_removed",
-        "no_images",
-        "bad_image_ref",
-        "body_part_absent",
-        "view_uncertain",
-        "text_cut",
-        "judged_by_prediction",
-        "no_ages",
-        "no_texts",
-        "nothing_alike",
-        "film_in_library",
-        "training_film",
-        "condition_relaxed",
-        "orientation_corrected",
-        "bad_orientation",
-        "bad_header",
-        "range_adjusted",
-        "encoding_repaired",
-        "missing_uid",
-        "invalid_uid",
-        "modality_assumed",
-        "body_part_conflict",
-        "colour_ignored",
-        "first_picture_only",
-        "one_study_assumed",
-        "no_marks",
-    ]
-)
+
+def _codes(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
 
 CAUSES = {
     "not_found": "There is no such file, folder, preset, split or vocabulary, or it cannot be opened.",
@@ -220,6 +91,29 @@ CAUSES = {
     "archive_bad": "Damaged, encrypted, not an archive, or a name occurs twice.",
 }
 """Why a file is refused, in words that hold nothing of the file: what others than its owner may read."""
+INPUT_CODES = frozenset(CAUSES)
+HEADER_CODES = _codes(
+    "bad_header unsupported_modality wrong_body_part unsupported_transfer_syntax unsupported_photometric not_an_image"
+)
+"""Refusals whose messages may quote what stands in the header of a file."""
+MODEL_CODES = _codes("model_checksum_mismatch model_bad_file model_unsafe_format model_mismatch")
+LIBRARY_CODES = _codes(
+    "index_corrupt library_missing library_newer library_empty study_unknown set_unknown set_changed"
+)
+FETCH_CODES = _codes("fetch_failed fetch_checksum disk_full storage_unavailable")
+SERVER_CODES = _codes(
+    "busy forbidden unauthorized case_unknown job_unknown link_unknown page_unknown method_unknown too_slow "
+    "reader_unavailable model_unavailable internal"
+)
+NODE_CODES = _codes("peer_unreachable peer_refused not_stored receiver_failed queue_late drift")
+WARNING_CODES = _codes(
+    "no_part10_header bad_window bad_rescale bad_charset blank_image rgb_converted burned_in_annotation "
+    "polyglot_preamble polarity_suspect out_of_distribution not_a_chest_film unlike_training_films report_empty "
+    "report_language identifiers_removed no_images bad_image_ref body_part_absent view_uncertain text_cut "
+    "judged_by_prediction no_ages no_texts nothing_alike film_in_library training_film condition_relaxed "
+    "orientation_corrected bad_orientation bad_header range_adjusted encoding_repaired missing_uid invalid_uid "
+    "modality_assumed body_part_conflict colour_ignored first_picture_only one_study_assumed no_marks"
+)
 
 
 def cause(code: str) -> str:

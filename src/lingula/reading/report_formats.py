@@ -87,30 +87,7 @@ class _Words(HTMLParser):
     """Text of a page: blocks on lines of their own, the cells of a row as "first: second, third"."""
 
     _SILENT = frozenset(("script", "style", "head", "title", "template", "noscript"))
-    _BLOCKS = frozenset(
-        [
-            "p",
-            "div",
-            "br",
-            "li",
-            "ul",
-            "ol",
-            "tr",
-            "table",
-            "h1",
-            "h2",
-            "h3",
-            "h4",
-            "h5",
-            "h6",
-            "pre",
-            "section",
-            "article",
-            "dt",
-            "dd",
-            "hr",
-        ]
-    )
+    _BLOCKS = re.compile("p|div|br|li|[uo]l|tr|table|h[1-6]|pre|section|article|d[td]|hr")
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -122,7 +99,7 @@ class _Words(HTMLParser):
             self._silent += 1
         elif tag == "body":
             self._silent = 0
-        elif tag in self._BLOCKS:
+        elif self._BLOCKS.fullmatch(tag):
             self._cells = 0
             self.parts.append("\n")
         elif tag in ("td", "th"):
@@ -133,7 +110,7 @@ class _Words(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag in self._SILENT:
             self._silent = max(self._silent - 1, 0)
-        elif tag in self._BLOCKS:
+        elif self._BLOCKS.fullmatch(tag):
             self.parts.append("\n")
 
     def handle_data(self, data: str) -> None:

@@ -7,43 +7,12 @@ import re
 _TOKEN = re.compile(
     r"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z])|([{}])|[\r\n]+|([^\\{}\r\n]+)", re.DOTALL
 )
-_SILENT = frozenset(
-    [
-        "fonttbl",
-        "colortbl",
-        "stylesheet",
-        "info",
-        "pict",
-        "object",
-        "header",
-        "headerl",
-        "headerr",
-        "headerf",
-        "footer",
-        "footerl",
-        "footerr",
-        "footerf",
-        "footnote",
-        "generator",
-        "listtable",
-        "listoverridetable",
-        "rsidtbl",
-        "xmlnstbl",
-        "themedata",
-        "colorschememapping",
-        "datastore",
-        "latentstyles",
-        "fldinst",
-        "bkmkstart",
-        "bkmkend",
-        "filetbl",
-        "revtbl",
-        "private",
-        "comment",
-        "annotation",
-        "pntext",
-    ]
+_SILENT_GROUPS = (
+    "fonttbl colortbl stylesheet info pict object header headerl headerr headerf footer footerl footerr footerf "
+    "footnote generator listtable listoverridetable rsidtbl xmlnstbl themedata colorschememapping datastore "
+    "latentstyles fldinst bkmkstart bkmkend filetbl revtbl private comment annotation pntext"
 )
+_SILENT = frozenset(_SILENT_GROUPS.split())
 """Groups whose text is not the document's."""
 _CHARACTERS = {
     "par": "\n", "line": "\n", "sect": "\n", "page": "\n", "row": "\n", "tab": "\t", "cell": " ", "emdash": "-",

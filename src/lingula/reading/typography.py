@@ -24,62 +24,12 @@ _PLAIN = _BREAKS | _SPACES | _QUOTES | _DASHES | _LIGATURES | _WIDE | {0x2026: "
 
 _MISREAD = re.compile("\u00c3[\u0080-\u00bf]|\u00e2\u20ac|\u00c2[\u00a0-\u00bf]|\u00ef\u00ac")
 _SPLIT_WORD = re.compile(r"(?<![\w-])([a-z]{2,}|[A-Z]{2,})-[ \t]*\n[ \t]*(?=([a-z]{2,}|[A-Z]{2,}))")
-_HYPHENATED = frozenset(
-    [
-        "left",
-        "right",
-        "upper",
-        "lower",
-        "mid",
-        "low",
-        "high",
-        "well",
-        "ill",
-        "air",
-        "fluid",
-        "small",
-        "moderate",
-        "large",
-        "mild",
-        "long",
-        "short",
-        "follow",
-        "post",
-        "pre",
-        "x",
-        "soft",
-        "non",
-        "bi",
-        "multi",
-        "peri",
-        "para",
-        "sub",
-        "supra",
-        "infra",
-        "end",
-        "dual",
-        "single",
-        "two",
-        "three",
-        "semi",
-        "ap",
-        "pa",
-        "heart",
-        "lung",
-        "rib",
-        "half",
-        "fine",
-        "findings",
-        "impression",
-        "conclusion",
-        "indication",
-        "history",
-        "technique",
-        "comparison",
-        "exam",
-        "recommendation",
-    ]
+_FIRST_HALVES = (
+    "left right upper lower mid low high well ill air fluid small moderate large mild long short follow post pre "
+    "x soft non bi multi peri para sub supra infra end dual single two three semi ap pa heart lung rib half fine "
+    "findings impression conclusion indication history technique comparison exam recommendation"
 )
+_HYPHENATED = frozenset(_FIRST_HALVES.split())
 """First halves that keep their hyphen ("left-", "sided"), and headings."""
 _LINE_GAP = re.compile(r"(?<=[^\s.:;!?])[ \t]*\n[ \t]*\n\s*(?=[a-z])")
 

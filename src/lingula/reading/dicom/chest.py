@@ -16,47 +16,11 @@ from lingula.reading.dicom.elements import element, shown, text
 MODALITIES = frozenset({"CR", "DX", "RG"})
 _RELATED = frozenset({"", "DR", "XR", "RF", "OT", "SC", "XC", "HC", "FS", "DF"})
 """Names of projection radiography that are retired or no defined terms, and those that digitised films go by."""
-_OTHER_MODALITIES = frozenset(
-    [
-        "CT",
-        "MR",
-        "US",
-        "PT",
-        "NM",
-        "MG",
-        "IO",
-        "PX",
-        "XA",
-        "BMD",
-        "BI",
-        "DG",
-        "EC",
-        "EM",
-        "ES",
-        "GM",
-        "IVUS",
-        "IVOCT",
-        "LS",
-        "OCT",
-        "OP",
-        "OPT",
-        "PR",
-        "RTIMAGE",
-        "RTDOSE",
-        "RTPLAN",
-        "RTSTRUCT",
-        "SEG",
-        "SM",
-        "SR",
-        "TG",
-        "KO",
-        "REG",
-        "DOC",
-        "ECG",
-        "EEG",
-        "AU",
-    ]
+_OTHER = (
+    "CT MR US PT NM MG IO PX XA BMD BI DG EC EM ES GM IVUS IVOCT LS OCT OP OPT PR RTIMAGE RTDOSE RTPLAN RTSTRUCT "
+    "SEG SM SR TG KO REG DOC ECG EEG AU"
 )
+_OTHER_MODALITIES = frozenset(_OTHER.split())
 _PROJECTION_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.1{last}" for last in ("", ".1", ".1.1"))  # CR, DX (PS3.4 B.5)
 _CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # secondary capture, and its multi-frame kinds
 _SERIES = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")
