@@ -560,6 +560,11 @@ class Library(Store):
             raise LibraryError("library_empty", message, "Import studies first.")
         return found
 
+    def nearest_to(self, study_id: str, *, mode: Mode, k: int) -> tuple[tuple[str, float], ...]:
+        """The k studies nearest to a stored one, which is left out; none where it has no embedding of the mode."""
+        vector = self.vectors([study_id], mode).get(study_id)
+        return () if vector is None else self.nearest(vector, mode=mode, k=k, exclude=(study_id,))
+
     def _nearest_stored(
         self,
         query: npt.NDArray[np.float32],

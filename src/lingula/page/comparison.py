@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lingula.explanation.why_words import carrying
 from lingula.page.evidence import name_of
 from lingula.page.picture import Map, data_uri, display_scale, film_png, legend_png, overlay_png, shrink
-from lingula.page.render import environment
+from lingula.page.render import write_template
 from lingula.page.report_runs import runs
 from lingula.study import Radiograph
 from lingula.types import FilePath
@@ -33,21 +32,18 @@ def write_pair(path: FilePath, why: Why, names: Mapping[str, str]) -> None:
         ]
         text = runs(side.study.report, side.tokens) if side.study.report else ()
         sides.append({"title": title, "side": side, "films": films, "runs": text})
-    page = (
-        environment()
-        .get_template("pair.html")
-        .render(
-            why=why,
-            sides=sides,
-            top=top,
-            strip=data_uri(legend_png(signed=True)),
-            sentences=_sentences(why),
-            shared=[name_of(pair.finding, names) for pair in why.shared],
-            differing=[(name_of(pair.finding, names), pair) for pair in why.differing],
-            changes=changes(why),
-        )
+    write_template(
+        path,
+        "pair.html",
+        why=why,
+        sides=sides,
+        top=top,
+        strip=data_uri(legend_png(signed=True)),
+        sentences=_sentences(why),
+        shared=[name_of(pair.finding, names) for pair in why.shared],
+        differing=[(name_of(pair.finding, names), pair) for pair in why.differing],
+        changes=changes(why),
     )
-    Path(path).write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
 
 
 def _film(

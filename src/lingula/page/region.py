@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lingula.page.evidence import name_of
 from lingula.page.picture import data_uri, film_png
-from lingula.page.render import environment
+from lingula.page.render import write_template
 from lingula.page.report_runs import pieces
 from lingula.study import Radiograph, Study
 from lingula.types import FilePath
@@ -34,16 +33,8 @@ def write_region(path: FilePath, answer: RegionAnswer, studies: Mapping[str, Stu
             {"found": each, "film": _film(shown, each.place, (each.rows, each.columns), _CASE_SIDE), "labels": labels,
              "snippet": pieces(each.neighbour)}
         )  # fmt: skip
-    page = (
-        environment()
-        .get_template("region.html")
-        .render(
-            answer=answer,
-            asked=_film(film, answer.place, film.pixels.shape, _SIDE),
-            cases=cases,
-        )
-    )
-    Path(path).write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
+    asked = _film(film, answer.place, film.pixels.shape, _SIDE)
+    write_template(path, "region.html", answer=answer, asked=asked, cases=cases)
 
 
 def _film(film: Radiograph, place: Place, shape: tuple[int, ...], side: int) -> dict[str, object]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -68,7 +69,17 @@ def write_page(
         vocabulary_names=vocabulary_names,
         title=title,
     )
+    write_text(path, page)
+
+
+def write_text(path: FilePath, page: str) -> None:
+    """Write a page as UTF-8; characters UTF-8 cannot hold are written as references."""
     Path(path).write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
+
+
+def write_template(path: FilePath, template: str, **values: Any) -> None:
+    """Draw a template and write it."""
+    write_text(path, environment().get_template(template).render(**values))
 
 
 def style_sheet() -> str:

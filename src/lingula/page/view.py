@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -138,18 +138,13 @@ class View:
     unplaced: tuple[str, ...]
 
 
-Link = Callable[[str, int], str]
-"""Address of a study's film, by study id and the film's row."""
-
-
 def view_of(
     analysis: Analysis,
     neighbour_studies: Mapping[str, Study],
     neighbour_explanations: Mapping[str, tuple[Explanation, ...]],
     names: Mapping[str, str],
-    link: Link | None = None,
 ) -> View:
-    """What is drawn; with ``link`` pictures are named by address, without it they are in the page."""
+    """What is drawn."""
     study, explanations = analysis.study, drawable(analysis.explanations)
     slots = slots_of(explanations, names)
     report = study.report if study.report and study.report.text.strip() else None
@@ -157,11 +152,11 @@ def view_of(
     findings = [f for f in every if f.prediction.label != NORMAL]
     present = tuple(p.label for p in analysis.predictions if p.flagged)
     shown = sorted(analysis.neighbours, key=lambda n: n.rank)[:CASES]
-    case = partial(_case, present=present, slots=slots, link=link)
+    case = partial(_case, present=present, slots=slots)
     notices = unique_notices((*analysis.notices, *study.all_notices))
     return View(
         analysis=analysis,
-        films=_films(study, explanations, slots, link),
+        films=_films(study, explanations, slots),
         slots=slots,
         legends=legends(explanations, slots),
         strips={signed: data_uri(legend_png(signed=signed)) for signed in (False, True)},
@@ -193,11 +188,11 @@ def _findings(predictions: Sequence[Prediction], slots: Slots) -> list[FindingVi
     return [FindingView(p, slots.labels.index(p.label) + 1 if p.label in slots.labels else 0) for p in ranked]
 
 
-def _films(study: Study, explanations: Sequence[Explanation], slots: Slots, link: Link | None) -> tuple[FilmView, ...]:
+def _films(study: Study, explanations: Sequence[Explanation], slots: Slots) -> tuple[FilmView, ...]:
     count = max(len(study.radiographs), 1)
     wash = _WASH_BYTES / max(count * len(slots.labels) * len(slots.maps), 1)
     return tuple(
-        _film(study, row, explanations, slots, FILM_SIDES, _FILM_BYTES / count, wash, link)
+        _film(study, row, explanations, slots, FILM_SIDES, _FILM_BYTES / count, wash)
         for row in range(len(study.radiographs))
     )
 
@@ -210,13 +205,12 @@ def _film(
     sides: Sequence[int],
     budget: float,
     wash: float,
-    link: Link | None,
 ) -> FilmView:
     radiograph = study.radiographs[row]
     rows, columns = radiograph.pixels.shape
     unit = _UNITS / max(rows, columns)
     width, height = max(1, round(columns * unit)), max(1, round(rows * unit))
-    uri = link(study.study_id, row) if link else data_uri(fit(partial(film_png, radiograph.pixels), sides, budget))
+    uri = data_uri(fit(partial(film_png, radiograph.pixels), sides, budget))
     return FilmView(row + 1, radiograph, uri, width, height, layers(explanations, row, (width, height), slots, wash))
 
 
@@ -227,13 +221,12 @@ def _case(
     *,
     present: Sequence[str],
     slots: Slots,
-    link: Link | None,
 ) -> CaseView:
     names = partial(name_of, names=slots.names)
     explanations = drawable(explanations)
     report = neighbour.report or (study.report if study else None) or Report("", ())
     scored = any(e.tokens for e in explanations)
-    film = _case_film(study, explanations, slots, link) if study and study.radiographs else None
+    film = _case_film(study, explanations, slots) if study and study.radiographs else None
     return CaseView(
         neighbour=neighbour,
         film=film,
@@ -248,11 +241,11 @@ def _case(
     )
 
 
-def _case_film(study: Study, explanations: Sequence[Explanation], slots: Slots, link: Link | None) -> FilmView:
+def _case_film(study: Study, explanations: Sequence[Explanation], slots: Slots) -> FilmView:
     """The study's first film that is not a lateral, else its first."""
     row = next((row for row, r in enumerate(study.radiographs) if r.view != "lateral"), 0)
     wash = _CASE_WASH_BYTES / max(CASES * len(slots.labels) * len(slots.maps), 1)
-    return _film(study, row, explanations, slots, CASE_SIDES, _CASE_BYTES / CASES, wash, link)
+    return _film(study, row, explanations, slots, CASE_SIDES, _CASE_BYTES / CASES, wash)
 
 
 def _notes(explanations: Sequence[Explanation], names: Mapping[str, str]) -> tuple[Note, ...]:

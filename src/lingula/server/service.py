@@ -47,6 +47,7 @@ from lingula.server.spool import SpoolFolder
 from lingula.study import Analysis, Explanation, Report, Study
 from lingula.teaching.dicom_marks import FileMarks, MarkOrigin, mark_origin, read_marks
 
+K = TypeVar("K")
 T = TypeVar("T")
 READERS = max(2, min(4, os.cpu_count() or 1))
 """Threads for what needs no model."""
@@ -81,6 +82,13 @@ ANY = Study("any", report=Report.from_sections(findings="Chest radiograph."))
 def only_filters(query: Query) -> bool:
     """Whether a question names views or ages and nothing to look for."""
     return query.is_empty and bool(query.view or query.age)
+
+
+def _keep(kept: OrderedDict[K, T], key: K, value: T, most: int) -> None:
+    """Put a value into what is kept; the oldest go."""
+    kept[key] = value
+    while len(kept) > most:
+        kept.popitem(last=False)
 
 
 def film_at(films: Sequence[T], row: int) -> T:
@@ -202,7 +210,7 @@ class Service:
         return library, str(Path(library).parent) if library else "", tempfile.gettempdir(), str(Path.home())
 
     def notice(self, error: LingulaError) -> None:
-        """Remember what does not pass by itself, for ``troubles``: a damaged library."""
+        """Remember what does not pass by itself, for ``checks``: a damaged library."""
         if error.code in ("index_corrupt", "disk_full", "storage_unavailable", "reader_unavailable", "library_missing"):
             note(logging.ERROR, "trouble", code=error.code)
         if error.code == "index_corrupt":
@@ -224,10 +232,6 @@ class Service:
             if error is not None and name not in WARNINGS:
                 self.notice(error)
         return tuple(found.items())
-
-    def troubles(self) -> tuple[LingulaError, ...]:
-        """What keeps the server from answering as it should."""
-        return tuple(error for name, error in self.checks() if error is not None and name not in WARNINGS)
 
     def _check_model(self) -> None:
         """Its answer to a made-up study was compared when it was loaded; here, whether it still answers."""
@@ -277,9 +281,7 @@ class Service:
             key = query, revision, frozenset(exclude)
             if key not in case.answers:
                 made = await line(lambda: search_library(query, self.checkpoint, searched, study, exclude=exclude))
-                case.answers[key] = made
-                while len(case.answers) > PAIRS:
-                    case.answers.popitem(last=False)
+                _keep(case.answers, key, made, PAIRS)
             return case.answers[key]
 
         def answered() -> Answer:
@@ -291,9 +293,7 @@ class Service:
                 if known is None:
                     known = search_library(query, self.checkpoint, searched, study, exclude=exclude)
                     with self._remembering:
-                        self._answers[key] = known
-                        while len(self._answers) > ANSWERS:
-                            self._answers.popitem(last=False)
+                        _keep(self._answers, key, known, ANSWERS)
             return known
 
         return await line(answered)
@@ -325,9 +325,7 @@ class Service:
         if known is None:
             known = thumbnail_jpeg(film_at(self.opened.get(study_id).radiographs, row).preview(), side)
             with self._remembering:
-                self._thumbnails[key] = known
-                while len(self._thumbnails) > THUMBNAILS:
-                    self._thumbnails.popitem(last=False)
+                _keep(self._thumbnails, key, known, THUMBNAILS)
         return known
 
     def study_named(self, text: str) -> str | None:
@@ -451,9 +449,7 @@ class Service:
     def why(self, case: Case, study_id: str) -> Why:
         """Why a study of the library is like a case, found when first asked for; call on the model's thread."""
         if study_id not in case.whys:
-            case.whys[study_id] = why(case.study, study_id, self.checkpoint, self.opened)
-            while len(case.whys) > PAIRS:
-                case.whys.popitem(last=False)
+            _keep(case.whys, study_id, why(case.study, study_id, self.checkpoint, self.opened), PAIRS)
             self._make_room()
         return case.whys[study_id]
 

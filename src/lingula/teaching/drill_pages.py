@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lingula.page.evidence import name_of, pointing_mark
 from lingula.page.picture import data_uri, display_scale, film_png, legend_png, overlay_png, shrink
-from lingula.page.render import environment
+from lingula.page.render import write_template
 from lingula.study import Explanation, Radiograph, Study
 from lingula.teaching.drill import DrillCard
 
@@ -64,13 +64,4 @@ def write_answers(
 
 
 def _write(path: Path, cards: Sequence[Mapping[str, object]], *, answers: bool) -> None:
-    page = (
-        environment()
-        .get_template("drill.html")
-        .render(
-            cards=cards,
-            answers=answers,
-            strip=data_uri(legend_png(signed=True)),
-        )
-    )
-    path.write_bytes(page.encode("utf-8", errors="xmlcharrefreplace"))
+    write_template(path, "drill.html", cards=cards, answers=answers, strip=data_uri(legend_png(signed=True)))

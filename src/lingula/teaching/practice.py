@@ -252,16 +252,11 @@ class Practice:
         self._random.shuffle(others)
         if difficulty == "hard":
             labels = {study: frozenset(each.labels) for study, each in stock.items()}
-            alike = look_alikes(study_id, self._near(study_id), labels)
+            near_films = self._library.nearest_to(study_id, mode="image", k=NEAREST)
+            alike = look_alikes(study_id, near_films, labels)
             near = [label for other, _ in alike for label in stock[other].labels if label in others]
             others = list(dict.fromkeys([*near, *others]))
         return tuple(sorted([*chosen, *others[: CHOICES - len(chosen)]]))
-
-    def _near(self, study_id: str) -> tuple[tuple[str, float], ...]:
-        vectors = self._library.vectors([study_id], "image")
-        if study_id not in vectors:
-            return ()
-        return self._library.nearest(vectors[study_id], mode="image", k=NEAREST, exclude=(study_id,))
 
 
 class PracticeByStudent:

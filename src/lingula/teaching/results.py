@@ -194,10 +194,7 @@ def propose_next(library: Library, known: TeachingSet, findings: Findings) -> tu
 
 def _near_with(library: Library, study_id: str, wanted: frozenset[str], normal: str | None) -> list[str]:
     """The nearest studies by film that show one of these findings."""
-    vectors = library.vectors([study_id], "image")
-    if study_id not in vectors or not wanted:
-        return []
-    near = library.nearest(vectors[study_id], mode="image", k=5 * NEAREST, exclude=(study_id,))
+    near = library.nearest_to(study_id, mode="image", k=5 * NEAREST) if wanted else ()
     known = library.summaries([other for other, _ in near])
     return [other for other, _ in near if known[other].images and shown_findings(known[other], normal) & wanted]
 

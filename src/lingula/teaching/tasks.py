@@ -456,10 +456,7 @@ def with_partners(library: Library, known: TeachingSet, normal: str | None) -> T
 
 def near_without(library: Library, study_id: str, shows: frozenset[str], normal: str | None) -> list[str]:
     """The nearest studies by film, nearest first, that are coded and show none of these findings."""
-    vectors = library.vectors([study_id], "image")
-    if study_id not in vectors:
-        return []
-    near = library.nearest(vectors[study_id], mode="image", k=NEAREST, exclude=(study_id,))
+    near = library.nearest_to(study_id, mode="image", k=NEAREST)
     known = library.summaries([other for other, _ in near])
     alike = shows or frozenset([normal or ""])  # of a normal film, those that show something
     return [

@@ -15,6 +15,7 @@ from lingula.labels.assertion_rules import Polarity
 from lingula.labels.assertions import FOUND, STRENGTH, Assertion, denies, polarity, read_assertions
 from lingula.labels.findings import label_of
 from lingula.labels.sentences import folded, split
+from lingula.plain import plain
 from lingula.study import Report
 
 WritingStatus = Literal["found", "missed", "invented", "wrong_side", "hedged_otherwise"]
@@ -56,21 +57,7 @@ class WritingMark:
 
     def to_json(self, names: Mapping[str, str]) -> dict[str, Any]:
         """Plain data; ``names`` are the findings' for a reader."""
-
-        def passages(each: tuple[Passage, ...]) -> list[dict[str, Any]]:
-            return [{"text": one.text, "start": one.start, "end": one.end} for one in each]
-
-        return {
-            "finding": self.finding,
-            "name": names.get(self.finding, self.finding),
-            "status": self.status,
-            "written_as": self.written_as,
-            "reported_as": self.reported_as,
-            "written_sides": list(self.written_sides),
-            "reported_sides": list(self.reported_sides),
-            "written": passages(self.written),
-            "reported": passages(self.reported),
-        }
+        return {"name": names.get(self.finding, self.finding), **plain(self)}
 
 
 def mark_impression(written: Report, reported: Report) -> tuple[WritingMark, ...]:
