@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -36,8 +37,34 @@ from lingula_lab.training.calibration_fit import fit_calibration
 from lingula_lab.training.loop import Epoch, Recipe, Trainer, predict_set, predict_states
 from lingula_lab.training.pretrained import describe, load_backbone, load_tokenizer, start_from
 
+_LOG = logging.getLogger(__name__)
 AVERAGED_FILMS = 1000
 """Training films, evenly taken from all, that make the average film."""
+
+
+RENAMED = {"loudness": "scale", "voices": "word_terms", "beside": "second_trunk_of"}
+"""Keys of presets that were written before 0.1.0, and what they are called since."""
+
+
+def _renamed(body: dict[str, Any]) -> dict[str, Any]:
+    """The same under today's names."""
+    for name in body.keys() & RENAMED.keys():
+        _LOG.warning("a preset names %s, which is called %s now", name, RENAMED[name])
+    return {RENAMED.get(name, name): value for name, value in body.items()}
+
+
+def _recipe(stage: dict[str, Any]) -> Recipe | UpperRecipe | DistilRecipe:
+    """A stage of a preset, of the kind that its keys tell.
+
+    Raises:
+        InputError: ``bad_request`` for a key that it does not have.
+    """
+    kind = DistilRecipe if "teachers" in stage else UpperRecipe if "first" in stage else Recipe
+    known = sorted(each.name for each in fields(kind))
+    if unknown := sorted(stage.keys() - set(known)):
+        raise InputError("bad_request", f"a stage of a preset has no {unknown[0]!r}.", f"It has {', '.join(known)}.")
+    values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in stage.items()}
+    return kind(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +86,19 @@ class Preset:
 
     @classmethod
     def load(cls, source: str | Path) -> Preset:
+        """Read a shipped preset by its name, or one of one's own; names of before 0.1.0 are read as today's.
+
+        Raises:
+            InputError: ``not_found``; ``bad_request`` for a key that no stage has.
+        """
         packaged = resources.files("lingula_lab.training").joinpath(f"presets/{source}.json")
         path = packaged if packaged.is_file() else Path(source)
         if not path.is_file():
             folder = resources.files("lingula_lab.training").joinpath("presets")
             shipped = sorted(file.name.removesuffix(".json") for file in folder.iterdir())
             raise InputError("not_found", f"No preset {source}.", f"Shipped: {', '.join(shipped)}.")
-        body = json.loads(path.read_text())
-        stages: list[dict[str, Any]] = [
-            {name: tuple(value) if isinstance(value, list) else value for name, value in stage.items()}
-            for stage in body["stages"]
-        ]
-        kinds = ("teachers", DistilRecipe), ("first", UpperRecipe)
-        recipes = tuple(next((kind for key, kind in kinds if key in stage), Recipe)(**stage) for stage in stages)
+        body = _renamed(json.loads(path.read_text()))
+        recipes = tuple(_recipe(_renamed(stage)) for stage in body["stages"])
         first = body.get("second_trunk_of")
         architecture = cls.load(first).architecture if first else body["architecture"]
         return cls(Path(str(source)).stem, architecture, recipes, body.get("start", {}), first)

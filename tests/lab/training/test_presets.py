@@ -5,7 +5,9 @@ The twin of a backbone is saved as ``transformers`` saves a published one and fo
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +218,21 @@ def test_half_precision_waits_for_hardware_that_has_it(
     for name, there in zip(("avx512_bf16", "amx_tile"), has, strict=True):
         monkeypatch.setattr(f"torch.cpu._is_{name}_supported", lambda there=there: there)
     assert halves_quickly(cpu=True) is quick
+
+
+def test_a_preset_of_before_is_read_and_an_unknown_key_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.loads((resources.files("lingula_lab.training") / "presets/tiny.json").read_text())
+    body["stages"][0] |= {"loudness": 0.5, "voices": 2.0}
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps({**body, "beside": None}))
+    read = Preset.load(own)
+    assert isinstance(read.stages[0], Recipe)
+    assert (read.stages[0].scale, read.stages[0].word_terms, read.second_trunk_of) == (0.5, 2.0, None)
+    assert "loudness, which is called scale now" in caplog.text
+    body["stages"][0]["blend"] = 1.0
+    own.write_text(json.dumps(body))
+    with pytest.raises(InputError, match="no 'blend'") as refused:
+        Preset.load(own)
+    assert refused.value.code == "bad_request"
