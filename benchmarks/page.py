@@ -306,7 +306,6 @@ def main() -> None:
         "print_aspect_error": {"value": round(aspect, 4), "unit": "share"},
         "page_overlay_p50_ms": {"value": round(p50["overlay"]), "unit": "ms", "n": len(took["overlay"])},
         "text_search_ms": {"value": round(p50["text"]), "unit": "ms", "n": len(took["text"])},
-        "serve_ready_seconds": {"value": round(server.ready_seconds, 1), "unit": "s"},
         "schemathesis_errors": {"value": asked_all["failures"], "unit": "count", "n": asked_all["cases"]},
         "outside_requests": {"value": len(outside), "unit": "count"},
     }

@@ -71,11 +71,10 @@ def pool(
     library: Searched, vector: Vector, asked: Mode, within: Collection[str] | None, exclude: Collection[str], k: int
 ) -> list[str]:
     """The nearest studies by every embedding that the relevance model compares, at least ``k`` of each, sorted."""
-    members = None if within is None else list(within)
     found: set[str] = set()
     for mode in compared_modes(asked):
         try:
-            nearest = library.nearest(vector, mode=mode, k=max(POOL, k), exclude=exclude, within=members)
+            nearest = library.nearest(vector, mode=mode, k=max(POOL, k), exclude=exclude, within=within)
         except LibraryError as error:
             if error.code != "library_empty":
                 raise
