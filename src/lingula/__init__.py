@@ -15,17 +15,32 @@ from typing import TYPE_CHECKING
 from lingula.deferred import deferred
 
 if TYPE_CHECKING:
-    from lingula.analysis import analyze, predict, search
-    from lingula.errors import InputError, LibraryError, LingulaError, ModelError
-    from lingula.explanation import explain
-    from lingula.explanation.comparison import Why, why
-    from lingula.library import Library, ReadyGallery
-    from lingula.model.checkpoint import Checkpoint, load_checkpoint
-    from lingula.model.encode import embed
-    from lingula.page import write_page
-    from lingula.reading.study_reader import read_study
-    from lingula.retrieval import Answer, Query
-    from lingula.study import Analysis, Explanation, Neighbour, Prediction, Radiograph, Report, Study
+    from lingula.analysis import analyze as analyze
+    from lingula.analysis import predict as predict
+    from lingula.analysis import search as search
+    from lingula.errors import InputError as InputError
+    from lingula.errors import LibraryError as LibraryError
+    from lingula.errors import LingulaError as LingulaError
+    from lingula.errors import ModelError as ModelError
+    from lingula.explanation import explain as explain
+    from lingula.explanation.comparison import Why as Why
+    from lingula.explanation.comparison import why as why
+    from lingula.library import Library as Library
+    from lingula.library import ReadyGallery as ReadyGallery
+    from lingula.model.checkpoint import Checkpoint as Checkpoint
+    from lingula.model.checkpoint import load_checkpoint as load_checkpoint
+    from lingula.model.encode import embed as embed
+    from lingula.page import write_page as write_page
+    from lingula.reading.study_reader import read_study as read_study
+    from lingula.retrieval import Answer as Answer
+    from lingula.retrieval import Query as Query
+    from lingula.study import Analysis as Analysis
+    from lingula.study import Explanation as Explanation
+    from lingula.study import Neighbour as Neighbour
+    from lingula.study import Prediction as Prediction
+    from lingula.study import Radiograph as Radiograph
+    from lingula.study import Report as Report
+    from lingula.study import Study as Study
 
 __version__ = "0.1.0"
 
@@ -45,37 +60,7 @@ _HOME = {
     "study": ("Analysis", "Explanation", "Neighbour", "Prediction", "Radiograph", "Report", "Study"),
 }
 
-__all__ = [
-    "Analysis",
-    "Answer",
-    "Checkpoint",
-    "Explanation",
-    "InputError",
-    "Library",
-    "LibraryError",
-    "LingulaError",
-    "ModelError",
-    "Neighbour",
-    "Prediction",
-    "Query",
-    "Radiograph",
-    "ReadyGallery",
-    "Report",
-    "Study",
-    "Why",
-    "analyze",
-    "embed",
-    "explain",
-    "load_checkpoint",
-    "predict",
-    "read_study",
-    "search",
-    "why",
-    "write_page",
-]
-
-
-__getattr__ = deferred(__name__, _HOME)
+__getattr__, __all__ = deferred(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

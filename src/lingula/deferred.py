@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import Any
 
 
-def deferred(package: str, home: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a package (PEP 562) that imports a name when somebody asks for it.
+def deferred(package: str, home: Mapping[str, Sequence[str]]) -> tuple[Callable[[str], Any], list[str]]:
+    """The ``__getattr__`` of a package (PEP 562) that imports a name when somebody asks for it, and its ``__all__``.
 
     Args:
         package: its ``__name__``.
@@ -21,4 +21,4 @@ def deferred(package: str, home: Mapping[str, Sequence[str]]) -> Callable[[str],
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(module_of[name]), name)
 
-    return attribute
+    return attribute, sorted(module_of)

@@ -67,8 +67,6 @@ def fetch_openi(
 
 
 Workers = Annotated[int, typer.Option(help="Reading processes.")]
-
-
 BurnedInChoice = Annotated[
     Literal["keep", "refuse", "cover"],
     typer.Option(
@@ -76,8 +74,6 @@ BurnedInChoice = Annotated[
         help="Text in films: keep it, refuse films whose header tells of it, or find and cover it (Tesseract).",
     ),
 ]
-
-
 Authority = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="Who certifies the archive (PEM): TLS with it alone.")
 ]

@@ -25,33 +25,19 @@ Files = Annotated[
     list[Path] | None,
     typer.Argument(metavar="FILE...", help="Films of one study (DICOM or pictures), and/or its report (XML, text)."),
 ]
-
-
 ReportFile = Annotated[Path | None, typer.Option("--report", help="Report file: Open-i XML or plain text.")]
-
-
 Text = Annotated[str | None, typer.Option("--text", help="Report as text.")]
-
-
 Model = Annotated[str, typer.Option("--model", help="Checkpoint folder, or a shipped one by name.")]
-
-
 OnDevice = Annotated[
     Device, typer.Option("--device", envvar="LINGULA_DEVICE", help="What computes: cpu, cuda, or auto, a GPU if any.")
 ]
-
-
 Anyway = Annotated[
     bool,
     typer.Option(
         "--anyway", help="Answer though a film is not a chest radiograph; give maps though they point nowhere."
     ),
 ]
-
-
 LibraryAt = Annotated[str, typer.Option("--library", envvar="LINGULA_LIBRARY", help="Path or URL of the library.")]
-
-
 SearchedAt = Annotated[
     str | None,
     typer.Option(
@@ -59,25 +45,15 @@ SearchedAt = Annotated[
         help="Path or URL of the library; by default library.sqlite, else what ships with the model.",
     ),
 ]  # fmt: skip
-
-
 SameStudy = Annotated[
     bool, typer.Option("--same-study", help="The films are of one study, although they may not say so themselves.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-
-
 Html = Annotated[
     Path | None, typer.Option("--html", callback=output.writable, help="Write a self-contained page here.")
 ]
-
-
 K = Annotated[int, typer.Option("--k", "-k", help="How many similar studies, 1 to 100.")]
-
-
 Label = Annotated[str | None, typer.Option("--label", help="Finding to explain; by default the one that stands out.")]
-
-
 Methods = Annotated[list[str] | None, typer.Option("--method", help="Evidence by this method alone; again for more.")]
 
 

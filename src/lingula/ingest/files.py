@@ -203,6 +203,20 @@ class FileGroups:
             group.given = group.told.report.text
             group.told = without_identifiers(group.told, names)
 
+    def _films(
+        self, group: Group, answers: Iterator[tuple[Path, DicomFile | InputError]], *but: str
+    ) -> list[DicomFile]:
+        """The films of a group as they were read, but those of these digests; refused ones are noted."""
+        read = []
+        for source, key in group.films:
+            if key.digest not in but:
+                _, answer = next(answers)
+                if isinstance(answer, InputError):
+                    self.refuse([source.name], answer)
+                else:
+                    read.append(group.change(key.digest, answer))
+        return read
+
     def _composed(self, group: Group, read: list[DicomFile]) -> Study | None:
         """The study of a group whose films were read; None, and its files refused, where it is none."""
         if group.films and not read:
@@ -230,14 +244,7 @@ class StudyReader(FileGroups):
         answers = self.sandbox.read_files([source.path for group in groups for source, _ in group.films])
         for group in groups:
             self._read_report(group)
-            read: list[DicomFile] = []
-            for source, key in group.films:
-                _, answer = next(answers)
-                if isinstance(answer, InputError):
-                    self.refuse([source.name], answer)
-                else:
-                    read.append(group.change(key.digest, answer))
-            if (study := self._composed(group, read)) is not None:
+            if (study := self._composed(group, self._films(group, answers))) is not None:
                 digests = (film.digest for film in study.radiographs)
                 name = study.study_id or made_study_id(*digests)
                 self._deliver(replace(study, study_id=name), group)
@@ -343,15 +350,7 @@ class FileImport(FileGroups):
         awaited = [source.path for group in groups for source, key in group.films if key.digest not in stored]
         answers = self._reader.read_files(awaited)
         for group in groups:
-            read: list[DicomFile] = []
-            for source, key in group.films:
-                if key.digest in stored:
-                    continue
-                _, answer = next(answers)
-                if isinstance(answer, InputError):
-                    self.refuse([source.name], answer)
-                else:
-                    read.append(group.change(key.digest, answer))
+            read = self._films(group, answers, *stored.intersection(group.digests))
             entry = None
             if read or stored.isdisjoint(group.digests):
                 entry = self._entry(group, read)
@@ -418,14 +417,8 @@ class FileImport(FileGroups):
         born = next((film.birth_date for film in late if film.birth_date), "")
         stranger = not entry.patient and stored.birth_key not in ("", self._library.birth_key(born) or stored.birth_key)
         if another is not None or told or stranger:
-            what = (
-                "with another report"
-                if told
-                else "of another patient"
-                if stranger
-                else "with another film of that name"
-            )
-            message = f"its study is stored already, {what}."
+            what = "of another patient" if stranger else "with another film of that name"
+            message = f"its study is stored already, {'with another report' if told else what}."
             names = self._names.pop(study.study_id)
             self.refuse(names, InputError("uid_conflict", message, "Import it into another library."))
             self.present += 1

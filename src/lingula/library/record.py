@@ -7,7 +7,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -184,12 +184,7 @@ class LibraryStatus:
     refused: Mapping[str, int]
     mentioned: Mapping[str, int]
     outdated: bool
-
-    SHOWN: ClassVar = {"disclaimer": "disclaimer"}
-
-    @property
-    def disclaimer(self) -> str:
-        return DISCLAIMER
+    disclaimer: str = DISCLAIMER
 
     def to_json(self) -> dict[str, Any]:
         """What the command line prints and the API answers."""
