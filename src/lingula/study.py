@@ -131,6 +131,11 @@ class Study:
         return replace(self, radiographs=())
 
 
+def front_row(views: Iterable[View]) -> int | None:
+    """Which of a study's films is shown where there is room for one: the first that is no lateral; None for none."""
+    return next((row for row, view in enumerate(views) if view != "lateral"), None)
+
+
 Decision = Literal["present", "absent", "abstain", "cannot_judge"]
 DECISION_WORDS: dict[Decision, str] = {
     "present": "flagged", "absent": "not flagged", "abstain": "not sure", "cannot_judge": "cannot judge"

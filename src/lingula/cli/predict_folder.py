@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lingula.cli import output
 from lingula.errors import InputError, LingulaError
+from lingula.optional import optional
 from lingula.study import DISCLAIMER, Study
 
 if TYPE_CHECKING:
@@ -79,11 +80,7 @@ def _writer(out: Path) -> Write:
         return _write_csv
     if out.suffix != ".parquet":
         raise InputError("bad_request", f"{out.name} is neither .csv nor .parquet.", "findings.csv")
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        hint = "Install it with pip install 'lingula[parquet]', or write a .csv."
-        raise InputError("bad_request", "Parquet needs the package pyarrow.", hint) from error
+    optional("pyarrow", "parquet", "Parquet")
     return _write_parquet
 
 

@@ -21,6 +21,7 @@ from lingula.library.record import LibraryDescription, study_digest
 from lingula.library.rows import StudyRows, from_entry
 from lingula.openi import scan
 from lingula.openi.collection import Refused, StudyFiles
+from lingula.optional import optional
 
 IN_FLIGHT = 2  # batches a worker is given at once, so that it never waits for the next
 
@@ -76,12 +77,7 @@ def encode_openi(
     Raises:
         InputError: ``bad_request`` when ray is not installed or no cluster answers.
     """
-    try:
-        import ray
-    except ImportError as error:
-        hint = "Install it with pip install 'lingula[cluster]'."
-        raise InputError("bad_request", "many machines need the package ray.", hint) from error
-
+    ray = optional("ray", "cluster", "A cluster")
     collection = scan(root)
     known = set(library.ids())
     todo = [files for files in collection if files.study_id not in known]

@@ -22,6 +22,7 @@ from lingula.labels.vocabulary import Vocabulary
 from lingula.library import Library
 from lingula.model.checkpoint import Checkpoint
 from lingula.openi.collection import Refused
+from lingula.optional import optional
 from lingula.reading.bounded_io import read_file
 from lingula.reading.dicom.dicom_file import DicomFile
 from lingula.reading.file_key import FileKey
@@ -259,12 +260,7 @@ def _csv(data: bytes) -> tuple[list[str], list[list[str]]]:
 
 
 def _parquet(data: bytes) -> tuple[list[str], list[list[str]]]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        hint = "Install it with pip install 'lingula[parquet]', or save the table as CSV."
-        raise InputError("bad_request", "Parquet needs the package pyarrow.", hint) from error
+    pa, pq = optional("pyarrow", "parquet", "Parquet"), optional("pyarrow.parquet", "parquet", "Parquet")
     try:
         table = pq.read_table(io.BytesIO(data))
     except (pa.ArrowException, OSError, ValueError) as error:

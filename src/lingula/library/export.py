@@ -11,6 +11,7 @@ from lingula.errors import InputError, LibraryError
 from lingula.labels.identifiers import BY_FORM, masked_report, moved
 from lingula.library.library import Library
 from lingula.library.spreadsheet import cell
+from lingula.optional import optional
 from lingula.study import MODES, Mode, SectionName
 from lingula.types import FilePath
 
@@ -115,12 +116,7 @@ def _write_csv(tables: Iterator[tuple[Rows, Rows, Rows]], files: list[Path]) -> 
 
 
 def _write_parquet(tables: Iterator[tuple[Rows, Rows, Rows]], files: list[Path]) -> None:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        hint = "Install it with pip install 'lingula[parquet]'."
-        raise InputError("bad_request", "Parquet needs the package pyarrow.", hint) from error
+    pa, pq = optional("pyarrow", "parquet", "Parquet"), optional("pyarrow.parquet", "parquet", "Parquet")
 
     def typed(name: str) -> Any:
         if name.startswith("embedding_"):

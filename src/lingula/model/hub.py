@@ -19,6 +19,7 @@ from weakref import finalize
 from lingula import __version__
 from lingula.errors import InputError
 from lingula.model.checkpoint import SHIPPED, Checkpoint, load_checkpoint
+from lingula.optional import optional
 from lingula.types import Device, FilePath
 
 CONFIG = "config.json"
@@ -178,10 +179,5 @@ def _first(error: Exception) -> str:
 
 
 def _hub() -> Any:
-    try:
-        import huggingface_hub
-        import huggingface_hub.errors
-    except ImportError as error:
-        hint = "Install it: pip install 'lingula[hub]'"
-        raise InputError("bad_request", "The Hub needs the package huggingface_hub.", hint) from error
-    return huggingface_hub
+    optional("huggingface_hub.errors", "hub", "The Hub")
+    return optional("huggingface_hub", "hub", "The Hub")

@@ -35,6 +35,7 @@ from lingula.study import (
     Radiograph,
     Report,
     Study,
+    front_row,
     unique_notices,
 )
 
@@ -243,7 +244,7 @@ def _case(
 
 def _case_film(study: Study, explanations: Sequence[Explanation], slots: Slots) -> FilmView:
     """The study's first film that is not a lateral, else its first."""
-    row = next((row for row, r in enumerate(study.radiographs) if r.view != "lateral"), 0)
+    row = front_row(film.view for film in study.radiographs) or 0
     wash = _CASE_WASH_BYTES / max(CASES * len(slots.labels) * len(slots.maps), 1)
     return _film(study, row, explanations, slots, CASE_SIDES, _CASE_BYTES / CASES, wash)
 

@@ -35,14 +35,14 @@ _WORDS: dict[Part, str] = {  # of a heading with several, the earliest row decid
 }
 _PART_OF: dict[str, Part] = {word: part for part, words in _WORDS.items() for word in words.split()}
 _ORDER = list(_WORDS)
-_BESIDE = (
+_TITLE_WORDS = (
     "and or of for the to & / by with in on information info data details detail notes note text comment comments "
     "brief relevant pertinent additional other current past present illness medical surgical patient's chest "
     "radiograph radiographs radiographic radiography radiologic radiological radiology xray x-ray x-rays cxr film "
     "films imaging images pa ap lateral portable two one time test read reading chief main key major significant "
     "overall diagnostic electronically number no. name id type electronic initial verified"
 )
-_NEAR_TITLES = frozenset(_BESIDE.split())
+_NEAR_TITLES = frozenset(_TITLE_WORDS.split())
 """Words that stand in headings and do not tell what they head."""
 _CONNECTORS = frozenset(["and", "or", "of", "for", "the", "to", "&", "/", "by", "with", "in", "on"])
 _NAMED = re.compile(

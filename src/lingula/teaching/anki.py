@@ -16,6 +16,7 @@ from pathlib import Path
 from lingula.deidentification.handout import handout_record, handout_summary
 from lingula.errors import InputError
 from lingula.library import Library, StudyRecord
+from lingula.optional import optional
 from lingula.study import DISCLAIMER
 from lingula.teaching.credit import credit_of
 from lingula.teaching.sets import QUESTION, TeachingCase, TeachingSet, case_findings, handout_set
@@ -45,11 +46,7 @@ def write_apkg(path: Path, title: str, cards: Iterable[AnkiCard]) -> int:
     Raises:
         InputError: ``bad_request`` without the extra ``anki``, or without a card.
     """
-    try:
-        import genanki
-    except ModuleNotFoundError as error:
-        hint = "Install it: pip install 'lingula[anki]'."
-        raise InputError("bad_request", "Packages for Anki need the extra anki.", hint) from error
+    genanki = optional("genanki", "anki", "A file for Anki")
     model = genanki.Model(
         MODEL_ID, "lingula film", css=_CSS, fields=[{"name": "Front"}, {"name": "Back"}],
         templates=[{"name": "Film", "qfmt": "{{Front}}", "afmt": "{{FrontSide}}<hr id=answer>{{Back}}"}],

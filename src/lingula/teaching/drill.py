@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from lingula.errors import InputError
 from lingula.library import Library
-from lingula.study import Radiograph, Study
+from lingula.study import Radiograph, Study, front_row
 
 Film = Literal["A", "B"]
 NEAREST = 20
@@ -115,7 +115,7 @@ def mine_library(library: Library, *, normal: str | None, count: int, seed: int 
 
 def shown_film(study: Study) -> Radiograph:
     """The film of a study that a card shows, without its name: the first that is no lateral."""
-    film = next((r for r in study.radiographs if r.view != "lateral"), study.radiographs[0])
+    film = study.radiographs[front_row(film.view for film in study.radiographs) or 0]
     return Radiograph("film", film.pixels, film.view)
 
 

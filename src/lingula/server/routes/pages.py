@@ -23,7 +23,7 @@ from lingula.errors import InputError, LingulaError, cause
 from lingula.explanation import TYPICAL_PLACE, installed_methods, shown_methods
 from lingula.labels import search_findings
 from lingula.labels.findings import short_name
-from lingula.library import Library, StudyRecord
+from lingula.library import Library, StudyRecord, Summary
 from lingula.library.identity import public_name
 from lingula.model.checkpoint import Checkpoint
 from lingula.openi.published import published
@@ -57,7 +57,7 @@ from lingula.server.views import (
     marked_report,
     stored_films,
 )
-from lingula.study import DISCLAIMER, NORMAL, Neighbour, Prediction, unique_notices
+from lingula.study import DISCLAIMER, NORMAL, Neighbour, Prediction, front_row, unique_notices
 from lingula.teaching.credit import credit_of
 from lingula.teaching.repetition import due_ids, end_of_day
 
@@ -155,9 +155,8 @@ def _plainest(library: Library, ids: list[str]) -> str:
     known = library.summaries(ids[:40])
     for most in (1, 2, 9):
         for study in sorted(known):
-            row = next((row for row, each in enumerate(known[study].images) if each.view != "lateral"), None)
-            if row is not None and len(known[study].labels) <= most:
-                return thumbnail_url(study, row)
+            if (tile := _tile(study, known[study])) and len(known[study].labels) <= most:
+                return tile["picture"]
     return ""
 
 
@@ -168,11 +167,14 @@ def _film_of(service: Service, day: date) -> dict[str, str] | None:
     ids = service.filled.ids()
     first = int.from_bytes(sha256(day.isoformat().encode()).digest()[:6]) % len(ids)
     near = [ids[(first + step) % len(ids)] for step in range(min(20, len(ids)))]
-    for study, known in service.filled.summaries(near).items():
-        row = next((row for row, each in enumerate(known.images) if each.view != "lateral"), None)
-        if row is not None:
-            return {"study_id": study, "picture": thumbnail_url(study, row)}
-    return None
+    tiles = (_tile(*each) for each in service.filled.summaries(near).items())
+    return next(filter(None, tiles), None)
+
+
+def _tile(study: str, known: Summary) -> dict[str, str] | None:
+    """A study by a small picture of its film; None without one that is no lateral."""
+    row = front_row(each.view for each in known.images)
+    return None if row is None else {"study_id": study, "picture": thumbnail_url(study, row)}
 
 
 @router.get("/cases")
@@ -187,12 +189,8 @@ def _some(service: Service) -> list[dict[str, str]]:
         return []
     ids = service.filled.ids()
     chosen = ids[:: max(1, len(ids) // 12)][:12]
-    found = []
-    for study, known in sorted(service.filled.summaries(chosen).items()):
-        row = next((row for row, each in enumerate(known.images) if each.view != "lateral"), None)
-        if row is not None:
-            found.append({"study_id": study, "picture": thumbnail_url(study, row)})
-    return found
+    tiles = (_tile(*each) for each in sorted(service.filled.summaries(chosen).items()))
+    return list(filter(None, tiles))
 
 
 @router.get("/thumbnails/{study_id}/{row}")
@@ -292,7 +290,7 @@ async def case_figure(
 def _figure_film(record: StudyRecord) -> FigureFilm:
     if not record.radiographs:
         raise InputError("not_found", "the study has no film.")
-    stored = next((each for each in record.radiographs if each.view != "lateral"), record.radiographs[0])
+    stored = record.radiographs[front_row(each.view for each in record.radiographs) or 0]
     film = replace(stored, png=handout_film(record.study_id, stored)).radiograph()
     return FigureFilm(film.pixels, record.study_id, film.view)
 
