@@ -226,16 +226,13 @@ def _because(each: Evidence) -> str:
 
 def _telling(n: Neighbour) -> str:
     """The snippet, its asserted words bold; red where they are denied."""
-    if n.report is None or n.snippet is None:
-        return ""
-    shown, at = "", n.snippet.start
-    for mark in sorted(n.snippet.marks, key=lambda mark: mark.start):
-        if mark.start >= at:
-            style = "red" if mark.polarity == "absent" else "bold yellow"
-            shown += escape(n.report.text[at : mark.start])
-            shown += f"[{style}]{escape(n.report.text[mark.start : mark.end])}[/]"
-            at = mark.end
-    return (shown + escape(n.report.text[at : n.snippet.end])).replace("\n", " ")
+    from lingula.page.report_runs import pieces
+
+    shown = ""
+    for text, polarity in pieces(n):
+        style = "red" if polarity == "absent" else "bold yellow"
+        shown += f"[{style}]{escape(text)}[/]" if polarity else escape(text)
+    return shown.replace("\n", " ")
 
 
 def show_explanations(explanations: tuple[Explanation, ...], text: str, name: str) -> None:
