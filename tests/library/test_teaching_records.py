@@ -8,6 +8,7 @@ import pytest
 
 from lingula.errors import LibraryError
 from lingula.library import Library
+from lingula.library.erasure import erase
 from lingula.library.teaching_records import ClassLink, Review, SetRecord, TaskAnswer
 
 CASES = [{"study_id": "S0", "partner": "S1"}, {"study_id": "S1", "partner": ""}]
@@ -52,8 +53,9 @@ def test_a_set_changed_meanwhile_is_not_overwritten(library: Library) -> None:
 
 def test_a_study_is_forgotten_everywhere(library: Library) -> None:
     teaching = filled(library).teaching
-    teaching.forget("S1")
-    assert teaching.set("set-1").body["cases"] == [{"study_id": "S0", "partner": ""}]
+    with library._transaction() as connection:
+        erase(connection, ["S1"])
+    assert teaching.set("set-1").body["cases"] == [{"study_id": "S0"}]
     assert (teaching.answers(), teaching.reviews("Bo")) == ((), {})
 
 

@@ -11,17 +11,16 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from lingula.errors import InputError
 from lingula.library.schema import AccessTokenRow, AccountRow, AuditEventRow
+from lingula.library.table_records import TableRecords
 
-Transaction = Callable[[], AbstractContextManager[Connection]]
 Role = Literal["read", "teach", "administer"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """Each may do what those before it may."""
@@ -88,18 +87,14 @@ def hash_of(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class AccessRecords:
-    """Users, tokens and trail of one library. Threads may share it, and processes the database."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
+class AccessRecords(TableRecords):
+    """Users, tokens and trail of one library."""
 
     # -- users
 
     def accounts(self) -> tuple[Account, ...]:
         """All users, by name."""
-        with self._transaction() as connection:
-            rows = connection.execute(select(AccountRow.__table__).order_by(AccountRow.name)).all()
+        rows = self._rows(select(AccountRow.__table__).order_by(AccountRow.name))
         return tuple(Account(**row._mapping) for row in rows)
 
     def add_account(self, name: str, role: str) -> Account:
@@ -123,10 +118,7 @@ class AccessRecords:
         Raises:
             InputError: ``bad_request``; ``not_found``.
         """
-        new = check_role(role)
-        with self._transaction() as connection:
-            done = connection.execute(update(AccountRow).where(AccountRow.name == name).values(role=new))
-        if done.rowcount != 1:
+        if self._write(update(AccountRow).where(AccountRow.name == name).values(role=check_role(role))) != 1:
             raise _unknown(name)
 
     def remove_account(self, name: str) -> None:
@@ -162,8 +154,7 @@ class AccessRecords:
 
     def tokens(self) -> tuple[AccessToken, ...]:
         """All tokens, the latest first, those that ended or were revoked as well."""
-        with self._transaction() as connection:
-            rows = connection.execute(select(AccessTokenRow.__table__).order_by(AccessTokenRow.made.desc())).all()
+        rows = self._rows(select(AccessTokenRow.__table__).order_by(AccessTokenRow.made.desc()))
         return tuple(AccessToken(row.token_hash[:_SHOWN], row.name, row.made, row.until, row.revoked) for row in rows)
 
     def revoke_token(self, token_id: str) -> None:
@@ -188,8 +179,7 @@ class AccessRecords:
             .join(AccessTokenRow, AccessTokenRow.name == AccountRow.name)
             .where(AccessTokenRow.token_hash == hash_of(token))
         )
-        with self._transaction() as connection:
-            row = connection.execute(wanted).one_or_none()
+        row = next(iter(self._rows(wanted)), None)
         if row is None or row.revoked is not None or (row.until is not None and row.until <= time.time()):
             return None
         return Account(row.name, row.role, row.made)
@@ -199,8 +189,7 @@ class AccessRecords:
     def note(self, events: Sequence[AuditEvent]) -> None:
         """Add to the trail."""
         if events:
-            with self._transaction() as connection:
-                connection.execute(insert(AuditEventRow), [asdict(event) for event in events])
+            self._write(insert(AuditEventRow), [asdict(event) for event in events])
 
     def events(
         self, *, actor: str = "", subject: str = "", since: float = 0, limit: int = 100
@@ -212,26 +201,20 @@ class AccessRecords:
             wanted = wanted.where(AuditEventRow.actor == actor)
         if subject:
             wanted = wanted.where(AuditEventRow.subject == subject)
-        with self._transaction() as connection:
-            rows = connection.execute(wanted.order_by(AuditEventRow.number.desc()).limit(limit)).all()
+        rows = self._rows(wanted.order_by(AuditEventRow.number.desc()).limit(limit))
         return tuple(AuditEvent(**row._mapping) for row in rows)
 
     def forget_events(self, before: float) -> int:
         """Take out what is older than a time; how many lines."""
-        with self._transaction() as connection:
-            return connection.execute(delete(AuditEventRow).where(AuditEventRow.at < before)).rowcount
+        return self._write(delete(AuditEventRow).where(AuditEventRow.at < before))
 
     def copy_from(self, other: AccessRecords) -> None:
         """Take users and tokens of another library, where this one has no user; for backups."""
-        with self._transaction() as connection:
-            if connection.execute(select(func.count()).select_from(AccountRow)).scalar_one():
-                return
+        if self.accounts():
+            return
         for table in (AccountRow, AccessTokenRow):
-            with other._transaction() as connection:
-                rows = [dict(row._mapping) for row in connection.execute(select(table.__table__))]
-            if rows:
-                with self._transaction() as connection:
-                    connection.execute(insert(table), rows)
+            if rows := [dict(row._mapping) for row in other._rows(select(table.__table__))]:
+                self._write(insert(table), rows)
 
 
 def _unknown(name: str) -> InputError:

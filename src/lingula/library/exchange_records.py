@@ -8,8 +8,7 @@ objects the identifiers that the node made for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +17,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
 from lingula.library.schema import InboxRow, OriginRow, OutboxRow
+from lingula.library.table_records import TableRecords
 
-Transaction = Callable[[], AbstractContextManager[Connection]]
 SHORTEST_PAUSE, LONGEST_PAUSE = 2.0, 3600.0
 """Seconds between the first two attempts, and at most; each pause is twice the one before."""
 SILENT_PAUSE = 60.0
@@ -98,11 +97,8 @@ def pause(attempts: int) -> float:
     return min(SHORTEST_PAUSE * 2.0 ** max(attempts - 1, 0), LONGEST_PAUSE)
 
 
-class ExchangeRecords:
-    """Inbox and outbox of one library. Threads may share it, and processes the database."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
+class ExchangeRecords(TableRecords):
+    """Inbox and outbox of one library."""
 
     # -- received
 
@@ -119,10 +115,8 @@ class ExchangeRecords:
     def films(self, node: str, *states: str) -> frozenset[str]:
         """Names of the films of a node's spool in these states; in any where none is given."""
         wanted = select(InboxRow.film).where(InboxRow.node == node)
-        with self._transaction() as connection:
-            return frozenset(
-                connection.execute(wanted.where(InboxRow.state.in_(states)) if states else wanted).scalars()
-            )
+        rows = self._rows(wanted.where(InboxRow.state.in_(states)) if states else wanted)
+        return frozenset(row.film for row in rows)
 
     def claim_study(self, node: str, owner: str, *, now: float, lease: float, quiet: float) -> StudyLease | None:
         """The study that waits longest of those that nothing was received of for ``quiet`` seconds; None for none.
@@ -185,9 +179,8 @@ class ExchangeRecords:
     def postpone_study(self, held: StudyLease, code: str, *, now: float) -> None:
         """Let a study go that could not be answered now; it is tried again after a pause."""
         mine = and_(InboxRow.owner == held.owner, InboxRow.lease == held.until)
-        with self._transaction() as connection:
-            later = {"code": code, "due": now + pause(held.attempts), **_FREE}
-            connection.execute(update(InboxRow).where(mine).values(**later))
+        later = {"code": code, "due": now + pause(held.attempts), **_FREE}
+        self._write(update(InboxRow).where(mine).values(**later))
 
     # -- to be delivered
 
@@ -240,8 +233,7 @@ class ExchangeRecords:
     def undelivered(self, node: str) -> frozenset[str]:
         """Objects that wait to be delivered by a node."""
         wanted = select(OutboxRow.instance).where(OutboxRow.node == node, OutboxRow.state != "stored")
-        with self._transaction() as connection:
-            return frozenset(connection.execute(wanted).scalars())
+        return frozenset(row.instance for row in self._rows(wanted))
 
     def files_of(self, node: str, studies: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Films that were answered, and objects made, of these studies."""
@@ -321,11 +313,8 @@ class ExchangeRecords:
 
     def indexed(self, archive: str) -> dict[str, int | None]:
         """The studies that were indexed from an archive, and how many objects each had there; None: nobody counted."""
-        with self._transaction() as connection:
-            rows = connection.execute(
-                select(OriginRow.study_id, OriginRow.instances).where(OriginRow.archive == archive)
-            )
-            return {study_id: instances for study_id, instances in rows}
+        wanted = select(OriginRow.study_id, OriginRow.instances).where(OriginRow.archive == archive)
+        return {row.study_id: row.instances for row in self._rows(wanted)}
 
     def note_indexed(self, archive: str, counts: Mapping[str, int | None]) -> None:
         """Note from which archive studies came, the first stands, and how many objects each has there now."""
@@ -340,8 +329,7 @@ class ExchangeRecords:
 
     def forget_origins(self, study_ids: Collection[str]) -> None:
         """Forget from where these studies came."""
-        with self._transaction() as connection:
-            connection.execute(delete(OriginRow).where(OriginRow.study_id.in_(list(study_ids))))
+        self._write(delete(OriginRow).where(OriginRow.study_id.in_(list(study_ids))))
 
     def forget_before(self, at: float) -> int:
         """Take out what was settled before a time; how many rows."""

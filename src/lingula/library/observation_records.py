@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from lingula.library.schema import DriftBaselineRow, FilmObservationRow
-
-Transaction = Callable[[], AbstractContextManager[Connection]]
+from lingula.library.table_records import TableRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +42,17 @@ class FilmObservation:
     frame: float | None = None
 
 
-class ObservationRecords:
-    """Observations of one library, and since when each sender's films are as usual. Threads may share it."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
+class ObservationRecords(TableRecords):
+    """Observations of one library, and since when each sender's films are as usual."""
 
     def note(self, observations: Sequence[FilmObservation]) -> None:
         """Add observations."""
         if observations:
-            with self._transaction() as connection:
-                connection.execute(insert(FilmObservationRow), [asdict(each) for each in observations])
+            self._write(insert(FilmObservationRow), [asdict(each) for each in observations])
 
     def senders(self) -> tuple[str, ...]:
         """All that films came from, by name."""
-        with self._transaction() as connection:
-            found = connection.execute(select(FilmObservationRow.sender).distinct()).scalars().all()
-        return tuple(sorted(found))
+        return tuple(sorted(row.sender for row in self._rows(select(FilmObservationRow.sender).distinct())))
 
     def of(self, sender: str, baseline: int, most: int = 20_000) -> tuple[FilmObservation, ...]:
         """A sender's films since its baseline began, as they came: the first ``baseline``, the last ``most`` after."""
@@ -93,5 +85,4 @@ class ObservationRecords:
 
     def forget_before(self, at: float) -> int:
         """Take out what is older than a time; how many films."""
-        with self._transaction() as connection:
-            return connection.execute(delete(FilmObservationRow).where(FilmObservationRow.at < at)).rowcount
+        return self._write(delete(FilmObservationRow).where(FilmObservationRow.at < at))

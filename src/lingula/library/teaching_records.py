@@ -1,22 +1,20 @@
 """What is taught with a library, in its own database: sets, links for classes, answers, reviews.
 
 Writing here changes no study: the library's revision stays, so that what is remembered of it holds. Studies are named
-by id, without a foreign key: a set outlives a study that is deleted, and ``forget`` takes the study out of everything.
+by id, without a foreign key: a set outlives a study that is deleted, and ``erasure`` takes the study out of everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from lingula.errors import LibraryError
 from lingula.library.schema import ClassLinkRow, ReviewRow, TeachingAnswerRow, TeachingSetRow
+from lingula.library.table_records import TableRecords
 
-Transaction = Callable[[], AbstractContextManager[Connection]]
 _TABLES = (TeachingSetRow, ClassLinkRow, TeachingAnswerRow, ReviewRow)
 _COPIED = 500  # rows in one statement
 
@@ -67,18 +65,14 @@ class Review:
     body: dict[str, Any]
 
 
-class TeachingRecords:
-    """Sets, links, answers and reviews of one library. Threads may share it."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._transaction = transaction
+class TeachingRecords(TableRecords):
+    """Sets, links, answers and reviews of one library."""
 
     # -- sets
 
     def sets(self) -> tuple[SetRecord, ...]:
         """All sets, by title."""
-        with self._transaction() as connection:
-            found = connection.execute(select(TeachingSetRow.__table__)).all()
+        found = self._rows(select(TeachingSetRow.__table__))
         return tuple(sorted((SetRecord(**row._mapping) for row in found), key=lambda each: (each.title, each.set_id)))
 
     def set(self, set_id: str) -> SetRecord:
@@ -87,16 +81,12 @@ class TeachingRecords:
         Raises:
             LibraryError: ``set_unknown``.
         """
-        wanted = select(TeachingSetRow.__table__).where(TeachingSetRow.set_id == set_id)
-        with self._transaction() as connection:
-            row = connection.execute(wanted).one_or_none()
-        if row is None:
-            raise _unknown(set_id)
-        return SetRecord(**row._mapping)
+        for row in self._rows(select(TeachingSetRow.__table__).where(TeachingSetRow.set_id == set_id)):
+            return SetRecord(**row._mapping)
+        raise _unknown(set_id)
 
     def add_set(self, record: SetRecord) -> None:
-        with self._transaction() as connection:
-            connection.execute(insert(TeachingSetRow), asdict(record))
+        self._write(insert(TeachingSetRow), asdict(record))
 
     def change_set(self, record: SetRecord) -> SetRecord:
         """Store a set that was ``record.version`` when it was read, as the next version.
@@ -106,9 +96,7 @@ class TeachingRecords:
         """
         changed = {**asdict(record), "version": record.version + 1}
         own = (TeachingSetRow.set_id == record.set_id, TeachingSetRow.version == record.version)
-        with self._transaction() as connection:
-            done = connection.execute(update(TeachingSetRow).where(*own).values(changed))
-        if done.rowcount != 1:
+        if self._write(update(TeachingSetRow).where(*own).values(changed)) != 1:
             self.set(record.set_id)
             raise LibraryError(
                 "set_changed", "The set was changed meanwhile.", "Open it again and make the change anew."
@@ -127,19 +115,15 @@ class TeachingRecords:
     # -- links
 
     def add_link(self, link: ClassLink) -> None:
-        with self._transaction() as connection:
-            connection.execute(insert(ClassLinkRow), asdict(link))
+        self._write(insert(ClassLinkRow), asdict(link))
 
     def link(self, link_id: str) -> ClassLink | None:
-        wanted = select(ClassLinkRow.__table__).where(ClassLinkRow.link_id == link_id)
-        with self._transaction() as connection:
-            row = connection.execute(wanted).one_or_none()
-        return ClassLink(**row._mapping) if row is not None else None
+        found = self._rows(select(ClassLinkRow.__table__).where(ClassLinkRow.link_id == link_id))
+        return next((ClassLink(**row._mapping) for row in found), None)
 
     def delete_links(self, set_id: str) -> int:
         """Close all links of a set; how many there were."""
-        with self._transaction() as connection:
-            return connection.execute(delete(ClassLinkRow).where(ClassLinkRow.set_id == set_id)).rowcount
+        return self._write(delete(ClassLinkRow).where(ClassLinkRow.set_id == set_id))
 
     # -- answers and reviews
 
@@ -159,38 +143,19 @@ class TeachingRecords:
             wanted = wanted.where(TeachingAnswerRow.set_id == set_id)
         if student is not None:
             wanted = wanted.where(TeachingAnswerRow.student == student)
-        with self._transaction() as connection:
-            found = [TaskAnswer(**row._mapping) for row in connection.execute(wanted)]
+        found = [TaskAnswer(**row._mapping) for row in self._rows(wanted)]
         return tuple(sorted(found, key=lambda each: (each.at, each.answer_id)))
 
     def reviews(self, student: str) -> dict[str, Review]:
         """A student's reviews by study."""
         wanted = select(ReviewRow.__table__).where(ReviewRow.student == student)
-        with self._transaction() as connection:
-            return {row.study_id: Review(**row._mapping) for row in connection.execute(wanted)}
-
-    def forget(self, study_id: str) -> None:
-        """Take a study out of every set, answer and review."""
-        with self._transaction() as connection:
-            for table in (TeachingAnswerRow, ReviewRow):
-                connection.execute(delete(table).where(table.study_id == study_id))
-            for row in connection.execute(select(TeachingSetRow.__table__)).all():
-                cases = [case for case in row.body.get("cases", []) if case.get("study_id") != study_id]
-                for case in cases:
-                    if case.get("partner") == study_id:
-                        case["partner"] = ""
-                if cases != row.body.get("cases", []):
-                    changed = {"body": {**row.body, "cases": cases}, "version": row.version + 1}
-                    connection.execute(
-                        update(TeachingSetRow).where(TeachingSetRow.set_id == row.set_id).values(changed)
-                    )
+        return {row.study_id: Review(**row._mapping) for row in self._rows(wanted)}
 
     def copy_from(self, other: TeachingRecords) -> None:
         """Add what another library has and this one has not; what both have stays as it is here."""
         for table in _TABLES:
             keys = list(table.__table__.primary_key.columns)  # type: ignore[attr-defined]
-            with other._transaction() as connection:
-                theirs = [dict(row._mapping) for row in connection.execute(select(table.__table__))]
+            theirs = [dict(row._mapping) for row in other._rows(select(table.__table__))]
             with self._transaction() as connection:
                 own = {tuple(row) for row in connection.execute(select(*keys))}
                 new = [row for row in theirs if tuple(row[key.name] for key in keys) not in own]
