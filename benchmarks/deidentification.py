@@ -233,7 +233,7 @@ def made_films(root: Path, count: int) -> list[Path]:
     """Copies of made-up films, 2,048 pixels long, in a folder ``films`` of their own."""
     folder = root / "films"
     folder.mkdir()
-    generate(root / "phantom", studies=-(-count // 2), long_side=2048)
+    generate(root / "phantom", studies=count // 2 + count // 20 + 1, long_side=2048)  # some have one film
     films = sorted((root / "phantom").rglob("*.dcm"))[:count]
     return [Path(shutil.copy(file, folder / f"{number:04}.dcm")) for number, file in enumerate(films)]
 

@@ -207,6 +207,36 @@ def test_words_on_a_border_of_dark_and_bright_are_covered_whole() -> None:
 
 
 @NEEDS_READER
+@pytest.mark.parametrize("turns", [0, 1, 3])
+def test_faint_words_amid_noise_are_covered_whole_also_where_they_are_turned(turns: int) -> None:
+    noise = np.random.default_rng(1).normal(0, 4, (600, 500))
+    rows, columns = np.mgrid[0:600, 0:500]
+    ground = np.clip(90 + 60 * np.cos(rows / 180) * np.sin(columns / 150) + noise, 0, 255).astype(np.uint8)
+    mask = Image.new("L", (500, 600))
+    place = (150, 300) if turns == 0 else (150, 16)  # amid the film; along its sides
+    ImageDraw.Draw(mask).text(place, "DOE JANE 0815", fill=60, font=ImageFont.load_default(22))
+    picture = np.clip(ground + np.asarray(mask).astype(np.int16), 0, 255).astype(np.uint8)
+    covered, _, is_clean = cover_text(np.rot90(picture, turns), lambda values: values.astype(np.uint8))
+    changed = np.rot90(covered, -turns) != picture
+    assert is_clean
+    assert changed[np.asarray(mask) > 30].mean() > 0.9
+    assert changed.mean() < 0.03
+
+
+@NEEDS_READER
+def test_words_a_little_brighter_than_all_else_are_covered(tmp_path: Path) -> None:
+    pixels = np.full((600, 500), 3790, np.uint16)  # where nothing was in the beam
+    pixels[100:] = np.linspace(800, 3790, 500).astype(np.uint16)
+    mask = Image.new("L", (500, 600))
+    ImageDraw.Draw(mask).text((20, 16), "DOE JANE 0815", fill=255, font=ImageFont.load_default(22))
+    ink = np.asarray(mask) > 127
+    pixels[ink] = 4095
+    assert deidentify(written(tmp_path / "in", film(1, pixels)), tmp_path / "out").covered
+    (file,) = (tmp_path / "out").rglob("*.dcm")
+    assert (dcmread(file).pixel_array != pixels)[ink].mean() > 0.9
+
+
+@NEEDS_READER
 def test_a_picture_without_text_is_left_as_it_is() -> None:
     picture = lettered("")
     covered, boxes, is_clean = cover_text(picture, lambda values: values.astype(np.uint8))

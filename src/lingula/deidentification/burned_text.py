@@ -13,6 +13,7 @@ from functools import partial, reduce
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
 from lingula.errors import InputError
@@ -23,19 +24,23 @@ ROUNDS = 4
 SIDE = 1600
 """Long side at which a picture is read; smaller ones are enlarged to it, at most ``_MOST`` times."""
 _MOST = 3
-_SURE, _PLAIN = 30.0, 60.0
-"""Confidence (0 to 100) from which a word counts; from which one of two characters does."""
+_SURE = {2: 85.0, 3: 60.0}
+_ELSE_SURE, _CERTAIN = 30.0, 75.0
+"""Confidence (0 to 100) from which a word of so many characters counts; a longer one; a faint one."""
 _SECONDS = 60.0
-_FAINT, _EDGES = 25.0, 0.02
-"""Of 255, between ink and ground, below which a word is none; share of a word's steps that are as sharp as letters."""
-_CONTRAST = 50.0
-"""Of 255, between ink and ground, from which a line is followed beyond its words."""
-_STROKE, _FAINT_STROKE = 0.008, 25
-"""Of the long side, what is wider is no stroke of a letter; of 255, from which a stroke differs from its ground."""
+_STROKE, _INK, _FAINT_INK = 0.008, 40, 20
+"""Of the long side, what is wider is no stroke of a letter; of 255, by how much strokes of words stand out from their
+ground, and those of faint words, which have to be read with certainty."""
+_EDGES = 0.05, 0.02
+"""Share of a word's steps that are as sharp as letters; of a faint word's."""
+_FAINTEST, _NOISE = 10, 4
+"""Of 255, from which something is a stroke on even ground; of the noise around it, elsewhere."""
+_DENSE, _SPECKS = 0.08, 0.05
+"""Share of strokes in a line of words; below which what lies around is no word but specks."""
 _MARGIN = 0.25
 """Of a word's height, added on every side."""
 _STRIP = 0.16
-"""Share of the picture's height in which a border is read by itself, enlarged: headers and footers of a film."""
+"""Share of a picture's width in which a side is read for words that are turned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,49 +70,104 @@ def _missing() -> InputError:
 
 
 def find_text(picture: Grey) -> tuple[TextBox, ...]:
-    """Words in an (H, W) picture, dark on bright and bright on dark.
+    """Words in an (H, W) picture, dark on bright and bright on dark; upright ones, and at its sides turned ones.
 
     Raises:
         InputError: ``text_reader_missing`` where Tesseract is not installed, ``decode_timeout``.
     """
-    height = len(picture)
-    strip = max(32, round(_STRIP * height))
     hats = _hats(picture)
-    read = [(0, shown) for shown in (picture, 255 - picture)]
-    if height > 2 * strip:
-        read += [
-            (top, _flat(hat[top:bottom]))
-            for hat in hats.values() for top, bottom in ((0, strip), (height - strip, height))
-        ]  # fmt: skip
+    shown = _Shown(picture, hats, {is_bright: _strokes(hat) for is_bright, hat in hats.items()})
     found: list[TextBox] = []
-    for top, shown in read:
-        words = [replace(box, top=box.top + top, bottom=box.bottom + top) for box in _read(shown, _scale(shown.shape))]
-        for box in words:
-            if _is_written(picture, box):
-                at_border = height <= 2 * strip or box.bottom <= strip or box.top >= height - strip
-                found.append(_grown(_line(picture, hats, box) if at_border else box, picture.shape))
+    for turns in (0, 1, 3):
+        turned = shown.turned(turns)
+        found += [_turned_back(box, turns, picture.shape) for box in _words(turned, is_upright=turns == 0)]
     return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A picture, its top hats and strokes by whether they are brighter than their ground; (H, W) each."""
+
+    picture: Grey
+    hats: dict[bool, Grey]
+    strokes: dict[bool, Grey]
+
+    def turned(self, turns: int) -> _Shown:
+        """Turned by as many quarters, against the clock."""
+        hats, strokes = (
+            {key: np.rot90(each, turns) for key, each in of.items()} for of in (self.hats, self.strokes)
+        )  # fmt: skip
+        return _Shown(np.rot90(self.picture, turns), hats, strokes)
+
+
+def _turned_back(box: TextBox, turns: int, shape: tuple[int, ...]) -> TextBox:
+    """Where a box of a picture that was turned lies in the picture of this shape."""
+    height, width = shape
+    if turns == 1:
+        return TextBox(box.left, width - box.bottom, box.right, width - box.top)
+    if turns == 3:
+        return TextBox(height - box.right, box.top, height - box.left, box.bottom)
+    return box
+
+
+def _words(shown: _Shown, *, is_upright: bool) -> list[TextBox]:
+    """Words with their margins: of a whole upright picture; of the upper and lower border of one that is turned."""
+    height = len(shown.picture)
+    strip = min(height, max(32, round(_STRIP * height)))
+    parts = [(0, height)] if is_upright else [(0, strip), (height - strip, height)]
+    read = [(top, 255 - each[top:bottom]) for each in shown.strokes.values() for top, bottom in parts]
+    if is_upright:
+        read.append((0, shown.picture))
+    found = []
+    for top, part in read:
+        for word in _read(part, _scale(part.shape)):
+            box = replace(word.box, top=word.box.top + top, bottom=word.box.bottom + top)
+            is_bright = _is_bright(shown.picture, box)
+            if _is_written(shown.picture, shown.hats[is_bright], replace(word, box=box)):
+                found.append(_grown(_line(shown.strokes[is_bright], box), shown.picture.shape))
+    return found
 
 
 def _hats(picture: Grey) -> dict[bool, Grey]:
     """How far each pixel is from the ground that thin strokes stand on, where they are brighter and where darker: top
     hats of a picture, which no shading and no step of the ground tells."""
-    side = max(9, round(_STROKE * max(picture.shape)))
+    side = max(9, round(_STROKE * max(picture.shape))) | 1  # odd: an opening is nowhere brighter than its picture
     lowest, highest = (partial(_extreme, side=side, of=of) for of in (np.minimum, np.maximum))
     return {True: picture - highest(lowest(picture)), False: lowest(highest(picture)) - picture}
 
 
 def _extreme(picture: Grey, side: int, of: np.ufunc) -> Grey:
-    """The least or the greatest value in the square of a side around each pixel."""
+    """The least or the greatest value in the square of an odd side around each pixel."""
     for _ in range(2):  # rows, then columns
-        wide = np.pad(picture, ((side // 2, side - 1 - side // 2), (0, 0)), "edge")
+        wide = np.pad(picture, ((side // 2, side // 2), (0, 0)), "edge")
         picture = reduce(of, [wide[at : at + len(picture)] for at in range(side)]).T
     return picture
 
 
-def _flat(hat: Grey) -> Grey:
-    """Strokes, however faint, dark on white."""
-    return np.asarray(255 - np.minimum(hat.astype(np.uint16) * (255 // _FAINT_STROKE), 255), np.uint8)
+def _strokes(hat: Grey) -> Grey:
+    """(H, W), 255 where a hat stands out from the noise around it as strokes do, however faint; less where it does
+    less, 0 where only specks do."""
+    side = max(8, max(hat.shape) // 64)
+    wide = np.pad(hat, [(0, -length % side) for length in hat.shape], "edge")
+    rows, columns = (length // side for length in wide.shape)
+    cells = np.median(wide.reshape(rows, side, columns, side), axis=(1, 3))  # (rows, columns)
+    around = sliding_window_view(np.pad(cells, 2, "edge"), (5, 5))  # (rows, columns, 5, 5)
+    noise = np.median(around, axis=(2, 3)).astype(np.float32)
+    smooth = Image.fromarray(noise).resize(wide.shape[::-1], Image.Resampling.BILINEAR)
+    least = np.maximum(_NOISE * np.asarray(smooth)[: hat.shape[0], : hat.shape[1]], _FAINTEST)
+    strokes: Grey = np.minimum(255 * (hat / least), 255).astype(np.uint8)
+    strokes[_share_around(strokes == 255, side) <= _SPECKS] = 0
+    return strokes
+
+
+def _share_around(ink: npt.NDArray[np.bool_], side: int) -> npt.NDArray[np.float32]:
+    """The share of ink in the square of this side around each pixel."""
+    sums = ink.astype(np.float32)
+    for _ in range(2):  # rows, then columns
+        wide = np.pad(sums, ((side // 2 + 1, (side - 1) // 2), (0, 0)))
+        total = wide.cumsum(0, dtype=np.float32)
+        sums = (total[side:] - total[:-side]).T
+    return sums / np.float32(side * side)
 
 
 def cover_text(
@@ -149,34 +209,32 @@ def _scale(shape: tuple[int, ...]) -> float:
     return float(min(_MOST, max(SIDE / max(shape), 1600 / max(shape) if max(shape) > 2400 else 1.0)))
 
 
-def _levels(picture: Grey, box: TextBox) -> tuple[float, float]:
-    """Ink and ground of a box: the extreme further from its middle value, and that value."""
-    inside = picture[box.top : box.bottom, box.left : box.right]
-    low, ground, high = (float(value) for value in np.percentile(inside, [1, 50, 99]))
-    return (high if high - ground > ground - low else low), ground
+def _is_bright(picture: Grey, box: TextBox) -> bool:
+    """Whether ink is brighter than its ground: the extreme of a box further from its middle value is ink."""
+    low, ground, high = np.percentile(picture[box.top : box.bottom, box.left : box.right], [1, 50, 99])
+    return bool(high - ground > ground - low)
 
 
-def _is_written(picture: Grey, box: TextBox) -> bool:
-    """Whether a box has the sharp edges of letters; anatomy that was read as some has soft ones."""
-    ink, ground = _levels(picture, box)
-    inside = picture[box.top : box.bottom, box.left : box.right].astype(np.float32)
-    if abs(ink - ground) < _FAINT or min(inside.shape) < 3:
+def _is_written(picture: Grey, hat: Grey, word: _Word) -> bool:
+    """Whether a word has strokes with the sharp edges of letters; anatomy that was read as one has neither."""
+    part = slice(word.box.top, word.box.bottom), slice(word.box.left, word.box.right)
+    inside = picture[part].astype(np.float32)
+    if min(inside.shape) < 3:
         return False
-    steps = np.abs(np.diff(inside, axis=1))
-    return bool((steps > 0.35 * abs(ink - ground)).mean() > _EDGES)
+    low, ground, high = np.percentile(inside, [1, 50, 99])
+    sharp = float((np.abs(np.diff(inside, axis=1)) > 0.35 * max(high - ground, ground - low, 1)).mean())
+    most, peak = np.percentile(hat[part], [90, 98])
+    is_certain = word.confidence >= _CERTAIN and word.letters > 2
+    return bool((most >= _INK and sharp > _EDGES[0]) or (is_certain and peak >= _FAINT_INK and sharp > _EDGES[1]))
 
 
-def _line(picture: Grey, hats: dict[bool, Grey], box: TextBox) -> TextBox:
+def _line(strokes: Grey, box: TextBox) -> TextBox:
     """The box of a word, as high as its strokes, and drawn out along its line over whatever has strokes like it: words
-    that were not read. Only at the borders: elsewhere ribs and lines of the chest have such strokes, too."""
+    that were not read."""
     height = box.bottom - box.top
-    level, ground = _levels(picture, box)
-    if abs(level - ground) < _CONTRAST:
-        return box
-    hat = hats[level > ground][box.top : box.bottom]
-    ink = hat >= max(_FAINT_STROKE, 0.25 * float(np.percentile(hat[:, box.left : box.right], 98)))
-    share = ink.mean(0)
-    columns = np.flatnonzero((share > 0.1) & (share < 0.9))
+    ink = strokes[box.top : box.bottom] == 255
+    dense = np.convolve(ink.mean(0), np.full(height, 1 / height), "same") > _DENSE
+    columns = np.flatnonzero(dense & ink.any(0))
     left, right = box.left, box.right
     for column in columns[columns < left][::-1]:
         if left - column > 1.5 * height:
@@ -198,7 +256,14 @@ def _grown(box: TextBox, shape: tuple[int, ...]) -> TextBox:
     )  # fmt: skip
 
 
-def _read(picture: Grey, scale: float) -> list[TextBox]:
+@dataclass(frozen=True, slots=True)
+class _Word:
+    box: TextBox
+    confidence: float
+    letters: int
+
+
+def _read(picture: Grey, scale: float) -> list[_Word]:
     image = Image.fromarray(picture)
     if scale != 1.0:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -216,19 +281,19 @@ def _read(picture: Grey, scale: float) -> list[TextBox]:
     except subprocess.TimeoutExpired:
         raise InputError("decode_timeout", "finding text in the picture took too long.") from None
     rows = csv.DictReader(io.StringIO(done.stdout.decode("utf-8", "replace")), delimiter="\t", quoting=csv.QUOTE_NONE)
-    return [box for row in rows if (box := _word(row, picture.shape, scale)) is not None]
+    return [word for row in rows if (word := _word(row, picture.shape, scale)) is not None]
 
 
-def _word(row: dict[str, str], shape: tuple[int, ...], scale: float) -> TextBox | None:
+def _word(row: dict[str, str], shape: tuple[int, ...], scale: float) -> _Word | None:
     """A word that may tell something; None for noise: marks, single characters, what is as large as the chest."""
     try:
         sure, left, top, width, height = (float(row[key]) for key in ("conf", "left", "top", "width", "height"))
     except (KeyError, TypeError, ValueError):
         return None
     letters = sum(character.isalnum() for character in row.get("text") or "")
-    if letters < 2 or sure < (_PLAIN if letters == 2 else _SURE):
+    if letters < 2 or sure < _SURE.get(letters, _ELSE_SURE):
         return None
     left, top, right, bottom = (value / scale for value in (left, top, left + width, top + height))
     if bottom - top > max(0.12 * shape[0], 40) or bottom - top < 4:
         return None
-    return TextBox(int(top), int(left), int(bottom) + 1, int(right) + 1)
+    return _Word(TextBox(int(top), int(left), int(bottom) + 1, int(right) + 1), sure, letters)

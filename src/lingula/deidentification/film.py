@@ -166,11 +166,11 @@ def _stored(dataset: FileDataset) -> npt.NDArray[np.generic]:
 
 
 def _shown(values: npt.NDArray[np.generic]) -> Grey:
-    """(H, W) 8-bit: the whole range of values, without the brightest and darkest thousandth."""
+    """(H, W) 8-bit: the range of all values but of a few pixels; words may be brighter than all else."""
     grey = values.astype(np.float32)
     if grey.ndim == 3:
         grey = grey.mean(-1)
-    low, high = np.percentile(grey, [0.1, 99.9])
+    low, high = np.percentile(grey, [0.001, 99.999])
     whole = np.clip((grey - low) / max(float(high - low), 1.0), 0, 1)
     eight_bit: Grey = (255 * whole).round().astype(np.uint8)
     return eight_bit
