@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 
@@ -51,6 +53,38 @@ def test_a_film_is_in_the_spool_when_it_is_acknowledged(tmp_path: Path, settings
     sent = {str(dataset.SOPInstanceUID): dataset.PixelData for dataset in map(pydicom.dcmread, films)}
     assert {str(dataset.SOPInstanceUID): dataset.PixelData for dataset in map(pydicom.dcmread, kept)} == sent
     assert all(file.stat().st_mode & 0o077 == 0 for file in kept)
+
+
+@pytest.mark.parametrize("longest", ["4096", "16384", "131072"])
+def test_a_film_in_many_fragments_is_kept_byte_for_byte(
+    longest: str, tmp_path: Path, settings: ReceiveSettings
+) -> None:  # fmt: skip
+    film = write_film(tmp_path / "film.dcm")
+    large = pydicom.dcmread(film)
+    large.Rows = large.Columns = 700
+    large.PixelData = np.random.default_rng(0).bytes(700 * 700 * large.BitsAllocated // 8)
+    large.save_as(film, enforce_file_format=True)
+    with receiving(tmp_path / "spool", settings):
+        command = [peer("storescu"), "-pdu", longest, "-aet", "MODALITY", "-aec", "LINGULA", "127.0.0.1"]
+        assert subprocess.run([*command, str(settings.port), str(film), str(film)], timeout=60).returncode == 0
+    kept = list((tmp_path / "spool" / INCOMING).iterdir())
+    assert [pydicom.dcmread(file).PixelData == large.PixelData for file in kept] == [True, True]
+
+
+def test_a_sender_that_breaks_off_amid_a_film_leaves_nothing(tmp_path: Path, settings: ReceiveSettings) -> None:
+    film = write_film(tmp_path / "film.dcm")
+    large = pydicom.dcmread(film)
+    large.Rows, large.Columns = 4000, 4000
+    large.PixelData = bytes(4000 * 4000 * large.BitsAllocated // 8)
+    large.save_as(film, enforce_file_format=True)
+    with receiving(tmp_path / "spool", settings):
+        command = [peer("storescu"), "-pdu", "4096", "-aet", "MODALITY", "-aec", "LINGULA", "127.0.0.1"]
+        with subprocess.Popen([*command, str(settings.port), str(film)]) as sender:
+            while not list((tmp_path / "spool" / "arriving").iterdir()):
+                time.sleep(0.002)
+            sender.kill()
+        assert send(settings, write_film(tmp_path / "next.dcm", number=7)) == 0
+    assert len(list((tmp_path / "spool" / INCOMING).iterdir())) == 1
 
 
 @pytest.mark.parametrize("aet", ["STRANGER", "FAR"])

@@ -10,10 +10,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import queue
 import re
+import select
 import shutil
 import socket
 import ssl
+import struct
 import sys
 import tempfile
 import threading
@@ -22,9 +25,11 @@ import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
 from socketserver import BaseServer
-from typing import Any
+from typing import IO, Any
 
-from pynetdicom import AE, _config, evt, transport
+from pynetdicom import AE, _config, association, evt, transport
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dul import DULServiceProvider
 from pynetdicom.presentation import StoragePresentationContexts, build_context
 from pynetdicom.sop_class import Verification
 from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
@@ -41,6 +46,12 @@ TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91",
     "1.2.840.10008.1.2.5",
 )  # fmt: skip
+_FRAGMENT = struct.Struct(">BxIIxB")
+"""Head of a P-DATA-TF PDU and of its first item (PS3.8 9.3.5): kind, length, the item's, control byte (annex E.2)."""
+_P_DATA, _NOT_MIDDLE = 4, 0b11
+"""Kind of such a PDU; bits of a control byte: of a command, the last fragment."""
+_PATIENCE = 0.02
+"""Seconds until an association looks for anything else, while a data set comes."""
 _LONGEST_PDU, _MOST_PDU = 1 << 17, 1 << 20
 """Bytes of a PDU that senders are asked to keep to (a film of 7 MB comes in 56 instead of 430), and that are read."""
 
@@ -56,15 +67,68 @@ class _PromptSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom is n
         if nr_bytes > _MOST_PDU:
             return bytearray()  # taken as a connection that was closed
         data = bytearray(nr_bytes)
-        view, at = memoryview(data), 0
-        while at < nr_bytes:
+        return data[: self.fill(memoryview(data))]
+
+    def fill(self, view: memoryview) -> int:
+        """Read until a buffer is full; how many bytes came before the connection ended."""
+        at = 0
+        while at < len(view):
             if hasattr(socket, "TCP_QUICKACK"):
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             read = self.socket.recv_into(view[at:])
             if not read:
-                return data[:at]
+                break
             at += read
-        return data
+        return at
+
+    def head(self) -> bytes:
+        """What comes next, as far as it is here, up to the head of a data fragment; it stays to be read. Nothing where
+        the connection is encrypted."""
+        if isinstance(self.socket, ssl.SSLSocket):
+            return b""
+        return bytes(self.socket.recv(_FRAGMENT.size, socket.MSG_PEEK))
+
+
+class _PromptProvider(DULServiceProvider):  # type: ignore[misc]
+    """Writes fragments of a data set from the connection to its file, but for the last, which ends the message.
+
+    pynetdicom makes a PDU, a primitive and a message of each and copies it five times, and looks a thousand times a
+    second whether there is another; with several senders at once, that took most of the processor's time.
+    """
+
+    def _read_pdu_data(self) -> None:
+        while (file := self._open_file()) is not None and len(head := self.socket.head()) == _FRAGMENT.size:
+            kind, length, fragment, control = _FRAGMENT.unpack(head)
+            if kind != _P_DATA or length != fragment + 4 or control & _NOT_MIDDLE or not 2 < fragment <= _MOST_PDU:
+                break
+            data = memoryview(bytearray(length + 6))
+            if self.socket.fill(data) < len(data):
+                self.event_queue.put("Evt17")  # the connection was closed (PS3.8 9.2)
+                return
+            file.write(data[_FRAGMENT.size :])
+            self._idle_timer.restart()
+            if not select.select([self.socket.socket], [], [], _PATIENCE)[0]:
+                return
+        super()._read_pdu_data()
+
+    def _open_file(self) -> IO[bytes] | None:
+        """The file of a data set that is coming; None while nothing, or anything else, comes."""
+        message = self.assoc.dimse.message
+        is_coming = message is not None and self.state_machine.current_state == "Sta6" and self.event_queue.empty()
+        return message._data_set_file if is_coming else None
+
+
+class _PromptMessages(DIMSEServiceProvider):  # type: ignore[misc]
+    """Lets an association sleep while a data set comes, until it is there."""
+
+    def get_msg(self, block: bool = False) -> tuple[int | None, Any]:
+        if block or self.message is None:
+            answer: tuple[int | None, Any] = super().get_msg(block)
+            return answer
+        try:
+            return self.msg_queue.get(timeout=_PATIENCE)  # type: ignore[no-any-return]
+        except queue.Empty:
+            return None, None
 
 
 class _SharedPort(ThreadedAssociationServer):  # type: ignore[misc]
@@ -103,7 +167,8 @@ class Receiver:
     def server(self) -> _SharedPort:
         """The server, bound and not yet serving."""
         _config.STORE_RECV_CHUNKED_DATASET = True
-        transport.AssociationSocket = _PromptSocket
+        transport.AssociationSocket, association.DULServiceProvider = _PromptSocket, _PromptProvider
+        association.DIMSEServiceProvider = _PromptMessages
         tempfile.tempdir = str(self._arriving)  # where pynetdicom writes a data set as it comes
         entity = AE(self._settings.aet)
         entity.require_called_aet = True
