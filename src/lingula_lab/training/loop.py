@@ -104,6 +104,11 @@ class Recipe:
     seed: int = 0
 
 
+LARGE = 50_000_000
+"""Parameters from which a backbone's activations are computed again where they are needed, not kept: half the memory
+for a quarter more time."""
+
+
 def halves_quickly(cpu: bool = False) -> bool:
     """Whether bfloat16 is computed by the hardware; a processor without it takes about four times as long as in single
     precision. cpu: a GPU that is there is not used."""
@@ -165,6 +170,11 @@ class Trainer:
         kept = (*recipe.keep, *(["image_encoder.backbone.", "image_encoder.beside."] if recipe.frozen else []))
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(not name.startswith(kept))
+        for backbone in (*model.image_encoder.trunks, model.text_encoder.backbone):
+            large = sum(parameter.numel() for parameter in backbone.parameters()) >= LARGE
+            if large and backbone.supports_gradient_checkpointing:
+                older = backbone.gradient_checkpointing_enable  # its former name
+                getattr(backbone, "activation_checkpointing_enable", older)({"use_reentrant": False})
         self.bank: FeatureBank | None = None
         if recipe.word_terms:
             solve_word_terms(

@@ -18,6 +18,7 @@ from lingula.errors import InputError
 from lingula_lab.compact.feature_cache import FeatureBank
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.model.study_model import StudyModel
+from lingula_lab.training import loop
 from lingula_lab.training.loop import Recipe, Trainer, predict_set, predict_states
 
 RECIPE = Recipe(
@@ -190,6 +191,21 @@ def test_a_frozen_trunk_answers_as_if_its_features_were_not_kept(data: StudySet,
         assert torch.equal(tensor, before[key]) == key.startswith("image_encoder.backbone."), key
     thawed = Trainer(trainer.best_model(), trainer.tokenizer, data, TRAIN, VALIDATION, RECIPE, tmp_path / "next")
     assert all(parameter.requires_grad for parameter in thawed.model.parameters())
+
+
+def test_activations_that_are_not_kept_change_nothing(
+    data: StudySet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = _trainer(data, tmp_path / "kept", replace(RECIPE, epochs=1))
+    monkeypatch.setattr(loop, "LARGE", 0)
+    computed = _trainer(data, tmp_path / "computed", replace(RECIPE, epochs=1))
+    flags = [
+        [getattr(module, "gradient_checkpointing", False) for module in trainer.model.modules()]
+        for trainer in (kept, computed)
+    ]
+    assert [any(each) for each in flags] == [False, True]
+    losses = [[epoch.loss for epoch in trainer.fit()] for trainer in (kept, computed)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
 
 
 def test_it_learns(data: StudySet, tmp_path: Path) -> None:
