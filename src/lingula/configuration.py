@@ -87,11 +87,6 @@ def configured(kind: type[T], table: str, file: Path | None = None, environment:
     return _build(kind, values, place, f"LINGULA_{table.upper()}", os.environ if environment is None else environment)
 
 
-def variable(table: str, key: str) -> str:
-    """The environment variable of a key: ``LINGULA_SERVE_PORT``; ``LINGULA_LIBRARY`` for what all tables share."""
-    return f"LINGULA_{key}".upper() if key in SHARED else f"LINGULA_{table}_{key}".upper()
-
-
 def _refuse_unknown(place: str, values: Collection[str], known: Collection[str]) -> None:
     for key in values:
         if key not in known:

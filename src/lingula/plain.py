@@ -31,6 +31,16 @@ HIDDEN = named("")
 FLAT = named("*")
 
 
+class JsonAnswer:
+    """Base of a dataclass that commands print and the API answers."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As commands print it and the API answers it; maps are left out (``--npz`` and ``--html`` carry them)."""
+        return cast("dict[str, Any]", plain(self))
+
+
 @cache
 def members(kind: Hashable) -> tuple[tuple[str, str, Any], ...]:
     """What of a dataclass stands in its JSON.

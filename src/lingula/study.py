@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import Notice
 from lingula.plain import DISCLAIMER as DISCLAIMER
-from lingula.plain import HIDDEN, named, plain
+from lingula.plain import HIDDEN, JsonAnswer, named
 
 View = Literal["frontal", "lateral", "unknown"]
 VIEWS: tuple[View, ...] = ("frontal", "lateral", "unknown")
@@ -258,7 +258,7 @@ _SHARES = [
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
+class Neighbour(JsonAnswer):
     """One answer of a search.
 
     Attributes:
@@ -305,11 +305,6 @@ class Neighbour:
         cut = self.snippet if self.report else None
         at = cut.start if cut else 0
         return tuple(replace(mark, start=mark.start - at, end=mark.end - at) for mark in cut.marks) if cut else ()
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in every answer; the snippet as text."""
-        body: dict[str, Any] = plain(self)
-        return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,7 +460,7 @@ class ShownFilm:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Analysis:
+class Analysis(JsonAnswer):
     """The whole answer to one question: findings, similar cases, evidence.
 
     Attributes:
@@ -517,11 +512,6 @@ class Analysis:
     def shown_films(self) -> tuple[ShownFilm, ...]:
         judged = {each.image_id: each for each in self.films}
         return tuple(ShownFilm.of(film, judged.get(film.image_id)) for film in self.study.radiographs)
-
-    def to_json(self) -> dict[str, Any]:
-        """What the command line prints and the API answers; maps are left out (``--npz`` and ``--html`` carry them)."""
-        body: dict[str, Any] = plain(self)
-        return body
 
 
 def least_familiar(films: Iterable[FilmJudgement]) -> Familiarity | None:

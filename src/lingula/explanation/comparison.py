@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from lingula.library import shipped_gallery as gallery
 from lingula.model.batch import study_mode
 from lingula.model.checkpoint import Checkpoint
 from lingula.model.encode import ask_model, predict
-from lingula.plain import DISCLAIMER, HIDDEN, named, plain
+from lingula.plain import DISCLAIMER, HIDDEN, JsonAnswer, named
 from lingula.retrieval import Query
 from lingula.retrieval.judge import judge, require_model
 from lingula.retrieval.ranking import Met, met
@@ -92,7 +92,7 @@ class ShownChange:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Why:
+class Why(JsonAnswer):
     """Why a stored study answers a query.
 
     Attributes:
@@ -196,11 +196,6 @@ class Why:
             )
             for each in self.changes
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """What the command line prints and the API answers; maps are left out."""
-        body: dict[str, Any] = plain(self)
-        return body
 
 
 def _region(place: tuple[int, int, int, int, int], study: Study) -> FilmRegion:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lingula.errors import InputError, LingulaError, ModelError, Notice
 from lingula.library import preview
-from lingula.plain import DISCLAIMER, FLAT, plain
+from lingula.plain import DISCLAIMER, FLAT, JsonAnswer
 from lingula.study import Mode, Radiograph, Report, Study, View
 
 NORM_TOLERANCE = 1e-4  # float32 normalisation errs by 1e-7; a vector nobody normalised errs by far more
@@ -165,7 +165,7 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class LibraryStatus:
+class LibraryStatus(JsonAnswer):
     """Counts for a reader, by name.
 
     ``uncoded`` counts the studies whose labels nobody knows, which ``labels`` leaves out; ``mentioned`` counts the
@@ -185,11 +185,6 @@ class LibraryStatus:
     mentioned: Mapping[str, int]
     outdated: bool
     disclaimer: str = DISCLAIMER
-
-    def to_json(self) -> dict[str, Any]:
-        """What the command line prints and the API answers."""
-        body: dict[str, Any] = plain(self)
-        return body
 
 
 def unit(vector: npt.ArrayLike, dimension: int, owner: str) -> npt.NDArray[np.float32]:

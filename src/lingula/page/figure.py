@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lingula.page.contour import loops
 from lingula.page.evidence import OUTLINES, name_of
 from lingula.page.methods import method
-from lingula.page.picture import Map, colour_table, display_scale, shrink
+from lingula.page.picture import Map, colour_table, display_scale, grey, saved, shrink
 from lingula.study import DISCLAIMER, Explanation, Study
 
 Theme = Literal["light", "dark"]
@@ -99,17 +98,14 @@ def figure_png(
                 _legend(canvas, draw, panel, left, below, side, soft, small)
         top += height
     draw.text((_GAP, top), DISCLAIMER, soft, small)
-    stream = io.BytesIO()
-    canvas.save(stream, "PNG", optimize=True)
-    return stream.getvalue()
+    return saved(canvas, "PNG", optimize=True)
 
 
 def _film(panel: Panel, side: int) -> Image.Image:
     rows, columns = panel.film.shape
     factor = side / max(rows, columns)
     size = (max(1, round(columns * factor)), max(1, round(rows * factor)))
-    grey = Image.fromarray(np.rint(np.clip(shrink(panel.film, side), 0, 1) * 255).astype(np.uint8))
-    return grey.resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    return grey(shrink(panel.film, side)).resize(size, Image.Resampling.BICUBIC).convert("RGB")
 
 
 def _overlaid(panel: Panel, side: int, opacity: float) -> Image.Image:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lingula.page.picture import Map, shrink
+from lingula.page.picture import Map, grey, saved, shrink
 from lingula.study import DISCLAIMER, View
 
 HEIGHT = 1200
@@ -38,16 +37,12 @@ class FilmSheet:
 
 def figure_png(figure: FilmSheet) -> bytes:
     """The figure as PNG."""
-    stream = io.BytesIO()
-    _drawn(figure).save(stream, "PNG", dpi=(_DPI, _DPI))
-    return stream.getvalue()
+    return saved(_drawn(figure), "PNG", dpi=(_DPI, _DPI))
 
 
 def figure_pdf(figure: FilmSheet) -> bytes:
     """The figure as a PDF of one page, in its own size."""
-    stream = io.BytesIO()
-    _drawn(figure).save(stream, "PDF", resolution=_DPI, title="lingula", producer="lingula")
-    return stream.getvalue()
+    return saved(_drawn(figure), "PDF", resolution=_DPI, title="lingula", producer="lingula")
 
 
 def _drawn(figure: FilmSheet) -> Image.Image:
@@ -77,10 +72,9 @@ def _drawn(figure: FilmSheet) -> Image.Image:
 def _film(pixels: Map) -> Image.Image:
     """8-bit grey, no larger than it is, its proportions kept to a pixel."""
     small = shrink(np.nan_to_num(pixels), HEIGHT, Image.Resampling.LANCZOS)
-    picture = Image.fromarray(np.rint(np.clip(small, 0, 1) * 255).astype(np.uint8))
     rows, columns = pixels.shape
     factor = HEIGHT / max(rows, columns)
-    return picture.resize((max(1, round(columns * factor)), max(1, round(rows * factor))), Image.Resampling.BICUBIC)
+    return grey(small).resize((max(1, round(columns * factor)), max(1, round(rows * factor))), Image.Resampling.BICUBIC)
 
 
 def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:

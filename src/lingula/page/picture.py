@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,19 +28,29 @@ _SEQUENTIAL = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725")
 _DIVERGING = ("#0b4f9e", "#3f8fd6", "#a9d1f2", "#ffffff", "#ffcf99", "#f28a1c", "#c65500")
 
 
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """The bytes of a picture as a file of a kind that Pillow writes."""
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def grey(pixels: Map) -> Image.Image:
+    """8-bit grey of display values in [0, 1]; what lies outside is clipped."""
+    return Image.fromarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+
+
 def film_png(pixels: Map, side: int) -> bytes:
     """A radiograph (rows, columns) in [0, 1] as 8-bit grey PNG, its long side at most ``side`` pixels."""
     small = shrink(np.nan_to_num(pixels), side, Image.Resampling.LANCZOS)
-    return _png(Image.fromarray(np.rint(np.clip(small, 0, 1) * 255).astype(np.uint8)))
+    return _png(grey(small))
 
 
 def thumbnail_jpeg(pixels: npt.NDArray[np.uint8], side: int) -> bytes:
     """A film (rows, columns) as a small JPEG for a wall of films, its long side at most ``side`` pixels."""
     picture = Image.fromarray(pixels)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=80, optimize=True)
-    return stream.getvalue()
+    return saved(picture, "JPEG", quality=80, optimize=True)
 
 
 def overlay_png(values: Map, side: int, *, scale: float, signed: bool) -> bytes:
@@ -107,10 +118,8 @@ def _indexed(entries: npt.NDArray[np.uint8], signed: bool) -> bytes:
 
 
 def _png(image: Image.Image, transparency: bytes | None = None) -> bytes:
-    stream = io.BytesIO()
     options = {} if transparency is None else {"transparency": transparency}
-    image.save(stream, "PNG", compress_level=9, **options)
-    return stream.getvalue()
+    return saved(image, "PNG", compress_level=9, **options)
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 from lingula.errors import Notice
 from lingula.frames import table_of
-from lingula.plain import DISCLAIMER, named, plain
+from lingula.plain import DISCLAIMER, JsonAnswer, named
 from lingula.retrieval.query import Query, Unknown
 from lingula.study import Neighbour
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class Answer(JsonAnswer):
     """The answer to a ``Query``.
 
     Attributes:
@@ -51,8 +51,3 @@ class Answer:
             InputError: ``bad_request`` where pandas is not installed.
         """
         return table_of(neighbour.to_json() for neighbour in self.neighbours)
-
-    def to_json(self) -> dict[str, Any]:
-        """What the command line prints and the API answers."""
-        body: dict[str, Any] = plain(self)
-        return body

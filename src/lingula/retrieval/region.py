@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from lingula.library import Library, StudyRecord
 from lingula.library.record import image_digest
 from lingula.model.checkpoint import Checkpoint
 from lingula.openi.published import published
-from lingula.plain import DISCLAIMER, FLAT, HIDDEN, named, plain
+from lingula.plain import DISCLAIMER, FLAT, HIDDEN, JsonAnswer, named
 from lingula.reading.preprocess import Letterbox, to_input
 from lingula.retrieval import Query, Searched
 from lingula.retrieval.judge import require_model
@@ -82,7 +82,7 @@ class RegionFound:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RegionAnswer:
+class RegionAnswer(JsonAnswer):
     """The answer to a box.
 
     Attributes:
@@ -114,11 +114,6 @@ class RegionAnswer:
         film = self.study.radiographs[self.place.film]
         rows, columns = film.pixels.shape
         return FilmBox(self.place, rows, columns, film.image_id)
-
-    def to_json(self) -> dict[str, Any]:
-        """What the command line prints and the API answers."""
-        body: dict[str, Any] = plain(self)
-        return body
 
 
 def search_region(

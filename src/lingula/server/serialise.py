@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import quote
@@ -17,7 +16,7 @@ from lingula.explanation.comparison import Why
 from lingula.library import StudyRecord
 from lingula.model.calibration import CUTS, Calibration
 from lingula.page.explained import ShownExplanation, shown_explanation
-from lingula.page.picture import display_scale, overlay_png, shrink
+from lingula.page.picture import display_scale, grey, overlay_png, saved, shrink
 from lingula.retrieval.region import RegionAnswer
 from lingula.server.answers import LabelThresholds, OwnThreshold, ShownStudy, ThresholdCosts
 from lingula.server.service import Case
@@ -89,14 +88,11 @@ def film_png(film: Radiograph, depth: Literal[8, 16], side: int) -> bytes:
     A browser's canvas holds 8 bits a channel; with 16 in two channels a narrow window shows no steps.
     """
     pixels = np.clip(shrink(np.nan_to_num(film.pixels), min(side, LARGEST)), 0, 1)
-    stream = io.BytesIO()
     if depth == 8:
-        Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(stream, "PNG", compress_level=1)
-    else:
-        values = np.rint(pixels * 65535).astype(np.uint16)
-        channels = (values >> 8).astype(np.uint8), (values & 255).astype(np.uint8), np.zeros(values.shape, np.uint8)
-        Image.fromarray(np.stack(channels, -1)).save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
+        return saved(grey(pixels), "PNG", compress_level=1)
+    values = np.rint(pixels * 65535).astype(np.uint16)
+    channels = (values >> 8).astype(np.uint8), (values & 255).astype(np.uint8), np.zeros(values.shape, np.uint8)
+    return saved(Image.fromarray(np.stack(channels, -1)), "PNG", compress_level=1)
 
 
 def region_with_pictures(answer: RegionAnswer) -> RegionAnswer:

@@ -5,7 +5,6 @@ Films are drawn undistorted. A slide has 16:9 and dark ground, as a film is look
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lingula.deidentification.handout import handout_record, handout_summary
 from lingula.library import Library, StudyRecord
 from lingula.library.record import StoredRadiograph
+from lingula.page.picture import saved
 from lingula.study import DISCLAIMER, Report
 from lingula.teaching.credit import credit_of
 from lingula.teaching.sets import Drawing, TeachingSet, case_findings, handout_set
@@ -65,15 +65,11 @@ def set_slides(
 
 def slides_pdf(slides: Sequence[Image.Image]) -> bytes:
     """All slides as one PDF, a page each."""
-    stream = io.BytesIO()
-    slides[0].save(stream, "PDF", save_all=True, append_images=slides[1:], resolution=120)
-    return stream.getvalue()
+    return saved(slides[0], "PDF", save_all=True, append_images=slides[1:], resolution=120)
 
 
 def slide_png(slide: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    slide.save(stream, "PNG")
-    return stream.getvalue()
+    return saved(slide, "PNG")
 
 
 def marked_png(film: StoredRadiograph, drawings: Sequence[Drawing]) -> bytes:
