@@ -677,7 +677,10 @@ def test_the_collection_is_got_from_the_page(
         page.context.close()
 
 
-def test_a_download_without_a_network_is_said_in_words(chromium: Any, stock: Stock, tmp_path: Path) -> None:
+def test_a_download_without_a_network_is_said_in_words(
+    chromium: Any, stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lingula.openi.fetch._ATTEMPTS", 1)  # each is two seconds after the one before
     with create_library(stock.checkpoint, tmp_path / "library.sqlite") as library:
         settings = Settings(collection_url="http://127.0.0.1:1/")
         with running(stock.checkpoint, library, stock.collection, settings) as server:

@@ -96,21 +96,6 @@ def import_files(
     return run.result(root)
 
 
-def import_sources(
-    library: Library,
-    checkpoint: Checkpoint,
-    sources: Iterable[Source],
-    sandbox: Sandbox,
-    *,
-    sender: str = "",
-    progress: Progress = lambda done, of: None,
-) -> Imported:
-    """As ``import_files``, of files that have names apart from their paths: uploads."""
-    run = FileImport(library, checkpoint, sandbox, sender=sender, progress=progress)
-    run.take(sources)
-    return run.result(Path())
-
-
 class FileGroups:
     """Files put together as studies, with their reports; what becomes of each group is ``store``'s."""
 

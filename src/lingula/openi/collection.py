@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lingula.errors import InputError
@@ -227,16 +227,7 @@ class _Sorted:
         if not paths:
             return None
         self.duplicates += paths[1:]
-        facts = self.tables.of(key)
-        return ImageFile(
-            image_id=image_id,
-            path=paths[0],
-            view=facts.view,
-            rows=facts.rows,
-            columns=facts.columns,
-            birth_date=facts.birth_date,
-            study_date=facts.study_date,
-        )
+        return ImageFile(image_id, paths[0], **asdict(self.tables.of(key)))
 
 
 def _number(report: OpeniReport) -> tuple[int, str]:

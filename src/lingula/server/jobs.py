@@ -17,7 +17,7 @@ from typing import IO, Any, ClassVar, Literal, cast
 
 from lingula.errors import STORAGE_ERRNOS, ErrorAnswer, InputError, LingulaError, ServerError, cause, storage_error
 from lingula.ingest.batches import Imported, Progress
-from lingula.ingest.files import import_files, import_sources
+from lingula.ingest.files import FileImport, import_files
 from lingula.ingest.openi import import_openi
 from lingula.ingest.sources import REPORT_ENDINGS, Source, without_ending
 from lingula.library import Library
@@ -176,7 +176,9 @@ class Jobs:
             raise
 
         def run(checkpoint: Checkpoint, progress: Progress) -> Imported:
-            return import_sources(self._library, checkpoint, sources, self._service.sandbox, progress=progress)
+            imported = FileImport(self._library, checkpoint, self._service.sandbox, progress=progress)
+            imported.take(sources)
+            return imported.result(Path())
 
         return self._start(run, held.path, held.close)
 
