@@ -15,7 +15,7 @@ import kill
 from lingula.errors import InputError, LingulaError, ModelError
 from lingula.library import Entry, Library
 from lingula.library.export import export
-from lingula.study import Study
+from lingula.study import Report, Section, Study
 
 Specimen = Callable[[int], Entry]
 
@@ -47,6 +47,25 @@ def test_a_backup_is_a_library_and_comes_back(filled: Library, place: str, tmp_p
         assert [one.state for one in filled.copy_from(copy)] == ["present"] * 8
     with pytest.raises(InputError, match="exists already"):
         filled.backup(file)
+
+
+def test_names_that_an_older_library_holds_are_masked_on_the_way(
+    filled: Library, tmp_path: Path, specimen: Specimen
+) -> None:  # fmt: skip
+    one = specimen(20)
+    text = "FINDINGS: Seen with Dr. Quandt, MRN 4711-08. No pleural effusion. IMPRESSION: Cardiomegaly."
+    at = text.index("IMPRESSION")
+    report = Report(text, (Section("findings", 10, at - 1), Section("impression", at + 12, len(text))))
+    filled.add(replace(one.study, report=report), one.embeddings, one.labels)
+    filled.backup(tmp_path / "backup.sqlite")
+    with Library.open(tmp_path / "backup.sqlite") as copy:
+        told = copy.get("S20").report
+        assert told is not None
+        assert not any(each in told.text for each in ("Quandt", "4711"))
+        assert told.section("impression") == "Cardiomegaly."
+        words = {told.text[each.start : each.end] for each in copy.assertions(["S20"])["S20"]}
+        assert {"pleural effusion", "Cardiomegaly"} <= words
+        assert copy.verify() == ()
 
 
 def test_a_backup_that_was_stopped_goes_on(filled: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

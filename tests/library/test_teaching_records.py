@@ -66,3 +66,15 @@ def test_a_backup_holds_what_is_taught(library: Library, tmp_path: Path) -> None
         library.teaching.delete_set("set-1")
         library.copy_from(copy)
         assert library.teaching.sets() == (SET,)
+
+
+def test_a_removed_user_leaves_no_record_of_learning(library: Library) -> None:
+    teaching, access = filled(library).teaching, library.access
+    in_class = TaskAnswer("a2", "set-1", "digest", "Bo", "quiz", "S1", 11.0, False, {})  # a student of a class: "Bo"
+    other = TaskAnswer("a3", "", "", "Cy", "alone", "S1", 12.0, True, {})
+    for answer in (in_class, other):
+        teaching.add_answer(answer)
+    access.add_account("Bo", "read")
+    assert access.remove_account("Bo") == 1
+    assert teaching.answers() == (in_class, other)
+    assert teaching.reviews("Bo") == {}

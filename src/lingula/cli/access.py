@@ -71,7 +71,7 @@ def role_of(
 
 
 def remove(name: Name, library: LibraryAt = DEFAULT_LIBRARY, json: Json = False) -> None:
-    """Remove a user with all tokens. The audit trail keeps the name.
+    """Remove a user with all tokens and the record of practice. The audit trail keeps the name.
 
     Example: [bold]lingula user remove ada[/]
     """

@@ -134,11 +134,12 @@ def marks(
 
     Example: [bold]lingula teach marks Effusions 2.25.1 state.dcm[/]
     """
+    from lingula.reading.sandbox import Sandbox
     from lingula.teaching.dicom_marks import take_marks
     from lingula.teaching.sets import load_set
 
-    with options.stored(library) as known:
-        changed = take_marks(known, load_set(known, name), study, file)
+    with options.stored(library) as known, Sandbox() as sandbox:
+        changed = take_marks(known, load_set(known, name), study, file, sandbox)
     _told(changed, json)
 
 

@@ -87,6 +87,11 @@ def handout_pixels(film: Radiograph) -> npt.NDArray[np.float32]:
     return np.asarray(pixels, np.float32) if boxes else film.pixels
 
 
+def forget_films() -> None:
+    """Forget the films that were covered: one of them was deleted."""
+    _covered.cache_clear()
+
+
 @lru_cache(_COVERED_FILMS)
 def _covered(png: bytes) -> bytes:
     given = preview.decode(png)

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 from sqlalchemy import delete, insert, select, update
 
 from lingula.errors import InputError
-from lingula.library.schema import AccessTokenRow, AccountRow, AuditEventRow
+from lingula.library.schema import AccessTokenRow, AccountRow, AuditEventRow, ReviewRow, TeachingAnswerRow
 from lingula.library.table_records import TableRecords
 
 Role = Literal["read", "teach", "administer"]
@@ -121,17 +121,23 @@ class AccessRecords(TableRecords):
         if self._write(update(AccountRow).where(AccountRow.name == name).values(role=check_role(role))) != 1:
             raise _unknown(name)
 
-    def remove_account(self, name: str) -> None:
-        """Remove a user with all tokens; the trail keeps the name.
+    def remove_account(self, name: str) -> int:
+        """Remove a user with all tokens and all that is recorded of learning under the name, but for what was answered
+        by a class link, which belongs to the class; the trail keeps the name.
+
+        Returns:
+            How many answers went.
 
         Raises:
             InputError: ``not_found``.
         """
+        own = (TeachingAnswerRow.student == name, TeachingAnswerRow.link_id == "")
         with self._transaction() as connection:
+            if connection.execute(delete(AccountRow).where(AccountRow.name == name)).rowcount != 1:
+                raise _unknown(name)
             connection.execute(delete(AccessTokenRow).where(AccessTokenRow.name == name))
-            done = connection.execute(delete(AccountRow).where(AccountRow.name == name))
-        if done.rowcount != 1:
-            raise _unknown(name)
+            connection.execute(delete(ReviewRow).where(ReviewRow.student == name))
+            return connection.execute(delete(TeachingAnswerRow).where(*own)).rowcount
 
     # -- tokens
 

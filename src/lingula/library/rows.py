@@ -25,6 +25,7 @@ from lingula.library.record import (
     Summary,
     age_in_years,
     birth_key,
+    content_digest,
     image_digest,
     unit,
 )
@@ -61,7 +62,7 @@ def from_entry(entry: Entry, digest: str, about: LibraryDescription, secret: byt
         "study_id": study.study_id,
         "digest": digest,
         "text": study.report.text if study.report else None,
-        "sections": [[part.name, part.start, part.end] for part in study.report.sections] if study.report else [],
+        "sections": _sections(study.report) if study.report else [],
         "terms": None if study.terms is None else list(study.terms),
         "labels": None if entry.labels is None else list(entry.labels),
         "notices": _plain(study.notices),
@@ -72,6 +73,27 @@ def from_entry(entry: Entry, digest: str, about: LibraryDescription, secret: byt
     images = [_from_radiograph(study.study_id, at, image) for at, image in enumerate(study.radiographs)]
     embeddings = [_from_vector(study.study_id, mode, vector, about) for mode, vector in entry.embeddings.items()]
     return again(row, images, embeddings)
+
+
+def masked(study: Values, radiographs: Sequence[Values]) -> Values:
+    """The row of a study with names, numbers and dates masked in its report, as every import of files does: an older
+    library may hold them."""
+    from lingula.labels.identifiers import BY_FORM  # many patterns, which searching does not need
+
+    report = to_report(study["text"], study["sections"])
+    clean, count = BY_FORM.clean_report(report) if report else (None, 0)
+    if clean is None or not count:
+        return study
+    films = sorted(radiographs, key=lambda each: each["position"])
+    terms = None if study["terms"] is None else tuple(study["terms"])
+    digest = content_digest(
+        study["study_id"], clean, terms, tuple((each["image_id"], each["digest"]) for each in films)
+    )
+    return {**study, "text": clean.text, "sections": _sections(clean), "digest": digest}
+
+
+def _sections(report: Report) -> list[list[Any]]:
+    return [[part.name, part.start, part.end] for part in report.sections]
 
 
 def with_films_of(study: StudyRows, stored: Row[Any], films: Sequence[Row[Any]]) -> StudyRows:

@@ -264,7 +264,8 @@ class Store:
         return rows.with_films_of(study, stored, films)
 
     def rows_of(self, study_ids: Sequence[str]) -> list[rows.StudyRows]:
-        """Whole studies as another library may ``take`` them, at most ``BATCH``; derived rows are made anew."""
+        """Whole studies as another library may ``take`` them, at most ``BATCH``: reports masked, derived rows made
+        anew."""
         parts: dict[str, tuple[list[rows.Values], list[rows.Values]]] = {one: ([], []) for one in study_ids}
         with self._transaction() as connection:
             studies = connection.execute(select(StudyRow.__table__).where(StudyRow.study_id.in_(study_ids))).all()
@@ -272,7 +273,8 @@ class Store:
                 parts[row.study_id][0].append(dict(row._mapping))
             for row in connection.execute(select(EmbeddingRow.__table__).where(EmbeddingRow.study_id.in_(study_ids))):
                 parts[row.study_id][1].append(dict(row._mapping))
-        return [rows.again(dict(study._mapping), *parts[study.study_id]) for study in studies]
+        masked = ((study.study_id, rows.masked(dict(study._mapping), parts[study.study_id][0])) for study in studies)
+        return [rows.again(study, *parts[study_id]) for study_id, study in masked]
 
     def take(self, studies: Sequence[rows.StudyRows], secret: bytes | None = None) -> tuple[Outcome, ...]:
         """Store studies that another process laid out, in one transaction; outcomes as from ``add_many``.

@@ -37,6 +37,7 @@ from lingula.study import SECTIONS, Radiograph, Report, Section, Study
 from lingula.types import FilePath
 
 if TYPE_CHECKING:
+    from lingula.reading.dicom.marks import GraphicShapes
     from lingula.reading.report_openi import OpeniReport
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ _LARGE = 64 << 20  # bytes of pixels, or kept after a refusal, from which a chil
 _LENGTHS = struct.Struct(">II")  # bytes of JSON, bytes of pixels
 _MOST_JSON = 1 << 16
 _MOST_IDENTIFIERS = 1 << 19
+_MOST_SHAPES = 1 << 20
 _START_SECONDS = 60.0
 _MOST_READY = 64 << 20  # bytes of pixels read ahead, beyond which no further file is begun
 _AHEAD = 4  # files per worker in flight while an earlier one is waited for
@@ -166,6 +168,14 @@ class Sandbox:
             InputError: as ``read``.
         """
         return self._ask({"source": _sent(Path(path))}, lambda pipe: _receive_source(pipe, self._limits))
+
+    def read_shapes(self, path: FilePath) -> GraphicShapes:
+        """Shapes of a presentation state or a structured report; as ``dicom.marks.read_shapes``.
+
+        Raises:
+            InputError: its refusals; decode_timeout; decode_failed when the child died.
+        """
+        return self._ask({"shapes": _sent(Path(path))}, lambda pipe: _receive_shapes(pipe, self._limits))
 
     def read_identifiers(self, path: FilePath) -> tuple[str, ...]:
         """What the header of a DICOM file says of persons, places and numbers; empty for another file.
@@ -376,6 +386,19 @@ def _receive_source(pipe: IO[bytes], limits: Limits) -> dict[str, str]:
     return elements
 
 
+def _receive_shapes(pipe: IO[bytes], limits: Limits) -> GraphicShapes:
+    from lingula.reading.dicom.marks import MOST_SHAPES, GraphicShapes, shape_of  # pulls in pydicom
+
+    header, pixel_bytes = receive_header(pipe, limits, _MOST_SHAPES)
+    shapes = tuple(
+        shape_of(str(uid), str(kind), [number for x, y in points for number in (x, y)])
+        for uid, kind, points in header["shapes"]
+    )
+    if pixel_bytes or len(shapes) > MOST_SHAPES:
+        raise ValueError("shapes with pixels, or too many")
+    return GraphicShapes(bool(header["is_state"]), bool(header["is_own"]), shapes)
+
+
 def _receive(pipe: IO[bytes], limits: Limits) -> DicomFile:
     """One answer of a child, every part of it checked.
 
@@ -502,6 +525,14 @@ def _answer(request: dict[str, Any], limits: Limits, longest: int | None) -> tup
             from lingula.reading.dicom.source import read_source
 
             return {"refused": None, "elements": read_source(source, limits)}, memoryview(b"")
+        if kind == "shapes":
+            from lingula.reading.dicom.marks import read_shapes
+
+            told = read_shapes(source, limits)
+            shapes = [(each.uid[:64], each.kind[:16], each.points) for each in told.shapes]
+            return {"refused": None, "is_state": told.is_state, "is_own": told.is_own, "shapes": shapes}, memoryview(
+                b""
+            )
         return _image_answer(source, limits, longest)
     except InputError as error:
         return {"refused": [error.code, error.message, error.hint]}, memoryview(b"")

@@ -25,6 +25,7 @@ from typing import TypeVar
 
 from lingula.analysis import analyze
 from lingula.analysis import search as search_library
+from lingula.deidentification.handout import forget_films
 from lingula.errors import InputError, LibraryError, LingulaError, NodeError, Notice, ServerError, cause, storage_error
 from lingula.explanation import METHODS, TYPICAL_PLACE, explain
 from lingula.explanation.comparison import Why, why
@@ -371,7 +372,7 @@ class Service:
         marks, notices = [], list(study.notices)
         for path, origin in files:
             try:
-                marks.append(read_marks(path, study.radiographs, self._secret, self.settings.limits))
+                marks.append(read_marks(path, study.radiographs, self._secret, self.sandbox))
             except InputError as error:
                 message = f"A {origin} came with the films and marks nothing on them: {cause(error.code)}"
                 if error.code == "bad_request":
@@ -417,6 +418,7 @@ class Service:
     def forget_studies(self, study_ids: Collection[str]) -> None:
         """Leave studies of the library that were deleted out of what is remembered, also out of answers given."""
         gone = frozenset(study_ids)
+        forget_films()
         with self._remembering:
             self._answers.clear()
             self._thumbnails.clear()

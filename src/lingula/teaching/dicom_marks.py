@@ -1,35 +1,22 @@
-"""Marks on films that a DICOM file brings: a presentation state, or coordinates of a structured report.
-
-Read are the points, outlines, circles and ellipses of a Grayscale Softcopy Presentation State (PS3.3 C.10.5) and the
-SCOORD items of a report (PS3.3 C.18.6), in pixels of the film they name. An outline becomes its bounding box. Words are
-left out: they may hold anything.
-"""
+"""Marks on films that a DICOM file brings: shapes of a presentation state or a structured report, read in a child."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
-
-from pydicom import Dataset
+from typing import Literal, Self
 
 from lingula.errors import InputError
 from lingula.library import Library
 from lingula.library.identity import pseudonym
 from lingula.library.record import StoredRadiograph
-from lingula.reading.bounded_io import read_file, read_head
-from lingula.reading.dicom.document import OWN
-from lingula.reading.dicom.elements import text
-from lingula.reading.dicom.part10 import open_part10
-from lingula.reading.dicom.reader import parse_envelope
-from lingula.reading.limits import Limits
+from lingula.reading.bounded_io import read_head
+from lingula.reading.dicom.marks import GraphicShape
+from lingula.reading.sandbox import Sandbox
 from lingula.study import Radiograph
 from lingula.teaching.sets import MOST_DRAWINGS, Drawing, TeachingSet, change_set
 
-DEEPEST = 16
-"""Levels of a report's content tree that are looked through."""
-Points = list[tuple[float, float]]
 MarkOrigin = Literal["presentation state", "structured report"]
 _STATE, _REPORTS = "1.2.840.10008.5.1.4.1.1.11.", "1.2.840.10008.5.1.4.1.1.88."
 """How the SOP class UIDs of presentation states and of structured reports begin (PS3.4 B.5)."""
@@ -78,7 +65,7 @@ def mark_origin(path: Path) -> MarkOrigin | None:
 
 
 def read_marks(
-    path: Path, films: Sequence[Radiograph | StoredRadiograph], secret: bytes, limits: Limits | None = None
+    path: Path, films: Sequence[Radiograph | StoredRadiograph], secret: bytes, sandbox: Sandbox
 ) -> FileMarks:
     """The marks of a file on the films of a study.
 
@@ -86,29 +73,26 @@ def read_marks(
         films: under the names that the library gives them. secret: the library's, by which it names films.
 
     Raises:
-        InputError: any code of ``open_part10``; ``bad_header``; ``bad_request`` for a file without marks on these
-            films, or for films that were turned upright when they were read, on which its coordinates do not hold.
+        InputError: as ``Sandbox.read_shapes``; ``bad_request`` for a file without marks on these films, or for films
+            that were turned upright when they were read, on which its coordinates do not hold.
     """
-    limits = limits or Limits()
-    dataset = parse_envelope(open_part10(read_file(path, limits.xml_bytes), limits))
+    told = sandbox.read_shapes(path)
     marked = [MarkedFilm.of(film) for film in films]
     rows = {film.image_id: row for row, film in enumerate(marked)}
     marks = []
-    try:
-        states, reports = tuple(_annotations(dataset)), tuple(_coordinates(dataset, DEEPEST))
-        for uid, kind, points in (*states, *reports):
-            row = rows.get(pseudonym(secret, uid), rows.get(uid))
-            if row is not None and not _is_frame(made := _drawing(row, kind, points, marked[row])):
-                marks.append(made)
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise InputError("bad_header", "its marks cannot be read.") from error
+    for shape in told.shapes:
+        row = rows.get(pseudonym(secret, shape.uid), rows.get(shape.uid))
+        if row is not None and not _is_frame(made := _drawing(row, shape, marked[row])):
+            marks.append(made)
     if not marks:
         raise InputError("bad_request", "The file has no mark on a film of this study.", "Name the study it is of.")
-    origin: MarkOrigin = "presentation state" if states else "structured report"
-    return FileMarks(origin, text(dataset, "Manufacturer") == OWN, tuple(marks[:MOST_DRAWINGS]))
+    origin: MarkOrigin = "presentation state" if told.is_state else "structured report"
+    return FileMarks(origin, told.is_own, tuple(marks[:MOST_DRAWINGS]))
 
 
-def take_marks(library: Library, known: TeachingSet, study_id: str, path: Path) -> TeachingSet:
+def take_marks(
+    library: Library, known: TeachingSet, study_id: str, path: Path, sandbox: Sandbox
+) -> TeachingSet:  # fmt: skip
     """The set with the marks of a file in place of those that a study of it has, stored.
 
     Raises:
@@ -116,61 +100,29 @@ def take_marks(library: Library, known: TeachingSet, study_id: str, path: Path) 
     """
     if study_id not in known.ids:
         raise InputError("bad_request", f"the set has no study {study_id}.", "Add it first.")
-    drawings = read_marks(path, library.get(study_id).radiographs, library.secret).drawings
+    drawings = read_marks(path, library.get(study_id).radiographs, library.secret, sandbox).drawings
     cases = (replace(case, drawings=drawings) if case.study_id == study_id else case for case in known.cases)
     return change_set(library, replace(known, cases=tuple(cases)))
 
 
-def _annotations(dataset: Dataset) -> Iterator[tuple[str, str, Points]]:
-    """(SOP Instance UID, graphic type, points in pixels) of a presentation state."""
-    everything = [image for series in dataset.get("ReferencedSeriesSequence", ())
-                  for image in series.get("ReferencedImageSequence", ())]  # fmt: skip
-    for annotation in dataset.get("GraphicAnnotationSequence", ()):
-        images = annotation.get("ReferencedImageSequence", ()) or everything
-        for graphic in annotation.get("GraphicObjectSequence", ()):
-            if graphic.get("GraphicAnnotationUnits") == "PIXEL":
-                for image in images:
-                    yield str(image.ReferencedSOPInstanceUID), str(graphic.GraphicType), _pairs(graphic.GraphicData)
-
-
-def _coordinates(item: Dataset, depth: int) -> Iterator[tuple[str, str, Points]]:
-    """The same of the spatial coordinates of a report, each with the image it was selected from."""
-    for content in item.get("ContentSequence", ()) if depth else ():
-        if content.get("ValueType") == "SCOORD":
-            for image in content.get("ContentSequence", ()):
-                for reference in image.get("ReferencedSOPSequence", ()):
-                    uid = str(reference.ReferencedSOPInstanceUID)
-                    yield uid, str(content.GraphicType), _pairs(content.GraphicData)
-        yield from _coordinates(content, depth - 1)
-
-
-def _pairs(values: Any) -> Points:
-    numbers = [float(value) for value in values]
-    return list(zip(numbers[::2], numbers[1::2], strict=True))
-
-
-def _drawing(row: int, kind: str, points: Points, film: MarkedFilm) -> Drawing:
+def _drawing(row: int, shape: GraphicShape, film: MarkedFilm) -> Drawing:
     if film.is_turned:
         raise InputError("bad_request", "The film was turned upright when it was read.", "Draw the mark on the page.")
-    if kind == "CIRCLE":
+    points = shape.points
+    if shape.kind == "CIRCLE":
         (x, y), (at_x, at_y) = points
         radius = ((x - at_x) ** 2 + (y - at_y) ** 2) ** 0.5
-        points = [(x - radius, y - radius), (x + radius, y + radius)]
+        points = ((x - radius, y - radius), (x + radius, y + radius))
     shares = [(_share(x, film.columns), _share(y, film.rows)) for x, y in points]
-    if kind == "POINT":
+    if shape.kind == "POINT":
         return Drawing("point", row, (shares[0],))
-    return Drawing("box", row, _bounds(shares))
+    return Drawing("box", row, (shares[0], shares[1]))
 
 
 def _is_frame(mark: Drawing) -> bool:
     """Whether a mark goes round the whole film, as reports do of what they say of all of it."""
     left, top, right, bottom = mark.target
     return min(right - left, bottom - top) > 0.98
-
-
-def _bounds(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], tuple[float, float]]:
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    return (min(xs), min(ys)), (max(xs), max(ys))
 
 
 def _share(value: float, size: int) -> float:

@@ -292,7 +292,7 @@ async def marks(service: Asked, known: Known, study_id: StudyId, file: Annotated
 
     def taken() -> TeachingSet:
         with SpoolFolder() as folder:
-            return take_marks(library, known, study_id, folder.add("marks.dcm", data))
+            return take_marks(library, known, study_id, folder.add("marks.dcm", data), service.sandbox)
 
     return answered(await service.look_up(taken))
 
