@@ -42,7 +42,7 @@ for files in json.load(sys.stdin):
 
 def answers(tree: Path, studies: list[list[str]], library: Path) -> list[Any]:
     """What a version prints of each study, without the time it took."""
-    environment = {**os.environ, "PYTHONPATH": str(tree / "src")}
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", DRIVER, str(library)]
     run = subprocess.run(
         command, input=json.dumps(studies), env=environment, capture_output=True, text=True, check=True

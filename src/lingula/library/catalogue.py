@@ -14,18 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lingula.library.conditions import (
-    Aged,
-    AnyOf,
-    Asserts,
-    Coded,
-    Condition,
-    Labelled,
-    Not,
-    Reported,
-    Says,
-    Shows,
-)
+from lingula.library import conditions as kinds
+from lingula.library.conditions import Condition
 
 Mask = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int32]
@@ -192,25 +182,25 @@ class Catalogue:
 
     def _meeting(self, condition: Condition) -> Mask:
         match condition:
-            case Asserts(finding=finding):
+            case kinds.Asserts(finding=finding):
                 return self._having(f"finding {finding}", condition.holds)
-            case Says(phrase):
+            case kinds.Says(phrase):
                 mask = np.zeros(len(self._roster.ids), np.bool_)
                 mask[self._roster.rows(self._source.saying(phrase))] = True
                 return mask
-            case Labelled(label):
+            case kinds.Labelled(label):
                 return self._having("label", lambda value: value == label)
-            case Coded():
+            case kinds.Coded():
                 return self._having("coded")
-            case Reported():
+            case kinds.Reported():
                 return self._having("reported")
-            case Shows(view):
+            case kinds.Shows(view):
                 return self._having("view", lambda value: value == view)
-            case Aged(youngest, oldest):
+            case kinds.Aged(youngest, oldest):
                 return self._having("age", lambda value: youngest <= value <= oldest)
-            case Not(inner):
+            case kinds.Not(inner):
                 return ~self._meeting(inner)
-            case AnyOf(several):
+            case kinds.AnyOf(several):
                 mask = np.zeros(len(self._roster.ids), np.bool_)
                 for one in several:
                     mask |= self._meeting(one)

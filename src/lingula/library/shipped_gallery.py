@@ -23,18 +23,8 @@ from safetensors import SafetensorError, safe_open
 
 from lingula.errors import LibraryError, ModelError
 from lingula.labels import Assertion
-from lingula.library.conditions import (
-    Aged,
-    AnyOf,
-    Asserts,
-    Coded,
-    Condition,
-    Labelled,
-    Not,
-    Reported,
-    Says,
-    Shows,
-)
+from lingula.library import conditions as kinds
+from lingula.library.conditions import Condition
 from lingula.library.engines import NumpyExact
 from lingula.library.record import LibraryDescription, ShownImage, StudyRecord, Summary
 from lingula.library.record_cache import remembered
@@ -132,7 +122,7 @@ class ReadyGallery:
     def _meeting(self, condition: Condition) -> frozenset[str]:
         known = self._known
         match condition:
-            case Asserts():
+            case kinds.Asserts():
                 findings = (condition.finding,) if condition.finding else tuple(self._by_finding)
                 pairs = (pair for finding in findings for pair in self._by_finding.get(finding, ()))
                 return frozenset(
@@ -140,17 +130,17 @@ class ReadyGallery:
                     for study, each in pairs
                     if condition.holds(each.polarity, each.past, each.side, each.place, each.section)
                 )
-            case Labelled(label):
+            case kinds.Labelled(label):
                 return frozenset(study for study in known if label in known[study].labels)
-            case Coded() | Reported():
+            case kinds.Coded() | kinds.Reported():
                 return frozenset(known)
-            case Shows(view):
+            case kinds.Shows(view):
                 return frozenset(study for study in known if any(image.view == view for image in known[study].images))
-            case Not(inner):
+            case kinds.Not(inner):
                 return frozenset(known) - self._meeting(inner)
-            case AnyOf(several):
+            case kinds.AnyOf(several):
                 return frozenset().union(*(self._meeting(one) for one in several))
-            case Says() | Aged():
+            case kinds.Says() | kinds.Aged():
                 return frozenset()
 
     def summaries(self, study_ids: Collection[str]) -> dict[str, Summary]:

@@ -7,7 +7,7 @@ method, and the style sheet shows what carries the chosen slots. The sheet knows
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,8 +64,8 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Legend:
-    """How to read the map in a slot; ``top`` is the value of full colour, None where no map was made."""
+class Slot:
+    """An explanation's place in the chooser; ``top`` is the value of full colour, None where nothing was scored."""
 
     label: int
     method: int
@@ -73,21 +73,21 @@ class Legend:
     about: Method
     signed: bool
     top: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Legend(Slot):
+    """How to read the map in a slot."""
+
     places: tuple[str, ...]
     marks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
-    """A report with the words of one explanation marked; ``top`` is None where none were scored."""
+class Marked(Slot):
+    """A report with the words of one explanation marked."""
 
-    label: int
-    method: int
-    label_name: str
-    about: Method
-    signed: bool
     runs: tuple[ReportRun, ...]
-    top: float | None
     strongest: tuple[tuple[str, float], ...]
 
 
@@ -120,27 +120,31 @@ def layers(
     ``budget``: bytes that one colour wash may take.
     """
     found = []
-    for label, code in enumerate(slots.labels, 1):
-        for number, about in enumerate(slots.maps, 1):
-            explanation = find(explanations, code, about.code)
-            if explanation and film < len(explanation.maps):
-                uri = _wash(explanation.maps[film], display_scale(explanation.maps), explanation.signed, budget)
-                paths = tuple(outline(explanation.maps[film], share, *size) for share in OUTLINES)
-                found.append(Layer(label, number, uri, paths))
+    for label, _, number, _, explanation in _in_slots(explanations, slots, slots.maps):
+        if explanation and film < len(explanation.maps):
+            uri = _wash(explanation.maps[film], display_scale(explanation.maps), explanation.signed, budget)
+            paths = tuple(outline(explanation.maps[film], share, *size) for share in OUTLINES)
+            found.append(Layer(label, number, uri, paths))
     return tuple(found)
+
+
+def _in_slots(
+    explanations: Sequence[Explanation], slots: Slots, methods: Sequence[Method]
+) -> Iterator[tuple[int, str, int, Method, Explanation | None]]:
+    """Every pair of a label (its slot, its name) and a method (its slot, itself), with the explanation of both."""
+    for label, code in enumerate(slots.labels, 1):
+        for number, about in enumerate(methods, 1):
+            yield label, name_of(code, slots.names), number, about, find(explanations, code, about.code)
 
 
 def legends(explanations: Sequence[Explanation], slots: Slots) -> tuple[Legend, ...]:
     """One legend for every pair of label and map method, also where the map is missing."""
     found = []
-    for label, code in enumerate(slots.labels, 1):
-        for number, about in enumerate(slots.maps, 1):
-            explanation = find(explanations, code, about.code)
-            maps, signed = (explanation.maps, explanation.signed) if explanation else ((), False)
-            top = display_scale(maps) if maps else None
-            places = tuple(place(values) for values in maps)
-            marks = trust_marks(explanation) if explanation else ()
-            found.append(Legend(label, number, name_of(code, slots.names), about, signed, top, places, marks))
+    for label, name, number, about, explanation in _in_slots(explanations, slots, slots.maps):
+        maps, signed = (explanation.maps, explanation.signed) if explanation else ((), False)
+        top = display_scale(maps) if maps else None
+        marks = trust_marks(explanation) if explanation else ()
+        found.append(Legend(label, number, name, about, signed, top, tuple(map(place, maps)), marks))
     return tuple(found)
 
 
@@ -189,14 +193,11 @@ def pointing_mark(explanation: Explanation) -> str:
 def marked(report: Report, explanations: Sequence[Explanation], slots: Slots) -> tuple[Marked, ...]:
     """One marked report for every pair of label and word method; unmarked where nothing was scored."""
     found = []
-    for label, code in enumerate(slots.labels, 1):
-        for number, about in enumerate(slots.words, 1):
-            explanation = find(explanations, code, about.code)
-            tokens, signed = (explanation.tokens, explanation.signed) if explanation else ((), False)
-            words = strongest(report, tokens)
-            top = abs(words[0][1]) if words else None
-            name = name_of(code, slots.names)
-            found.append(Marked(label, number, name, about, signed, runs(report, tokens), top, words))
+    for label, name, number, about, explanation in _in_slots(explanations, slots, slots.words):
+        tokens, signed = (explanation.tokens, explanation.signed) if explanation else ((), False)
+        words = strongest(report, tokens)
+        top = abs(words[0][1]) if words else None
+        found.append(Marked(label, number, name, about, signed, top, runs(report, tokens), words))
     return tuple(found)
 
 

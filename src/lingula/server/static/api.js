@@ -48,4 +48,3 @@ export function say(place, error) {
   place.hidden = false;
 }
 
-export const percent = (value) => (value > 0 && value < 0.01 ? "< 1 %" : value > 0.99 && value < 1 ? "> 99 %" : `${Math.round(value * 100)} %`);
