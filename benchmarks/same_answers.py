@@ -1,11 +1,11 @@
 """Whether a version of the code answers as another one does: ``lingula analyze --json`` of real studies, byte by byte.
 
-    python benchmarks/same_answers.py BEFORE COLLECTION LIBRARY [--studies 60] [--seed 0] [--evaluate STUDYSET]
+    python benchmarks/same_answers.py BEFORE COLLECTION LIBRARY [--studies 60] [--keep FOLDER] [--evaluate STUDYSET]
 
 BEFORE is a checkout of the other version (``git worktree add BEFORE REVISION``), LIBRARY one that the shipped model
 filled; each version is given a copy of it. Studies are drawn with the seed from those of the collection that have a
-report and a film. Compared is all that is printed but ``seconds``. With ``--evaluate``, so are all tables of ``lingula
-evaluate``, with 200 resamples.
+report and a film; with ``--keep``, a run that was stopped goes on. Compared is all that is printed but ``seconds``.
+With ``--evaluate``, so are all tables of ``lingula evaluate``, with 200 resamples.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ for files in json.load(sys.stdin):
 """
 
 
-def answers(tree: Path, studies: list[list[str]], library: Path) -> list[Any]:
-    """What a version prints of each study, without the time it took."""
+def answers(tree: Path, studies: list[list[str]], library: Path, kept: Path) -> list[Any]:
+    """What a version prints of each study, without the time it took; ``kept`` holds those of a run that was stopped."""
+    there = len(kept.read_text().splitlines()) if kept.exists() else 0
     environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", DRIVER, str(library)]
-    run = subprocess.run(
-        command, input=json.dumps(studies), env=environment, capture_output=True, text=True, check=True
-    )
-    bodies = [json.loads(line) for line in run.stdout.splitlines()]
+    with kept.open("a") as out:
+        subprocess.run(command, input=json.dumps(studies[there:]), env=environment, stdout=out, text=True, check=True)
+    bodies = [json.loads(line) for line in kept.read_text().splitlines()]
     return [{**body, "seconds": None} if isinstance(body, dict) else body for body in bodies]
 
 
@@ -75,6 +75,7 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--studies", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path)
     parser.add_argument("--evaluate", type=Path)
     given = parser.parse_args()
     whole = [each for each in scan(given.collection).studies if each.images]
@@ -86,7 +87,9 @@ def main() -> None:
         for name, tree in trees.items():
             library = Path(scratch) / f"{name}.sqlite"
             shutil.copy(given.library, library)
-            found[name] = answers(tree, files, library)
+            keep = given.keep or Path(scratch)
+            keep.mkdir(parents=True, exist_ok=True)
+            found[name] = answers(tree, files, library, keep / f"{name}.jsonl")
         pairs = list(zip(found["before"], found["after"], strict=True))
         differing = sorted({place for one, two in pairs for place in paths(one, two)})
         body: dict[str, Any] = {
