@@ -98,6 +98,11 @@ class Orthanc:
         with urllib.request.urlopen(f"{self.url}{path}", timeout=20) as answer:
             return json.load(answer)
 
+    def file(self, instance: str) -> bytes:
+        """The object that it holds under this identifier of its own."""
+        with urllib.request.urlopen(f"{self.url}/instances/{instance}/file", timeout=60) as answer:
+            return bytes(answer.read())
+
     def post(self, path: str, body: bytes) -> Any:
         """The JSON that it answers to a body."""
         request = urllib.request.Request(f"{self.url}{path}", body, {"Content-Type": "application/dicom"})
