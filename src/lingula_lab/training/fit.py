@@ -245,6 +245,7 @@ def train_checkpoint(
         if recipe.epochs:
             best = {f"stage{number}": trainer.best, **best}
         model, bank = trainer.best_model(), trainer.bank
+        del trainer  # its weights, their average and moments, before the next stage makes its own
     if first:
         model = side_by_side(trained_model(first), model.cpu())
     calibration = calibrate(model, data, validation, tokenizer)
