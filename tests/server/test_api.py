@@ -246,7 +246,7 @@ def test_a_library_is_prepared_for_boxes_from_the_first_case_on(stock: Stock, tm
     ):
         assert not patch_folder(library).exists()
         server.ask("POST", f"/api/studies/{library.ids()[0]}/case")
-        until = time.monotonic() + 20
+        until = time.monotonic() + 90
         while len(list(patch_folder(library).glob("*.safetensors"))) < 2 and time.monotonic() < until:
             time.sleep(0.05)
         assert len(list(patch_folder(library).glob("*.safetensors"))) == 2  # the basis, and the films

@@ -55,6 +55,8 @@ FILES = 16
 """Files of one study."""
 ANSWERS = 256
 """Answers kept, until the library changes."""
+GENTLE = 5
+"""Nice value of the thread that makes patches: it gets a third of what an answer gets where both want a processor."""
 PATIENCE = 2.0
 """Seconds for which a search by a box waits for patches that are being made."""
 PAIRS = 10
@@ -517,7 +519,7 @@ class _PatchMaker:
 
     def _make(self, checkpoint: Checkpoint, library: Library, revision: int) -> None:
         if sys.platform == "linux":  # where a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GENTLE)
 
         def tell(done: int, of: int) -> None:
             self.progress = done, of
