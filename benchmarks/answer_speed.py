@@ -32,6 +32,8 @@ from machine import write_result
 
 SLOW = 50
 """Milliseconds from which a file's decoder decides how long its answer takes."""
+DECODERS = {"1.2.840.10008.1.2.4.9": imagecodecs.jpeg2k_decode, "1.2.840.10008.1.2.4.8": imagecodecs.jpegls_decode}
+"""By how transfer syntaxes begin: JPEG 2000, JPEG-LS. Others are JPEG."""
 
 
 def embeddings(checkpoint: Checkpoint, data: StudySet, rows: range, batch: int = 16) -> np.ndarray:
@@ -60,10 +62,7 @@ def decoding(file: Path, rounds: int) -> Timing:
         return timed(lambda: Image.open(io.BytesIO(data)).load(), rounds)
     header = pydicom.dcmread(io.BytesIO(data))
     frame = next(generate_frames(header.PixelData, number_of_frames=1))
-    decode = {"JPEG 2000": imagecodecs.jpeg2k_decode, "JPEG-LS": imagecodecs.jpegls_decode}.get(
-        next((kind for kind in ("JPEG 2000", "JPEG-LS") if kind in header.file_meta.TransferSyntaxUID.name), ""),
-        imagecodecs.jpeg8_decode,
-    )
+    decode = DECODERS.get(str(header.file_meta.TransferSyntaxUID)[:-1], imagecodecs.jpeg8_decode)
     return timed(lambda: decode(frame), rounds)
 
 

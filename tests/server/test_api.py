@@ -10,6 +10,8 @@ import re
 import runpy
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -237,13 +239,17 @@ def test_a_box_on_a_case_is_searched_for(served: Server) -> None:
     assert (outside.status, outside.json["code"]) == (422, "bad_request")
 
 
-def test_a_library_is_prepared_for_boxes_from_the_first_case_on(stock: Stock, tmp_path: Path) -> None:
-    place = tmp_path / "library.sqlite"
+@contextmanager
+def _own_library(stock: Stock, folder: Path) -> Iterator[tuple[Library, Server]]:
+    """A copy of the stock's library that the test may change, served."""
+    place = folder / "library.sqlite"
     stock.library.backup(place)
-    with (
-        Library.open(place) as library,
-        running(stock.checkpoint, library, stock.collection, Settings()) as server,
-    ):
+    with Library.open(place) as library, running(stock.checkpoint, library, stock.collection, Settings()) as server:
+        yield library, server
+
+
+def test_a_library_is_prepared_for_boxes_from_the_first_case_on(stock: Stock, tmp_path: Path) -> None:
+    with _own_library(stock, tmp_path) as (library, server):
         assert not patch_folder(library).exists()
         server.ask("POST", f"/api/studies/{library.ids()[0]}/case")
         until = time.monotonic() + 90
@@ -253,12 +259,7 @@ def test_a_library_is_prepared_for_boxes_from_the_first_case_on(stock: Stock, tm
 
 
 def test_a_study_is_deleted_and_forgotten_in_every_answer(stock: Stock, tmp_path: Path) -> None:
-    place = tmp_path / "library.sqlite"
-    stock.library.backup(place)
-    with (
-        Library.open(place) as library,
-        running(stock.checkpoint, library, stock.collection, Settings()) as server,
-    ):
+    with _own_library(stock, tmp_path) as (library, server):
         gone, other = library.ids()[:2]
         case = server.ask("POST", f"/api/studies/{other}/case").json
         assert gone in {

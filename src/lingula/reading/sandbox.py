@@ -530,9 +530,8 @@ def _answer(request: dict[str, Any], limits: Limits, longest: int | None) -> tup
 
             told = read_shapes(source, limits)
             shapes = [(each.uid[:64], each.kind[:16], each.points) for each in told.shapes]
-            return {"refused": None, "is_state": told.is_state, "is_own": told.is_own, "shapes": shapes}, memoryview(
-                b""
-            )
+            body = {"refused": None, "is_state": told.is_state, "is_own": told.is_own, "shapes": shapes}
+            return body, memoryview(b"")
         return _image_answer(source, limits, longest)
     except InputError as error:
         return {"refused": [error.code, error.message, error.hint]}, memoryview(b"")

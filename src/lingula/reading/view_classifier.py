@@ -77,9 +77,7 @@ class ViewClassifier:
             message = "Unlike any film this was trained on: is it a chest radiograph? The answer cannot be trusted."
             notices.append(Notice("out_of_distribution", message))
         if inverted >= SUSPECT:
-            lateral, _ = self.probabilities(
-                -thumbnail
-            )  # as its negative is: the view of the film with its greys turned back
+            lateral, _ = self.probabilities(-thumbnail)  # of the film with its greys turned back
             message = "The film looks inverted: its polarity tag may be wrong. Findings on it cannot be trusted."
             notices.append(Notice("polarity_suspect", message))
         view = radiograph.view

@@ -90,9 +90,7 @@ def read_marks(
     return FileMarks(origin, told.is_own, tuple(marks[:MOST_DRAWINGS]))
 
 
-def take_marks(
-    library: Library, known: TeachingSet, study_id: str, path: Path, sandbox: Sandbox
-) -> TeachingSet:  # fmt: skip
+def take_marks(library: Library, known: TeachingSet, study_id: str, path: Path, sandbox: Sandbox) -> TeachingSet:
     """The set with the marks of a file in place of those that a study of it has, stored.
 
     Raises:

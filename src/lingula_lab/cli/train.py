@@ -321,7 +321,9 @@ def train(
                 + (" [green]best[/]" if done.best else "")
             )
 
-        half = precision == "bf16" if precision else None if halves_quickly(device == "cpu") else False
+        half = precision == "bf16" if precision else None
+        if half is None and not halves_quickly(cpu=device == "cpu"):
+            half = False
         chosen = Preset.load(preset).starting(image, text)
         stages = chosen.adjusted(batch=batch, epochs=epochs, rate=rate, half=half)
 
