@@ -205,3 +205,5 @@ def test_studies_are_found_by_the_digests_of_their_films(library: Library, speci
     library.add_many([specimen(number) for number in range(3)])
     digests = [image.digest for image in library.get("S1").radiographs]
     assert library.holders([*digests, "none"]) == {digest: frozenset({"S1"}) for digest in digests}
+    assert library.known(["S0", "none"], digests) == {"S0", "S1"}
+    assert library.known(["none"], []) == frozenset()

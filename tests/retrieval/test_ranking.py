@@ -15,7 +15,7 @@ from lingula import model as models
 from lingula.errors import InputError, LibraryError
 from lingula.labels import Vocabulary
 from lingula.library import Entry, Library, ReadyGallery
-from lingula.library.shipped_gallery import FOLDER, typical_norm
+from lingula.library.shipped_gallery import FOLDER, Bank, typical_norm
 from lingula.model.checkpoint import fingerprint_of
 from lingula.openi.splits import Split
 from lingula.retrieval import Judge, Query, QueryEmbedding, ask
@@ -204,8 +204,10 @@ def test_films_and_reports_find_each_other(library: Library) -> None:
 def test_a_hub_is_no_answer_across_modes(library: Library) -> None:
     """Films ask, reports answer: A is nearer to the question than F, and to most others, too."""
     bank = np.stack([direction(degrees) for degrees in (*[5] * 45, *[60] * 5)])  # fifty questions, all are taken
-    banks = {"image": bank, "text": bank}.get
+    banks = {"image": Bank(bank), "text": Bank(bank)}.get
     query, film = Query(target="text", k=7, fold=False), QueryEmbedding(direction(12), "image")
+    others = {"image": Bank(bank[45:]), "text": Bank(bank[45:])}.get  # what is remembered of one bank is not of another
+    assert ask(library, query, film, bank=others)[0] != ask(library, query, film, bank=banks)[0]
     found = ask(library, query, film, bank=banks)[0]
     for neighbour in found:
         degrees = REPORTS[neighbour.study_id][1]

@@ -403,9 +403,7 @@ class Library(Store):
 
     def holding(self, study: Study) -> frozenset[str]:
         """Ids of the studies of the library that are this one: by its names, or by the files of its films."""
-        digests = [film.digest for film in study.radiographs if film.digest]
-        names = self.summaries(self.ids_of(study)).keys()
-        return frozenset(names).union(*self.holders(digests).values())
+        return self.known(self.ids_of(study), [film.digest for film in study.radiographs if film.digest])
 
     def study(self, study_id: str) -> Study:
         """One study, ready to be encoded or explained; its pixels are the previews', float32 in [0, 1]."""

@@ -36,6 +36,17 @@ Vector = npt.NDArray[np.float32]
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Bank:
+    """Questions of one mode, against which hubs among answers are told (``retrieval.hubness``).
+
+    Attributes:
+        vectors: (M, D) of unit norm, M > 0.
+    """
+
+    vectors: Vector
+
+
 @dataclass(frozen=True, slots=True)
 class GalleryStudy:
     """A study of the gallery: codes only."""
@@ -211,12 +222,12 @@ def study_ids(model: str, folder: Path = FOLDER) -> frozenset[str]:
 
 
 @cache
-def bank(model: str, mode: Mode, folder: Path = FOLDER) -> Vector | None:
-    """Embeddings (M, D) of a model's gallery in a mode, as questions (``retrieval.hubness``); None without one."""
+def bank(model: str, mode: Mode, folder: Path = FOLDER) -> Bank | None:
+    """The embeddings of a model's gallery in a mode, as questions; None without a gallery."""
     if not _about(model, folder):
         return None
     with safe_open(folder / f"{model}.safetensors", "numpy") as file:
-        return _unit(file.get_tensor(mode))[1]
+        return Bank(_unit(file.get_tensor(mode))[1])
 
 
 def _about(model: str, folder: Path) -> dict[str, Any]:

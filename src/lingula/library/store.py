@@ -471,6 +471,14 @@ class Store:
                     found.setdefault(digest, set()).add(study_id)
         return {digest: frozenset(studies) for digest, studies in found.items()}
 
+    def known(self, study_ids: Collection[str], digests: Collection[str]) -> frozenset[str]:
+        """Which of these studies are there, and which hold a film with one of these file digests."""
+        owner = RadiographRow.study_id
+        named = select(StudyRow.study_id).where(StudyRow.study_id.in_(study_ids))
+        held = select(owner).where(RadiographRow.digest.in_(digests))
+        with self._transaction() as connection:
+            return frozenset(connection.execute(named.union(held)).scalars())
+
     def summaries(self, study_ids: Collection[str]) -> dict[str, Summary]:
         """What a search answer shows of each study; no previews are read."""
         owner = RadiographRow.study_id

@@ -7,9 +7,13 @@ studies in place of the questions of the day (Bogolin et al. 2022). Within one m
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from lingula.library.shipped_gallery import Bank
+from lingula.retrieval.matching import Searched
 from lingula.study import Mode
 
 Vector = npt.NDArray[np.float32]
@@ -36,3 +40,19 @@ def nearness(answers: Vector, bank: Vector) -> Vector:
     parts = [answers[start : start + _TOGETHER] @ bank.T for start in range(0, len(answers), _TOGETHER)]
     means = [np.partition(part, -near, 1)[:, -near:].mean(1) for part in parts]
     return np.concatenate(means).astype(np.float32) if means else np.zeros(0, np.float32)
+
+
+def known_nearness(library: Searched, study_ids: Sequence[str], vectors: Vector, bank: Bank, mode: Mode) -> list[float]:
+    """``nearness`` of studies of a library, six decimals; what was found of a study is remembered until the next write.
+
+    Args:
+        vectors: (N, D), their embeddings in the mode.
+    """
+    rows = {study: row for row, study in enumerate(study_ids)}
+
+    def read(some: Collection[str]) -> dict[str, float]:
+        near = nearness(vectors[[rows[study] for study in some]], bank.vectors)
+        return dict(zip(some, near.astype(float).round(6).tolist(), strict=True))
+
+    known = library.remembered(("hubness", bank, mode), study_ids, read)
+    return [known[study] for study in study_ids]

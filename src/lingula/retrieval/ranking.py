@@ -16,12 +16,13 @@ from lingula.errors import InputError, LibraryError, Notice
 from lingula.labels import FOUND, Assertion
 from lingula.labels.assertions import STRENGTH
 from lingula.labels.findings import label_meaning, label_of
-from lingula.labels.sentences import sentences
+from lingula.labels.sentences import Span, sentences
 from lingula.library.record import StudyRecord, Summary
+from lingula.library.shipped_gallery import Bank
 from lingula.openi.published import published
 from lingula.retrieval.feedback import moved
 from lingula.retrieval.film_fingerprint import CORRELATION, thumbnail
-from lingula.retrieval.hubness import SHARE, across, nearness
+from lingula.retrieval.hubness import SHARE, across, known_nearness
 from lingula.retrieval.matching import Judge, MatchingStudies, Searched, ages_unknown, holds, matching_studies
 from lingula.retrieval.query import Query, Wanted
 from lingula.retrieval.relevance import LEAST, Relevance
@@ -75,7 +76,7 @@ def ask(
     judge: Judge | None = None,
     exclude: Collection[str] = (),
     birth_key: str = "",
-    bank: Callable[[Mode], Vector | None] = lambda mode: None,
+    bank: Callable[[Mode], Bank | None] = lambda mode: None,
     relevance: Relevance | None = None,
 ) -> tuple[tuple[Neighbour, ...], int, tuple[Notice, ...]]:
     """Answer a query.
@@ -88,7 +89,7 @@ def ask(
         judge: judges the studies that nobody reported or coded; without one they meet no condition on findings.
         exclude: studies that may not answer.
         birth_key: of the asked study, to flag the same patient; empty when unknown.
-        bank: (M, D) questions in a mode, None where the model has none; asked for, against hubness, where the mode that
+        bank: questions in a mode, None where the model has none; asked for, against hubness, where the mode that
             is to answer is the other one.
         relevance: ranks the studies like a study whose labels are expected, unless the query names what to compare;
             without it they are ranked by embedding alone, and have no odds.
@@ -163,7 +164,7 @@ class _Like:
     @classmethod
     def of(
         cls, library: Searched, query: Query, asked: QueryEmbedding, matches: MatchingStudies, exclude: Collection[str],
-        judge: Judge | None, bank: Vector | None, relevance: Relevance | None,
+        judge: Judge | None, bank: Bank | None, relevance: Relevance | None,
     ) -> _Like | None:  # fmt: skip
         """None where nothing is expected of the asked study, or the query says what to compare."""
         if relevance is None or query.target is not None or not asked.expected:
@@ -263,7 +264,7 @@ def _candidates(
     target: Mode,
     matches: MatchingStudies,
     exclude: Collection[str],
-    bank: Vector | None,
+    bank: Bank | None,
     wanted: int,
 ) -> list[Candidate]:
     """The best ``wanted``. Studies that meet findings and words equally form a group; its nearest are its best."""
@@ -293,12 +294,12 @@ def _candidates(
     return best
 
 
-def _hubness(library: Searched, studies: list[str], target: Mode, bank: Vector | None) -> dict[str, tuple[Part]]:
+def _hubness(library: Searched, studies: list[str], target: Mode, bank: Bank | None) -> dict[str, tuple[Part]]:
     """What being near to every question takes off each study's score."""
     if bank is None or not studies:
         return {}
     vectors = library.vectors(studies, target)
-    values = nearness(np.stack(list(vectors.values())), bank).astype(float).round(6).tolist()
+    values = known_nearness(library, list(vectors), np.stack(list(vectors.values())), bank, target)
     weight = WEIGHTS["hub"]
     return {
         study: (Part("hub", round(weight * value, 6), weight, value),)
@@ -414,6 +415,8 @@ def _shown(
 ) -> tuple[Neighbour, ...]:
     ids = [candidate.study_id for candidate, _ in kept]
     said = library.assertions(ids)
+    reports = {study: report for study in ids if (report := summaries[study].report)}
+    spans = library.remembered(told_spans, reports, lambda some: {study: told_spans(reports[study]) for study in some})
     born: dict[str, list[str]] = defaultdict(list)
     for study in ids:
         born[summaries[study].birth_key].append(study)
@@ -434,7 +437,7 @@ def _shown(
                 known.report,
                 image_ids,
                 candidate.parts,
-                snippet(known.report, said[study], query) if known.report else None,
+                snippet(known.report, said[study], query, spans[study]) if known.report else None,
                 tuple(
                     _evidence(wanted, asked, said[study], known.labels, matches.predicted.get(study, {}))
                     for asked, group in (
@@ -472,17 +475,24 @@ def _evidence(
     return Evidence(wanted.finding, asked, None, "coding" if coded else "silence")
 
 
-def snippet(report: Report, said: Sequence[Assertion], query: Query) -> Snippet | None:
-    """The sentence that tells most of what was asked, by default of what is found, with the telling words marked."""
+def told_spans(report: Report) -> tuple[Span, ...]:
+    """Where the sentences of its impression stand, then those of its findings."""
+    parts = sorted(report.sections, key=lambda part: part.name != "impression")
+    told = (part for part in parts if part.name in ("findings", "impression"))
+    return tuple(span for part in told for span in sentences(report.text, part.start, part.end))
+
+
+def snippet(
+    report: Report, said: Sequence[Assertion], query: Query, spans: Sequence[Span] | None = None
+) -> Snippet | None:
+    """The sentence that tells most of what was asked, by default of what is found, with the telling words marked.
+
+    Args:
+        spans: ``told_spans`` of the report, where they are known.
+    """
     asked = [each for each in said if any(holds(wanted, each) for wanted in query.wanted)]
     telling = asked or [each for each in said if each.polarity in FOUND and each.finding != "normal"]
-    impression_last = sorted(report.sections, key=lambda part: part.name != "impression")
-    spans = [
-        span
-        for part in impression_last
-        if part.name in ("findings", "impression")
-        for span in sentences(report.text, part.start, part.end)
-    ]
+    spans = told_spans(report) if spans is None else spans
     if not spans:
         return None
 

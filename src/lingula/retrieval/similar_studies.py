@@ -13,7 +13,8 @@ import numpy.typing as npt
 from lingula.errors import LibraryError
 from lingula.labels.findings import label_of
 from lingula.library.conditions import Reported
-from lingula.retrieval.hubness import SHARE, across, nearness
+from lingula.library.shipped_gallery import Bank
+from lingula.retrieval.hubness import SHARE, across, known_nearness
 from lingula.retrieval.matching import TOLD, Judge, Searched
 from lingula.retrieval.relevance import (
     COMPARED,
@@ -132,7 +133,7 @@ def evidence_on(
     asked: Mode,
     expected: Mapping[str, float],
     judge: Judge | None,
-    bank: Vector | None,
+    bank: Bank | None,
 ) -> EvidenceTable:
     """The evidence on each study.
 
@@ -153,7 +154,8 @@ def evidence_on(
         near = (vectors.astype(np.float64) @ vector.astype(np.float64)).round(6)
         to_questions = np.full(len(ids), np.nan)
         if across(asked, mode) and bank is not None and there.any():
-            to_questions[there] = nearness(vectors[there], bank).astype(float).round(6)
+            own = [study for study, embedded_so in zip(ids, there.tolist(), strict=True) if embedded_so]
+            to_questions[there] = known_nearness(library, own, vectors[there], bank, mode)
         for told in (True, False):
             for place, group in enumerate(COMPARED[asked, told]):
                 if mode in group:
