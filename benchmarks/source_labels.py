@@ -38,8 +38,11 @@ from lingula_lab.model.study_model import collate
 from machine import write_result
 
 Floats = NDArray[np.float64]
-LEAST, DRAWS, POOL = 20, 200, 6000
-"""Positives from which a label counts; bootstrap draws of patients; the patient number that parts the pools."""
+LEAST, DRAWS, POOL, CHILDREN = 20, 200, 6000, 700
+"""Positives from which a label counts; bootstrap draws of patients; the patient number that parts the pools; most films
+of children."""
+PNEUMONIA = ("airspace_disease", "lung_opacity", "normal")
+"""Labels by which films of children with pneumonia are told from normal ones."""
 SETTINGS = {"loyalty 3": (3.0, False), "loyalty 1": (1.0, False), "loyalty 3, no normal films": (3.0, True)}
 """Weight of the own films' answers; whether normal films are left out where findings are learnt."""
 
@@ -163,6 +166,9 @@ def main() -> None:
     listed = [film for film in table_films(folder, 10**6) if film.source == "nih14"]
     nih = source_films(checkpoint, listed, cache / "nih14.npz")
     box = source_films(checkpoint, list(boxed_films(boxes)), cache / "nih_bbox.npz")
+    young = [film for film in table_films(folder, CHILDREN) if film.source == "kermany_paediatric"]
+    children, child_logits = read(checkpoint, young, cache / "children.npz")
+    ill = np.array(["Normal" not in film.labels for film in young], np.float64)
     films = list(openi_films(data, split, 0))
     features, logits = read(checkpoint, films, cache / "openi_validation.npz")
     own, views = torch.from_numpy(features), torch.tensor([int(film.view == "lateral") for film in films])
@@ -176,26 +182,37 @@ def main() -> None:
     every, abnormal = np.arange(len(listed)), np.flatnonzero(nih.targets[:, normal] != 1)
     centres = centres_of(own[half], views[half])
 
-    def row(scores: Floats, boxed: Floats, openi: Floats) -> dict[str, Any]:
+    def pneumonia(change: Floats) -> dict[str, float]:
+        """How well each of some labels tells ill children, its log-odds changed by so much."""
+        scores = child_logits * calibration.scale + calibration.shift + change
+        found = {}
+        for code in PNEUMONIA:
+            place = checkpoint.vocabulary.codes.index(code)
+            found[code] = round(auroc(1 - ill if code == "normal" else ill, scores[:, place]), 4)
+        return found
+
+    def row(scores: Floats, boxed: Floats, openi: Floats, young: Floats) -> dict[str, Any]:
         return {
             "all films, normal ones as negatives": measured(nih, scores, all_labels, every, False),
             "all films, within pool and projection": measured(nih, scores, all_labels, every, True),
             "abnormal films, within pool and projection": measured(nih, scores, findings, abnormal, True),
             "normal, within pool and projection": measured(nih, scores, [normal], every, True),
             "boxed films": measured(box, boxed, boxed_labels, np.arange(len(box.patient)), False),
+            "children, pneumonia": pneumonia(young),
             "Open-i, held half of validation, all films": round(
                 openi_cost(labels[held], openi[held], place[held], openi_labels), 4
             ),
         }
 
-    table = {"as shipped": row(nih.log_odds.double().numpy(), box.log_odds.double().numpy(), odds)}
+    table = {"as shipped": row(nih.log_odds.double().numpy(), box.log_odds.double().numpy(), odds, np.zeros(1))}
     for name, (loyalty, spare) in SETTINGS.items():
         scores = crossed(nih, own[half], views[half], loyalty, spare, normal)
         source = learnt(nih, torch.ones(len(listed), dtype=torch.bool), spare, normal)
         correction = fit_correction(own[half], views[half], source, loyalty=loyalty)
         boxed = (box.log_odds + (box.features - nih.features.mean(0)) @ correction).double().numpy()
         openi = odds + ((own - centres[views]) @ correction).numpy()
-        table[name] = row(scores, boxed, openi)
+        child = ((torch.from_numpy(children) - nih.features.mean(0)) @ correction).numpy()
+        table[name] = row(scores, boxed, openi, child)
         print(name, table[name], flush=True)
     sizes, is_normal = file_sizes(folder), nih.targets[:, normal]
     size_tells = {
@@ -204,6 +221,7 @@ def main() -> None:
     }
     body = {
         "model": checkpoint.fingerprint, "macro_auroc": table, "abnormal_told_by_file_size_auroc": size_tells,
+        "children": {"films": len(young), "with pneumonia": int(ill.sum())},
         "labels": [checkpoint.vocabulary.codes[label] for label in findings], "least_positives": LEAST,
         "intervals": f"95 %, {DRAWS} draws of patients, seed 0", "folds": FOLDS,
     }  # fmt: skip
