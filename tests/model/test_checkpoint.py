@@ -10,6 +10,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -409,3 +410,21 @@ def test_a_library_named_by_the_earlier_fingerprint_is_upgraded(checkpoint_folde
             library.rename_model("another", made.fingerprint)
         assert [library.rename_model(made.earlier, made.fingerprint) for _ in range(2)] == [True, False]
     Library.open(where, model=made.fingerprint).close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+def test_what_computes_apart_gives_way_with_the_thread_that_asks(checkpoint: Checkpoint) -> None:
+    tasks = Path("/proc/self/task")
+    before, made = {each.name for each in tasks.iterdir()}, []
+
+    def ask() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        apart = checkpoint.apart()
+        apart.model(batch_studies([made_up.study(1)], apart.model.architecture.preprocessing, apart.tokenizer))
+        stats = [(each / "stat").read_text() for each in tasks.iterdir() if each.name not in before]
+        made.extend(int(stat.rpartition(")")[2].split()[16]) for stat in stats)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    asking.join()
+    assert set(made) == {10}

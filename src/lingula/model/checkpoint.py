@@ -72,11 +72,11 @@ class Checkpoint:
     earlier: str = ""
     average_film: npt.NDArray[np.float32] | None = None
 
-    def on_one_thread(self) -> Checkpoint:
-        """The same, computing on the thread that asks alone, beside the answers of this one."""
+    def apart(self) -> Checkpoint:
+        """The same, computing on threads of its own beside the answers of this one; see ``OnnxEngine.apart``."""
         engine = self.model.engine
-        alone = engine.on_one_thread() if isinstance(engine, OnnxEngine) else engine
-        return replace(self, model=Forward(self.model.architecture, alone))
+        apart = engine.apart() if isinstance(engine, OnnxEngine) else engine
+        return replace(self, model=Forward(self.model.architecture, apart))
 
     def save(self, folder: FilePath) -> Checkpoint:
         """Write a checkpoint that was loaded into another folder, with what was changed of it but its model.

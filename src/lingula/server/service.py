@@ -55,8 +55,8 @@ FILES = 16
 """Files of one study."""
 ANSWERS = 256
 """Answers kept, until the library changes."""
-GENTLE = 5
-"""Nice value of the thread that makes patches: it gets a third of what an answer gets where both want a processor."""
+GENTLE = 10
+"""Nice value of the threads that make patches: they get a tenth of what an answer gets where both want a processor."""
 PATIENCE = 2.0
 """Seconds for which a search by a box waits for patches that are being made."""
 PAIRS = 10
@@ -481,7 +481,7 @@ class Service:
 
 
 class _PatchMaker:
-    """Patches of the library as it is now, made in the background: on one thread that gives way to answers."""
+    """Patches of the library as it is now, made in the background, on threads that give way to answers."""
 
     def __init__(self) -> None:
         self._made: tuple[int, Patches | LingulaError] | None = None
@@ -527,7 +527,7 @@ class _PatchMaker:
                 raise _Stopped
 
         try:
-            self._made = revision, library_patches(checkpoint.on_one_thread(), library, tell)
+            self._made = revision, library_patches(checkpoint.apart(), library, tell)
         except LingulaError as error:
             self._made = revision, error
         except _Stopped:
