@@ -25,8 +25,8 @@ OPERATORS = frozenset({
     "Trilu", "Unsqueeze", "Where",
 })  # fmt: skip
 """What a graph may compute. No loops, no conditions, no functions, no operators of other makers."""
-MOST_INLINE = 1 << 20
-"""Bytes of all constants within one file: shapes and positions, no weights."""
+MOST_INLINE = 1 << 22
+"""Bytes of all constants within one file: shapes, positions and a Swin's windows (1.6 MB of Swin-B), no weights."""
 _TYPES = {1: "F32", 7: "I64", 10: "F16"}
 
 

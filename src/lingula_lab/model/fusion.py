@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class CrossAttention(nn.Module):
@@ -115,6 +116,8 @@ class Fusion(nn.Module):
         self.feed_forward = nn.ModuleList(FeedForward(width, hidden, dropout) for _ in range(1 if shared else layers))
         self.no_image = nn.Parameter(torch.randn(1, 1, width) * 0.02)
         self.no_text = nn.Parameter(torch.randn(1, 1, width) * 0.02)
+        self.recomputed = False
+        """Whether a layer's activations are computed again in the backward pass, not kept."""
 
     def forward(self, image: Tensor, image_mask: Tensor, text: Tensor, text_mask: Tensor) -> Fused:
         """image (B, N, W), text (B, T, W) and their masks (B, N), (B, T) bool; N or T may be 0."""
@@ -130,7 +133,11 @@ class Fusion(nn.Module):
         image_to_text, text_to_image = [], []
         for depth, layer in enumerate(self.layers):
             feed_forward = self.feed_forward[depth % len(self.feed_forward)]
-            image, text, one, other = layer(image, image_mask, text, text_mask, feed_forward)
+            given = (image, image_mask, text, text_mask, feed_forward)
+            if self.recomputed and torch.is_grad_enabled():
+                image, text, one, other = checkpoint(layer, *given, use_reentrant=False)
+            else:
+                image, text, one, other = layer(*given)
             image_to_text.append(one)
             text_to_image.append(other)
         return Fused(image, text, image_mask, text_mask, tuple(image_to_text), tuple(text_to_image))

@@ -105,8 +105,8 @@ class Recipe:
 
 
 LARGE = 50_000_000
-"""Parameters from which a backbone's activations are computed again where they are needed, not kept: half the memory
-for a quarter more time."""
+"""Parameters of a backbone from which its activations and those of the fusion are computed again where they are needed,
+not kept: half the memory for a quarter more time."""
 
 
 def halves_quickly(cpu: bool = False) -> bool:
@@ -172,6 +172,7 @@ class Trainer:
             parameter.requires_grad_(not name.startswith(kept))
         for backbone in (*model.image_encoder.trunks, model.text_encoder.backbone):
             large = sum(parameter.numel() for parameter in backbone.parameters()) >= LARGE
+            model.fusion.recomputed |= large
             if large and backbone.supports_gradient_checkpointing:
                 older = backbone.gradient_checkpointing_enable  # its former name
                 getattr(backbone, "activation_checkpointing_enable", older)({"use_reentrant": False})
@@ -261,12 +262,10 @@ class Trainer:
         return np.concatenate([mixed, alike[mixed.size :]])
 
     def best_model(self) -> StudyModel:
-        """The averaged weights that did best on validation."""
-        model = copy.deepcopy(self.average)
-        if not self.recipe.epochs:
-            return model
-        model.load_state_dict(load_file(self.run / "best.safetensors"))
-        return model.eval()
+        """The averaged weights that did best on validation, in place of the last ones."""
+        if self.recipe.epochs:
+            self.average.load_state_dict(load_file(self.run / "best.safetensors"))
+        return self.average
 
     def _solve(self, model: StudyModel, reader: FilmRegression | None) -> None:
         """The image path in closed form, over all films of training studies with a report, in ``copies`` versions."""
