@@ -108,6 +108,9 @@ LARGE = 50_000_000
 """Parameters of a backbone from which its activations and those of the fusion are computed again where they are needed,
 not kept: half the memory for a quarter more time."""
 
+FILMS = 4
+"""Films that such a backbone reads at once: of no more are a layer's activations there together."""
+
 
 def halves_quickly(cpu: bool = False) -> bool:
     """Whether bfloat16 is computed by the hardware; a processor without it takes about four times as long as in single
@@ -172,7 +175,8 @@ class Trainer:
             parameter.requires_grad_(not name.startswith(kept))
         for backbone in (*model.image_encoder.trunks, model.text_encoder.backbone):
             large = sum(parameter.numel() for parameter in backbone.parameters()) >= LARGE
-            model.fusion.recomputed |= large
+            if large:
+                model.fusion.recomputed, model.image_encoder.at_once = True, FILMS
             if large and backbone.supports_gradient_checkpointing:
                 older = backbone.gradient_checkpointing_enable  # its former name
                 getattr(backbone, "activation_checkpointing_enable", older)({"use_reentrant": False})
