@@ -4,7 +4,7 @@
 
 Nothing of a published model is needed: backbones of the preset's configuration are drawn and saved as ``transformers``
 saves a published one, with the tokenizer of ``compact``, and named by ``--image`` and ``--text`` as a user names his
-own. On 24 phantom studies a preset is prepared, trained for one epoch a stage (two steps of eight studies), predicts,
+own. On 40 phantom studies a preset is prepared, trained for one epoch a stage (two steps of eight studies), predicts,
 explains by contributions and Grad-CAM, and is evaluated, each by its command. Told are seconds, processor seconds and
 the peak of memory of each command with its children, and the size of the checkpoint. What the models answer means
 nothing.
@@ -18,14 +18,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from light import ROOT, command, python
+from lingula.openi.splits import Split
 from machine import write_result
 
 PRESETS = ("swin-clinicalbert", "medclip", "rad-dino")
-STUDIES, BATCH = 24, 8
+STUDIES, BATCH = 40, 8
+LEAST = 12
+"""Studies to validate with, and to test with: ``lingula evaluate`` wants ten of each."""
 _BACKBONES = """
 import sys
 from pathlib import Path
@@ -57,6 +61,9 @@ def run(folder: Path, preset: str) -> dict[str, Any]:
     if not split.exists():
         command(ROOT, "phantom", str(phantom), "--studies", str(STUDIES))
         command(ROOT, "split", str(phantom), str(split))
+        dealt = Split.load(split)
+        ids = (*dealt.train, *dealt.validation, *dealt.test)
+        replace(dealt, train=ids[2 * LEAST :], validation=ids[:LEAST], test=ids[LEAST : 2 * LEAST]).save(split)
     film = str(min(phantom.rglob("*.dcm")))
     line, environment = python(ROOT, "-c", _BACKBONES, preset, str(folder / f"{preset}-backbones"))
     named = subprocess.run(line, env=environment, check=True, capture_output=True, text=True).stdout.split()
