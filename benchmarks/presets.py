@@ -4,7 +4,7 @@
 
 Nothing of a published model is needed: backbones of the preset's configuration are drawn and saved as ``transformers``
 saves a published one, with the tokenizer of ``compact``, and named by ``--image`` and ``--text`` as a user names his
-own. On 40 phantom studies a preset is prepared, trained for one epoch a stage (two steps of eight studies), predicts,
+own. On 72 phantom studies a preset is prepared, trained for one epoch a stage (two steps of eight studies), predicts,
 explains by contributions and Grad-CAM, and is evaluated, each by its command. Told are seconds, processor seconds and
 the peak of memory of each command with its children, and the size of the checkpoint. What the models answer means
 nothing.
@@ -27,9 +27,9 @@ from lingula.openi.splits import Split
 from machine import write_result
 
 PRESETS = ("swin-clinicalbert", "medclip", "rad-dino")
-STUDIES, BATCH = 40, 8
-LEAST = 12
-"""Studies to validate with, and to test with: ``lingula evaluate`` wants ten of each."""
+STUDIES, BATCH = 72, 8
+TRAIN, VALIDATION = 16, 16
+"""Studies to train and to validate with; the others test: ``lingula evaluate`` wants ten with a label among them."""
 _BACKBONES = """
 import sys
 from pathlib import Path
@@ -63,7 +63,8 @@ def run(folder: Path, preset: str) -> dict[str, Any]:
         command(ROOT, "split", str(phantom), str(split))
         dealt = Split.load(split)
         ids = (*dealt.train, *dealt.validation, *dealt.test)
-        replace(dealt, train=ids[2 * LEAST :], validation=ids[:LEAST], test=ids[LEAST : 2 * LEAST]).save(split)
+        after = TRAIN + VALIDATION
+        replace(dealt, train=ids[:TRAIN], validation=ids[TRAIN:after], test=ids[after:]).save(split)
     film = str(min(phantom.rglob("*.dcm")))
     line, environment = python(ROOT, "-c", _BACKBONES, preset, str(folder / f"{preset}-backbones"))
     named = subprocess.run(line, env=environment, check=True, capture_output=True, text=True).stdout.split()

@@ -28,7 +28,7 @@ class ImageEncoder(nn.Module):
 
     Attributes:
         backbone: the first trunk. beside: the others, by the name that their weights are stored under.
-        at_once: most films that the trunks are trained on at once, whose activations are there together; 0: all.
+        at_once: most films that the trunks read at once, whose activations are there together; 0: all.
     """
 
     at_once = 0
@@ -75,7 +75,7 @@ class ImageEncoder(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """pixels (N, 1, S, S) to the feature grid (N, C, grid, grid)."""
-        if self.at_once and torch.is_grad_enabled() and len(pixels) > self.at_once:
+        if self.at_once and len(pixels) > self.at_once:
             return torch.cat([self.features(part) for part in torch.split(pixels, self.at_once)])
         return torch.cat([part for level in self.levels_of(pixels) for part in level], 1)
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from accelerate import PartialState
 
+from lingula.cli.memory import return_freed_memory
 from lingula.errors import InputError, ModelError
 from lingula.labels.vocabulary import Vocabulary
 from lingula.model.architecture import Architecture
@@ -245,7 +246,8 @@ def train_checkpoint(
         if recipe.epochs:
             best = {f"stage{number}": trainer.best, **best}
         model, bank = trainer.best_model(), trainer.bank
-        del trainer  # its weights, their average and moments, before the next stage makes its own
+        del trainer  # its weights and moments, before the next stage makes its own
+        return_freed_memory()
     if first:
         model = side_by_side(trained_model(first), model.cpu())
     calibration = calibrate(model, data, validation, tokenizer)

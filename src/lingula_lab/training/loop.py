@@ -17,6 +17,7 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lingula.cli.memory import return_freed_memory
 from lingula.errors import InputError
 from lingula.model.architecture import Architecture
 from lingula.model.tokenizer import ReportTokenizer, Tokens
@@ -241,6 +242,7 @@ class Trainer:
                 losses.append(self._step(rows, generator))
                 steps += 1
                 self.progress(epoch, step + 1, per_epoch)
+            self.optimizer.zero_grad()  # validation needs the memory
             found = {mode: self.validate(mode) for mode in self.recipe.modes}
             better = found[self.recipe.monitor] > self.best
             waited = 0 if better else waited + 1
@@ -266,7 +268,9 @@ class Trainer:
         return np.concatenate([mixed, alike[mixed.size :]])
 
     def best_model(self) -> StudyModel:
-        """The averaged weights that did best on validation, in place of the last ones."""
+        """The averaged weights that did best on validation, in place of the last ones; ends this training."""
+        self.optimizer.state.clear()
+        return_freed_memory()
         if self.recipe.epochs:
             self.average.load_state_dict(load_file(self.run / "best.safetensors"))
         return self.average
