@@ -2,8 +2,8 @@
 
     python benchmarks/fresh_clone.py
 
-Clones the repository this file belongs to into an empty folder. The demo's seconds include the installation of the base;
-that for the tests, with the packages of the laboratory, is timed apart.
+Clones the repository this file belongs to into an empty folder. The demo's seconds include the installation of the
+base; that for the tests, with the packages of the laboratory, is timed apart.
 """
 
 from __future__ import annotations
