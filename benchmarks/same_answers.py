@@ -5,7 +5,8 @@
 BEFORE is a checkout of the other version (``git worktree add BEFORE REVISION``), LIBRARY one that the shipped model
 filled; each version is given a copy of it. Studies are drawn with the seed from those of the collection that have a
 report and a film; with ``--keep``, a run that was stopped goes on. Compared is all that is printed but ``seconds``.
-With ``--evaluate``, so are all tables of ``lingula evaluate``, with 200 resamples.
+With ``--evaluate``, so are all tables of ``lingula evaluate``, with 200 resamples. ``--given`` names files that BEFORE
+gets from this version, data that were fitted anew, so that the code alone is compared.
 """
 
 from __future__ import annotations
@@ -77,12 +78,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--evaluate", type=Path)
+    parser.add_argument("--given", type=Path, nargs="*", default=[])
     given = parser.parse_args()
     whole = [each for each in scan(given.collection).studies if each.images]
     drawn = random.Random(given.seed).sample(whole, given.studies)
     files = [[*(str(image.path) for image in each.images), "--text", each.report.report.text] for each in drawn]
     found: dict[str, list[Any]] = {}
     trees = {"before": given.before.resolve(), "after": ROOT}
+    for file in given.given:
+        shutil.copy(ROOT / file, trees["before"] / file)
     with tempfile.TemporaryDirectory() as scratch:
         for name, tree in trees.items():
             library = Path(scratch) / f"{name}.sqlite"
@@ -100,6 +104,7 @@ def main() -> None:
             "differing": differing,
             "fingerprint": load_checkpoint("compact").fingerprint,
             "seed": given.seed,
+            "given": list(map(str, given.given)),
         }
         if given.evaluate:
             made = {
