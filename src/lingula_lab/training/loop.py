@@ -178,6 +178,8 @@ class Trainer:
             large = sum(parameter.numel() for parameter in backbone.parameters()) >= LARGE
             if large:
                 model.fusion.recomputed, model.image_encoder.at_once = True, FILMS
+            if large and getattr(backbone, "_supports_sdpa", False):
+                backbone.set_attn_implementation("sdpa")  # maps of its attention are never asked for
             if large and backbone.supports_gradient_checkpointing:
                 older = backbone.gradient_checkpointing_enable  # its former name
                 getattr(backbone, "activation_checkpointing_enable", older)({"use_reentrant": False})
