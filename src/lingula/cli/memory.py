@@ -6,7 +6,8 @@ import contextlib
 import ctypes
 import sys
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8  # malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -3, -4, -8  # malloc.h
+_LARGE_BLOCK = 4 << 20
 
 
 def keep_freed_memory() -> None:
@@ -25,6 +26,16 @@ def keep_freed_memory() -> None:
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(_M_TOP_PAD, 64 << 20)
     mallopt(_M_ARENA_MAX, 2)  # or every thread that reads keeps freed films of its own
+
+
+def return_large_blocks() -> None:
+    """Undo that for blocks of some megabytes: of a large network what is free between others of other sizes adds up to
+    as much as what is in use, and its pages take little of the time that it computes."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            mallopt = ctypes.CDLL("libc.so.6").mallopt
+            mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+            mallopt(_M_MMAP_MAX, 1 << 16)
 
 
 def return_freed_memory() -> None:

@@ -17,7 +17,7 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lingula.cli.memory import return_freed_memory
+from lingula.cli.memory import return_freed_memory, return_large_blocks
 from lingula.errors import InputError
 from lingula.model.architecture import Architecture
 from lingula.model.tokenizer import ReportTokenizer, Tokens
@@ -177,6 +177,7 @@ class Trainer:
         for backbone in (*model.image_encoder.trunks, model.text_encoder.backbone):
             large = sum(parameter.numel() for parameter in backbone.parameters()) >= LARGE
             if large:
+                return_large_blocks()
                 model.fusion.recomputed, model.image_encoder.at_once = True, FILMS
             if large and getattr(backbone, "_supports_sdpa", False):
                 backbone.set_attn_implementation("sdpa")  # maps of its attention are never asked for
