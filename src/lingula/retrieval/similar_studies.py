@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -154,7 +154,7 @@ def evidence_on(
         near = (vectors.astype(np.float64) @ vector.astype(np.float64)).round(6)
         to_questions = np.full(len(ids), np.nan)
         if across(asked, mode) and bank is not None and there.any():
-            own = [study for study, embedded_so in zip(ids, there.tolist(), strict=True) if embedded_so]
+            own = list(compress(ids, there))
             to_questions[there] = known_nearness(library, own, vectors[there], bank, mode)
         for told in (True, False):
             for place, group in enumerate(COMPARED[asked, told]):
