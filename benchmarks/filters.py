@@ -264,9 +264,8 @@ def measured(place: str, made: Made, filters: list[tuple[tuple[Condition, ...], 
         filled = fill(library, made)
     queries = made.vectors[np.random.default_rng(SEED + 2).integers(len(made), size=len(filters))]
     with library:
-        if left := [
-            study for study in library.ids() if study.startswith("T")
-        ]:  # by an earlier run's ``_after_a_write``
+        left = [study for study in library.ids() if study.startswith("T")]  # by ``_after_a_write`` of an earlier run
+        if left:
             library.delete(left)
         started = perf_counter()
         library.gallery("joint")

@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
 
+from answer_bytes import Client
 from lingula.library import Library
 from machine import write_result
 from served import served
@@ -26,38 +26,35 @@ EVERY, PAUSE, CASES = 4.0, 1.0, 50
 BOX = {"film": 0, "x": 60, "y": 60, "width": 60, "height": 60}
 
 
-def asked(connection: HTTPConnection, path: str, body: object = None) -> tuple[int, dict[str, object], float]:
+def asked(client: Client, path: str, body: object = None) -> tuple[int, dict[str, object], float]:
     """Status, answer and seconds."""
     started = time.perf_counter()
-    headers = {"X-Lingula": "1", "Content-Type": "application/json"}
-    connection.request("POST", path, json.dumps(body) if body else None, headers)
-    answer = connection.getresponse()
-    content = json.loads(answer.read())
-    return answer.status, content, time.perf_counter() - started
+    status, _, content = client.ask("POST", path, body)
+    return status, json.loads(content), time.perf_counter() - started
 
 
 def main() -> None:
     place = Path(sys.argv[1])
     with Library.open(place) as library:
-        ids = [study for study, known in library.summaries(library.ids()).items() if known.images]
-        films = sum(len(known.images) for known in library.summaries(ids).values())
+        held = {study: len(known.images) for study, known in library.summaries(library.ids()).items() if known.images}
+    ids, films = list(held), sum(held.values())
     with served(place) as server:
-        connection = server.connect()
+        client = Client(server.address)
         meanwhile, begun, last = [], time.perf_counter(), 0.0
         while True:
-            status, case, seconds = asked(connection, f"/api/studies/{ids[len(meanwhile) % len(ids)]}/case")
+            status, case, seconds = asked(client, f"/api/studies/{ids[len(meanwhile) % len(ids)]}/case")
             assert status == 201, case
             meanwhile.append(seconds)
             time.sleep(PAUSE)
             if time.perf_counter() - last < EVERY:
                 continue
             last = time.perf_counter()
-            status, answer, _ = asked(connection, f"/api/cases/{case['case_id']}/region", BOX)
+            status, answer, _ = asked(client, f"/api/cases/{case['case_id']}/region", BOX)
             if status == 200:
                 break
             assert answer["code"] == "busy", answer
         prepared = time.perf_counter() - begun
-        quiet = [asked(connection, f"/api/studies/{study}/case")[2] for study in ids[:CASES]]
+        quiet = [asked(client, f"/api/studies/{study}/case")[2] for study in ids[:CASES]]
     during, after = (round(1000 * float(np.median(each)), 1) for each in (meanwhile[1:], quiet))
     body = {
         "studies": len(ids), "films": films, "seconds": round(prepared, 1),

@@ -191,14 +191,14 @@ def main() -> None:
             found[code] = round(auroc(1 - ill if code == "normal" else ill, scores[:, place]), 4)
         return found
 
-    def row(scores: Floats, boxed: Floats, openi: Floats, young: Floats) -> dict[str, Any]:
+    def row(scores: Floats, boxed: Floats, openi: Floats, child: Floats) -> dict[str, Any]:
         return {
             "all films, normal ones as negatives": measured(nih, scores, all_labels, every, False),
             "all films, within pool and projection": measured(nih, scores, all_labels, every, True),
             "abnormal films, within pool and projection": measured(nih, scores, findings, abnormal, True),
             "normal, within pool and projection": measured(nih, scores, [normal], every, True),
             "boxed films": measured(box, boxed, boxed_labels, np.arange(len(box.patient)), False),
-            "children, pneumonia": pneumonia(young),
+            "children, pneumonia": pneumonia(child),
             "Open-i, held half of validation, all films": round(
                 openi_cost(labels[held], openi[held], place[held], openi_labels), 4
             ),
