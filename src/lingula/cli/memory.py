@@ -23,7 +23,7 @@ def keep_freed_memory() -> None:
     except (OSError, AttributeError):
         return
     mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_M_TRIM_THRESHOLD, -1)  # never: a step of training frees more than 2 GB, the largest threshold
     mallopt(_M_TOP_PAD, 64 << 20)
     mallopt(_M_ARENA_MAX, 2)  # or every thread that reads keeps freed films of its own
 
@@ -34,6 +34,7 @@ def return_large_blocks() -> None:
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, AttributeError):
             mallopt = ctypes.CDLL("libc.so.6").mallopt
+            mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
             mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
             mallopt(_M_MMAP_MAX, 1 << 16)
 
