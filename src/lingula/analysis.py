@@ -151,7 +151,7 @@ def analyze(
     mode: Mode | None = None,
     anyway: bool = False,
 ) -> Analysis:
-    """Findings, similar cases and evidence for one study; none of them where a film is not a chest radiograph.
+    """Findings, similar cases and evidence for one study; none of them where no film is a chest radiograph.
 
     Args:
         library: where to look for similar cases; none are given without it.
@@ -159,7 +159,7 @@ def analyze(
         methods: of ``explanation.METHODS``; by default the quick ones that passed their tests with this model.
         k: how many similar cases, at most 100; the study itself is never one of them.
         mode: what is read of the study; by default all that tells what it shows.
-        anyway: answer all the same where a film is not a chest radiograph, and give maps of a finding that cannot be
+        anyway: read films, too, that are no chest radiographs, and give maps of a finding that cannot be
             localised.
 
     Returns:
@@ -172,7 +172,7 @@ def analyze(
     started = time.perf_counter()
     study = legible(study, model.tokenizer)
     mode = study_mode(study, mode)
-    answer = ask_model(study, model, mode)
+    answer = ask_model(study, model, mode, anyway=anyway)
     study, predictions = answer.study, answer.predictions
     neighbours: tuple[Neighbour, ...] = ()
     explanations: tuple[Explanation, ...] = ()

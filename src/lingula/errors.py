@@ -27,7 +27,7 @@ CAUSES = {
     ),
     "image_without_report": "An image in a collection that none of its reports names.",
     "not_a_chest_film": (
-        "Findings were asked of a film that does not look like a chest radiograph (Python; elsewhere it is a warning)."
+        "Findings were asked of films none of which looks like a chest radiograph (Python; elsewhere it is a warning)."
     ),
     "bad_request": (
         "The question makes no sense: nothing to read, two reports, an unknown label, method, mode "

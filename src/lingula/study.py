@@ -35,6 +35,7 @@ class Radiograph:
         notices: warnings found while reading.
         digest: SHA-256 of the file's bytes, hex; empty when the image never was a file.
         birth_date, study_date: YYYYMMDD or empty; used for grouping and age only, never shown.
+        left_out: shown, but not read by the model: no chest radiograph among others that are.
     """
 
     image_id: str
@@ -46,6 +47,7 @@ class Radiograph:
     digest: str = ""
     birth_date: str = field(default="", repr=False)
     study_date: str = field(default="", repr=False)
+    left_out: bool = False
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype != np.float32:
@@ -487,12 +489,12 @@ class Analysis(JsonAnswer):
 
     @property
     def familiarity(self) -> Familiarity | None:
-        """Of the least familiar film; None where no film was judged."""
+        """Of the least familiar film that is a chest radiograph, where one is; None where no film was judged."""
         return least_familiar(self.films)
 
     @property
     def answerable(self) -> bool:
-        """False where a film is not a chest radiograph: what is said of findings then means nothing."""
+        """False where no film is a chest radiograph: what is said of findings then means nothing."""
         return self.familiarity != "not_chest"
 
     @property
@@ -515,9 +517,9 @@ class Analysis(JsonAnswer):
 
 
 def least_familiar(films: Iterable[FilmJudgement]) -> Familiarity | None:
-    """The worst of the judgements; None of none."""
+    """The worst of the judgements of chest radiographs; ``not_chest`` where there are others alone; None of none."""
     judged = {film.familiarity for film in films}
-    order: tuple[Familiarity, ...] = ("not_chest", "unlike", "known")
+    order: tuple[Familiarity, ...] = ("unlike", "known", "not_chest")
     return next((each for each in order if each in judged), None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from tests import made_up
 from lingula.explanation.contribution import contribution
 from lingula.explanation.methods import METHODS, raw
 from lingula.explanation.target import Floats, Target
-from lingula.model.batch import Batch
 from lingula.model.checkpoint import Checkpoint
 from lingula.study import Report, Study
 
@@ -77,8 +77,8 @@ def _ask(checkpoint: Checkpoint, films: list, report: Report | None = None, padd
     if padding:
         b, blank = question.batch, np.zeros((1, padding), np.bool_)
         ids = np.concatenate([b.ids, np.full((1, padding), checkpoint.tokenizer.pad)], 1)
-        masks = (np.concatenate([mask, blank], 1) for mask in (b.token_mask, b.word_mask))
-        batch = Batch(b.pixels, b.place, b.views, b.slots, ids, *masks)
+        token_mask, word_mask = (np.concatenate([mask, blank], 1) for mask in (b.token_mask, b.word_mask))
+        batch = replace(b, ids=ids, token_mask=token_mask, word_mask=word_mask)
         question = Target(question.checkpoint, question.study, batch, question.label, question.mode)
     return question
 

@@ -18,7 +18,7 @@ from lingula.model.calibration import Calibration
 from lingula.model.checkpoint import Checkpoint, load_checkpoint
 from lingula.model.gate import Gate, Outside, film_features, gate_of
 from lingula.reading.study_reader import read_study
-from lingula.study import Radiograph, Study
+from lingula.study import Analysis, Radiograph, Study
 
 WIDTH = 3
 
@@ -78,6 +78,40 @@ def test_a_gate_is_sealed_and_belongs_to_one_model(tmp_path: Path) -> None:
         with pytest.raises(ModelError) as refused:
             gate_of(name * 16, tmp_path)
         assert refused.value.code == code
+
+
+def test_a_picture_among_films_is_left_out(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is that of the chest radiographs alone, whichever place the other picture has."""
+    films = (made_up.film(1), made_up.film(2))
+    batch = batch_studies([Study("x", films)], checkpoint.model.architecture.preprocessing, checkpoint.tokenizer)
+    features = film_features(checkpoint.model, checkpoint.model.encode(batch), batch)
+    away = features[1] - features[0]
+    weight = np.zeros((4, features.shape[1]), np.float32)
+    weight[0] = away / (away @ away)
+    middle = float(weight[0] @ features.mean(0))
+    told = Gate("", weight, np.array([-middle, 1, -1, -1], np.float32))  # the second film is one of a chest
+    monkeypatch.setattr(encode, "gate_of", lambda model: told)
+    alone = analyze(Study("x", films[1:]), checkpoint, label=checkpoint.vocabulary.codes[0], methods=("contribution",))
+    for order in ((0, 1), (1, 0)):
+        study, place = Study("x", tuple(films[n] for n in order)), order.index(0)
+        answer = analyze(study, checkpoint, label=alone.explanations[0].label, methods=("contribution",))
+        assert answer.answerable
+        assert answer.familiarity == "known"
+        assert answer.notices[0].message.startswith(f"Film {place + 1} does not look like a chest radiograph")
+        assert "not read" in answer.notices[0].message
+        assert [film.familiarity for film in answer.shown_films][place] == "not_chest"
+        np.testing.assert_allclose(_probabilities(answer), _probabilities(alone), atol=1e-6)
+        maps = answer.explanations[0].maps
+        assert not maps[place].any()
+        np.testing.assert_allclose(maps[1 - place], alone.explanations[0].maps[0], atol=1e-5)
+        both = analyze(study, checkpoint, methods=(), anyway=True)
+        assert not any(film.left_out for film in both.study.radiographs)
+        assert np.abs(np.subtract(_probabilities(both), _probabilities(alone))).max() > 1e-4
+    assert encode.predict(study, checkpoint) == answer.predictions
+
+
+def _probabilities(answer: Analysis) -> list[float]:
+    return [each.probability for each in answer.predictions]
 
 
 def test_what_follows_from_the_answer(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:

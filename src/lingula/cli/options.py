@@ -34,7 +34,7 @@ OnDevice = Annotated[
 Anyway = Annotated[
     bool,
     typer.Option(
-        "--anyway", help="Answer though a film is not a chest radiograph; give maps though they point nowhere."
+        "--anyway", help="Read films, too, that are no chest radiographs; give maps though they point nowhere."
     ),
 ]
 LibraryAt = Annotated[str, typer.Option("--library", envvar="LINGULA_LIBRARY", help="Path or URL of the library.")]

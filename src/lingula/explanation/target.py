@@ -50,6 +50,7 @@ class Target:
             pixels=np.ascontiguousarray(pixels[:, :films].reshape(-1, *pixels.shape[2:])),
             place=np.stack([np.arange(variants).repeat(films), np.tile(self.batch.place[:films, 1], variants)], 1),
             views=np.tile(self.batch.views[:films], variants),
+            read=np.tile(self.batch.read[:films], variants),
             slots=self.batch.slots if films else 0,
             ids=np.zeros((variants, 0), np.int64),
             token_mask=np.zeros((variants, 0), np.bool_),
@@ -65,8 +66,8 @@ class Target:
     @property
     def _words(self) -> Batch:
         """The study's report alone."""
-        none = np.zeros((0, *self.batch.pixels.shape[1:]), np.float32)
-        return replace(self.batch, pixels=none, place=self.batch.place[:0], views=self.batch.views[:0], slots=0)
+        batch, none = self.batch, np.zeros((0, *self.batch.pixels.shape[1:]), np.float32)
+        return replace(batch, pixels=none, place=batch.place[:0], views=batch.views[:0], read=batch.read[:0], slots=0)
 
     def forward(self, pixels: Floats | None = None) -> Output:
         """The deployed forward of R variants of the study at once, as for ``encoded``; by default of the study."""

@@ -26,7 +26,7 @@ class Batch:
     Attributes:
         pixels: (N, 1, S, S) float32, the N radiographs of all studies, in study order.
         place: (N, 2) int64, for each radiograph its study's row and its slot among the study's views.
-        views: (N,) int64 into ``VIEWS``.
+        views: (N,) int64 into ``VIEWS``. read: (N,) bool, False for a film that takes part in nothing.
         slots: V, most radiographs of one study; 0 when nobody has any.
         ids: (B, T) int64 token ids. token_mask: (B, T) bool, padding False. word_mask: also special tokens False.
     """
@@ -34,6 +34,7 @@ class Batch:
     pixels: Floats
     place: Whole
     views: Whole
+    read: Mask
     slots: int
     ids: Whole
     token_mask: Mask
@@ -64,6 +65,7 @@ def collate(
         pixels=np.stack([f for _, _, f, _ in flat])[:, None] if flat else np.zeros((0, 1, size, size), np.float32),
         place=np.array([(b, slot) for b, slot, _, _ in flat], np.int64).reshape(-1, 2),
         views=np.array([VIEWS.index(view) for *_, view in flat], np.int64),
+        read=np.ones(len(flat), np.bool_),
         slots=max((len(study) for study in films), default=0),
         ids=ids,
         token_mask=token_mask,
@@ -75,7 +77,8 @@ def batch_studies(studies: Sequence[Study], preprocessing: Preprocessing, tokeni
     """Studies through the one pixel path and the one tokenisation."""
     films = [[(to_input(image, preprocessing), image.view) for image in study.radiographs] for study in studies]
     tokens = [tokenizer(study.report) if study.report and not study.report.is_empty else None for study in studies]
-    return collate(films, tokens, size=preprocessing.size, pad=tokenizer.pad)
+    read = np.array([not image.left_out for study in studies for image in study.radiographs], np.bool_)
+    return replace(collate(films, tokens, size=preprocessing.size, pad=tokenizer.pad), read=read)
 
 
 def legible(study: Study, tokenizer: ReportTokenizer) -> Study:

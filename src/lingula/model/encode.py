@@ -77,7 +77,7 @@ class ModelAnswer:
 
     @property
     def answerable(self) -> bool:
-        """False where a film is not a chest radiograph."""
+        """False where no film is a chest radiograph."""
         return least_familiar(self.films) != "not_chest"
 
 
@@ -89,36 +89,35 @@ def predict(
     Args:
         study: with at least a radiograph or report text.
         mode: what is read of it, ``image``, ``text`` or ``joint``; by default all that tells what it shows.
-        anyway: answer all the same where a film is not a chest radiograph.
+        anyway: read films, too, that are no chest radiographs.
 
     Returns:
         One ``Prediction`` a label, in the vocabulary's order; probabilities in [0, 1].
 
     Raises:
-        InputError: ``bad_request`` when the study lacks what the mode reads, ``not_a_chest_film`` where a film is none.
+        InputError: ``bad_request`` when the study lacks what the mode reads, ``not_a_chest_film`` where no film is one.
     """
     study = legible(study, model.tokenizer)
-    answer = ask_model(study, model, study_mode(study, mode))
+    answer = ask_model(study, model, study_mode(study, mode), anyway=anyway)
     if not (answer.answerable or anyway):
-        number = 1 + [film.familiarity for film in answer.films].index("not_chest")
-        raise InputError(
-            "not_a_chest_film", f"Film {number} does not look like a chest radiograph.", "Ask anyway=True."
-        )
+        raise InputError("not_a_chest_film", "No film looks like a chest radiograph.", "Ask anyway=True.")
     return answer.predictions
 
 
-def ask_model(study: Study, checkpoint: Checkpoint, mode: Mode) -> ModelAnswer:
+def ask_model(study: Study, checkpoint: Checkpoint, mode: Mode, *, anyway: bool = False) -> ModelAnswer:
     """A study through the model in one mode, its films judged by the checkpoint's gate before fusion.
 
-    A film whose view its thumbnail does not tell gets the one the gate tells, and is read with that.
+    A film whose view its thumbnail does not tell gets the one the gate tells, and is read with that. Films that are no
+    chest radiographs are left out where others are, but ``anyway``.
     """
     gate = gate_of(checkpoint.fingerprint)
     films: tuple[FilmJudgement, ...] = ()
     tensors, encoded = _encoded(study, checkpoint, mode)
     if gate and study.radiographs and mode != "text":
         films = gate.judge(film_features(checkpoint.model, encoded, tensors), study.radiographs)
-        named = with_judgements(study, films)
-        if [film.view for film in named.radiographs] != [film.view for film in study.radiographs]:
+        named = with_judgements(study, films, leave_out=not anyway)
+        read = [[(film.view, film.left_out) for film in each.radiographs] for each in (named, study)]
+        if read[0] != read[1]:
             _, encoded = _encoded(named, checkpoint, mode)
         study = named
     output = checkpoint.model.fuse(encoded.only(mode))
@@ -127,21 +126,29 @@ def ask_model(study: Study, checkpoint: Checkpoint, mode: Mode) -> ModelAnswer:
     return ModelAnswer(study, predictions, output.embedding[0], films)
 
 
-def with_judgements(study: Study, films: Sequence[FilmJudgement]) -> Study:
-    """The study with unknown views named as the gate sees them, and its warnings in place of the thumbnail's."""
+def with_judgements(study: Study, films: Sequence[FilmJudgement], *, leave_out: bool = True) -> Study:
+    """The study with unknown views named as the gate sees them, and its warnings in place of the thumbnail's.
+
+    leave_out: have films that are no chest radiographs not read, where others are.
+    """
     names = [f"Film {number}" for number in range(1, len(films) + 1)] if len(films) > 1 else ["This film"] * len(films)
-    annotated = (_annotated(*named) for named in zip(names, study.radiographs, films, strict=True))
+    some = leave_out and least_familiar(films) != "not_chest"
+    annotated = (_annotated(*named, some) for named in zip(names, study.radiographs, films, strict=True))
     return replace(study, radiographs=tuple(annotated))
 
 
-def _annotated(name: str, film: Radiograph, judgement: FilmJudgement) -> Radiograph:
+def _annotated(name: str, film: Radiograph, judgement: FilmJudgement, some: bool) -> Radiograph:
     others = tuple(each for each in film.notices if each.code not in ("out_of_distribution", "view_uncertain"))
     view: View = film.view
     if view == "unknown" and judgement.familiarity != "not_chest":
         view = "lateral" if judgement.projection == "lateral" else "frontal"
+    left_out = some and judgement.familiarity == "not_chest"
     warning = _WARNINGS.get(judgement.familiarity)
-    added = (Notice(warning[0], f"{name} {warning[1]}"),) if warning else ()
-    return replace(film, view=view, notices=(*added, *others))
+    added = (Notice(warning[0], f"{name} {warning[1]}{_LEFT_OUT * left_out}"),) if warning else ()
+    return replace(film, view=view, notices=(*added, *others), left_out=left_out)
+
+
+_LEFT_OUT = " It is not read: the answer rests on the other films."
 
 
 _WARNINGS = {

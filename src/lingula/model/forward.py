@@ -145,7 +145,7 @@ class Forward:
         mask = np.zeros((size, batch.slots), np.bool_)
         if len(batch.pixels):
             image[batch.place[:, 0], batch.place[:, 1]] = self._film_tokens(batch.pixels, batch.views)
-            mask[batch.place[:, 0], batch.place[:, 1]] = True
+            mask[batch.place[:, 0], batch.place[:, 1]] = batch.read
         if batch.ids.shape[1]:
             text, terms = self._words(batch)
         else:

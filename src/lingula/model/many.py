@@ -29,7 +29,7 @@ def predict_many(
     Args:
         studies: read one by one, so that an iterator need not hold them all.
         mode: what is read of each; by default all that tells what it shows.
-        anyway: say something also where a film is not a chest radiograph.
+        anyway: read films, too, that are no chest radiographs.
         progress: True for a bar, or a function of (done, of how many).
 
     Raises:
@@ -39,7 +39,7 @@ def predict_many(
     for study in _counted(studies, progress):
         study = legible(study, model.tokenizer)
         asked = study_mode(study, mode)
-        answer = ask_model(study, model, asked)
+        answer = ask_model(study, model, asked, anyway=anyway)
         known = answer.predictions if answer.answerable or anyway else ()
         said.append(StudyPredictions(study.study_id, asked, known, answer.films))
     return Predictions(tuple(said), model.vocabulary.codes)

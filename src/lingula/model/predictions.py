@@ -21,7 +21,7 @@ class StudyPredictions:
     """What a model says of one of many studies.
 
     Attributes:
-        predictions: one a label; empty where a film is not a chest radiograph.
+        predictions: one a label; empty where no film is a chest radiograph.
         films: the gate's judgements.
     """
 

@@ -44,6 +44,7 @@ class GradientTarget:
             pixels=pixels.flatten(0, 1),
             place=torch.stack([row, slot], 1),
             views=self.batch.views.repeat(variants),
+            read=self.batch.read.repeat(variants),
             slots=self.batch.slots,
             ids=self.batch.ids.expand(variants, -1),
             token_mask=self.batch.token_mask.expand(variants, -1),

@@ -27,6 +27,7 @@ class TensorBatch:
     pixels: Tensor
     place: Tensor
     views: Tensor
+    read: Tensor
     slots: int
     ids: Tensor
     token_mask: Tensor
@@ -37,11 +38,11 @@ class TensorBatch:
 
     @classmethod
     def of(cls, batch: arrays.Batch) -> TensorBatch:
-        names = ("pixels", "place", "views", "ids", "token_mask", "word_mask")
+        names = ("pixels", "place", "views", "read", "ids", "token_mask", "word_mask")
         return cls(slots=batch.slots, **{name: torch.from_numpy(getattr(batch, name)) for name in names})
 
     def to(self, device: torch.device | str) -> TensorBatch:
-        names = ("pixels", "place", "views", "ids", "token_mask", "word_mask")
+        names = ("pixels", "place", "views", "read", "ids", "token_mask", "word_mask")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
@@ -142,7 +143,7 @@ class StudyModel(nn.Module):
         if len(batch.pixels):
             tokens = self._film_tokens(batch.pixels, batch.views, grids)
             image = image.to(tokens.dtype).index_put((batch.place[:, 0], batch.place[:, 1]), tokens)
-            mask = mask.index_put((batch.place[:, 0], batch.place[:, 1]), torch.tensor(True, device=mask.device))
+            mask = mask.index_put((batch.place[:, 0], batch.place[:, 1]), batch.read)
         width = self.architecture.width
         if batch.ids.shape[1]:
             # A row without text must not be all masked: its tokens are read, and then ignored.

@@ -425,16 +425,7 @@ class Trainer:
             return batch, self.bank.draw(shown, generator).to(self.accelerator.device)
         drawn = draws(len(batch.pixels), generator)
         pixels = augment(batch.pixels.float() / 255, self.recipe.size, drawn) if len(batch.pixels) else batch.pixels
-        moved = TensorBatch(
-            bare.normalised(pixels),
-            batch.place,
-            batch.views,
-            batch.slots,
-            batch.ids,
-            batch.token_mask,
-            batch.word_mask,
-        )
-        return moved, None
+        return replace(batch, pixels=bare.normalised(pixels)), None
 
     def _hide_words(self, batch: TensorBatch, generator: torch.Generator) -> tuple[TensorBatch, Tensor]:
         """The batch with some words hidden, and what they were: (B, T) int64, -100 where nothing was hidden."""
@@ -589,8 +580,7 @@ def _answers(
         films = [[(data.films[f], data.views[f]) for f in data.films_of(r)] if mode != "text" else [] for r in part]
         texts = [tokens[r] if mode != "image" else None for r in part]
         made = collate(films, texts, size=preprocessing.size, pad=pad)
-        pixels = preprocessing.normalised(made.pixels.float() / 255)
-        made = TensorBatch(pixels, made.place, made.views, made.slots, made.ids, made.token_mask, made.word_mask)
+        made = replace(made, pixels=preprocessing.normalised(made.pixels.float() / 255))
         device = next(model.parameters()).device
         shown = [int(film) for r in part for film in data.films_of(r)]
         grids = bank.plain(shown).to(device) if bank is not None and mode != "text" and shown else None
