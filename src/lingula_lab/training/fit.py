@@ -235,7 +235,7 @@ def train_checkpoint(
             )
             for done in anew.fit():
                 progress(TrainingProgress(number, len(preset.stages), done.epoch, 0, 0, done))
-                best = {f"stage{number}": done.auroc["image"], **best}
+                best = {**best, f"stage{number}": done.auroc["image"]}
             model, bank, reader = anew.finish(), None, anew.reading()
             continue
         trainer = Trainer(

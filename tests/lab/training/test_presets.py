@@ -117,6 +117,9 @@ def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, .
     assert set(made.training["started_from"]) == (
         {"trunk", "second_trunk_of"} if first else {"trunk"} if anew else set(preset.start)
     )
+    for number in anew:  # of the last epoch, whose weights are kept
+        last = [p.epoch_done for p in told if p.epoch_done and p.stage == number][-1]
+        assert made.training["validation_auroc"][f"stage{number}"] == last.auroc["image"]
     again = load_checkpoint(tmp_path / "model", check_golden=True)
     assert save_checkpoint(again, tmp_path / "copy").fingerprint == made.fingerprint
     one, other = (trained_model(each).state_dict() for each in (made, load_checkpoint(tmp_path / "copy")))
