@@ -5,7 +5,7 @@
 BEFORE is a checkout of the other version (``git worktree add BEFORE REVISION``), LIBRARY one that the shipped model
 filled; each version is given a copy of it. Studies are drawn with the seed from those of the collection that have a
 report and a film; with ``--keep``, a run that was stopped goes on. Compared is all that is printed but ``seconds``.
-With ``--evaluate``, so are all tables of ``lingula evaluate``, with 200 resamples. ``--given`` names files that BEFORE
+With ``--evaluate``, so are all tables of ``lingula evaluate``. ``--given`` names files that BEFORE
 gets from this version, data that were fitted anew, so that the code alone is compared.
 """
 
@@ -53,11 +53,12 @@ def answers(tree: Path, studies: list[list[str]], library: Path, kept: Path) -> 
 
 
 def tables(tree: Path, data: Path, collection: Path, out: Path) -> dict[str, bytes]:
-    """The files of tables that a version writes, by name."""
+    """The files of tables that a version writes into ``out``, by name; those of a run before are kept."""
     environment = {**os.environ, "PYTHONPATH": str(tree / "src")}
-    options = ["--data", data, "--out", out, "--resamples", "200", "--collection", collection]
-    command = [sys.executable, "-m", "lingula", "evaluate", "compact", *options]
-    subprocess.run(list(map(str, command)), env=environment, check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "lingula", "evaluate", "compact", "--data", data, "--out", out]
+    if not (out / "results.md").exists():
+        command += ["--collection", collection, "--reason", "the same tables before and after"]
+        subprocess.run(list(map(str, command)), env=environment, check=True, stdout=subprocess.DEVNULL)
     return {path.name: path.read_bytes() for path in sorted(out.glob("*.md"))}
 
 
@@ -88,11 +89,11 @@ def main() -> None:
     for file in given.given:
         shutil.copy(ROOT / file, trees["before"] / file)
     with tempfile.TemporaryDirectory() as scratch:
+        keep = given.keep or Path(scratch)
+        keep.mkdir(parents=True, exist_ok=True)
         for name, tree in trees.items():
             library = Path(scratch) / f"{name}.sqlite"
             shutil.copy(given.library, library)
-            keep = given.keep or Path(scratch)
-            keep.mkdir(parents=True, exist_ok=True)
             found[name] = answers(tree, files, library, keep / f"{name}.jsonl")
         pairs = list(zip(found["before"], found["after"], strict=True))
         differing = sorted({place for one, two in pairs for place in paths(one, two)})
@@ -108,13 +109,19 @@ def main() -> None:
         }
         if given.evaluate:
             made = {
-                name: tables(tree, given.evaluate, given.collection, Path(scratch) / f"{name}-tables")
+                name: tables(tree, given.evaluate, given.collection, keep / f"{name}-tables")
                 for name, tree in trees.items()
             }
+            count = _tables((keep / "after-tables" / "results.md").read_text())
             names = sorted({*made["before"], *made["after"]})
             same = [name for name in names if made["before"].get(name) == made["after"].get(name)]
-            body["tables"] = {"files": names, "same": same}
+            body["tables"] = {"files": names, "same": same, "tables": count}
     write_result("same_answers", body, {"same_answers": {"value": body["same"], "unit": "studies", "n": len(pairs)}})
+
+
+def _tables(text: str) -> int:
+    """How many tables a page holds: each has one line of dashes under its head."""
+    return sum(set(line) <= set("|:- ") and "---" in line for line in text.splitlines() if line.startswith("|"))
 
 
 def _commit(tree: Path) -> str:
