@@ -4,8 +4,8 @@
 
 BEFORE is a checkout of the other version (``git worktree add BEFORE REVISION``), LIBRARY one that the shipped model
 filled; each version is given a copy of it. Studies are drawn with the seed from those of the collection that have a
-report and a film; with ``--keep``, a run that was stopped goes on. Compared is all that is printed but ``seconds``.
-With ``--evaluate``, so are all tables of ``lingula evaluate``. ``--given`` names files that BEFORE
+report and a film; with ``--keep``, a run of the same commits that was stopped goes on. Compared is all that is printed
+but ``seconds``. With ``--evaluate``, so are all tables of ``lingula evaluate``. ``--given`` names files that BEFORE
 gets from this version, data that were fitted anew, so that the code alone is compared.
 """
 
@@ -86,19 +86,22 @@ def main() -> None:
     files = [[*(str(image.path) for image in each.images), "--text", each.report.report.text] for each in drawn]
     found: dict[str, list[Any]] = {}
     trees = {"before": given.before.resolve(), "after": ROOT}
+    commits = {name: _commit(tree) for name, tree in trees.items()}
     for file in given.given:
         shutil.copy(ROOT / file, trees["before"] / file)
     with tempfile.TemporaryDirectory() as scratch:
         keep = given.keep or Path(scratch)
-        keep.mkdir(parents=True, exist_ok=True)
+        kept = {name: keep / f"{name}-{commit[:12]}" for name, commit in commits.items()}
+        for folder in kept.values():
+            folder.mkdir(parents=True, exist_ok=True)
         for name, tree in trees.items():
             library = Path(scratch) / f"{name}.sqlite"
             shutil.copy(given.library, library)
-            found[name] = answers(tree, files, library, keep / f"{name}.jsonl")
+            found[name] = answers(tree, files, library, kept[name] / "answers.jsonl")
         pairs = list(zip(found["before"], found["after"], strict=True))
         differing = sorted({place for one, two in pairs for place in paths(one, two)})
         body: dict[str, Any] = {
-            "commits": {name: _commit(tree) for name, tree in trees.items()},
+            "commits": commits,
             "studies": len(pairs),
             "same": sum(json.dumps(one) == json.dumps(two) for one, two in pairs),
             "refused": sum(isinstance(two, str) for _, two in pairs),
@@ -109,10 +112,10 @@ def main() -> None:
         }
         if given.evaluate:
             made = {
-                name: tables(tree, given.evaluate, given.collection, keep / f"{name}-tables")
+                name: tables(tree, given.evaluate, given.collection, kept[name] / "tables")
                 for name, tree in trees.items()
             }
-            count = _tables((keep / "after-tables" / "results.md").read_text())
+            count = _tables((kept["after"] / "tables" / "results.md").read_text())
             names = sorted({*made["before"], *made["after"]})
             same = [name for name in names if made["before"].get(name) == made["after"].get(name)]
             body["tables"] = {"files": names, "same": same, "tables": count}

@@ -116,8 +116,7 @@ def ask_model(study: Study, checkpoint: Checkpoint, mode: Mode, *, anyway: bool 
     if gate and study.radiographs and mode != "text":
         films = gate.judge(film_features(checkpoint.model, encoded, tensors), study.radiographs)
         named = with_judgements(study, films, leave_out=not anyway)
-        read = [[(film.view, film.left_out) for film in each.radiographs] for each in (named, study)]
-        if read[0] != read[1]:
+        if _as_read(named) != _as_read(study):
             _, encoded = _encoded(named, checkpoint, mode)
         study = named
     output = checkpoint.model.fuse(encoded.only(mode))
@@ -126,7 +125,12 @@ def ask_model(study: Study, checkpoint: Checkpoint, mode: Mode, *, anyway: bool 
     return ModelAnswer(study, predictions, output.embedding[0], films)
 
 
-def with_judgements(study: Study, films: Sequence[FilmJudgement], *, leave_out: bool = True) -> Study:
+def _as_read(study: Study) -> list[tuple[View, bool]]:
+    """What of a study's films the gate may change: as which view, and whether at all, each is read."""
+    return [(film.view, film.left_out) for film in study.radiographs]
+
+
+def with_judgements(study: Study, films: Sequence[FilmJudgement], *, leave_out: bool) -> Study:
     """The study with unknown views named as the gate sees them, and its warnings in place of the thumbnail's.
 
     leave_out: have films that are no chest radiographs not read, where others are.
@@ -143,14 +147,12 @@ def _annotated(name: str, film: Radiograph, judgement: FilmJudgement, some: bool
     if view == "unknown" and judgement.familiarity != "not_chest":
         view = "lateral" if judgement.projection == "lateral" else "frontal"
     left_out = some and judgement.familiarity == "not_chest"
-    warning = _WARNINGS.get(judgement.familiarity)
-    added = (Notice(warning[0], f"{name} {warning[1]}{_LEFT_OUT * left_out}"),) if warning else ()
+    warning, more = _WARNINGS.get(judgement.familiarity), _LEFT_OUT if left_out else ""
+    added = (Notice(warning[0], f"{name} {warning[1]}{more}"),) if warning else ()
     return replace(film, view=view, notices=(*added, *others), left_out=left_out)
 
 
 _LEFT_OUT = " It is not read: the answer rests on the other films."
-
-
 _WARNINGS = {
     "not_chest": ("not_a_chest_film", "does not look like a chest radiograph, upright and whole."),
     "unlike": (

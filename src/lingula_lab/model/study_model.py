@@ -19,6 +19,9 @@ from lingula_lab.model.fusion import Fused, Fusion
 from lingula_lab.model.image_encoder import ImageEncoder
 from lingula_lab.model.text_encoder import TextEncoder
 
+_ARRAYS = ("pixels", "place", "views", "read", "ids", "token_mask", "word_mask")
+"""Fields of a batch that are arrays."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorBatch:
@@ -38,12 +41,10 @@ class TensorBatch:
 
     @classmethod
     def of(cls, batch: arrays.Batch) -> TensorBatch:
-        names = ("pixels", "place", "views", "read", "ids", "token_mask", "word_mask")
-        return cls(slots=batch.slots, **{name: torch.from_numpy(getattr(batch, name)) for name in names})
+        return cls(slots=batch.slots, **{name: torch.from_numpy(getattr(batch, name)) for name in _ARRAYS})
 
     def to(self, device: torch.device | str) -> TensorBatch:
-        names = ("pixels", "place", "views", "read", "ids", "token_mask", "word_mask")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        return replace(self, **{name: getattr(self, name).to(device) for name in _ARRAYS})
 
 
 def collate(

@@ -235,7 +235,7 @@ def train_checkpoint(
             )
             for done in anew.fit():
                 progress(TrainingProgress(number, len(preset.stages), done.epoch, 0, 0, done))
-                best = {**best, f"stage{number}": done.auroc["image"]}
+                best[f"stage{number}"] = done.auroc["image"]
             model, bank, reader = anew.finish(), None, anew.reading()
             continue
         trainer = Trainer(
@@ -244,7 +244,7 @@ def train_checkpoint(
         for done in trainer.fit():
             progress(TrainingProgress(number, len(preset.stages), done.epoch, 0, 0, done))
         if recipe.epochs:
-            best = {f"stage{number}": trainer.best, **best}
+            best[f"stage{number}"] = trainer.best
         model, bank = trainer.best_model(), trainer.bank
         del trainer  # its weights and moments, before the next stage makes its own
         return_freed_memory()
