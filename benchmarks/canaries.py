@@ -24,6 +24,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from lingula.errors import InputError
 from lingula.library import Library
 from lingula.library.export import FORMATS, export
 from lingula.teaching.anki import set_cards
@@ -125,14 +126,21 @@ def kept(library: Path, out: Path) -> dict[str, bytes]:
 
 def given_away(library: Library) -> dict[str, bytes]:
     """A set of the library's studies as a file and as cards, with a mark in what its teacher wrote; the set is deleted
-    again, as a teacher's words are kept as they were written."""
+    again, as a teacher's words are kept as they were written. Without Tesseract a film with words burned in is refused:
+    it gives no card."""
     made = new_set(library, "Rounds", owner="", study_ids=library.ids())
     told = f"Ask Dr. {CANARY} of 13/07/1961."
     cases = tuple(replace(case, key_point=told, hint=told, question=told) for case in made.cases)
     written = replace(made, question=told, cases=cases)
-    cards = [
-        f"{card.front} {card.back}" for card in set_cards(library, written, Findings({}, library.about.labels, None))
-    ]
+    cards, findings = [], Findings({}, library.about.labels, None)
+    for case in cases:
+        try:
+            cards += [
+                f"{card.front} {card.back}" for card in set_cards(library, replace(written, cases=(case,)), findings)
+            ]
+        except InputError as error:
+            if error.code != "text_reader_missing":
+                raise
     library.teaching.delete_set(made.set_id)
     return {"set": export_set(written).encode(), "cards": " ".join(cards).encode()}
 
