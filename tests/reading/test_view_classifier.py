@@ -12,7 +12,7 @@ from tests import made_up
 from lingula.openi.loading import unsquash
 from lingula.reading.preprocess import to_input
 from lingula.reading.study_reader import read_study
-from lingula.reading.view_classifier import THUMBNAIL, ViewClassifier, with_views
+from lingula.reading.view_classifier import THUMBNAIL, ViewClassifier, _reduced, with_views
 from lingula.study import Radiograph, Study
 
 
@@ -47,6 +47,19 @@ def test_false_photometric_interpretation_is_noticed(shared_data: Path) -> None:
     study = with_views(read_study([shared_data / "dicom_chest" / "Fake_MONOHR1.dcm"]))
     assert "polarity_suspect" in {notice.code for notice in study.all_notices}
     assert study.radiographs[0].view == "frontal"
+
+
+def test_a_large_film_is_told_as_a_small_one() -> None:
+    """Eight pixels in place of each, with and without a wide border: nearly the same thumbnail, the same notices."""
+    y, x = np.mgrid[0:300, 0:240] / 240.0
+    small = (0.4 + 0.3 * np.sin(5 * x) * np.cos(4 * y) + 0.05 * np.random.default_rng(0).random(x.shape)).astype("f4")
+    large = np.kron(small, np.ones((8, 8), np.float32))
+    classifier = ViewClassifier.shipped()
+    told = [classifier.annotate(Radiograph("x", film)) for film in (small, large, np.pad(large, ((0, 0), (400, 300))))]
+    for each in told[1:]:
+        assert (each.view, each.notices) == (told[0].view, told[0].notices)
+    thumbnails = [to_input(_reduced(Radiograph("x", film)), THUMBNAIL) for film in (small, large)]
+    assert np.abs(thumbnails[0] - thumbnails[1]).mean() < 0.01
 
 
 def test_a_named_view_stays_and_doubt_is_told() -> None:

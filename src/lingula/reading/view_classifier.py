@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from lingula.errors import Notice
-from lingula.reading.preprocess import Preprocessing, to_input
+from lingula.reading.preprocess import Preprocessing, content_box, to_input
 from lingula.study import Radiograph, Study
 
 THUMBNAIL = Preprocessing(size=32, tail=0.005, mean=0.5, std=0.5)
+LEAST_SIDE = 256
+"""Pixels that the shorter side of a film keeps before it becomes a thumbnail."""
 SURE = 0.9
 """Probability from which a view is named; below it the view stays unknown, with a warning."""
 SUSPECT = 0.98
@@ -70,7 +73,7 @@ class ViewClassifier:
 
     def annotate(self, radiograph: Radiograph) -> Radiograph:
         """Name the view where it is unknown; warn where the view is unsure, the polarity suspect, the film strange."""
-        thumbnail = to_input(radiograph, THUMBNAIL).ravel()
+        thumbnail = to_input(_reduced(radiograph), THUMBNAIL).ravel()
         lateral, inverted = self.probabilities(thumbnail)
         notices = list(radiograph.notices)
         if self.strangeness(thumbnail[None])[0] > self.limit:
@@ -92,6 +95,16 @@ def with_views(study: Study) -> Study:
     """The study with every view named where the shipped classifier can."""
     classifier = ViewClassifier.shipped()
     return replace(study, radiographs=tuple(classifier.annotate(image) for image in study.radiographs))
+
+
+def _reduced(radiograph: Radiograph) -> Radiograph:
+    """A large film as small as those that this was trained on, by means of squares: what a thumbnail shows stays."""
+    top, left, bottom, right = content_box(radiograph.pixels)
+    factor = min(bottom - top, right - left) // LEAST_SIDE
+    if factor < 2:
+        return radiograph
+    film = Image.fromarray(radiograph.pixels).reduce(factor, (left, top, right, bottom))
+    return replace(radiograph, pixels=np.asarray(film))
 
 
 def _sigmoid(value: np.floating[Any] | float) -> float:
