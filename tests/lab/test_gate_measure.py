@@ -17,13 +17,14 @@ from lingula_lab.gate.outside import auroc, nih_targets
 CODES = Vocabulary.load("openi22").codes
 
 
-def made_up(per: int = 60) -> GateFilms:
+def made_up(per: int = 120) -> GateFilms:
     """Chest films lie right (feature 0), the training collection's up (1), laterals deep (2), AP behind (3)."""
     random = np.random.default_rng(0)
     table = [
         ("openi", "", "train", "frontal", 4, 3, -3, -1), ("openi", "", "train", "lateral", 4, 3, 3, -1),
         ("openi", "", "validation", "frontal", 4, 3, -3, -1), ("nih14", "", "train", "AP", 4, -3, -3, 3),
-        ("nih14", "", "train", "PA", 4, -3, -3, -3), ("not_chest", "hand", "train", "", -4, 0, 0, 0),
+        ("nih14", "", "train", "PA", 4, -3, -3, -3), ("nih14", "", "validation", "AP", 4, -3, -3, 3),
+        ("nih14", "", "validation", "PA", 4, -3, -3, -3), ("not_chest", "hand", "train", "", -4, 0, 0, 0),
         ("not_chest", "ct", "train", "", -4, 1, 0, 0), ("phantom", "", "train", "frontal", 4, -4, -3, 0),
     ]  # fmt: skip
     rows = [(row, number) for row in table for number in range(per)]
@@ -34,7 +35,7 @@ def made_up(per: int = 60) -> GateFilms:
     effusion = CODES.index("pleural_effusion")
     logits[:, effusion] += np.array([0.0 if label == "No Finding" else 3.0 for label in labels], np.float32)
     columns = np.array([(s, k, "", p, v) for (s, k, p, v, *_), _ in rows]).T
-    patient = np.array([f"{n // 2}" for _, n in rows])
+    patient = np.array([f"{row[2]}{n // 2}" for row, n in rows])
     return GateFilms(features, logits, *columns, patient, np.array(labels))
 
 
@@ -60,6 +61,7 @@ def test_measures_leave_out_what_they_are_asked_about() -> None:
     assert set(accepted) == {"hand", "ct", "mean"}
     assert accepted["mean"].value == accepted["mean"].high == 0
     found = measure.crossed(every, "nih14", CODES, Calibration.identity(len(CODES)))
+    assert set(every.part[found.rows]) == {"validation"}
     effusion = [label == "Effusion" for label in every.labels[found.rows].tolist()]
     flags = measure.flagged(found.called, CODES, every.patient[found.rows])
     assert 0.3 < flags.low <= flags.value <= flags.high < 0.6  # effusions, and few others

@@ -44,7 +44,7 @@ def gate(
     else:
         plain = [
             *sources.openi_films(StudySet.load(study_set), Split.load(split), sample),
-            *sources.table_films(films, sample),
+            *sources.table_films(films, sample, taught=checkpoint.training.get("other_films") or ()),
             *sources.other_pictures(pictures),
         ]
         changed = sources.distorted(plain, SEED)

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from lingula.errors import InputError
-from lingula_lab.cli import add_source, audit, bench, demo, evaluate, export, gallery, gate, phantom, relevance, train
+from lingula_lab.cli import audit, bench, demo, evaluate, export, gallery, gate, phantom, relevance, train
 
 BASE: tuple[Callable[..., Any], ...] = (phantom.phantom, demo.demo)
 """Commands that need nothing but the base."""
@@ -28,7 +28,6 @@ LABORATORY: tuple[Callable[..., Any], ...] = (
     gate.gate,
     export.export,
     relevance.relevance,
-    add_source.add_source,
 )
 """Commands that need the extra ``lab``."""
 PACKAGES = ("accelerate", "captum", "ir_measures", "onnxscript", "scipy", "sklearn", "torch", "transformers")

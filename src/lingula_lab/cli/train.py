@@ -258,8 +258,9 @@ def train(
     trunk: Annotated[
         Path | None, typer.Option(help="Or a safetensors file: MobileNetV1, a timm Swin, or a MedCLIP checkpoint.")
     ] = None,
-    second_trunk_of: Annotated[
-        str | None, typer.Option(help="Checkpoint that the new trunk is trained for, and joins; see its preset.")
+    films: Annotated[
+        Path | None,
+        typer.Option(help="Folder of films of other sources (films.csv); without it the own train its trunk."),
     ] = None,
     graph: Annotated[Path | None, typer.Option(help="Places of the labels, see graph; for stages that use it.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
@@ -291,7 +292,6 @@ def train(
     import torch
 
     from lingula.labels.vocabulary import Vocabulary
-    from lingula.model.checkpoint import load_checkpoint
     from lingula.openi.splits import Split
     from lingula_lab.data.study_set import StudySet
     from lingula_lab.graph.places import Places
@@ -338,7 +338,7 @@ def train(
             vocabulary=Vocabulary.load(labels),
             run=state,
             trunk=trunk,
-            second_trunk_of=load_checkpoint(second_trunk_of) if second_trunk_of else None,
+            films=films,
             graph=Places.load(graph) if graph else None,
             seed=seed,
             progress=show,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,10 @@ from lingula.study import Radiograph, View
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.gate.distort import READABLE, UNREADABLE, noise
 
+HELD_OUT = {"nih14": 0.34, "kermany_paediatric": 0.12, "rsna_normal": 0.05}
+"""Share of a source's patients that teach a trunk nothing, so that it is measured on them."""
+ELSEWHERE = 0.1
+"""The same of a source that is not named there."""
 Array = npt.NDArray[np.float32]
 Names = npt.NDArray[np.str_]
 DISTORTED = 100
@@ -60,6 +65,13 @@ class GateFilms:
     def save(self, path: Path) -> None:
         np.savez(path, **{each.name: getattr(self, each.name) for each in fields(self)})
 
+    def untaught(self, source: str) -> npt.NDArray[np.int64]:
+        """Rows of a source's films, as they are, whose patients taught the model nothing: all of them, where it did not
+        learn from the source."""
+        own = (self.source == source) & (self.change == "")
+        held_out = own & (self.part == "validation")
+        return np.flatnonzero(held_out if held_out.any() else own)
+
     @classmethod
     def load(cls, path: Path) -> GateFilms:
         with np.load(path, allow_pickle=False) as file:
@@ -90,19 +102,32 @@ def openi_films(data: StudySet, split: Split, sample: int = SAMPLE) -> Iterator[
             yield Film(_unpadded(pixels), "openi", part=part, view=data.views[film], patient=data.ids[row])
 
 
-def table_films(folder: Path, sample: int = SAMPLE) -> Iterator[Film]:
-    """Films of a folder with ``films.csv`` (path, source, view, patient_id, labels), at most ``sample`` of a source.
+def table_films(
+    folder: Path,
+    sample: int | None = SAMPLE,
+    keep: Callable[[dict[str, str]], bool] = lambda row: True,
+    taught: Collection[str] = (),
+) -> Iterator[Film]:
+    """Films of a folder with ``films.csv`` (path, source, view, patient_id, labels), at most ``sample`` of a source, of
+    those whose row is to be kept. A film without a patient is a patient of its own. Of the sources that the model
+    learnt from, ``taught``, patients held out (``is_held_out``) are of the part "validation".
 
     Raises:
         InputError: ``not_found`` without the table.
     """
     rows = _rows(folder / "films.csv")
     for source in sorted({row["source"] for row in rows}):
-        own = [row for row in rows if row["source"] == source]
-        for row in (own[place] for place in _sample(len(own), sample)):
-            yield Film(
-                _grey(folder / row["path"]), source, view=row["view"], patient=row["patient_id"], labels=row["labels"]
-            )  # fmt: skip
+        own = [row for row in rows if row["source"] == source and keep(row)]
+        for row in (own[place] for place in _sample(len(own), len(own) if sample is None else sample)):
+            patient = row["patient_id"] or row["path"]
+            part = "validation" if source in taught and is_held_out(source, patient) else "train"
+            yield Film(_grey(folder / row["path"]), source, "", "", part, row["view"], patient, row["labels"])
+
+
+def is_held_out(source: str, patient: str) -> bool:
+    """Whether this patient of the source teaches nothing; by a hash, so that it is the same everywhere."""
+    digest = hashlib.sha256(f"{source}/{patient}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") < HELD_OUT.get(source, ELSEWHERE) * 2**32
 
 
 def _sample(count: int, most: int) -> list[int]:

@@ -61,8 +61,8 @@ class Crossed:
 
 
 def crossed(films: GateFilms, source: str, codes: Sequence[str], shipped: Calibration) -> Crossed:
-    """Judge a source's films as they are, a fifth of its patients at a time."""
-    rows = np.flatnonzero((films.source == source) & (films.change == ""))
+    """Judge films of a source whose patients taught nothing, a fifth of those patients at a time."""
+    rows = films.untaught(source)
     patients, place = np.unique(films.patient[rows], return_inverse=True)
     fold = np.random.default_rng(0).integers(0, FOLDS, len(patients))[place]
     odds = np.zeros((len(rows), 4))
@@ -102,8 +102,9 @@ def flagged(called: Flags, codes: Sequence[str], groups: npt.NDArray[np.str_]) -
 
 
 def macro_auroc(films: GateFilms, source: str, codes: Sequence[str]) -> tuple[Measured, dict[str, float]]:
-    """Over labels with at least ``LEAST`` positives, and each by itself; the interval is over patients."""
-    rows = np.flatnonzero((films.source == source) & (films.change == ""))
+    """Of films whose patients taught nothing, over labels with at least ``LEAST`` positives, and each by itself; the
+    interval is over patients."""
+    rows = films.untaught(source)
     targets, logits = nih_targets(films.labels[rows].tolist(), codes), films.logits[rows].astype(np.float64)
     each = {codes[j]: round(_auroc(targets[:, j], logits[:, j]), 4) for j in counted(targets)}
     return macro_of(targets, logits, films.patient[rows]), each

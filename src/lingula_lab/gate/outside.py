@@ -47,12 +47,12 @@ def nih_targets(labels: Sequence[str], codes: Sequence[str]) -> Floats:
 
 
 def fit_outside(films: GateFilms, codes: Sequence[str], folds: int = 5, source: str = "nih14") -> Outside | None:
-    """Calibration on all films of a source; None without any.
+    """Calibration on films of a source whose patients taught the model nothing; None without any.
 
     A label is called where AUROC is at least ``TOLD``, its lower bound over patients at least 0.05 below that, from
     the probability that ``CALLED_NORMAL`` of the normal films reach. *Normal* is never called.
     """
-    rows = np.flatnonzero((films.source == source) & (films.change == ""))
+    rows = films.untaught(source)
     if not len(rows):
         return None
     targets, logits = nih_targets(films.labels[rows].tolist(), codes), films.logits[rows].astype(np.float64)

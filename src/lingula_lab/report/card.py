@@ -187,11 +187,20 @@ def _render(template: str, results: Results, checkpoint: Checkpoint, companions:
         headline=results.about["headline_labels"],
         front=front_matter(results, checkpoint),
         sources=_sources(results, companions),
+        others=OTHER_SOURCES,
         looks=len({look.model for look in looks(ledger_of(results.about["split"]["name"]))}),
         has={name: companions.get(name) for name in COMPANIONS},
         same=lambda names: [(name, name) for name in names],
         disclaimer=DISCLAIMER,
     )  # fmt: skip
+
+
+OTHER_SOURCES = {
+    "nih14": "NIH ChestX-ray14 (Wang et al. 2017)",
+    "rsna_normal": "normal films of the RSNA challenge (Shih et al. 2019)",
+    "kermany_paediatric": "children (Kermany et al. 2018)",
+}
+"""Films that a trunk may have learnt from beside the own ones, as they are to be named."""
 
 
 def _sources(results: Results, companions: Mapping[str, Any]) -> Results | None:

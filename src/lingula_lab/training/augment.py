@@ -42,3 +42,37 @@ def augment(films: Tensor, size: int, drawn: Tensor) -> Tensor:
     gamma, gain, lift = (value[:, None, None, None] for value in (gamma, gain, lift))
     exposed: Tensor = (films.clamp(0, 1) ** gamma.exp() - 0.5) * gain + 0.5 + lift
     return exposed.clamp(0, 1)
+
+
+def disturb(films: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Of films (N, 1, S, S) in [0, 1] this share with what other machines, screens and hands leave on them: another
+    tone curve, blur, noise, covered borders, and bright or dark marks. Each disturbed film has each by even chance."""
+    count, size = len(films), films.shape[-1]
+    chance = torch.rand(count, 5, generator=generator)
+    amount = torch.rand(count, 12, generator=generator)
+    told = (torch.rand(count, 1, generator=generator) < share) & (chance < 0.5)
+    noise = torch.randn(films.shape, generator=generator).to(films.device)
+    changed = []
+    for film, at, on, grain in zip(films, amount.tolist(), told.tolist(), noise, strict=True):
+        if on[0]:  # an S curve: more contrast in the middle, less in shadows and lights
+            steepness, middle = 2 + 6 * at[0], 0.3 + 0.4 * at[1]
+            low, high = (1 / (1 + math.exp(-steepness * (end - middle))) for end in (0, 1))
+            film = (torch.sigmoid(steepness * (film - middle)) - low) / (high - low)
+        if on[1]:
+            small = int(size * (0.35 + 0.5 * at[2]))
+            reduced = F.interpolate(film[None], (small, small), mode="bilinear", antialias=True, align_corners=False)
+            film = F.interpolate(reduced, (size, size), mode="bilinear", align_corners=False)[0]
+        if on[2]:
+            film = film + 0.05 * at[3] * grain
+        film = film.clone()
+        if on[3]:
+            border, value, turns = int(size * 0.12 * at[4]), float(at[5] > 0.7), int(at[6] * 4)
+            turned = film.rot90(turns, (1, 2)).clone()
+            turned[:, :border] = value
+            film = turned.rot90(-turns, (1, 2)).clone()
+        if on[4]:
+            top, left = int(at[7] * 0.9 * size), int(at[8] * 0.9 * size)
+            high, wide = 1 + int(at[9] * 0.12 * size), 1 + int(at[10] * 0.2 * size)
+            film[:, top : top + high, left : left + wide] = float(at[11] > 0.3)
+        changed.append(film.clamp(0, 1))
+    return torch.stack(changed)

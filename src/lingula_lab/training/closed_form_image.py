@@ -16,18 +16,18 @@ _STATE_SCALE = 32.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FilmRegression:
-    """What trained trunk layers were read with, linear in a film's mean features: logits, and the report's state.
+    """What a trained trunk was read with, linear in a film's mean features: logits, and the report's state.
 
     Attributes:
         weight: (L, C) and bias (views, L) of the logits. state: (D, C) and state_bias (views, D) of the state.
-        fresh: number of first channels the regression may use too; later layers were trained on the labels.
+        spread: (C,) of the features over all films that trained the trunk, of other sources too.
     """
 
     weight: Tensor
     bias: Tensor
     state: Tensor
     state_bias: Tensor
-    fresh: int
+    spread: Tensor
 
 
 @torch.no_grad()
@@ -52,11 +52,11 @@ def solve_image_path(
     coefficients. The mean state is taken off both modalities (and given back to the logits by the head's bias), so
     that a cosine compares how studies differ from the mean.
 
-    Layers trained on these very films fit them too well, and the regression would give them too much weight.
-    With their ``reader`` it uses the ``fresh`` channels alone, and the reader's logits, times ``trust``, are
-    added as the smallest states from which the head reads them. Of the reader's estimate of the state, times
-    ``recall``, the part that the head does not read is added: it differs between reports that name the same
-    findings.
+    With the ``reader`` of the trunk features are divided by their spread over all films that trained it: channels that
+    tell sources apart hardly vary within one, and would get a large weight if they were standardised there. The
+    reader's logits, times ``trust``, are added as the smallest states from which the head reads them. Of its estimate
+    of the state, times ``recall``, the part that the head does not read is added: it differs between reports that name
+    the same findings.
 
     Args:
         features: (N, C) mean over the patch grid, one row a film. views: (N,) into ``VIEWS``.
@@ -75,10 +75,8 @@ def solve_image_path(
     average = states.mean(0)
     centres = torch.stack([features[views == v].mean(0) if (views == v).any() else features.mean(0)
                            for v in range(len(VIEWS))])  # fmt: skip
-    spread = (features - centres[views]).square().mean(0).sqrt()
+    spread = (features - centres[views]).square().mean(0).sqrt() if reader is None else reader.spread.double()
     spread = spread.where(spread > 0.01 * spread.max(), torch.inf)  # channels that are almost constant are left out
-    if reader is not None:
-        spread[reader.fresh :] = torch.inf
     x = (features - centres[views]) / spread
     gram = x.T @ x + strength * torch.eye(x.shape[1], dtype=x.dtype)
     weight = torch.linalg.solve(gram, x.T @ (states - average)).T / spread  # (D, C)

@@ -16,6 +16,8 @@ from lingula_lab.model.study_model import StudyModel
 
 RAREST = 5
 """Reports that must have a word before it counts as wording."""
+WORDING_SCALE = 0.5
+"""Scale of the wording against that of the states: at 1 reports with other findings in like words become neighbours."""
 
 
 def bag_of_words(tokens: Sequence[Tokens | None], vocabulary: int) -> csr_matrix:
@@ -74,8 +76,8 @@ def solve_wording(model: StudyModel, tokens: Sequence[Tokens | None], states: Te
 
     Args:
         tokens: N reports, or None. states: (N, D) theirs, in text mode.
-        components: how many, at most D less the labels. Together they have the scale of the states: their
-            root mean square distance from the mean.
+        components: how many, at most D less the labels. Together they have ``WORDING_SCALE`` times the scale of the
+            states: their root mean square distance from the mean.
 
     Returns:
         those directions, (D, components), orthonormal.
@@ -100,7 +102,7 @@ def solve_wording(model: StudyModel, tokens: Sequence[Tokens | None], states: Te
     unread = torch.linalg.svd(model.head.weight.double()).Vh[labels:].T  # (D, D - L)
     _, directions = torch.linalg.eigh(unread.T @ own.T @ own @ unread)  # ascending
     quiet: Tensor = unread @ directions[:, :components]
-    scale = own.square().sum(1).mean().sqrt()
+    scale = WORDING_SCALE * own.square().sum(1).mean().sqrt()
     word_terms.weight.add_((scale * places @ quiet.T).to(word_terms.weight.dtype))
     return quiet.to(states.dtype)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ import torch
 from accelerate import PartialState
 
 from lingula.cli.memory import return_freed_memory
-from lingula.errors import InputError, ModelError
+from lingula.errors import InputError
 from lingula.labels.vocabulary import Vocabulary
 from lingula.model.architecture import Architecture
 from lingula.model.calibration import Calibration
@@ -26,12 +25,11 @@ from lingula.model.checkpoint import Checkpoint, load_checkpoint
 from lingula.model.tokenizer import ReportTokenizer
 from lingula.openi.splits import Split
 from lingula.study import MODES, Mode, Report
-from lingula_lab.compact.distillation import Distiller, DistilRecipe, require_teachers
-from lingula_lab.compact.join_trunks import side_by_side
-from lingula_lab.compact.last_layers import UpperRecipe, UpperTrainer
+from lingula_lab.compact.other_films import OtherFilms, other_films
+from lingula_lab.compact.trunk_trainer import TrunkRecipe, TrunkTrainer
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.graph.places import Places
-from lingula_lab.model.checkpoint import save_checkpoint, trained_checkpoint, trained_model
+from lingula_lab.model.checkpoint import save_checkpoint, trained_checkpoint
 from lingula_lab.model.study_model import StudyModel
 from lingula_lab.training.average_film import average_shares
 from lingula_lab.training.calibration_fit import fit_calibration
@@ -43,7 +41,7 @@ AVERAGED_FILMS = 1000
 """Training films, evenly taken from all, that make the average film."""
 
 
-RENAMED = {"loudness": "scale", "voices": "word_terms", "beside": "second_trunk_of"}
+RENAMED = {"loudness": "scale", "voices": "word_terms"}
 """Keys of presets that were written before 0.1.0, and what they are called since."""
 
 
@@ -54,13 +52,13 @@ def _renamed(body: dict[str, Any]) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in body.items()}
 
 
-def _recipe(stage: dict[str, Any]) -> Recipe | UpperRecipe | DistilRecipe:
+def _recipe(stage: dict[str, Any]) -> Recipe | TrunkRecipe:
     """A stage of a preset, of the kind that its keys tell.
 
     Raises:
         InputError: ``bad_request`` for a key that it does not have.
     """
-    kind = DistilRecipe if "teachers" in stage else UpperRecipe if "first" in stage else Recipe
+    kind = TrunkRecipe if "others" in stage else Recipe
     known = sorted(each.name for each in fields(kind))
     if unknown := sorted(stage.keys() - set(known)):
         raise InputError("bad_request", f"a stage of a preset has no {unknown[0]!r}.", f"It has {', '.join(known)}.")
@@ -75,15 +73,12 @@ class Preset:
     Attributes:
         start: published backbones to start from, ``image`` and ``text``, by name or local folder; their configuration,
             and the text's tokenizer, go before those of the architecture.
-        second_trunk_of: preset of the checkpoint for which it trains a second trunk; everything else, the
-            architecture too, is that one's.
     """
 
     name: str
     architecture: dict[str, Any]
-    stages: tuple[Recipe | UpperRecipe | DistilRecipe, ...]
+    stages: tuple[Recipe | TrunkRecipe, ...]
     start: dict[str, str] = field(default_factory=dict)
-    second_trunk_of: str | None = None
 
     @classmethod
     def load(cls, source: str | Path) -> Preset:
@@ -100,9 +95,7 @@ class Preset:
             raise InputError("not_found", f"No preset {source}.", f"Shipped: {', '.join(shipped)}.")
         body = _renamed(json.loads(path.read_text()))
         recipes = tuple(_recipe(_renamed(stage)) for stage in body["stages"])
-        first = body.get("second_trunk_of")
-        architecture = cls.load(first).architecture if first else body["architecture"]
-        return cls(Path(str(source)).stem, architecture, recipes, body.get("start", {}), first)
+        return cls(Path(str(source)).stem, body["architecture"], recipes, body.get("start", {}))
 
     def starting(self, image: str | None = None, text: str | None = None) -> Preset:
         """The preset with other backbones to start from, by name or folder."""
@@ -157,7 +150,7 @@ def train_checkpoint(
     vocabulary: Vocabulary,
     run: Path,
     trunk: Path | None = None,
-    second_trunk_of: Checkpoint | None = None,
+    films: Path | None = None,
     graph: Places | None = None,
     seed: int = 0,
     note: str = "",
@@ -169,7 +162,8 @@ def train_checkpoint(
         run: folder for resumable state; calling again with the same one goes on where training stopped.
         graph: places of the labels in a knowledge graph, for stages that align with it.
         trunk: weights to start from instead of the preset's image backbone, see ``models.pretrained.start_from``.
-        second_trunk_of: a checkpoint of the preset that this one names: the new trunk joins it.
+        films: folder with films of other sources and ``films.csv``, among which a trunk is trained (``other_films``);
+            without it the own films alone train it.
         note: on the data, for the record; by default what the study set says of its collection.
 
     Raises:
@@ -182,17 +176,11 @@ def train_checkpoint(
         raise InputError(
             "bad_request", f"The study set has {len(train)} training and {len(validation)} validation studies."
         )
-    first = second_trunk_of
-    if preset.second_trunk_of and not first:
-        need = f"{preset.name} trains a second trunk for a checkpoint of {preset.second_trunk_of}."
-        raise InputError("bad_request", need, "Give --second-trunk-of.")
-    if first and not preset.second_trunk_of:
-        raise InputError("bad_request", f"{preset.name} stands by itself.", "Leave --second-trunk-of out.")
-    for number, recipe in enumerate(preset.stages):
-        if isinstance(recipe, UpperRecipe | DistilRecipe) and trunk is None:
-            raise InputError("bad_request", f"Stage {number} trains a published trunk.", "Give --trunk.")
-        if isinstance(recipe, DistilRecipe):
-            require_teachers(recipe)
+    trunks = [number for number, recipe in enumerate(preset.stages) if isinstance(recipe, TrunkRecipe)]
+    if trunks and trunk is None:
+        raise InputError("bad_request", f"Stage {trunks[0]} trains a published trunk.", "Give --trunk.")
+    if films and not trunks:
+        raise InputError("bad_request", f"{preset.name} trains no trunk among other films.", "Leave --films out.")
     torch.manual_seed(seed)
     start = {side: source for side, source in preset.start.items() if side == "text" or not trunk}
     backbones = {side: describe(source, preset.architecture[side]["model_type"]) for side, source in start.items()}
@@ -204,12 +192,8 @@ def train_checkpoint(
             f"The study set has {data.labels.shape[1]} labels, not {architecture.labels}.",
             "Prepare it again.",
         )
-    if first and (first.model.architecture != architecture or first.vocabulary.codes != vocabulary.codes):
-        raise ModelError("model_mismatch", f"{preset.name} does not fit the checkpoint it is to join.")
-    tokenizer = (
-        first.tokenizer if first else _tokenizer(architecture, [data.reports[row] for row in train], start.get("text"))
-    )
-    model = copy.deepcopy(trained_model(first)) if first else StudyModel(architecture)
+    tokenizer = _tokenizer(architecture, [data.reports[row] for row in train], start.get("text"))
+    model = StudyModel(architecture)
     for name, encoder in (("image", model.image_encoder), ("text", model.text_encoder)):
         if name in start:
             encoder.backbone = load_backbone(getattr(architecture, name), start[name])
@@ -217,7 +201,8 @@ def train_checkpoint(
         start_from(model, trunk)
     prototypes = graph.of(vocabulary.codes) if graph else None
     best: dict[str, float] = {}
-    bank, reader = None, None
+    bank, features, reader = None, None, None
+    others: OtherFilms | None = None
     for number, recipe in enumerate(preset.stages):
 
         def report_step(epoch: int, step: int, steps: int, number: int = number) -> None:
@@ -225,31 +210,31 @@ def train_checkpoint(
 
         folder = run / f"stage{number}"
         recipe = replace(recipe, seed=seed)
-        if not isinstance(recipe, Recipe):
+        if isinstance(recipe, TrunkRecipe):
             assert trunk is not None  # asked for above
-            states, own = report_states(model, data, tokenizer), (trunk, folder, report_step)
-            anew = (
-                UpperTrainer(model, data, train, validation, states, recipe, *own)
-                if isinstance(recipe, UpperRecipe)
-                else Distiller(model, data, train, validation, states, recipe, *own)
-            )
+            if films and others is None:
+                others = other_films(films, architecture.preprocessing)
+            states = report_states(model, data, tokenizer)
+            anew = TrunkTrainer(model, data, train, validation, states, recipe, trunk, folder, others, report_step)
             for done in anew.fit():
                 progress(TrainingProgress(number, len(preset.stages), done.epoch, 0, 0, done))
                 best[f"stage{number}"] = done.auroc["image"]
-            model, bank, reader = anew.finish(), None, anew.reading()
+            model, bank, features, reader = anew.finish(), None, None, anew.reading()
+            del anew
+            return_freed_memory()
             continue
         trainer = Trainer(
-            model.train(), tokenizer, data, train, validation, recipe, folder, report_step, bank, prototypes, reader
-        )
+            model.train(), tokenizer, data, train, validation, recipe, folder, report_step, bank, features,
+            prototypes, reader,
+        )  # fmt: skip
         for done in trainer.fit():
             progress(TrainingProgress(number, len(preset.stages), done.epoch, 0, 0, done))
         if recipe.epochs:
             best[f"stage{number}"] = trainer.best
         model, bank = trainer.best_model(), trainer.bank
+        features = trainer.features if recipe.frozen else None
         del trainer  # its weights and moments, before the next stage makes its own
         return_freed_memory()
-    if first:
-        model = side_by_side(trained_model(first), model.cpu())
     calibration = calibrate(model, data, validation, tokenizer)
     training = {
         "preset": preset.name,
@@ -258,8 +243,8 @@ def train_checkpoint(
         "started_from": {
             **start,
             **({"trunk": trunk.name} if trunk else {}),
-            **({"second_trunk_of": first.fingerprint} if first else {}),
         },
+        "other_films": dict(zip(others.names, map(len, others.targets), strict=True)) if others else None,
         "graph": {"model": graph.model, "triples": graph.triples, "split": graph.split} if graph else None,
         "split": {"name": split.name, "sha256": split.digest},
         "studies": {"train": len(train), "validation": len(validation)},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -156,7 +157,7 @@ class Trainer:
     Args:
         run: folder for the state after each epoch; training that finds one there goes on from it, to the same result.
         progress: called with (epoch, step, steps) after each step.
-        bank: features of the trunk, when the stage before left it as it is.
+        bank, features: grids and means over the film of the trunk's features, when the stage before left it as it is.
         prototypes: (L, E) float32, the labels' places in a knowledge graph, for recipes with ``graph``.
         reader: what the trunk's last layers were read with, where they have just been trained anew.
 
@@ -174,6 +175,7 @@ class Trainer:
         run: Path,
         progress: Callable[[int, int, int], None] = lambda epoch, step, steps: None,
         bank: FeatureBank | None = None,
+        features: Tensor | None = None,
         prototypes: np.ndarray[Any, np.dtype[np.float32]] | None = None,
         reader: FilmRegression | None = None,
     ) -> None:
@@ -194,7 +196,10 @@ class Trainer:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(not name.startswith(kept))
         _spare_memory(model)
+        if self.accelerator.device.type == "cpu":
+            model.image_encoder.channels_last()
         self.bank: FeatureBank | None = None
+        self.features = features
         if recipe.word_terms:
             solve_word_terms(
                 model, [self.tokens[row] for row in train], data.labels[train], recipe.word_terms, recipe.share
@@ -221,8 +226,6 @@ class Trainer:
             ],
             weight_decay=recipe.decay,
         )
-        if self.accelerator.device.type == "cpu":
-            model.image_encoder.channels_last()
         self.model = self.accelerator.prepare(model)
         self.average = copy.deepcopy(self._bare).eval()
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -298,12 +301,13 @@ class Trainer:
             states = predict_states(model, self.data, rows, self.tokens, self.tokenizer.pad)
         films = [(int(film), place) for place, row in enumerate(rows) for film in self.data.films_of(row)]
         shown, copies = [film for film, _ in films], self.recipe.copies
-        features = pooled_features(model, self.data, shown, copies=copies, seed=self.recipe.seed)
+        if self.features is None or len(self.features) != copies:
+            self.features = self._pooled(model, shown)
         views = torch.tensor([VIEWS.index(self.data.views[film]) for film in shown])
         states = states[[place for _, place in films]]
         solve_image_path(
             model,
-            features.flatten(0, 1),
+            self.features.flatten(0, 1),
             views.repeat(copies),
             states.repeat(copies, 1),
             self.recipe.ridge,
@@ -314,6 +318,21 @@ class Trainer:
             wording=wording,
             gain=self.recipe.gain,
         )
+
+    def _pooled(self, model: StudyModel, films: list[int]) -> Tensor:
+        """Means of the frozen trunk's features over each version of the films, kept in the run."""
+        copies, seed = self.recipe.copies, self.recipe.seed
+        asked = hashlib.sha256(repr((copies, seed, films)).encode())
+        for trunk in model.image_encoder.trunks:
+            for parameter in trunk.parameters():
+                asked.update(parameter.detach().cpu().numpy().tobytes())
+        kept = self.run / f"features-{asked.hexdigest()[:16]}.safetensors"
+        if not kept.exists():
+            found = pooled_features(model, self.data, films, copies=copies, seed=seed)
+            self.run.mkdir(parents=True, exist_ok=True)
+            write_tensors(kept, {"features": found})
+        features: Tensor = load_file(kept)["features"]
+        return features
 
     def _set_rate(self, done: float) -> None:
         factor = min(done / 0.05, 0.5 * (1 + math.cos(math.pi * done))) + 1e-3

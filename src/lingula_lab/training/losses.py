@@ -100,20 +100,6 @@ def side_loss(maps: Tensor, sides: Tensor) -> Tensor:
     return F.softplus(-sides * (right - left)).mean()
 
 
-def side_share_loss(maps: Tensor, sides: Tensor) -> Tensor:
-    """As ``side_loss``, of how much more evidence for a label lies on one side than on the other.
-
-    ``L = softplus(-3 * side * (log right half - log left half))`` with each half the mean of the softened positive part
-    (softplus with beta 4) of a map that was divided by its standard deviation.
-
-    Args:
-        maps: (M, g, g), beyond what films show on average. sides: (M,) 1 for the patient's left, -1 for the right.
-    """
-    scaled = maps / maps.detach().flatten(1).std(1).clamp(min=1e-6)[:, None, None]
-    left, right = (part.mean(1).log() for part in _halves(F.softplus(scaled, beta=4)))
-    return F.softplus(-3.0 * sides * (right - left)).mean()
-
-
 def _halves(maps: Tensor) -> tuple[Tensor, Tensor]:
     """The left and the right half (M, P) of maps (M, g, g), without the middle column of an odd grid."""
     half = maps.shape[-1] // 2

@@ -21,7 +21,8 @@ def films() -> GateFilms:
     kinds = [
         ("openi", "train", "frontal", 4, 3), ("openi", "validation", "frontal", 4, 3),
         ("openi", "validation", "lateral", 4, 3), ("openi", "train", "lateral", 4, 3),
-        ("nih14", "train", "AP", 4, -3), ("nih14", "train", "PA", 4, -3), ("not_chest", "train", "", -4, 0),
+        ("nih14", "train", "AP", 4, -3), ("nih14", "train", "PA", 4, -3),
+        ("nih14", "validation", "AP", 4, -3), ("nih14", "validation", "PA", 4, -3), ("not_chest", "train", "", -4, 0),
     ]  # fmt: skip
     rows = [(kind, number) for kind in kinds for number in range(60)]
     features = np.array([kind[3:] for kind, _ in rows], np.float32)
@@ -33,7 +34,7 @@ def films() -> GateFilms:
     logits = random.normal(0, 1, (len(rows), len(codes))).astype(np.float32)
     logits[sick, codes.index("pleural_effusion")] += 4
     labels = np.where(source == "nih14", np.where(sick, "Effusion", "No Finding"), "")
-    patient = np.array([f"{kind[0]}{number}" for kind, number in rows])
+    patient = np.array([f"{kind[0]}{number}" if kind[0] == "openi" else f"{kind[1]}{number}" for kind, number in rows])
     kind = np.where(source == "not_chest", "hand", "")
     return GateFilms(features, logits, source, kind, np.full(len(rows), ""), part, view, patient, labels)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lingula_lab.training.augment import augment, draws
+from lingula_lab.training.augment import augment, disturb, draws
 
 
 def _drawn(films: int, seed: int) -> torch.Tensor:
@@ -41,3 +41,23 @@ def test_shrinking_does_not_alias() -> None:
     stripes[..., ::2] = 1
     inner = augment(stripes, 128, _drawn(4, 2))[..., 40:-40, 40:-40]
     assert inner.std((1, 2, 3)).max() < 0.05
+
+
+def test_a_share_is_disturbed_and_stays_in_range() -> None:
+    films = torch.rand(400, 1, 48, 48, generator=torch.Generator().manual_seed(3))
+    changed = disturb(films, 0.5, torch.Generator().manual_seed(4))
+    touched = (changed != films).flatten(1).any(1).float().mean()
+    assert 0.4 < float(touched) < 0.56  # of the disturbed, 31 of 32 have at least one change
+    assert changed.shape == films.shape
+    assert 0 <= float(changed.min()) <= float(changed.max()) <= 1
+    assert torch.equal(disturb(films, 0.0, torch.Generator().manual_seed(4)), films)
+    assert torch.equal(disturb(films, 0.5, torch.Generator().manual_seed(4)), changed)
+
+
+def test_a_tone_curve_keeps_the_order_of_greys() -> None:
+    """A ramp that is disturbed by a curve alone still rises from black to white."""
+    ramp = torch.linspace(0, 1, 64)[None, None, None].expand(300, 1, 64, -1)
+    changed = disturb(ramp, 1.0, torch.Generator().manual_seed(0))[:, 0, 0]
+    smooth = changed[(changed.diff(dim=1) >= 0).all(1) & (changed[:, 0] == 0) & (changed[:, -1] == 1)]
+    bent = (smooth - ramp[0, 0, 0]).abs().amax(1)
+    assert (bent > 0.02).sum() > 10

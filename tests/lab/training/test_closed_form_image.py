@@ -14,7 +14,7 @@ from tests import made_up
 from lingula.model.batch import batch_studies
 from lingula_lab.model.study_model import StudyModel, TensorBatch
 from lingula_lab.training.closed_form_image import FilmRegression, solve_image_path
-from lingula_lab.training.closed_form_text import RAREST, bag_of_words, solve_word_terms, solve_wording
+from lingula_lab.training.closed_form_text import RAREST, WORDING_SCALE, bag_of_words, solve_word_terms, solve_wording
 
 STUDIES = [study for study in made_up.studies(24) if study.radiographs and study.report]
 
@@ -58,28 +58,34 @@ def test_it_needs_one_width() -> None:
                          torch.zeros(3, model.architecture.dimension), 1.0)  # fmt: skip
 
 
-def test_a_reader_of_fresh_layers_is_added_and_their_channels_are_not_asked() -> None:
+def test_a_reader_of_the_trunk_is_added_and_its_spread_divides() -> None:
+    """A channel that varies thirty times more among all films of the trunk than among these has hardly a say."""
     model, batch = _one_film_each()
     states = 10 * torch.randn(len(batch), model.architecture.width)
     with torch.no_grad():
         features = model.image_encoder.features(batch.pixels).mean((2, 3))
-        fresh = features.shape[1] // 2
+        half = features.shape[1] // 2
+        spread = torch.stack([features[batch.views == v].std(0, correction=0) for v in batch.views.unique()]).mean(0)
+        own = spread.clamp(min=float(spread.max()) / 2)
+        spread = own.clone()
+        spread[half:] *= 30
         labels = len(model.head.bias)
         reader = FilmRegression(
             torch.randn(labels, features.shape[1]),
             torch.randn(3, labels),
             torch.randn(model.architecture.width, features.shape[1]),
             torch.randn(3, model.architecture.width),
-            fresh,
+            spread,
         )
+        alone = replace(reader, weight=0 * reader.weight, bias=0 * reader.bias)
         found = {}
-        for name, given, recall in (("without", None, 0.0), ("with", reader, 0.0), ("recalled", reader, 3.0)):
+        for name, given, recall in (("without", alone, 0.0), ("with", reader, 0.0), ("recalled", reader, 3.0)):
             solved = copy.deepcopy(model)
-            halved = features.clone()
-            if given is None:
-                halved[:, fresh:] = 0
-            solve_image_path(solved, halved, batch.views, states, 3.0, given, trust=2.0, recall=recall, scale=0.5)
+            solve_image_path(solved, features, batch.views, states, 3.0, given, trust=2.0, recall=recall, scale=0.5)
             found[name] = solved(batch, ("image",))["image"]
+            if given is alone:
+                read_by = (solved.image_encoder.to_width.weight * own).abs()
+                assert read_by[:, half:].max() < 0.1 * read_by[:, :half].max()
     read = features @ reader.weight.T + reader.bias[batch.views]
     added = found["with"].logits - found["without"].logits
     torch.testing.assert_close(added, 0.5 * 2.0 * (read - read.mean(0)), atol=0.05 * float(read.std()), rtol=0.05)
@@ -150,7 +156,7 @@ def test_wording_is_latent_semantic_analysis_that_the_head_does_not_read() -> No
     components = np.linalg.svd(weighted - weighted.mean(0), full_matrices=False)[0][:, :4]
     added = after.state - before.state
     own = before.state - before.state.mean(0)
-    size = float(own.square().sum(1).mean()) * len(bag) / 4
+    size = WORDING_SCALE**2 * float(own.square().sum(1).mean()) * len(bag) / 4
     added = added - added.mean(0)
     np.testing.assert_allclose((added @ added.T).numpy(), size * components @ components.T, atol=1e-4 * size)
     torch.testing.assert_close(added @ wording @ wording.T, added, atol=1e-3, rtol=1e-3)

@@ -289,3 +289,23 @@ def test_a_solved_image_path_is_kept_while_the_rest_learns(data: StudySet, tmp_p
     moved = {key for key, value in trainer.average.state_dict().items() if not torch.equal(value, solved[key])}
     assert moved
     assert not any(key.startswith(kept) for key in moved)
+
+
+def test_features_of_a_frozen_trunk_are_computed_once(
+    data: StudySet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resumed, they come from the run; another seed, or another trunk, asks for others."""
+    asked: list[int] = []
+    real = loop.pooled_features
+    monkeypatch.setattr(loop, "pooled_features", lambda *a, **named: asked.append(named["seed"]) or real(*a, **named))
+    recipe = replace(RECIPE, epochs=1, frozen=True, copies=2, ridge=5.0)
+    first, again = (_trainer(data, tmp_path, recipe) for _ in range(2))
+    assert asked == [0]
+    assert first.features is not None
+    assert again.features is not None
+    assert torch.equal(first.features, again.features)
+    assert _same(first.average.state_dict(), again.average.state_dict())
+    _trainer(data, tmp_path, replace(recipe, seed=1))
+    assert asked == [0, 1]
+    _trainer(data, tmp_path, recipe, seed=1)
+    assert asked == [0, 1, 0]

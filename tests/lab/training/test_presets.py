@@ -17,14 +17,13 @@ from tests import made_up
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from lingula.errors import InputError, ModelError
-from lingula.model.checkpoint import Checkpoint, load_checkpoint
+from lingula.model.checkpoint import load_checkpoint
 from lingula.openi import load_many, scan
 from lingula.openi.splits import Split
 from lingula.reading.preprocess import Preprocessing
 from lingula.reading.sandbox import Sandbox
 from lingula.study import Study
-from lingula_lab.compact.distillation import DistilRecipe
-from lingula_lab.compact.last_layers import UpperRecipe
+from lingula_lab.compact.trunk_trainer import TrunkRecipe
 from lingula_lab.data.study_set import StudySet
 from lingula_lab.model.checkpoint import save_checkpoint, trained_model
 from lingula_lab.model.text_encoder import build_backbone
@@ -66,10 +65,8 @@ def twin(name: str, folder: Path) -> Preset:
         "tokens": min(a["tokens"], 64), "preprocessing": {**a["preprocessing"], "size": size},
     }  # fmt: skip
     stages = tuple(
-        replace(recipe, teachers=("mobilenet@64",) * 2, teacher_epochs=1, epochs=1, batch=4, copies=1)
-        if isinstance(recipe, DistilRecipe)
-        else replace(recipe, epochs=min(1, recipe.epochs), batch=4, copies=1)
-        if isinstance(recipe, UpperRecipe)
+        replace(recipe, epochs=2, batch=4)
+        if isinstance(recipe, TrunkRecipe)
         else replace(
             recipe,
             epochs=min(1, recipe.epochs),
@@ -91,7 +88,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, ...]:
         return tuple(load_many(collection, sandbox))
 
 
-@pytest.mark.parametrize("name", ["compact", "compact-taught", "swin-clinicalbert", "medclip", "rad-dino"])
+@pytest.mark.parametrize("name", ["compact", "swin-clinicalbert", "medclip", "rad-dino"])
 def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, ...], tmp_path: Path) -> None:
     preset = twin(name, tmp_path)
     preprocessing = Preprocessing(**preset.architecture["preprocessing"])
@@ -100,11 +97,9 @@ def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, .
     told: list[TrainingProgress] = []
     anew = [number for number, recipe in enumerate(preset.stages) if not isinstance(recipe, Recipe)]
     trunk = made_up.published_trunk(preset.architecture["image"], tmp_path / "trunk.safetensors") if anew else None
-    wanted = preset.second_trunk_of
-    first = _solved(twin(wanted, tmp_path), data, split, tmp_path / "first") if wanted else None
     made = train_checkpoint(
         preset, data, split, tmp_path / "model", vocabulary=made_up.vocabulary(), run=tmp_path / "run",
-        trunk=trunk, second_trunk_of=first, note="Made up.", progress=told.append,
+        trunk=trunk, note="Made up.", progress=told.append,
     )  # fmt: skip
     assert [(p.stage, p.step) for p in told if p.epoch_done is None and p.stage not in anew] == [
         (number, step)
@@ -113,10 +108,7 @@ def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, .
         for step in (1, 2)
     ]
     assert {p.stage for p in told if p.epoch_done} == {n for n, recipe in enumerate(preset.stages) if recipe.epochs}
-    assert made.model.architecture.trunks == (2 if first else 1)
-    assert set(made.training["started_from"]) == (
-        {"trunk", "second_trunk_of"} if first else {"trunk"} if anew else set(preset.start)
-    )
+    assert set(made.training["started_from"]) == ({"trunk"} if anew else set(preset.start))
     for number in anew:  # of the last epoch, whose weights are kept
         last = [p.epoch_done for p in told if p.epoch_done and p.stage == number][-1]
         assert made.training["validation_auroc"][f"stage{number}"] == last.auroc["image"]
@@ -127,36 +119,17 @@ def test_a_twin_trains_and_reloads_bit_equal(name: str, phantoms: tuple[Study, .
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def _solved(preset: Preset, data: StudySet, split: Split, folder: Path) -> Checkpoint:
-    """Of a preset its last stage alone."""
-    return train_checkpoint(
-        replace(preset, stages=preset.stages[-1:]), data, split, folder, vocabulary=made_up.vocabulary(),
-        run=folder / "run", note="Made up.",
-    )  # fmt: skip
-
-
-def test_a_preset_says_whose_second_trunk_it_trains(phantoms: tuple[Study, ...], tmp_path: Path) -> None:
-    taught, compact = twin("compact-taught", tmp_path), twin("compact", tmp_path)
+def test_only_a_preset_that_trains_a_trunk_takes_other_films(phantoms: tuple[Study, ...], tmp_path: Path) -> None:
+    compact, tiny_preset = twin("compact", tmp_path), made_up.preset()
     preprocessing = Preprocessing(**compact.architecture["preprocessing"])
     data = StudySet.build(phantoms, tmp_path / "studies", made_up.vocabulary(), preprocessing)
     split = Split("phantoms", 0, data.ids[:8], data.ids[8:], ())
     places = {"vocabulary": made_up.vocabulary(), "run": tmp_path / "run"}
-    with pytest.raises(InputError, match="second trunk for a checkpoint of compact"):
-        train_checkpoint(taught, data, split, tmp_path / "model", **places)
-    other = made_up.checkpoint(tmp_path / "other")
-    with pytest.raises(InputError, match="stands by itself"):
-        train_checkpoint(compact, data, split, tmp_path / "model", second_trunk_of=other, **places)
-    with pytest.raises(ModelError, match="does not fit") as refused:
-        train_checkpoint(
-            taught,
-            data,
-            split,
-            tmp_path / "model",
-            second_trunk_of=other,
-            trunk=tmp_path / "trunk.safetensors",
-            **places,
-        )
-    assert refused.value.code == "model_mismatch"
+    with pytest.raises(InputError, match="trains a published trunk") as refused:
+        train_checkpoint(compact, data, split, tmp_path / "model", **places)
+    assert refused.value.hint == "Give --trunk."
+    with pytest.raises(InputError, match="no trunk among other films"):
+        train_checkpoint(tiny_preset, data, split, tmp_path / "model", films=tmp_path, **places)
 
 
 def test_a_backbone_comes_with_its_own_weights_and_configuration(tmp_path: Path) -> None:
@@ -229,10 +202,10 @@ def test_a_preset_of_before_is_read_and_an_unknown_key_is_named(
     body = json.loads((resources.files("lingula_lab.training") / "presets/tiny.json").read_text())
     body["stages"][0] |= {"loudness": 0.5, "voices": 2.0}
     own = tmp_path / "own.json"
-    own.write_text(json.dumps({**body, "beside": None}))
+    own.write_text(json.dumps(body))
     read = Preset.load(own)
     assert isinstance(read.stages[0], Recipe)
-    assert (read.stages[0].scale, read.stages[0].word_terms, read.second_trunk_of) == (0.5, 2.0, None)
+    assert (read.stages[0].scale, read.stages[0].word_terms) == (0.5, 2.0)
     assert "loudness, which is called scale now" in caplog.text
     body["stages"][0]["blend"] = 1.0
     own.write_text(json.dumps(body))
