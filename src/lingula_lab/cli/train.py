@@ -282,7 +282,7 @@ def train(
 ) -> None:
     """Train a preset, calibrate it on validation and save the checkpoint. Stopped training goes on.
 
-    Example: [bold]lingula train studies my-model --preset compact[/]
+    Example: [bold]lingula train studies my-model --preset compact --trunk mobilenet_v1.safetensors[/]
 
     Several GPUs: [bold]accelerate launch -m lingula train …[/]; several processes on a CPU: [bold]torchrun
     --nproc-per-node 2 -m lingula train …[/] with ACCELERATE_USE_CPU=true.
