@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from lingula.reading.preprocess import Preprocessing, to_input
+from lingula.reading.preprocess import Preprocessing
 from lingula.study import Radiograph
-from lingula_lab.gate.films import is_held_out, table_films
+from lingula_lab.data.study_set import kept_display
+from lingula_lab.gate.films import is_held_out, patient_of, table_films
 
 LEAST = 20
 """Films that must have a label, and as many that must not, before it is learnt."""
@@ -19,22 +19,19 @@ LEAST = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OtherFilms:
-    """N films of S sources.
+    """Films of other sources; without any, none.
 
     Attributes:
-        films: (N, S, S) uint8 display values, letterboxed. source: (N,) int64 into ``names``.
-        targets: of each source (N_s, L_s) float32 in {0, 1}, in the order of its films; L_s may be 0.
+        names: of the sources. films: of each source (N, S, S) uint8 display values, letterboxed.
+        targets: of each source (N, L) float32 in {0, 1}; L may be 0.
     """
 
-    names: tuple[str, ...]
-    films: npt.NDArray[np.uint8]
-    source: npt.NDArray[np.int64]
-    targets: tuple[npt.NDArray[np.float32], ...]
+    names: tuple[str, ...] = ()
+    films: tuple[npt.NDArray[np.uint8], ...] = ()
+    targets: tuple[npt.NDArray[np.float32], ...] = ()
 
 
-def other_films(
-    folder: Path, preprocessing: Preprocessing, progress: Callable[[int], None] = lambda done: None
-) -> OtherFilms:
+def other_films(folder: Path, preprocessing: Preprocessing) -> OtherFilms:
     """All films of a folder with ``films.csv`` (see ``table_films``) but those of patients held out.
 
     Args:
@@ -45,20 +42,13 @@ def other_films(
     """
     films: dict[str, list[npt.NDArray[np.uint8]]] = {}
     labels: dict[str, list[str]] = {}
-    for done, film in enumerate(table_films(folder, sample=None, keep=lambda row: not _row_held_out(row))):
-        display = to_input(Radiograph("film", film.pixels), preprocessing) * preprocessing.std + preprocessing.mean
-        films.setdefault(film.source, []).append(np.rint(display * 255).clip(0, 255).astype(np.uint8))
+    for film in table_films(folder, sample=None, keep=lambda row: not is_held_out(row["source"], patient_of(row))):
+        films.setdefault(film.source, []).append(kept_display(Radiograph("film", film.pixels), preprocessing))
         labels.setdefault(film.source, []).append(film.labels)
-        progress(done + 1)
-    names, size = tuple(sorted(films)), preprocessing.size
-    counts = [len(films[name]) for name in names]
-    together = np.stack([film for name in names for film in films[name]]) if names else np.empty((0, size, size))
-    targets = tuple(_targets(labels[name]) for name in names)
-    return OtherFilms(names, together.astype(np.uint8, copy=False), np.repeat(np.arange(len(names)), counts), targets)
-
-
-def _row_held_out(row: dict[str, str]) -> bool:
-    return is_held_out(row["source"], row["patient_id"] or row["path"])
+    names = tuple(sorted(films))
+    return OtherFilms(
+        names, tuple(np.stack(films.pop(name)) for name in names), tuple(_targets(labels[name]) for name in names)
+    )
 
 
 def _targets(labels: list[str]) -> npt.NDArray[np.float32]:

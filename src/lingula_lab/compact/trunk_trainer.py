@@ -106,7 +106,8 @@ class TrunkTrainer:
         encoder = model.image_encoder
         if not is_folded_mobilenet(encoder):
             raise InputError("bad_request", "Only one folded MobileNetV1 is trained anew.")
-        self.model, self.data, self.recipe, self.others = model.eval(), data, recipe, others
+        self.model, self.data, self.recipe = model.eval(), data, recipe
+        self.others = others if others is not None and recipe.others else OtherFilms()
         self.run, self.progress = run, progress
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.labels = data.labels.shape[1]
@@ -115,17 +116,15 @@ class TrunkTrainer:
         self.validation = validation
         self.views = torch.tensor([VIEWS.index(view) for view in data.views])
         self.targets = torch.from_numpy(np.concatenate([data.labels, term_targets(data, train)], 1))
-        self.keys = torch.from_numpy(data.text_keys())
         known = states[train].isfinite().all(1)
-        self.reports = train[known.numpy()]
         mean, self.scale = states[train][known].mean(0), states[train][known].std(0).mean()
         self.states = (states - mean) / self.scale
-        self.sources: list[Array] = []  # places of each source's films
-        if others is not None and recipe.others:
-            self.sources = [np.flatnonzero(others.source == source) for source in range(len(others.names))]
+        self.keys = torch.from_numpy(data.text_keys())
+        reports = torch.from_numpy(train)[known]  # that a guess at the state is compared with
+        self.report_keys, self.report_states = self.keys[reports], F.normalize(self.states[reports], dim=1)
         torch.manual_seed(recipe.seed)
         started = MobileTrunk(encoder, trunk, self._read(data.films, self.films[:_GROUP]).cpu())
-        heads = [others.targets[source].shape[1] for source in range(len(self.sources))] if others else []
+        heads = [targets.shape[1] for targets in self.others.targets]
         self.reader = FilmReader(started, self.targets.shape[1], states.shape[1], heads)
         self.reader.trunk.to(memory_format=torch.channels_last)
         self.reader.to(self.device)
@@ -141,7 +140,7 @@ class TrunkTrainer:
         )
         rates = [group["lr"] for group in optimizer.param_groups]
         modules: dict[str, nn.Module] = {"reader": reader, "average": self.average}
-        recipe = asdict(r) | {"sources": list(self.others.names) if self.others and self.sources else []}
+        recipe = asdict(r) | {"sources": list(self.others.names)}
         body = read_state(self.run, modules, optimizer, recipe, {})
         steps = max(1, len(self.films) // r.batch)
         for epoch in range(int(body["epoch"]) if body else 0, r.epochs):
@@ -195,7 +194,7 @@ class TrunkTrainer:
         """Of own films, each blended with another, and of films of other sources beside them."""
         r, owner = self.recipe, torch.from_numpy(self.data.owner[films])
         targets, states = self.targets[owner].to(self.device), self.states[owner].to(self.device)
-        same = (self.keys[owner][:, None] == self.keys[torch.from_numpy(self.reports)]).float().to(self.device)
+        same = (self.keys[owner][:, None] == self.report_keys).float().to(self.device)
         same = same / same.sum(1, keepdim=True).clamp(min=1)
         known, states = states.isfinite().all(1).float(), states.nan_to_num(0.0)
         pixels, views = self._changed(self.data.films, films, generator), self.views[films].to(self.device)
@@ -204,31 +203,37 @@ class TrunkTrainer:
             pixels, targets, states, same = (_blend(t, share) for t in (pixels, targets, states, same))
             known = known * known.flip(0)
         drawn = self._draw(generator)
-        others = self._changed_others(drawn, generator)
+        others = [
+            self._changed(films_of_source, part, generator)
+            for films_of_source, part in zip(self.others.films, drawn, strict=True)
+        ]
         frontal = views.new_full((sum(len(part) for part in drawn),), VIEWS.index("frontal"))
         hidden = self.reader(torch.cat([pixels, *others]), torch.cat([views, frontal]))
         own, theirs = hidden[: len(films)], hidden[len(films) :]
         logits, guess = self.reader.head(own), self.reader.state(own)
         loss = self._label_loss(logits, targets)
         loss = loss + r.states * ((guess - states).square().mean(1) * known).sum() / known.sum().clamp(min=1)
-        bank = F.normalize(self.states[self.reports].to(guess), dim=1)
-        aligned = contrastive(
-            F.normalize(guess, dim=1), bank, guess.new_tensor(_SCALE), same, torch.ones_like(same, dtype=torch.bool)
-        )
+        everyone = torch.ones_like(same, dtype=torch.bool)
+        bank = self.report_states.to(guess)
+        aligned = contrastive(F.normalize(guess, dim=1), bank, guess.new_tensor(_SCALE), same, everyone)
         total: Tensor = loss + r.align * aligned
         return total + self._loss_of_others(theirs, drawn) if drawn else total
 
     def _loss_of_others(self, hidden: Tensor, drawn: list[Array]) -> Tensor:
         """By each source's own labels, and by what the averaged weights say of the films unchanged."""
-        assert self.others is not None
-        losses, start = [], 0
-        for source, part in enumerate(drawn):
-            goal = torch.from_numpy(self.others.targets[source][part]).to(self.device)
-            if goal.shape[1]:
-                losses.append(focal_bce(self.reader.others[source](hidden[start : start + len(part)]), goal))
-            start += len(part)
+        losses = [
+            focal_bce(head(shown), torch.from_numpy(targets[part]).to(self.device))
+            for head, shown, targets, part in zip(
+                self.reader.others,
+                torch.split(hidden, [len(part) for part in drawn]),
+                self.others.targets,
+                drawn,
+                strict=True,
+            )
+            if targets.shape[1]
+        ]
         with torch.no_grad():
-            frontal = torch.full((start,), VIEWS.index("frontal"), device=self.device)
+            frontal = torch.full((len(hidden),), VIEWS.index("frontal"), device=self.device)
             said = self.average.head(self.average(torch.cat(self._read_others(drawn)), frontal)).sigmoid()
         same = F.binary_cross_entropy_with_logits(self.reader.head(hidden), said)
         told = torch.stack(losses).mean() if losses else same.new_zeros(())
@@ -255,16 +260,11 @@ class TrunkTrainer:
 
     def _draw(self, generator: torch.Generator) -> list[Array]:
         """Of each source some films by chance, as places among the source's films."""
-        each = self.recipe.others // max(1, len(self.sources))
-        return [torch.randint(len(films), (each,), generator=generator).numpy() for films in self.sources]
+        each = self.recipe.others // max(1, len(self.others.films))
+        return [torch.randint(len(films), (each,), generator=generator).numpy() for films in self.others.films]
 
     def _read_others(self, drawn: list[Array]) -> list[Tensor]:
-        films = self.others.films if self.others is not None else self.data.films
-        return [self._read(films, self.sources[source][part]) for source, part in enumerate(drawn)]
-
-    def _changed_others(self, drawn: list[Array], generator: torch.Generator) -> list[Tensor]:
-        films = self.others.films if self.others is not None else self.data.films
-        return [self._changed(films, self.sources[source][part], generator) for source, part in enumerate(drawn)]
+        return [self._read(films, part) for films, part in zip(self.others.films, drawn, strict=True)]
 
     def _changed(self, films: npt.NDArray[np.uint8], places: Array, generator: torch.Generator) -> Tensor:
         """Inputs (N, 1, S, S) of these films, augmented, and some of them disturbed."""

@@ -18,7 +18,7 @@ from lingula.labels.laterality import laterality
 from lingula.labels.terms import Term
 from lingula.labels.vocabulary import Vocabulary
 from lingula.reading.preprocess import Preprocessing, to_input
-from lingula.study import Report, Section, Study, View
+from lingula.study import Radiograph, Report, Section, Study, View
 from lingula_lab.data.make_split import normalise
 from lingula_lab.data.provenance import Provenance, named, recognised
 
@@ -166,8 +166,7 @@ class StudySetWriter:
         """Prepare a study's films and keep it; ``codes`` of the labels present, None where nobody coded it."""
         preprocessing, report = self._preprocessing, study.report
         for image in study.radiographs:
-            display = to_input(image, preprocessing) * preprocessing.std + preprocessing.mean
-            self._films.write(np.rint(display * 255).clip(0, 255).astype(np.uint8).tobytes())
+            self._films.write(kept_display(image, preprocessing).tobytes())
         labels = None if codes is None else [int(code in codes) for code in self._vocabulary.codes]
         self._rows.append(
             {
@@ -193,6 +192,13 @@ class StudySetWriter:
         }
         (self._folder / "studies.json").write_text(json.dumps(body))
         return StudySet.load(self._folder)
+
+
+def kept_display(film: Radiograph, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+    """(S, S) display values of a film as the model's input shows it, 0 black to 255 white, as ``StudySet.films``."""
+    display = to_input(film, preprocessing) * preprocessing.std + preprocessing.mean
+    kept: npt.NDArray[np.uint8] = np.rint(display * 255).clip(0, 255).astype(np.uint8)
+    return kept
 
 
 def _films(file: Path, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:

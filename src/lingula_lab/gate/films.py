@@ -109,8 +109,8 @@ def table_films(
     taught: Collection[str] = (),
 ) -> Iterator[Film]:
     """Films of a folder with ``films.csv`` (path, source, view, patient_id, labels), at most ``sample`` of a source, of
-    those whose row is to be kept. A film without a patient is a patient of its own. Of the sources that the model
-    learnt from, ``taught``, patients held out (``is_held_out``) are of the part "validation".
+    those whose row is to be kept. Of the sources that the model learnt from, ``taught``, patients held out
+    (``is_held_out``) are of the part "validation".
 
     Raises:
         InputError: ``not_found`` without the table.
@@ -119,9 +119,14 @@ def table_films(
     for source in sorted({row["source"] for row in rows}):
         own = [row for row in rows if row["source"] == source and keep(row)]
         for row in (own[place] for place in _sample(len(own), len(own) if sample is None else sample)):
-            patient = row["patient_id"] or row["path"]
+            patient = patient_of(row)
             part = "validation" if source in taught and is_held_out(source, patient) else "train"
             yield Film(_grey(folder / row["path"]), source, "", "", part, row["view"], patient, row["labels"])
+
+
+def patient_of(row: dict[str, str]) -> str:
+    """The patient of a row of ``films.csv``; a film without one is a patient of its own."""
+    return row["patient_id"] or row["path"]
 
 
 def is_held_out(source: str, patient: str) -> bool:

@@ -35,6 +35,12 @@ HEADLINE = (
 """Task and metric as the Hub names them, then table, row and column: what the front matter says, films alone."""
 COMPANIONS = ("audit", "external", "label_agreement", "label_support")
 """Files that may lie next to the results; their part of a card is left out where they do not."""
+OTHER_SOURCES = {
+    "nih14": "NIH ChestX-ray14 (Wang et al. 2017)",
+    "rsna_normal": "normal films of the RSNA challenge (Shih et al. 2019)",
+    "kermany_paediatric": "children (Kermany et al. 2018)",
+}
+"""Films that a trunk may have learnt from beside the own ones, as they are to be named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,14 +199,6 @@ def _render(template: str, results: Results, checkpoint: Checkpoint, companions:
         same=lambda names: [(name, name) for name in names],
         disclaimer=DISCLAIMER,
     )  # fmt: skip
-
-
-OTHER_SOURCES = {
-    "nih14": "NIH ChestX-ray14 (Wang et al. 2017)",
-    "rsna_normal": "normal films of the RSNA challenge (Shih et al. 2019)",
-    "kermany_paediatric": "children (Kermany et al. 2018)",
-}
-"""Films that a trunk may have learnt from beside the own ones, as they are to be named."""
 
 
 def _sources(results: Results, companions: Mapping[str, Any]) -> Results | None:

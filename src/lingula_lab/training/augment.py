@@ -64,13 +64,13 @@ def disturb(films: Tensor, share: float, generator: torch.Generator) -> Tensor:
             film = F.interpolate(reduced, (size, size), mode="bilinear", align_corners=False)[0]
         if on[2]:
             film = film + 0.05 * at[3] * grain
-        film = film.clone()
         if on[3]:
             border, value, turns = int(size * 0.12 * at[4]), float(at[5] > 0.7), int(at[6] * 4)
-            turned = film.rot90(turns, (1, 2)).clone()
+            turned = film.rot90(turns, (1, 2))  # a copy
             turned[:, :border] = value
-            film = turned.rot90(-turns, (1, 2)).clone()
+            film = turned.rot90(-turns, (1, 2))
         if on[4]:
+            film = film.clone()
             top, left = int(at[7] * 0.9 * size), int(at[8] * 0.9 * size)
             high, wide = 1 + int(at[9] * 0.12 * size), 1 + int(at[10] * 0.2 * size)
             film[:, top : top + high, left : left + wide] = float(at[11] > 0.3)

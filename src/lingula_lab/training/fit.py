@@ -231,8 +231,7 @@ def train_checkpoint(
             progress(TrainingProgress(number, len(preset.stages), done.epoch, 0, 0, done))
         if recipe.epochs:
             best[f"stage{number}"] = trainer.best
-        model, bank = trainer.best_model(), trainer.bank
-        features = trainer.features if recipe.frozen else None
+        model, bank, features = trainer.best_model(), trainer.bank, trainer.features
         del trainer  # its weights and moments, before the next stage makes its own
         return_freed_memory()
     calibration = calibrate(model, data, validation, tokenizer)
@@ -240,10 +239,7 @@ def train_checkpoint(
         "preset": preset.name,
         "stages": [asdict(replace(recipe, seed=seed)) for recipe in preset.stages],
         "validation_auroc": best,
-        "started_from": {
-            **start,
-            **({"trunk": trunk.name} if trunk else {}),
-        },
+        "started_from": {**start, **({"trunk": trunk.name} if trunk else {})},
         "other_films": dict(zip(others.names, map(len, others.targets), strict=True)) if others else None,
         "graph": {"model": graph.model, "triples": graph.triples, "split": graph.split} if graph else None,
         "split": {"name": split.name, "sha256": split.digest},

@@ -57,14 +57,13 @@ class Recipe:
         drop_view: chance that a study shows only one of its films. drop_section: chance that it loses a report section.
         frozen: leave the image backbone as it is and compute its features once, for ``copies`` versions of each film.
         ridge: solve the image path first, by ridge regression of this strength (``solve_image_path``) over ``copies``
-            versions of each film, which are then not kept; for a frozen trunk. 0 leaves it to training. trust,
+            versions of each film, of which means alone are kept; for a frozen trunk. 0 leaves it to training. trust,
             recall, scale: of that solution, see there.
         word_terms: solve the word terms before that, by logistic regression of this inverse strength, and
             keep ``share`` of what the report side said (``solve_word_terms``); 0 does not. With ``epochs`` 0 solving is
             all that is done.
         wording: components of the reports' wording that are added to their states before the image path is
-            solved, together at the scale of the states (``solve_wording``); ``gain`` multiplies them in a
-            film's state. 0 adds none.
+            solved (``solve_wording``); ``gain`` multiplies them in a film's state. 0 adds none.
         keep: other parts left as they are, by the beginnings of their parameters' names.
         monitor: the mode whose macro AUROC on validation decides.
     """
@@ -159,7 +158,7 @@ class Trainer:
         progress: called with (epoch, step, steps) after each step.
         bank, features: grids and means over the film of the trunk's features, when the stage before left it as it is.
         prototypes: (L, E) float32, the labels' places in a knowledge graph, for recipes with ``graph``.
-        reader: what the trunk's last layers were read with, where they have just been trained anew.
+        reader: what the trunk was read with, where it has just been trained.
 
     With several processes each step's studies are shared out among them.
     """
@@ -199,7 +198,7 @@ class Trainer:
         if self.accelerator.device.type == "cpu":
             model.image_encoder.channels_last()
         self.bank: FeatureBank | None = None
-        self.features = features
+        self.features = features if recipe.frozen else None
         if recipe.word_terms:
             solve_word_terms(
                 model, [self.tokens[row] for row in train], data.labels[train], recipe.word_terms, recipe.share

@@ -36,9 +36,8 @@ def others(data: StudySet) -> OtherFilms:
     films = random.integers(0, 255, (24, *data.films.shape[1:]), dtype=np.uint8)
     dark = np.arange(12) % 2 == 0
     films[:12][dark] //= 4
-    return OtherFilms(
-        ("one", "two"), films, np.repeat([0, 1], 12), (dark[:, None].astype(np.float32), np.empty((12, 0), np.float32))
-    )
+    targets = dark[:, None].astype(np.float32), np.empty((12, 0), np.float32)
+    return OtherFilms(("one", "two"), (films[:12], films[12:]), targets)
 
 
 @pytest.mark.parametrize("among", [False, True])
@@ -75,7 +74,7 @@ def test_a_source_is_learnt_by_its_own_head(data: StudySet, trunk: Path, tmp_pat
     trainer.finish()
     frontal = torch.zeros(12, dtype=torch.long)
     with torch.no_grad():
-        told = trainer.average.others[0](trainer.average(trainer._read(others.films, np.arange(12)), frontal))[:, 0]
+        told = trainer.average.others[0](trainer.average(trainer._read(others.films[0], np.arange(12)), frontal))[:, 0]
     dark = torch.from_numpy(others.targets[0][:, 0] == 1)
     assert told[dark].min() > told[~dark].max()
     assert [sum(p.numel() for p in head.parameters()) for head in trainer.average.others] == [257, 0]
