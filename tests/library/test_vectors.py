@@ -65,8 +65,11 @@ def test_rows_are_the_vectors_of_the_studies_that_have_one(library: Library, spe
     library.add(Study("late"), {"joint": AXES[3]})
     asked = ["S7", "nobody", "late", "S0"]
     for mode in ("joint", "text"):
-        there, vectors = library.embedding_rows(asked, mode)
-        known = {study: row.tolist() for study, here, row in zip(asked, there, vectors, strict=True) if here}
+        roster = library.roster
+        rows = roster.rows(asked)
+        there, vectors = library.embedding_rows(roster, rows, mode)
+        held = [roster.ids[row] for row in rows]
+        known = {study: row.tolist() for study, here, row in zip(held, there, vectors, strict=True) if here}
         assert known == {study: vector.tolist() for study, vector in library.vectors(asked, mode).items()}
         assert not vectors[~there].any()
 

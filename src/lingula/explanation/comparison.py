@@ -268,7 +268,9 @@ def pair_parts(study: Study, other: str, model: Checkpoint, library: Library) ->
     mode = study_mode(study)
     answer = ask_model(study, model, mode)
     bank = gallery.bank(model.fingerprint, mode)
-    found = evidence_on(library, [other], answer.embedding, mode, answer.probabilities, judge(model), bank).pair(0)
+    roster = library.roster
+    rows, expected = roster.rows([other]), answer.probabilities
+    found = evidence_on(library, roster, rows, answer.embedding, mode, expected, judge(model), bank).pair(0)
     return found.parts(relevance.weights[mode, found.reported], mode), odds_of(relevance, found, mode)
 
 

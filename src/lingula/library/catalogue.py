@@ -129,6 +129,12 @@ class Catalogue:
         self._roster = Roster(())
         self._columns: dict[str, dict[tuple[Any, ...], Rows]] = {}
 
+    def roster(self, revision: int) -> Roster:
+        """The studies at this revision or a later one."""
+        with self._lock:
+            self._follow(revision)
+            return self._roster
+
     def matching(self, conditions: Sequence[Condition], revision: int) -> Selection:
         """The studies that meet all conditions, at this revision or a later one.
 

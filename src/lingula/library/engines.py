@@ -76,6 +76,17 @@ class NumpyExact:
         scores = (self._vectors @ query)[rows]
         return ranked(self._vectors, query, rows[_within_reach(scores, k)], k)
 
+    def best(self, query: Vectors, mask: Mask, k: int) -> Rows:
+        """The rows of ``search_among`` in no order: only those at the edge of the best k are scored again."""
+        rows = np.flatnonzero(mask)
+        if len(rows) <= k:
+            return rows
+        scores = (self._vectors @ query)[rows]
+        edge = np.partition(scores, len(scores) - k)[len(scores) - k]
+        inside = rows[scores > edge + MARGIN]
+        at_edge = rows[np.abs(scores - edge) <= MARGIN]
+        return np.concatenate([inside, ranked(self._vectors, query, at_edge, k - len(inside))[1]])
+
 
 class FaissQuantised:
     """Search by ``faiss.IndexIVFScalarQuantizer`` with 8 bits a value, its candidates ranked again exactly.

@@ -21,7 +21,7 @@ from lingula.durable_file import sync
 from lingula.errors import InputError, LibraryError, ModelError
 from lingula.frames import table_of
 from lingula.labels.assertions import Assertion
-from lingula.library.catalogue import Catalogue, Selection
+from lingula.library.catalogue import Catalogue, Roster, Rows, Selection
 from lingula.library.conditions import Condition
 from lingula.library.database import Database
 from lingula.library.database_url import database_at
@@ -393,6 +393,18 @@ class Library(Store):
         """What is made of each study's record, for one kind of thing the same way: remembered until the next write."""
         return remembered(self._now().made.setdefault(kind, {}), study_ids, read)
 
+    @property
+    def roster(self) -> Roster:
+        """Its studies by row, now or, within ``held``, at its start or later."""
+        return self._catalogue.roster(self.revision)
+
+    def numbers(
+        self, kind: Hashable, roster: Roster, rows: Rows, make: Callable[[list[str]], npt.NDArray[np.float64]]
+    ) -> npt.NDArray[np.float64]:
+        """What is made of each study's record, as numbers (N, ...) of the studies in N rows of its roster, for one kind
+        of thing the same way: remembered until the next write."""
+        return self._now().numbers.of(kind, roster, rows, make)
+
     def birth_key(self, birth_date: str) -> str:
         """What stands for a birth date (YYYYMMDD) in this library, to be compared with ``Summary.birth_key``."""
         return birth_key(self.secret, birth_date)
@@ -459,11 +471,13 @@ class Library(Store):
         return self.vectors_of(mode, study_ids)
 
     def embedding_rows(
-        self, study_ids: Collection[str], mode: Mode
+        self, roster: Roster, rows: Rows, mode: Mode
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
-        """Which of these N studies have an embedding, (N,), and their embeddings (N, D), zeros for the others."""
+        """Which of the studies in N rows of its roster have an embedding, (N,), and their embeddings (N, D), zeros for
+        the others."""
         if self._in_memory:
-            return self.gallery(mode).rows(study_ids)
+            return self.gallery(mode).at(roster, rows)
+        study_ids = [roster.ids[row] for row in rows.tolist()]
         known = self.vectors_of(mode, study_ids)
         there = np.fromiter((study in known for study in study_ids), np.bool_, len(study_ids))
         found = np.zeros((len(study_ids), self.about.dimension), np.float32)
@@ -491,6 +505,10 @@ class Library(Store):
     @property
     def _in_memory(self) -> bool:
         return self.engine is not None or not self.database.searches
+
+    def _is_compared_here(self, within: Collection[str] | None) -> bool:
+        """Whether embeddings are compared in memory, not by the database."""
+        return self._in_memory or (isinstance(within, Selection) and len(within) > ASKED)
 
     def _suited(self, mode: Mode, vectors: npt.NDArray[np.float32]) -> Index:
         """Exact where that is quick, or where the extra ``large`` is not installed."""
@@ -546,7 +564,7 @@ class Library(Store):
             within: only these studies may answer; they are compared one by one, exactly.
         """
         query = unit(vector, self.about.dimension, "the query")
-        if self._in_memory or (isinstance(within, Selection) and len(within) > ASKED):
+        if self._is_compared_here(within):
             found = self.gallery(mode).nearest(query, k, exclude, within)
         else:
             found = self._nearest_stored(query, mode, k, exclude, within)
@@ -554,6 +572,23 @@ class Library(Store):
             message = f"no study at {self.place} has {'an' if mode == 'image' else 'a'} {mode} embedding."
             raise LibraryError("library_empty", message, "Import studies first.")
         return found
+
+    def nearest_rows(
+        self,
+        roster: Roster,
+        vector: npt.NDArray[np.floating[Any]],
+        *,
+        mode: Mode,
+        k: int,
+        exclude: Collection[str] = (),
+        within: Collection[str] | None = None,
+    ) -> Rows:
+        """The rows in its roster of the studies that ``nearest`` finds, in no order; none where none has an embedding
+        of the mode."""
+        query = unit(vector, self.about.dimension, "the query")
+        if self._is_compared_here(within):
+            return self.gallery(mode).nearest_rows(roster, query, k, exclude, within)
+        return roster.rows([study_id for study_id, _ in self._nearest_stored(query, mode, k, exclude, within)])
 
     def nearest_to(self, study_id: str, *, mode: Mode, k: int) -> tuple[tuple[str, float], ...]:
         """The k studies nearest to a stored one, which is left out; none where it has no embedding of the mode."""

@@ -24,10 +24,11 @@ from safetensors import SafetensorError, safe_open
 from lingula.errors import LibraryError, ModelError
 from lingula.labels import Assertion
 from lingula.library import conditions as kinds
+from lingula.library.catalogue import Roster, Rows
 from lingula.library.conditions import Condition
 from lingula.library.engines import NumpyExact
 from lingula.library.record import LibraryDescription, ShownImage, StudyRecord, Summary
-from lingula.library.record_cache import remembered
+from lingula.library.record_cache import NumbersCache, remembered
 from lingula.library.vectors import Gallery
 from lingula.study import MODES, Mode, Study, View
 
@@ -73,6 +74,7 @@ class ReadyGallery:
     _known: Mapping[str, GalleryStudy] = field(repr=False)
     _vectors: Mapping[Mode, tuple[tuple[str, ...], Vector]] = field(repr=False)
     _made: dict[Hashable, dict[str, Any]] = field(default_factory=dict, repr=False)
+    _numbers: NumbersCache = field(default_factory=NumbersCache, repr=False)
     has_texts = False
 
     @classmethod
@@ -168,9 +170,15 @@ class ReadyGallery:
     def vectors(self, study_ids: Collection[str], mode: Mode = "joint") -> dict[str, Vector]:
         return self._galleries[mode].of(study_ids)
 
-    def embedding_rows(self, study_ids: Collection[str], mode: Mode) -> tuple[npt.NDArray[np.bool_], Vector]:
-        """Which of these N studies have an embedding, (N,), and their embeddings (N, D), zeros for the others."""
-        return self._galleries[mode].rows(study_ids)
+    @cached_property
+    def roster(self) -> Roster:
+        """Its studies by row."""
+        return Roster(tuple(self._known))
+
+    def embedding_rows(self, roster: Roster, rows: Rows, mode: Mode) -> tuple[npt.NDArray[np.bool_], Vector]:
+        """Which of the studies in N rows of its roster have an embedding, (N,), and their embeddings (N, D), zeros for
+        the others."""
+        return self._galleries[mode].at(roster, rows)
 
     def remembered(
         self, kind: Hashable, study_ids: Collection[str], read: Callable[[Collection[str]], dict[str, T]]
@@ -184,6 +192,20 @@ class ReadyGallery:
     ) -> tuple[tuple[str, float], ...]:  # fmt: skip
         """The k nearest (study id, cosine), by ``(-score, study_id)``."""
         return self._galleries[mode].nearest(vector, k, exclude, within)
+
+    def nearest_rows(
+        self, roster: Roster, vector: Vector, *, mode: Mode, k: int, exclude: Collection[str] = (),
+        within: Collection[str] | None = None,
+    ) -> Rows:  # fmt: skip
+        """The rows in its roster of the studies that ``nearest`` finds, in no order."""
+        return self._galleries[mode].nearest_rows(roster, vector, k, exclude, within)
+
+    def numbers(
+        self, kind: Hashable, roster: Roster, rows: Rows, make: Callable[[list[str]], npt.NDArray[np.float64]]
+    ) -> npt.NDArray[np.float64]:
+        """What is made of each study's record, as numbers (N, ...) of the studies in N rows of its roster, for one kind
+        of thing the same way."""
+        return self._numbers.of(kind, roster, rows, make)
 
     def birth_key(self, birth_date: str) -> str:
         """No dates are kept: none is the same."""

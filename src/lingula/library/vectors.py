@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.errors import InputError
-from lingula.library.catalogue import Roster, Selection
+from lingula.library.catalogue import Roster, Rows, Selection
 from lingula.library.engines import EXACT, Engine, Index, Mask, NumpyExact
 
 MOST = 100
@@ -34,7 +34,7 @@ class Gallery:
     index: Index | None = field(repr=False)
     recent: Gallery | None = None
     _row_of: dict[str, int] = field(default_factory=dict, repr=False)
-    _known: list[tuple[Roster, npt.NDArray[np.int32]]] = field(default_factory=list, repr=False)
+    _known: list[_Places] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         if not self._row_of and len(self.ids) <= EXACT:  # of more it would take much memory
@@ -66,36 +66,37 @@ class Gallery:
         """The same studies in one part; to be read, not searched."""
         return self.merged(self.revision, self.recent.ids, self.recent.vectors) if self.recent else self
 
-    def _rows(self, study_ids: Collection[str]) -> npt.NDArray[np.int64]:
-        """(N,) where each of these studies is, -1 for one that is not."""
-        rows = map(self._row if len(self.ids) > EXACT else self._row_of.get, study_ids)
-        return np.array([-1 if row is None else row for row in rows], np.int64)
+    def _rows(self, study_ids: Collection[str]) -> list[int | None]:
+        """Where each of these N studies is, None for one that is not here."""
+        return [*map(self._row if len(self.ids) > EXACT else self._row_of.get, study_ids)]
 
     def _rows_here(self, study_ids: Collection[str]) -> npt.NDArray[np.int64]:
         """Where these studies are, those that are not here left out."""
-        rows = self._rows(study_ids)
-        return rows[rows >= 0]
+        return np.array([row for row in self._rows(study_ids) if row is not None], np.int64)
 
     def _row(self, study_id: str) -> int | None:
         row = bisect_left(self.ids, study_id)
         return row if row < len(self.ids) and self.ids[row] == study_id else None
 
-    def rows(self, study_ids: Collection[str]) -> tuple[Mask, npt.NDArray[np.float32]]:
-        """Which of these N studies are here, (N,), and their vectors (N, D), zeros for the others."""
-        rows = self._rows(study_ids)
-        there = rows >= 0
-        found = np.zeros((len(rows), self.vectors.shape[1]), np.float32)
-        found[there] = self.vectors[rows[there]]
+    def at(self, roster: Roster, rows: Rows) -> tuple[Mask, npt.NDArray[np.float32]]:
+        """Which of the studies in these N rows of a roster are here, (N,), and their vectors (N, D), zeros for the
+        others."""
+        own = self._places(roster).own(rows)
+        there = own >= 0
+        if there.all():
+            return there, self.vectors.take(own, axis=0)
+        found = np.zeros((len(own), self.vectors.shape[1]), np.float32)
+        found[there] = self.vectors[own[there]]
         if self.recent is not None:
-            also, vectors = self.recent.rows(study_ids)
+            also, vectors = self.recent.at(roster, rows)
             found[also] = vectors[also]
             there |= also
         return there, found
 
     def of(self, study_ids: Collection[str]) -> dict[str, npt.NDArray[np.float32]]:
         """(D,) vectors of these studies; those that are not here are left out."""
-        rows = zip(study_ids, self._rows(study_ids).tolist(), strict=True)
-        own = {study_id: self.vectors[row] for study_id, row in rows if row >= 0}
+        rows = zip(study_ids, self._rows(study_ids), strict=True)
+        own = {study_id: self.vectors[row] for study_id, row in rows if row is not None}
         return own if self.recent is None else own | self.recent.of(study_ids)
 
     def __contains__(self, study_id: str) -> bool:
@@ -118,6 +119,22 @@ class Gallery:
             return found
         both = (*found, *self.recent.nearest(query, k, exclude, within))
         return tuple(sorted(both, key=lambda pair: (-pair[1], pair[0])))[:k]
+
+    def nearest_rows(
+        self,
+        roster: Roster,
+        query: npt.NDArray[np.float32],
+        k: int,
+        exclude: Collection[str] = (),
+        within: Collection[str] | None = None,
+    ) -> Rows:
+        """The rows in a roster of the studies that ``nearest`` finds, in no order."""
+        if self.recent is not None or not isinstance(self.index, NumpyExact):
+            return roster.rows([study_id for study_id, _ in self.nearest(query, k, exclude, within)])
+        mask = np.ones(len(self.ids), np.bool_) if within is None else self._among(within)
+        mask[self._rows_here(exclude)] = False
+        rows = self._places(roster).of_own[self.index.best(query, mask, k)]
+        return rows[rows >= 0]
 
     def _nearest(
         self,
@@ -144,20 +161,51 @@ class Gallery:
     def _among(self, within: Collection[str]) -> Mask:
         """(N,) which of its studies are within a set."""
         if isinstance(within, Selection):
-            return within.at(self._places(within.roster))
+            return within.at(self._places(within.roster).of_own)
         mask = np.zeros(len(self.ids), np.bool_)
         mask[self._rows_here(within)] = True
         return mask
 
-    def _places(self, roster: Roster) -> npt.NDArray[np.int32]:
-        """(N,) its studies' rows in a roster, -1 where it lacks one; remembered once it lacks none."""
-        for known, places in self._known:
-            if known is roster:
-                return places
-        places = np.fromiter((roster.row_of.get(each, -1) for each in self.ids), np.int32, len(self.ids))
-        if not (places < 0).any():
-            self._known[:] = [(roster, places)]
+    def _places(self, roster: Roster) -> _Places:
+        """Where its studies are in a roster; remembered once all of them are there."""
+        for known in self._known:
+            if known.roster is roster:
+                return known
+        places = _Places.of(roster, self.ids)
+        if not (places.of_own < 0).any():
+            self._known[:] = [places]
         return places
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Places:
+    """Where the N studies of a gallery are among the M of a roster.
+
+    Attributes:
+        of_own: (N,) rows in the roster, -1 for a study that it lacks.
+        of_roster: (M,) rows in the gallery, -1 for a study that has no embedding of its mode.
+    """
+
+    roster: Roster
+    of_own: Rows
+    of_roster: Rows
+
+    @classmethod
+    def of(cls, roster: Roster, ids: Sequence[str]) -> _Places:
+        of_own = np.fromiter((roster.row_of.get(each, -1) for each in ids), np.int32, len(ids))
+        of_roster = np.full(len(roster.ids), -1, np.int32)
+        here = np.flatnonzero((of_own >= 0) & (of_own < len(of_roster)))
+        of_roster[of_own[here]] = here
+        return cls(roster, of_own, of_roster)
+
+    def own(self, rows: Rows) -> Rows:
+        """(K,) rows in the gallery of rows of the roster, -1 also for what the roster got since."""
+        known = len(self.of_roster)
+        if not len(rows) or int(rows.max()) < known:
+            return self.of_roster[rows]
+        found = np.full(len(rows), -1, np.int32)
+        found[rows < known] = self.of_roster[rows[rows < known]]
+        return found
 
 
 def check_k(k: int) -> None:

@@ -7,11 +7,10 @@ studies in place of the questions of the day (Bogolin et al. 2022). Within one m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-
 import numpy as np
 import numpy.typing as npt
 
+from lingula.library.catalogue import Roster, Rows
 from lingula.library.shipped_gallery import Bank
 from lingula.retrieval.matching import Searched
 from lingula.study import Mode
@@ -42,17 +41,16 @@ def nearness(answers: Vector, bank: Vector) -> Vector:
     return np.concatenate(means).astype(np.float32) if means else np.zeros(0, np.float32)
 
 
-def known_nearness(library: Searched, study_ids: Sequence[str], vectors: Vector, bank: Bank, mode: Mode) -> list[float]:
-    """``nearness`` of studies of a library, six decimals; what was found of a study is remembered until the next write.
+def known_nearness(library: Searched, roster: Roster, rows: Rows, bank: Bank, mode: Mode) -> npt.NDArray[np.float64]:
+    """``nearness`` of studies of a library that have an embedding of the mode, six decimals: (N,); what was found of a
+    study is remembered until the next write.
 
     Args:
-        vectors: (N, D), their embeddings in the mode.
+        rows: (N,) of the studies in the library's roster.
     """
-    rows = {study: row for row, study in enumerate(study_ids)}
 
-    def read(some: Collection[str]) -> dict[str, float]:
-        near = nearness(vectors[[rows[study] for study in some]], bank.vectors)
-        return dict(zip(some, near.astype(float).round(6).tolist(), strict=True))
+    def make(study_ids: list[str]) -> npt.NDArray[np.float64]:
+        vectors = library.embedding_rows(roster, roster.rows(study_ids), mode)[1]
+        return nearness(vectors, bank.vectors).astype(np.float64).round(6)
 
-    known = library.remembered(("hubness", bank, mode), study_ids, read)
-    return [known[study] for study in study_ids]
+    return library.numbers(("hubness", bank, mode), roster, rows, make)

@@ -14,6 +14,7 @@ from lingula.labels import FOUND, Assertion
 from lingula.labels.assertion_rules import Polarity, load_rules
 from lingula.labels.assertions import STRENGTH, denies
 from lingula.labels.findings import label_meaning, label_of
+from lingula.library.catalogue import Roster, Rows
 from lingula.library.conditions import Aged, AnyOf, Asserts, Coded, Condition, Labelled, Not, Reported, Says, Shows
 from lingula.library.record import LibraryDescription, StudyRecord, Summary
 from lingula.retrieval.query import Query, Wanted
@@ -44,9 +45,18 @@ class Searched(Protocol):
     def summaries(self, study_ids: Collection[str], /) -> dict[str, Summary]: ...
     def assertions(self, study_ids: Collection[str], /) -> dict[str, tuple[Assertion, ...]]: ...
     def vectors(self, study_ids: Collection[str], /, mode: Mode = ...) -> dict[str, npt.NDArray[np.float32]]: ...
+    @property
+    def roster(self) -> Roster: ...
     def embedding_rows(
-        self, study_ids: Collection[str], /, mode: Mode
+        self, roster: Roster, rows: Rows, /, mode: Mode
     ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]: ...
+    def nearest_rows(
+        self, roster: Roster, vector: npt.NDArray[np.float32], /, *, mode: Mode, k: int, exclude: Collection[str],
+        within: Collection[str] | None,
+    ) -> Rows: ...  # fmt: skip
+    def numbers(
+        self, kind: Hashable, roster: Roster, rows: Rows, make: Callable[[list[str]], npt.NDArray[np.float64]], /
+    ) -> npt.NDArray[np.float64]: ...
     def remembered(
         self, kind: Hashable, study_ids: Collection[str], read: Callable[[Collection[str]], dict[str, T]], /
     ) -> dict[str, T]: ...

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from typing import Literal
 
@@ -17,6 +18,7 @@ from lingula.labels import FOUND, Assertion
 from lingula.labels.assertions import STRENGTH
 from lingula.labels.findings import label_meaning, label_of
 from lingula.labels.sentences import Span, sentences
+from lingula.library.catalogue import Rows
 from lingula.library.record import StudyRecord, Summary
 from lingula.library.shipped_gallery import Bank
 from lingula.openi.published import published
@@ -25,7 +27,7 @@ from lingula.retrieval.film_fingerprint import CORRELATION, thumbnail
 from lingula.retrieval.hubness import SHARE, across, known_nearness
 from lingula.retrieval.matching import Judge, MatchingStudies, Searched, ages_unknown, holds, matching_studies
 from lingula.retrieval.query import Query, Wanted
-from lingula.retrieval.relevance import LEAST, Relevance
+from lingula.retrieval.relevance import LABEL_PARTS, LEAST, Relevance, Weights
 from lingula.retrieval.similar_studies import EvidenceTable, evidence_on, odds_of, pool
 from lingula.study import NORMAL, Duplicate, Evidence, Mark, Mode, Neighbour, Part, Report, Snippet
 
@@ -37,7 +39,7 @@ SPARE = 30
 """Candidates beyond k, so that folded duplicates leave enough; where they do not, eight times as many are taken."""
 POOL = 1000
 """Nearest studies among which, across modes, hubs are told from answers."""
-ROUNDING = 1e-4
+ROUNDING = 1e-5
 """More than the rounding of a score's parts to six decimals adds up to."""
 LONGEST = 240
 """Characters of a snippet."""
@@ -143,6 +145,8 @@ def ask(
     matching = len(library) if matches.allowed is None else len(matches.allowed)
     if query.words and not query.wanted and library.has_texts:
         matching = len(matches.words.keys() if matches.allowed is None else matches.allowed & matches.words.keys())
+    if like is not None and query.aim != "normal_look_alike":
+        kept = [(like.with_parts(query, matches, candidate), duplicates) for candidate, duplicates in kept]
     neighbours = _shown(library, query, kept, summaries, matches, birth_key)
     if like is not None:
         neighbours = like.with_odds(neighbours)
@@ -152,14 +156,14 @@ def ask(
     return neighbours, matching, tuple(notices)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Like:
     """What is known of the studies near the asked one, and the relevance model that weighs it."""
 
     asked: QueryEmbedding
     relevance: Relevance
     evidence: EvidenceTable
-    more: Callable[[Collection[str]], EvidenceTable]
+    more: Callable[[list[str]], EvidenceTable]
 
     @classmethod
     def of(
@@ -170,27 +174,54 @@ class _Like:
         if relevance is None or query.target is not None or not asked.expected:
             return None
 
-        def more(study_ids: Collection[str]) -> EvidenceTable:
-            return evidence_on(library, study_ids, asked.vector, asked.source, asked.expected, judge, bank)
+        roster = library.roster
 
-        near = pool(library, asked.vector, asked.source, matches.allowed, exclude, query.k)
-        return cls(asked, relevance, more(near), more)
+        def evidence(rows: Rows) -> EvidenceTable:
+            return evidence_on(library, roster, rows, asked.vector, asked.source, asked.expected, judge, bank)
+
+        near = pool(library, roster, asked.vector, asked.source, matches.allowed, exclude, query.k)
+        return cls(asked, relevance, evidence(near), lambda study_ids: evidence(roster.rows(study_ids)))
 
     def candidates(self, query: Query, matches: MatchingStudies, wanted: int) -> list[Candidate]:
         """The best ``wanted`` by the relevance model; with the aim *same findings*, least alike to the eye first."""
         best = []
-        every = range(len(self.evidence.ids))
-        for row in self._near_best(matches, wanted) if query.aim != "same_findings" else every:
-            study, evidence = self.evidence.ids[row], self.evidence.pair(row)
-            parts = evidence.parts(self.relevance.weights[self.asked.source, evidence.reported], self.asked.source)
-            if query.aim == "same_findings":
-                seen = next((each for each in evidence.compared if each), None)
-                parts = tuple(part for part in parts if part.name in ("shared", "overlap", "normal"))
-                if seen:
-                    parts = (Part(seen[0], round(-seen[1], 6), -1.0, seen[1], self.asked.source), *parts)
-            parts = (*parts, *_parts(query, matches.labels.get(study, 0.0), matches.words.get(study, 0.0)))
-            best.append(Candidate(study, round(sum(part.score for part in parts), 6), parts))
+        if query.aim == "same_findings":
+            for row in range(len(self.evidence.ids)):
+                parts = (*self._unlike(row), *self._asked_for(query, matches, row))
+                best.append(Candidate(self.evidence.ids[row], round(sum(part.score for part in parts), 6), parts))
+        else:
+            for row in self._near_best(matches, wanted):
+                score = self.evidence.pair(row).score(self._weights(row))
+                score += sum(part.score for part in self._asked_for(query, matches, row))
+                best.append(Candidate(self.evidence.ids[row], round(score, 6), ()))
         return sorted(best, key=lambda each: (-each.score, each.study_id))[:wanted]
+
+    def with_parts(self, query: Query, matches: MatchingStudies, candidate: Candidate) -> Candidate:
+        """A candidate with the parts of its score."""
+        if candidate.parts:
+            return candidate
+        row = self._row_of[candidate.study_id]
+        own = self.evidence.pair(row).parts(self._weights(row), self.asked.source)
+        return replace(candidate, parts=(*own, *self._asked_for(query, matches, row)))
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return dict(zip(self.evidence.ids, range(len(self.evidence.ids)), strict=True))
+
+    def _weights(self, row: int) -> Weights:
+        return self.relevance.weights[self.asked.source, bool(self.evidence.reported[row])]
+
+    def _unlike(self, row: int) -> tuple[Part, ...]:
+        """What its labels add to a study's score, and what looking alike takes off."""
+        evidence = self.evidence.pair(row)
+        parts = evidence.parts(self._weights(row), self.asked.source)
+        labels = tuple(part for part in parts if part.name in LABEL_PARTS)
+        seen = next((each for each in evidence.compared if each), None)
+        return (Part(seen[0], round(-seen[1], 6), -1.0, seen[1], self.asked.source), *labels) if seen else labels
+
+    def _asked_for(self, query: Query, matches: MatchingStudies, row: int) -> tuple[Part, ...]:
+        study = self.evidence.ids[row]
+        return _parts(query, matches.labels.get(study, 0.0), matches.words.get(study, 0.0))
 
     def _near_best(self, matches: MatchingStudies, wanted: int) -> Sequence[int]:
         """Rows that may be among the best ``wanted``: scores of all at once, from which those of rounded parts differ
@@ -206,12 +237,12 @@ class _Like:
         return [int(row) for row in np.flatnonzero(scores >= least)]
 
     def with_odds(self, neighbours: Sequence[Neighbour]) -> tuple[Neighbour, ...]:
-        rows = dict(zip(self.evidence.ids, range(len(self.evidence.ids)), strict=True))
+        rows = self._row_of
         rest = [each.study_id for each in neighbours if each.study_id not in rows]
         known = {each.study_id: self.evidence.pair(rows[each.study_id]) for each in neighbours if each.study_id in rows}
         if rest:
             more = self.more(rest)
-            known |= {study: more.pair(row) for row, study in enumerate(rest)}
+            known |= {study: more.pair(row) for row, study in enumerate(more.ids)}
         return tuple(replace(n, odds=odds_of(self.relevance, known[n.study_id], self.asked.source)) for n in neighbours)
 
 
@@ -298,12 +329,12 @@ def _hubness(library: Searched, studies: list[str], target: Mode, bank: Bank | N
     """What being near to every question takes off each study's score."""
     if bank is None or not studies:
         return {}
-    vectors = library.vectors(studies, target)
-    values = known_nearness(library, list(vectors), np.stack(list(vectors.values())), bank, target)
-    weight = WEIGHTS["hub"]
+    roster, weight = library.roster, WEIGHTS["hub"]
+    rows = roster.rows(list(library.vectors(studies, target)))
+    values = known_nearness(library, roster, rows, bank, target).tolist()
     return {
-        study: (Part("hub", round(weight * value, 6), weight, value),)
-        for study, value in zip(vectors, values, strict=True)
+        roster.ids[row]: (Part("hub", round(weight * value, 6), weight, value),)
+        for row, value in zip(rows.tolist(), values, strict=True)
     }
 
 

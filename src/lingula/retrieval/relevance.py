@@ -10,7 +10,7 @@ laboratory fits it on validation studies that ask the gallery of training studie
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,13 +21,15 @@ import numpy.typing as npt
 
 from lingula.errors import ModelError
 from lingula.retrieval.hubness import SHARE
-from lingula.study import MODES, Mode, Part, PartName
+from lingula.study import MODES, Mode, PartName
 
 FOLDER = Path(__file__).parent / "relevances"
 LEAST = 0.3
 """Odds of the best answer below which nothing in the library is like the asked study."""
 
 Doubles = npt.NDArray[np.float64]
+Compared = tuple[Mode, float, float | None]
+"""Mode, cosine, and nearness to the questions of the bank where film meets report."""
 
 COMPARED: Mapping[tuple[Mode, bool], tuple[tuple[Mode, ...], ...]] = {
     ("image", True): (("image",), ("text",)),
@@ -139,21 +141,21 @@ def log_odds_of(weights: Weights, evidence: Doubles) -> Doubles:
     return np.asarray(evidence @ np.array(weights.odds) + weights.offset, np.float64)
 
 
-def parts_of(
-    weights: Weights, compared: tuple[tuple[Mode, float, float | None], ...], labels: Doubles, asked: Mode
-) -> tuple[Part, ...]:
-    """What each piece of evidence adds to a score.
+def weighed(
+    score: Sequence[float], compared: Sequence[Compared | None], labels: Sequence[float]
+) -> Iterator[tuple[PartName, float, float]]:
+    """What each piece of evidence is, its weight and its value; those of weight 0 are left out.
 
     Args:
-        compared: mode, cosine, and nearness to the questions of the bank where film meets report.
-        labels: (3,) of ``label_evidence``. asked: the mode in which the question was read.
+        score: ``Weights.score``. compared: in the order of ``COMPARED``, None for what the study lacks.
+        labels: 3 of ``label_evidence``.
     """
-    parts = []
-    for weight, (mode, cosine, hub) in zip(weights.score, compared, strict=False):
-        parts.append(Part(mode, round(weight * cosine, 6), weight, round(cosine, 6), asked))
-        if hub is not None:
-            taken = -SHARE * weight
-            parts.append(Part("hub", round(taken * hub, 6), round(taken, 6), round(hub, 6)))
-    for name, weight, value in zip(LABEL_PARTS, weights.score[-len(LABEL_PARTS) :], labels.tolist(), strict=True):
-        parts.append(Part(name, round(weight * value, 6), weight, round(value, 6)))
-    return tuple(parts)
+    for weight, each in zip(score, compared, strict=False):
+        if each is not None and weight:
+            mode, cosine, hub = each
+            yield mode, weight, cosine
+            if hub is not None:
+                yield "hub", -SHARE * weight, hub
+    for name, weight, value in zip(LABEL_PARTS, score[-len(LABEL_PARTS) :], labels, strict=True):
+        if weight:
+            yield name, weight, value

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import compress, islice
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
-from lingula.errors import LibraryError
 from lingula.labels.findings import label_of
+from lingula.library.catalogue import Roster, Rows
 from lingula.library.conditions import Reported
 from lingula.library.shipped_gallery import Bank
 from lingula.retrieval.hubness import SHARE, across, known_nearness
@@ -19,17 +19,17 @@ from lingula.retrieval.matching import TOLD, Judge, Searched
 from lingula.retrieval.relevance import (
     COMPARED,
     LABEL_PARTS,
+    Compared,
     Relevance,
     Weights,
     label_evidence,
     log_odds_of,
-    parts_of,
+    weighed,
 )
 from lingula.study import MODES, NORMAL, Mode, Part
 
 Vector = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-Compared = tuple[Mode, float, float | None]
 
 POOL = 600
 """Nearest studies by each embedding compared that are looked at closely."""
@@ -57,10 +57,22 @@ class PairEvidence:
         return [*cosines, *self.labels.tolist()]
 
     def parts(self, weights: Weights, asked: Mode) -> tuple[Part, ...]:
-        there = [(w, each) for w, each in zip(weights.score, self.compared, strict=False) if each]
-        score = (*(w for w, _ in there), *weights.score[-len(LABEL_PARTS) :])
-        made = parts_of(Weights(score, weights.odds, weights.offset), tuple(c for _, c in there), self.labels, asked)
-        return tuple(part for part in made if part.weight)
+        """What each piece of it adds to the score."""
+        return tuple(
+            Part(
+                name,
+                round(weight * value, 6),
+                round(weight, 6) if name == "hub" else weight,
+                round(value, 6),
+                asked if name in MODES else None,
+            )
+            for name, weight, value in weighed(weights.score, self.compared, self.labels.tolist())
+        )
+
+    def score(self, weights: Weights) -> float:
+        """The sum of its parts."""
+        pieces = weighed(weights.score, self.compared, self.labels.tolist())
+        return sum([round(weight * value, 6) for _, weight, value in pieces])
 
 
 def compared_modes(asked: Mode) -> tuple[Mode, ...]:
@@ -69,19 +81,16 @@ def compared_modes(asked: Mode) -> tuple[Mode, ...]:
 
 
 def pool(
-    library: Searched, vector: Vector, asked: Mode, within: Collection[str] | None, exclude: Collection[str], k: int
-) -> list[str]:
-    """The nearest studies by every embedding that the relevance model compares, at least ``k`` of each, sorted."""
-    found: set[str] = set()
+    library: Searched, roster: Roster, vector: Vector, asked: Mode, within: Collection[str] | None,
+    exclude: Collection[str], k: int,
+) -> Rows:  # fmt: skip
+    """The nearest studies by every embedding that the relevance model compares, at least ``k`` of each: (N,) their rows
+    in the library's roster, ascending."""
+    chosen = np.zeros(len(roster.ids), np.bool_)
     for mode in compared_modes(asked):
-        try:
-            nearest = library.nearest(vector, mode=mode, k=max(POOL, k), exclude=exclude, within=within)
-        except LibraryError as error:
-            if error.code != "library_empty":
-                raise
-            continue
-        found.update(dict(nearest))
-    return sorted(found)
+        rows = library.nearest_rows(roster, vector, mode=mode, k=max(POOL, k), exclude=exclude, within=within)
+        chosen[rows[rows < len(chosen)]] = True
+    return np.flatnonzero(chosen).astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +137,8 @@ class EvidenceTable:
 
 def evidence_on(
     library: Searched,
-    study_ids: Collection[str],
+    roster: Roster,
+    rows: Rows,
     vector: Vector,
     asked: Mode,
     expected: Mapping[str, float],
@@ -138,14 +148,15 @@ def evidence_on(
     """The evidence on each study.
 
     Args:
+        rows: (N,) of the studies in the library's roster.
         expected: by label, its probability in the asked study.
         judge: judges the labels of studies that nobody reported or coded.
         bank: questions in the mode asked in, for what meets it from the other side.
     """
-    ids = tuple(study_ids)
+    ids = tuple([roster.ids[row] for row in rows.tolist()])
     codes = library.about.labels
     compared = compared_modes(asked)
-    embedded = {mode: library.embedding_rows(ids, mode) for mode in dict.fromkeys((*compared, "text"))}
+    embedded = {mode: library.embedding_rows(roster, rows, mode) for mode in dict.fromkeys((*compared, "text"))}
     reported = embedded["text"][0]
     shape = len(ids), max(len(COMPARED[asked, told]) for told in (True, False))
     modes, cosines, hubness = np.full(shape, -1, np.int8), np.zeros(shape), np.full(shape, np.nan)
@@ -154,8 +165,7 @@ def evidence_on(
         near = (vectors.astype(np.float64) @ vector.astype(np.float64)).round(6)
         to_questions = np.full(len(ids), np.nan)
         if across(asked, mode) and bank is not None and there.any():
-            own = list(compress(ids, there))
-            to_questions[there] = known_nearness(library, own, vectors[there], bank, mode)
+            to_questions[there] = known_nearness(library, roster, rows[there], bank, mode)
         for told in (True, False):
             for place, group in enumerate(COMPARED[asked, told]):
                 if mode in group:
@@ -164,7 +174,7 @@ def evidence_on(
                     hubness[new, place] = to_questions[new]
     labels = label_evidence(
         np.array([expected.get(code, 0.0) for code in codes]),
-        _label_rows(library, ids, judge),
+        _label_rows(library, roster, rows, judge),
         codes.index(NORMAL) if NORMAL in codes else None,
     )
     return EvidenceTable(
@@ -198,13 +208,12 @@ def known_labels(library: Searched, ids: Collection[str], judge: Judge | None) -
     return {study: found.get(study, {}) for study in ids}
 
 
-def _label_rows(library: Searched, ids: Sequence[str], judge: Judge | None) -> Doubles:
+def _label_rows(library: Searched, roster: Roster, rows: Rows, judge: Judge | None) -> Doubles:
     """(N, L) of ``known_labels``, in the order of the library's labels."""
     codes = library.about.labels
 
-    def read(some: Collection[str]) -> dict[str, bytes]:
-        known = known_labels(library, some, judge)
-        return {study: np.array([known[study].get(code, 0.0) for code in codes]).tobytes() for study in some}
+    def make(study_ids: list[str]) -> Doubles:
+        known = known_labels(library, study_ids, judge)
+        return np.array([[known[study].get(code, 0.0) for code in codes] for study in study_ids])
 
-    rows = library.remembered(("labels", judge), ids, read)
-    return np.frombuffer(b"".join([rows[study] for study in ids])).reshape(len(ids), len(codes))
+    return library.numbers(("labels", judge), roster, rows, make)
