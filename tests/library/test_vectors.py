@@ -60,18 +60,22 @@ def test_refuses_k_and_emptiness(library: Library) -> None:
             library.search(AXES[0], k=k)
 
 
-def test_rows_are_the_vectors_of_the_studies_that_have_one(library: Library, specimen: Specimen) -> None:
+def test_a_question_compared_by_rows_finds_what_the_nearest_are(library: Library, specimen: Specimen) -> None:
     library.add_many([specimen(number) for number in range(12)])
     library.add(Study("late"), {"joint": AXES[3]})
-    asked = ["S7", "nobody", "late", "S0"]
+    query, roster = specimen(50).embeddings["joint"], library.roster
+    rows = roster.rows(["S7", "nobody", "late", "S0"])
     for mode in ("joint", "text"):
-        roster = library.roster
-        rows = roster.rows(asked)
-        there, vectors = library.embedding_rows(roster, rows, mode)
-        held = [roster.ids[row] for row in rows]
-        known = {study: row.tolist() for study, here, row in zip(held, there, vectors, strict=True) if here}
-        assert known == {study: vector.tolist() for study, vector in library.vectors(asked, mode).items()}
-        assert not vectors[~there].any()
+        compared = library.compared(roster, query, mode=mode)
+        there, cosines = compared.cosines(rows, exactly=True)
+        held = library.vectors([roster.ids[row] for row in rows], mode)
+        expected = [float(held[study] @ query) if (study := roster.ids[row]) in held else 0.0 for row in rows]
+        assert [roster.ids[row] in held for row in rows] == there.tolist()
+        assert cosines == pytest.approx(expected, abs=1e-6)
+        assert compared.cosines(rows, exactly=False)[1] == pytest.approx(cosines, abs=1e-4)
+        for k, within in ((3, None), (3, {"S1", "S3", "S4", "S9", "late"}), (50, None)):
+            near = library.nearest(query, mode=mode, k=k, exclude=["S3"], within=within)
+            assert {roster.ids[row] for row in compared.nearest(k, ["S3"], within)} == {study for study, _ in near}
 
 
 def test_sees_what_another_connection_wrote(library: Library, place: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from lingula.errors import ModelError
 from lingula.labels import Vocabulary
 from lingula.library import Entry, Library
+from lingula.library.catalogue import Roster
 from lingula.retrieval import Query, QueryEmbedding, ask
 from lingula.retrieval.hubness import SHARE
 from lingula.retrieval.relevance import COMPARED, LABEL_PARTS, Relevance, Weights, label_evidence, relevance_of
@@ -61,7 +62,8 @@ def test_parts_sum_to_the_weighted_evidence() -> None:
 def test_scores_of_a_table_are_those_of_its_pairs() -> None:
     nan = float("nan")
     table = EvidenceTable(
-        ids=("both", "film", "report", "unreported"),
+        roster=Roster(("both", "film", "report", "unreported")),
+        rows=np.arange(4, dtype=np.int32),
         asked="image",
         reported=np.array([True, True, True, False]),
         modes=np.array([[0, 1], [0, -1], [-1, 1], [0, -1]], np.int8),  # places of image and text

@@ -24,7 +24,7 @@ from lingula.retrieval import Query
 from lingula.retrieval.judge import judge, require_model
 from lingula.retrieval.ranking import Met, met
 from lingula.retrieval.relevance import relevance_of
-from lingula.retrieval.similar_studies import evidence_on, odds_of
+from lingula.retrieval.similar_studies import comparisons_of, evidence_on, odds_of
 from lingula.study import Mode, Part, Study
 
 
@@ -269,8 +269,9 @@ def pair_parts(study: Study, other: str, model: Checkpoint, library: Library) ->
     answer = ask_model(study, model, mode)
     bank = gallery.bank(model.fingerprint, mode)
     roster = library.roster
-    rows, expected = roster.rows([other]), answer.probabilities
-    found = evidence_on(library, roster, rows, answer.embedding, mode, expected, judge(model), bank).pair(0)
+    compared = comparisons_of(library, roster, answer.embedding, mode)
+    expected, rows = answer.probabilities, roster.rows([other])
+    found = evidence_on(library, roster, rows, compared, mode, expected, judge(model), bank).pair(0)
     return found.parts(relevance.weights[mode, found.reported], mode), odds_of(relevance, found, mode)
 
 

@@ -73,15 +73,19 @@ class NumpyExact:
         rows = np.flatnonzero(mask)
         if FEW * len(rows) <= len(mask) or len(rows) <= k:
             return among(self._vectors, query, rows, k)
-        scores = (self._vectors @ query)[rows]
+        scores = self.scores(query)[rows]
         return ranked(self._vectors, query, rows[_within_reach(scores, k)], k)
 
-    def best(self, query: Vectors, mask: Mask, k: int) -> Rows:
-        """The rows of ``search_among`` in no order: only those at the edge of the best k are scored again."""
+    def scores(self, query: Vectors) -> Vectors:
+        """(N,) cosines in float32 with a (D,) query."""
+        return np.asarray(self._vectors @ query)
+
+    def best(self, query: Vectors, scores: Vectors, mask: Mask, k: int) -> Rows:
+        """The rows of ``search_among`` in no order, ``scores`` known: only those at the edge are scored exactly."""
         rows = np.flatnonzero(mask)
         if len(rows) <= k:
             return rows
-        scores = (self._vectors @ query)[rows]
+        scores = scores[rows]
         edge = np.partition(scores, len(scores) - k)[len(scores) - k]
         inside = rows[scores > edge + MARGIN]
         at_edge = rows[np.abs(scores - edge) <= MARGIN]

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from importlib.util import find_spec
@@ -42,7 +43,7 @@ from lingula.library.record import (
 from lingula.library.record_cache import RecordCache, remembered
 from lingula.library.rows import reencoded
 from lingula.library.store import Progress, Store
-from lingula.library.vectors import Gallery, check_k
+from lingula.library.vectors import Comparison, Gallery, check_k, exact
 from lingula.library.verify import problems
 from lingula.study import MODES, Mode, Neighbour, Study
 from lingula.types import FilePath
@@ -470,21 +471,6 @@ class Library(Store):
             return self.gallery(mode).of(study_ids)
         return self.vectors_of(mode, study_ids)
 
-    def embedding_rows(
-        self, roster: Roster, rows: Rows, mode: Mode
-    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
-        """Which of the studies in N rows of its roster have an embedding, (N,), and their embeddings (N, D), zeros for
-        the others."""
-        if self._in_memory:
-            return self.gallery(mode).at(roster, rows)
-        study_ids = [roster.ids[row] for row in rows.tolist()]
-        known = self.vectors_of(mode, study_ids)
-        there = np.fromiter((study in known for study in study_ids), np.bool_, len(study_ids))
-        found = np.zeros((len(study_ids), self.about.dimension), np.float32)
-        if known:
-            found[there] = [known[study] for study in study_ids if study in known]
-        return there, found
-
     def gallery(self, mode: Mode = "joint") -> Gallery:
         """The current ids and vectors of one mode.
 
@@ -505,10 +491,6 @@ class Library(Store):
     @property
     def _in_memory(self) -> bool:
         return self.engine is not None or not self.database.searches
-
-    def _is_compared_here(self, within: Collection[str] | None) -> bool:
-        """Whether embeddings are compared in memory, not by the database."""
-        return self._in_memory or (isinstance(within, Selection) and len(within) > ASKED)
 
     def _suited(self, mode: Mode, vectors: npt.NDArray[np.float32]) -> Index:
         """Exact where that is quick, or where the extra ``large`` is not installed."""
@@ -564,7 +546,7 @@ class Library(Store):
             within: only these studies may answer; they are compared one by one, exactly.
         """
         query = unit(vector, self.about.dimension, "the query")
-        if self._is_compared_here(within):
+        if self._in_memory or (isinstance(within, Selection) and len(within) > ASKED):
             found = self.gallery(mode).nearest(query, k, exclude, within)
         else:
             found = self._nearest_stored(query, mode, k, exclude, within)
@@ -573,22 +555,12 @@ class Library(Store):
             raise LibraryError("library_empty", message, "Import studies first.")
         return found
 
-    def nearest_rows(
-        self,
-        roster: Roster,
-        vector: npt.NDArray[np.floating[Any]],
-        *,
-        mode: Mode,
-        k: int,
-        exclude: Collection[str] = (),
-        within: Collection[str] | None = None,
-    ) -> Rows:
-        """The rows in its roster of the studies that ``nearest`` finds, in no order; none where none has an embedding
-        of the mode."""
+    def compared(self, roster: Roster, vector: npt.NDArray[np.floating[Any]], *, mode: Mode) -> Comparison:
+        """A (D,) unit-norm question compared with the embeddings of one mode of the studies in its roster."""
         query = unit(vector, self.about.dimension, "the query")
-        if self._is_compared_here(within):
-            return self.gallery(mode).nearest_rows(roster, query, k, exclude, within)
-        return roster.rows([study_id for study_id, _ in self._nearest_stored(query, mode, k, exclude, within)])
+        if self._in_memory:
+            return self.gallery(mode).compared(roster, query)
+        return _StoredComparison(self, roster, query, mode)
 
     def nearest_to(self, study_id: str, *, mode: Mode, k: int) -> tuple[tuple[str, float], ...]:
         """The k studies nearest to a stored one, which is left out; none where it has no embedding of the mode."""
@@ -612,3 +584,27 @@ class Library(Store):
             if len(ids) < fetch or float(vectors[-1] @ query) < scores[-1] - MARGIN:
                 return tuple((ids[by_id[row]], float(score)) for score, row in zip(scores, best, strict=True))
             fetch *= 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _StoredComparison:
+    """A ``Comparison`` by the database's own index."""
+
+    library: Library
+    roster: Roster
+    query: npt.NDArray[np.float32]
+    mode: Mode
+
+    def nearest(self, k: int, exclude: Collection[str], within: Collection[str] | None) -> Rows:
+        if not self.library.has(self.mode):
+            return self.roster.rows(())
+        near = self.library.nearest(self.query, mode=self.mode, k=k, exclude=exclude, within=within)
+        return self.roster.rows([study_id for study_id, _ in near])
+
+    def cosines(self, rows: Rows, *, exactly: bool) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+        ids = [self.roster.ids[row] for row in rows.tolist()]
+        known = self.library.vectors_of(self.mode, ids)
+        there, found = np.fromiter((study in known for study in ids), np.bool_, len(ids)), np.zeros(len(ids))
+        if known:
+            found[there] = exact(np.stack([known[study] for study in ids if study in known]), self.query)
+        return there, found

@@ -29,7 +29,7 @@ from lingula.library.conditions import Condition
 from lingula.library.engines import NumpyExact
 from lingula.library.record import LibraryDescription, ShownImage, StudyRecord, Summary
 from lingula.library.record_cache import NumbersCache, remembered
-from lingula.library.vectors import Gallery
+from lingula.library.vectors import Comparison, Gallery
 from lingula.study import MODES, Mode, Study, View
 
 FOLDER = Path(__file__).parent / "galleries"
@@ -175,10 +175,9 @@ class ReadyGallery:
         """Its studies by row."""
         return Roster(tuple(self._known))
 
-    def embedding_rows(self, roster: Roster, rows: Rows, mode: Mode) -> tuple[npt.NDArray[np.bool_], Vector]:
-        """Which of the studies in N rows of its roster have an embedding, (N,), and their embeddings (N, D), zeros for
-        the others."""
-        return self._galleries[mode].at(roster, rows)
+    def compared(self, roster: Roster, vector: Vector, *, mode: Mode) -> Comparison:
+        """A (D,) unit-norm question compared with the embeddings of one mode of the studies in its roster."""
+        return self._galleries[mode].compared(roster, vector)
 
     def remembered(
         self, kind: Hashable, study_ids: Collection[str], read: Callable[[Collection[str]], dict[str, T]]
@@ -192,13 +191,6 @@ class ReadyGallery:
     ) -> tuple[tuple[str, float], ...]:  # fmt: skip
         """The k nearest (study id, cosine), by ``(-score, study_id)``."""
         return self._galleries[mode].nearest(vector, k, exclude, within)
-
-    def nearest_rows(
-        self, roster: Roster, vector: Vector, *, mode: Mode, k: int, exclude: Collection[str] = (),
-        within: Collection[str] | None = None,
-    ) -> Rows:  # fmt: skip
-        """The rows in its roster of the studies that ``nearest`` finds, in no order."""
-        return self._galleries[mode].nearest_rows(roster, vector, k, exclude, within)
 
     def numbers(
         self, kind: Hashable, roster: Roster, rows: Rows, make: Callable[[list[str]], npt.NDArray[np.float64]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -78,20 +79,10 @@ class Gallery:
         row = bisect_left(self.ids, study_id)
         return row if row < len(self.ids) and self.ids[row] == study_id else None
 
-    def at(self, roster: Roster, rows: Rows) -> tuple[Mask, npt.NDArray[np.float32]]:
-        """Which of the studies in these N rows of a roster are here, (N,), and their vectors (N, D), zeros for the
-        others."""
-        own = self._places(roster).own(rows)
-        there = own >= 0
-        if there.all():
-            return there, self.vectors.take(own, axis=0)
-        found = np.zeros((len(own), self.vectors.shape[1]), np.float32)
-        found[there] = self.vectors[own[there]]
-        if self.recent is not None:
-            also, vectors = self.recent.at(roster, rows)
-            found[also] = vectors[also]
-            there |= also
-        return there, found
+    def compared(self, roster: Roster, query: npt.NDArray[np.float32]) -> Compared:
+        """A (D,) unit-norm query compared with its embeddings."""
+        scores = self.index.scores(query) if isinstance(self.index, NumpyExact) and self.recent is None else None
+        return Compared(self, roster, query, scores)
 
     def of(self, study_ids: Collection[str]) -> dict[str, npt.NDArray[np.float32]]:
         """(D,) vectors of these studies; those that are not here are left out."""
@@ -120,22 +111,6 @@ class Gallery:
         both = (*found, *self.recent.nearest(query, k, exclude, within))
         return tuple(sorted(both, key=lambda pair: (-pair[1], pair[0])))[:k]
 
-    def nearest_rows(
-        self,
-        roster: Roster,
-        query: npt.NDArray[np.float32],
-        k: int,
-        exclude: Collection[str] = (),
-        within: Collection[str] | None = None,
-    ) -> Rows:
-        """The rows in a roster of the studies that ``nearest`` finds, in no order."""
-        if self.recent is not None or not isinstance(self.index, NumpyExact):
-            return roster.rows([study_id for study_id, _ in self.nearest(query, k, exclude, within)])
-        mask = np.ones(len(self.ids), np.bool_) if within is None else self._among(within)
-        mask[self._rows_here(exclude)] = False
-        rows = self._places(roster).of_own[self.index.best(query, mask, k)]
-        return rows[rows >= 0]
-
     def _nearest(
         self,
         query: npt.NDArray[np.float32],
@@ -146,9 +121,7 @@ class Gallery:
         if self.index is None:
             return ()
         if within is not None:
-            mask = self._among(within)
-            mask[self._rows_here(exclude)] = False
-            scores, rows = self.index.search_among(query, mask, k)
+            scores, rows = self.index.search_among(query, self.mask(exclude, within), k)
             return tuple(zip(map(self.ids.__getitem__, rows.tolist()), scores.tolist(), strict=True))
         left_out = self._rows_here(exclude)
         near, found = self.index.search(query[None], k + len(left_out))  # (1, k + left out) each
@@ -158,15 +131,21 @@ class Gallery:
             rows, scores = rows[kept], scores[kept]
         return tuple(zip(map(self.ids.__getitem__, rows[:k].tolist()), scores[:k].tolist(), strict=True))
 
+    def mask(self, exclude: Collection[str], within: Collection[str] | None) -> Mask:
+        """(N,) which of its studies may answer."""
+        mask = np.ones(len(self.ids), np.bool_) if within is None else self._among(within)
+        mask[self._rows_here(exclude)] = False
+        return mask
+
     def _among(self, within: Collection[str]) -> Mask:
         """(N,) which of its studies are within a set."""
         if isinstance(within, Selection):
-            return within.at(self._places(within.roster).of_own)
+            return within.at(self.places(within.roster).of_own)
         mask = np.zeros(len(self.ids), np.bool_)
         mask[self._rows_here(within)] = True
         return mask
 
-    def _places(self, roster: Roster) -> _Places:
+    def places(self, roster: Roster) -> _Places:
         """Where its studies are in a roster; remembered once all of them are there."""
         for known in self._known:
             if known.roster is roster:
@@ -206,6 +185,61 @@ class _Places:
         found = np.full(len(rows), -1, np.int32)
         found[rows < known] = self.of_roster[rows[rows < known]]
         return found
+
+
+class Comparison(Protocol):
+    """A question compared with the embeddings of one mode, of studies that are named by their rows in a roster."""
+
+    def nearest(self, k: int, exclude: Collection[str], within: Collection[str] | None) -> Rows:
+        """The rows of the k nearest that may answer, in no order; none where none has an embedding of the mode."""
+
+    def cosines(self, rows: Rows, *, exactly: bool) -> tuple[Mask, npt.NDArray[np.float64]]:
+        """Which of N studies have an embedding, (N,), and their cosines with the question, (N,), 0 for the others.
+
+        Args:
+            exactly: six decimals; else less than ``engines.MARGIN`` off.
+        """
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """A ``Comparison`` in memory.
+
+    Attributes:
+        scores: (N,) cosines in float32 with all of a gallery in one part; None where they are not all compared.
+    """
+
+    gallery: Gallery
+    roster: Roster
+    query: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32] | None
+
+    def nearest(self, k: int, exclude: Collection[str], within: Collection[str] | None) -> Rows:
+        if self.scores is None:
+            near = self.gallery.nearest(self.query, k, exclude, within)
+            return self.roster.rows([study_id for study_id, _ in near])
+        assert isinstance(self.gallery.index, NumpyExact)
+        best = self.gallery.index.best(self.query, self.scores, self.gallery.mask(exclude, within), k)
+        rows = self.gallery.places(self.roster).of_own[best]
+        return rows[rows >= 0]
+
+    def cosines(self, rows: Rows, *, exactly: bool) -> tuple[Mask, npt.NDArray[np.float64]]:
+        gallery = self.gallery
+        own = gallery.places(self.roster).own(rows)
+        there, found = own >= 0, np.zeros(len(own))
+        if exactly or self.scores is None:
+            found[there] = exact(gallery.vectors[own[there]], self.query)
+        else:
+            found[there] = self.scores[own[there]]
+        if gallery.recent is not None:
+            also, more = Compared(gallery.recent, self.roster, self.query, None).cosines(rows, exactly=True)
+            there, found = there | also, np.where(also, more, found)
+        return there, found
+
+
+def exact(vectors: npt.NDArray[np.float32], query: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """(N,) cosines of (N, D) vectors with a (D,) query, six decimals."""
+    return np.asarray((vectors.astype(np.float64) @ query.astype(np.float64)).round(6))
 
 
 def check_k(k: int) -> None:

@@ -50,7 +50,7 @@ def known_nearness(library: Searched, roster: Roster, rows: Rows, bank: Bank, mo
     """
 
     def make(study_ids: list[str]) -> npt.NDArray[np.float64]:
-        vectors = library.embedding_rows(roster, roster.rows(study_ids), mode)[1]
-        return nearness(vectors, bank.vectors).astype(np.float64).round(6)
+        vectors = library.vectors(study_ids, mode=mode)
+        return nearness(np.stack([vectors[study] for study in study_ids]), bank.vectors).astype(np.float64).round(6)
 
     return library.numbers(("hubness", bank, mode), roster, rows, make)

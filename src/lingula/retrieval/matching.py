@@ -17,6 +17,7 @@ from lingula.labels.findings import label_meaning, label_of
 from lingula.library.catalogue import Roster, Rows
 from lingula.library.conditions import Aged, AnyOf, Asserts, Coded, Condition, Labelled, Not, Reported, Says, Shows
 from lingula.library.record import LibraryDescription, StudyRecord, Summary
+from lingula.library.vectors import Comparison
 from lingula.retrieval.query import Query, Wanted
 from lingula.study import Mode, Study
 
@@ -47,13 +48,7 @@ class Searched(Protocol):
     def vectors(self, study_ids: Collection[str], /, mode: Mode = ...) -> dict[str, npt.NDArray[np.float32]]: ...
     @property
     def roster(self) -> Roster: ...
-    def embedding_rows(
-        self, roster: Roster, rows: Rows, /, mode: Mode
-    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]: ...
-    def nearest_rows(
-        self, roster: Roster, vector: npt.NDArray[np.float32], /, *, mode: Mode, k: int, exclude: Collection[str],
-        within: Collection[str] | None,
-    ) -> Rows: ...  # fmt: skip
+    def compared(self, roster: Roster, vector: npt.NDArray[np.float32], /, *, mode: Mode) -> Comparison: ...
     def numbers(
         self, kind: Hashable, roster: Roster, rows: Rows, make: Callable[[list[str]], npt.NDArray[np.float64]], /
     ) -> npt.NDArray[np.float64]: ...

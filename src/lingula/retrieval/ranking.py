@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import islice
 from typing import Literal
 
@@ -18,7 +17,8 @@ from lingula.labels import FOUND, Assertion
 from lingula.labels.assertions import STRENGTH
 from lingula.labels.findings import label_meaning, label_of
 from lingula.labels.sentences import Span, sentences
-from lingula.library.catalogue import Rows
+from lingula.library.catalogue import Roster, Rows
+from lingula.library.engines import MARGIN
 from lingula.library.record import StudyRecord, Summary
 from lingula.library.shipped_gallery import Bank
 from lingula.openi.published import published
@@ -28,14 +28,14 @@ from lingula.retrieval.hubness import SHARE, across, known_nearness
 from lingula.retrieval.matching import Judge, MatchingStudies, Searched, ages_unknown, holds, matching_studies
 from lingula.retrieval.query import Query, Wanted
 from lingula.retrieval.relevance import LABEL_PARTS, LEAST, Relevance, Weights
-from lingula.retrieval.similar_studies import EvidenceTable, evidence_on, odds_of, pool
+from lingula.retrieval.similar_studies import EvidenceTable, PairEvidence, comparisons_of, evidence_on, odds_of, pool
 from lingula.study import NORMAL, Duplicate, Evidence, Mark, Mode, Neighbour, Part, Report, Snippet
 
 Vector = npt.NDArray[np.float32]
 
 WEIGHTS = {"embedding": 1.0, "hub": -SHARE, "labels": 1.0, "words": 0.5}
 """What a cosine of 1, being near to every question, findings met with certainty, and all words found add to a score."""
-SPARE = 30
+SPARE = 10
 """Candidates beyond k, so that folded duplicates leave enough; where they do not, eight times as many are taken."""
 POOL = 1000
 """Nearest studies among which, across modes, hubs are told from answers."""
@@ -126,10 +126,13 @@ def ask(
         else:
             candidates = _candidates(library, query, asked, target, matches, left_out, questions, query.k + spare)
         summaries = library.summaries([each.study_id for each in candidates])
-        kept = _folded(library, query, candidates, summaries, target)
-        if len(kept) == query.k or len(candidates) < query.k + spare:
+        kept, is_whole = _folded(library, query, candidates, summaries, target)
+        if is_whole or len(candidates) < query.k + spare:
             break
         spare *= 8
+    odds: Sequence[float | None] = [None] * len(kept)
+    if like is not None:
+        kept, odds = like.told(query, matches, kept)
     notices = []
     if matches.relaxed and matches.allowed:
         message = f"No study shows all of {', '.join(matches.relaxed)}: those that show most of it come first."
@@ -145,25 +148,27 @@ def ask(
     matching = len(library) if matches.allowed is None else len(matches.allowed)
     if query.words and not query.wanted and library.has_texts:
         matching = len(matches.words.keys() if matches.allowed is None else matches.allowed & matches.words.keys())
-    if like is not None and query.aim != "normal_look_alike":
-        kept = [(like.with_parts(query, matches, candidate), duplicates) for candidate, duplicates in kept]
-    neighbours = _shown(library, query, kept, summaries, matches, birth_key)
-    if like is not None:
-        neighbours = like.with_odds(neighbours)
-        if query.aim == "similar" and neighbours and max(each.odds or 0.0 for each in neighbours) < LEAST:
-            message = "Nothing in this library is much like the study: even the best answer probably shares nothing."
-            notices.append(Notice("nothing_alike", message))
+    neighbours = _shown(library, query, kept, odds, summaries, matches, birth_key)
+    if like is not None and query.aim == "similar" and odds and max(each or 0.0 for each in odds) < LEAST:
+        message = "Nothing in this library is much like the study: even the best answer probably shares nothing."
+        notices.append(Notice("nothing_alike", message))
     return neighbours, matching, tuple(notices)
 
 
-@dataclass(frozen=True, eq=False)
+Folded = tuple[Candidate, tuple[Duplicate, ...]]
+"""A candidate, and those left out as the same."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Like:
     """What is known of the studies near the asked one, and the relevance model that weighs it."""
 
     asked: QueryEmbedding
     relevance: Relevance
-    evidence: EvidenceTable
-    more: Callable[[list[str]], EvidenceTable]
+    roster: Roster
+    near: Rows
+    evidence: Callable[[Rows, bool], EvidenceTable]
+    """On the studies in some rows of the roster, exactly or nearly so."""
 
     @classmethod
     def of(
@@ -173,77 +178,69 @@ class _Like:
         """None where nothing is expected of the asked study, or the query says what to compare."""
         if relevance is None or query.target is not None or not asked.expected:
             return None
+        roster, mode = library.roster, asked.source
+        compared = comparisons_of(library, roster, asked.vector, mode)
 
-        roster = library.roster
+        def evidence(rows: Rows, exactly: bool) -> EvidenceTable:
+            return evidence_on(library, roster, rows, compared, mode, asked.expected, judge, bank, exactly=exactly)
 
-        def evidence(rows: Rows) -> EvidenceTable:
-            return evidence_on(library, roster, rows, asked.vector, asked.source, asked.expected, judge, bank)
-
-        near = pool(library, roster, asked.vector, asked.source, matches.allowed, exclude, query.k)
-        return cls(asked, relevance, evidence(near), lambda study_ids: evidence(roster.rows(study_ids)))
+        return cls(asked, relevance, roster, pool(roster, compared, matches.allowed, exclude, query.k), evidence)
 
     def candidates(self, query: Query, matches: MatchingStudies, wanted: int) -> list[Candidate]:
         """The best ``wanted`` by the relevance model; with the aim *same findings*, least alike to the eye first."""
         best = []
-        if query.aim == "same_findings":
-            for row in range(len(self.evidence.ids)):
-                parts = (*self._unlike(row), *self._asked_for(query, matches, row))
-                best.append(Candidate(self.evidence.ids[row], round(sum(part.score for part in parts), 6), parts))
-        else:
-            for row in self._near_best(matches, wanted):
-                score = self.evidence.pair(row).score(self._weights(row))
-                score += sum(part.score for part in self._asked_for(query, matches, row))
-                best.append(Candidate(self.evidence.ids[row], round(score, 6), ()))
+        is_unlike = query.aim == "same_findings"
+        evidence = self.evidence(self.near if is_unlike else self._near_best(matches, wanted), True)
+        for row in range(len(evidence.rows)):
+            study, pair = evidence.study_id(row), evidence.pair(row)
+            parts = _unlike(pair, self._weights(pair), self.asked.source) if is_unlike else ()
+            own = sum(part.score for part in parts) if is_unlike else pair.score(self._weights(pair))
+            extra = _asked_for(query, matches, study)
+            score = round(own + sum(part.score for part in extra), 6)
+            best.append(Candidate(study, score, (*parts, *extra) if is_unlike else ()))
         return sorted(best, key=lambda each: (-each.score, each.study_id))[:wanted]
 
-    def with_parts(self, query: Query, matches: MatchingStudies, candidate: Candidate) -> Candidate:
-        """A candidate with the parts of its score."""
-        if candidate.parts:
-            return candidate
-        row = self._row_of[candidate.study_id]
-        own = self.evidence.pair(row).parts(self._weights(row), self.asked.source)
-        return replace(candidate, parts=(*own, *self._asked_for(query, matches, row)))
-
-    @cached_property
-    def _row_of(self) -> dict[str, int]:
-        return dict(zip(self.evidence.ids, range(len(self.evidence.ids)), strict=True))
-
-    def _weights(self, row: int) -> Weights:
-        return self.relevance.weights[self.asked.source, bool(self.evidence.reported[row])]
-
-    def _unlike(self, row: int) -> tuple[Part, ...]:
-        """What its labels add to a study's score, and what looking alike takes off."""
-        evidence = self.evidence.pair(row)
-        parts = evidence.parts(self._weights(row), self.asked.source)
-        labels = tuple(part for part in parts if part.name in LABEL_PARTS)
-        seen = next((each for each in evidence.compared if each), None)
-        return (Part(seen[0], round(-seen[1], 6), -1.0, seen[1], self.asked.source), *labels) if seen else labels
-
-    def _asked_for(self, query: Query, matches: MatchingStudies, row: int) -> tuple[Part, ...]:
-        study = self.evidence.ids[row]
-        return _parts(query, matches.labels.get(study, 0.0), matches.words.get(study, 0.0))
-
-    def _near_best(self, matches: MatchingStudies, wanted: int) -> Sequence[int]:
-        """Rows that may be among the best ``wanted``: scores of all at once, from which those of rounded parts differ
-        by less than ``ROUNDING``."""
-        studies = self.evidence.ids
-        if len(studies) <= wanted:
-            return range(len(studies))
-        scores = self.evidence.scores(self.relevance)
+    def _near_best(self, matches: MatchingStudies, wanted: int) -> Rows:
+        """Rows that may be among the best ``wanted``, by scores of all at once, from which the exact ones, summed of
+        rounded parts, differ by little."""
+        if len(self.near) <= wanted:
+            return self.near
+        scores = self.evidence(self.near, False).scores(self.relevance)
         if matches.labels or matches.words:
+            studies = [self.roster.ids[row] for row in self.near.tolist()]
             labels, words = matches.labels, matches.words
             scores += np.array([_constant(labels.get(study, 0.0), words.get(study, 0.0)) for study in studies])
-        least = np.partition(scores, -wanted)[-wanted] - ROUNDING
-        return [int(row) for row in np.flatnonzero(scores >= least)]
+        off = ROUNDING + MARGIN * max(sum(each.score) for each in self.relevance.weights.values())
+        rows: Rows = self.near[scores >= np.partition(scores, -wanted)[-wanted] - 2 * off]
+        return rows
 
-    def with_odds(self, neighbours: Sequence[Neighbour]) -> tuple[Neighbour, ...]:
-        rows = self._row_of
-        rest = [each.study_id for each in neighbours if each.study_id not in rows]
-        known = {each.study_id: self.evidence.pair(rows[each.study_id]) for each in neighbours if each.study_id in rows}
-        if rest:
-            more = self.more(rest)
-            known |= {study: more.pair(row) for row, study in enumerate(more.ids)}
-        return tuple(replace(n, odds=odds_of(self.relevance, known[n.study_id], self.asked.source)) for n in neighbours)
+    def _weights(self, pair: PairEvidence) -> Weights:
+        return self.relevance.weights[self.asked.source, pair.reported]
+
+    def told(self, query: Query, matches: MatchingStudies, kept: Sequence[Folded]) -> tuple[list[Folded], list[float]]:
+        """Candidates with the parts of their scores, and the odds of each."""
+        table = self.evidence(self.roster.rows([candidate.study_id for candidate, _ in kept]), True)
+        pairs = {table.study_id(row): table.pair(row) for row in range(len(table.rows))}
+        found = []
+        for candidate, duplicates in kept:
+            pair, parts = pairs[candidate.study_id], candidate.parts
+            if not parts:
+                own = pair.parts(self._weights(pair), self.asked.source)
+                parts = (*own, *_asked_for(query, matches, candidate.study_id))
+            found.append((replace(candidate, parts=parts), duplicates))
+        odds = [odds_of(self.relevance, pairs[candidate.study_id], self.asked.source) for candidate, _ in kept]
+        return found, odds
+
+
+def _unlike(pair: PairEvidence, weights: Weights, asked: Mode) -> tuple[Part, ...]:
+    """What its labels add to a study's score, and what looking alike takes off."""
+    labels = tuple(part for part in pair.parts(weights, asked) if part.name in LABEL_PARTS)
+    seen = next((each for each in pair.compared if each), None)
+    return (Part(seen[0], round(-seen[1], 6), -1.0, seen[1], asked), *labels) if seen else labels
+
+
+def _asked_for(query: Query, matches: MatchingStudies, study: str) -> tuple[Part, ...]:
+    return _parts(query, matches.labels.get(study, 0.0), matches.words.get(study, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,14 +381,19 @@ def _folded(
     candidates: Sequence[Candidate],
     summaries: Mapping[str, Summary],
     target: Mode,
-) -> list[tuple[Candidate, tuple[Duplicate, ...]]]:
+) -> tuple[list[Folded], bool]:
     """The best k, each with the candidates that are the same: studies with the same films or, unless films alone are
-    compared, the same text; and films that look the same. Where duplicates are wanted, as they come."""
+    compared, the same text; and films that look the same. Where duplicates are wanted, as they come.
+
+    Returns:
+        Them, and whether more candidates would add nothing: one was met that is none of the k, nor the same as one.
+    """
     if not query.fold:
-        return [(candidate, ()) for candidate in candidates]
+        return [(candidate, ()) for candidate in candidates], True
     images = library.vectors([each.study_id for each in candidates], "image")
     words: dict[str, str] = {}
     kept: list[tuple[Candidate, list[Duplicate]]] = []
+    is_whole = False
     for candidate in candidates:
         study = candidate.study_id
         words[study] = _words(summaries[study].report) if target != "image" else ""
@@ -406,9 +408,10 @@ def _folded(
                 break
         else:
             if len(kept) == query.k:
+                is_whole = True
                 break
             kept.append((candidate, []))
-    return [(candidate, tuple(duplicates)) for candidate, duplicates in kept]
+    return [(candidate, tuple(duplicates)) for candidate, duplicates in kept], is_whole
 
 
 def _same_files(one: Summary, other: Summary) -> bool:
@@ -439,7 +442,8 @@ def _alike(one: Vector | None, other: Vector | None) -> bool:
 def _shown(
     library: Searched,
     query: Query,
-    kept: Sequence[tuple[Candidate, tuple[Duplicate, ...]]],
+    kept: Sequence[Folded],
+    odds: Sequence[float | None],
     summaries: Mapping[str, Summary],
     matches: MatchingStudies,
     birth_key: str,
@@ -454,7 +458,7 @@ def _shown(
     if birth_key:
         born[birth_key].append("the asked study")
     neighbours = []
-    for rank, (candidate, duplicates) in enumerate(kept, 1):
+    for rank, ((candidate, duplicates), probability) in enumerate(zip(kept, odds, strict=True), 1):
         study = candidate.study_id
         known = summaries[study]
         image_ids = tuple(image.image_id for image in known.images)
@@ -482,6 +486,7 @@ def _shown(
                 duplicates,
                 tuple(other for other in born[known.birth_key] if other != study) if known.birth_key else (),
                 published(study, image_ids),
+                odds=probability,
             )
         )
     return tuple(neighbours)

@@ -14,6 +14,7 @@ from lingula.labels.findings import label_of
 from lingula.library.catalogue import Roster, Rows
 from lingula.library.conditions import Reported
 from lingula.library.shipped_gallery import Bank
+from lingula.library.vectors import Comparison
 from lingula.retrieval.hubness import SHARE, across, known_nearness
 from lingula.retrieval.matching import TOLD, Judge, Searched
 from lingula.retrieval.relevance import (
@@ -75,20 +76,25 @@ class PairEvidence:
         return sum([round(weight * value, 6) for _, weight, value in pieces])
 
 
-def compared_modes(asked: Mode) -> tuple[Mode, ...]:
-    """The embeddings that are compared with a question read in a mode; what a study is preferred by comes first."""
-    return tuple(dict.fromkeys(mode for told in (True, False) for group in COMPARED[asked, told] for mode in group))
+def comparisons_of(library: Searched, roster: Roster, vector: Vector, asked: Mode) -> dict[Mode, Comparison]:
+    """A question read in a mode compared with every embedding that is weighed; what a study is preferred by comes
+    first. Text is always one of them."""
+    modes = dict.fromkeys(mode for told in (True, False) for group in COMPARED[asked, told] for mode in group)
+    return {mode: library.compared(roster, vector, mode=mode) for mode in modes}
 
 
 def pool(
-    library: Searched, roster: Roster, vector: Vector, asked: Mode, within: Collection[str] | None,
-    exclude: Collection[str], k: int,
-) -> Rows:  # fmt: skip
+    roster: Roster,
+    comparisons: Mapping[Mode, Comparison],
+    within: Collection[str] | None,
+    exclude: Collection[str],
+    k: int,
+) -> Rows:
     """The nearest studies by every embedding that the relevance model compares, at least ``k`` of each: (N,) their rows
-    in the library's roster, ascending."""
+    in the roster, ascending."""
     chosen = np.zeros(len(roster.ids), np.bool_)
-    for mode in compared_modes(asked):
-        rows = library.nearest_rows(roster, vector, mode=mode, k=max(POOL, k), exclude=exclude, within=within)
+    for comparison in comparisons.values():
+        rows = comparison.nearest(max(POOL, k), exclude, within)
         chosen[rows[rows < len(chosen)]] = True
     return np.flatnonzero(chosen).astype(np.int32)
 
@@ -98,20 +104,24 @@ class EvidenceTable:
     """What is known of the asked study and N others, a row each.
 
     Attributes:
-        ids: of the others. asked: the mode in which the question was read.
+        rows: (N,) of the others in a roster. asked: the mode in which the question was read.
         reported: (N,) whether each has a report.
         modes: (N, C) places in ``MODES`` of what stands in ``COMPARED``, -1 where a study lacks it.
         cosines, hubness: (N, C) with these embeddings, and how much of a hub each is; NaN where that does not count.
         labels: (N, 3) of ``label_evidence``.
     """
 
-    ids: tuple[str, ...]
+    roster: Roster
+    rows: Rows
     asked: Mode
     reported: npt.NDArray[np.bool_]
     modes: npt.NDArray[np.int8]
     cosines: Doubles
     hubness: Doubles
     labels: Doubles
+
+    def study_id(self, row: int) -> str:
+        return self.roster.ids[int(self.rows[row])]
 
     def pair(self, row: int) -> PairEvidence:
         """One study's evidence."""
@@ -126,7 +136,7 @@ class EvidenceTable:
     def scores(self, relevance: Relevance) -> Doubles:
         """(N,) by the relevance model."""
         cosines = self.cosines - SHARE * np.nan_to_num(self.hubness)
-        found = np.zeros(len(self.ids))
+        found = np.zeros(len(self.rows))
         for told in (True, False):
             weights = np.array(relevance.weights[self.asked, told].score)
             own = self.reported == told
@@ -139,31 +149,31 @@ def evidence_on(
     library: Searched,
     roster: Roster,
     rows: Rows,
-    vector: Vector,
+    comparisons: Mapping[Mode, Comparison],
     asked: Mode,
     expected: Mapping[str, float],
     judge: Judge | None,
     bank: Bank | None,
+    *,
+    exactly: bool = True,
 ) -> EvidenceTable:
     """The evidence on each study.
 
     Args:
         rows: (N,) of the studies in the library's roster.
+        comparisons: of the question with the embeddings of ``compared_modes``.
         expected: by label, its probability in the asked study.
         judge: judges the labels of studies that nobody reported or coded.
         bank: questions in the mode asked in, for what meets it from the other side.
+        exactly: whether cosines have six decimals; else they are less than ``engines.MARGIN`` off.
     """
-    ids = tuple([roster.ids[row] for row in rows.tolist()])
     codes = library.about.labels
-    compared = compared_modes(asked)
-    embedded = {mode: library.embedding_rows(roster, rows, mode) for mode in dict.fromkeys((*compared, "text"))}
-    reported = embedded["text"][0]
-    shape = len(ids), max(len(COMPARED[asked, told]) for told in (True, False))
+    compared = {mode: each.cosines(rows, exactly=exactly) for mode, each in comparisons.items()}
+    reported = compared["text"][0]
+    shape = len(rows), max(len(COMPARED[asked, told]) for told in (True, False))
     modes, cosines, hubness = np.full(shape, -1, np.int8), np.zeros(shape), np.full(shape, np.nan)
-    for mode in compared:
-        there, vectors = embedded[mode]
-        near = (vectors.astype(np.float64) @ vector.astype(np.float64)).round(6)
-        to_questions = np.full(len(ids), np.nan)
+    for mode, (there, near) in compared.items():
+        to_questions = np.full(len(rows), np.nan)
         if across(asked, mode) and bank is not None and there.any():
             to_questions[there] = known_nearness(library, roster, rows[there], bank, mode)
         for told in (True, False):
@@ -177,9 +187,7 @@ def evidence_on(
         _label_rows(library, roster, rows, judge),
         codes.index(NORMAL) if NORMAL in codes else None,
     )
-    return EvidenceTable(
-        ids=ids, asked=asked, reported=reported, modes=modes, cosines=cosines, hubness=hubness, labels=labels
-    )
+    return EvidenceTable(roster, rows, asked, reported, modes, cosines, hubness, labels)
 
 
 def odds_of(relevance: Relevance, evidence: PairEvidence, asked: Mode) -> float:
