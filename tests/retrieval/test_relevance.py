@@ -147,3 +147,10 @@ def test_same_findings_come_first_and_of_these_what_looks_most_different(library
 
 def test_what_is_similar_by_default_shares_the_finding_and_looks_alike(library: Library) -> None:
     assert answers(library, "similar")[0].study_id == "near-effusion"
+
+
+def test_where_no_study_may_answer_none_does(library: Library) -> None:
+    asked = QueryEmbedding(np.array([1, 0], np.float32), "image", ASKED)
+    with Library.open(library.place) as fresh:
+        assert ask(fresh, Query(view="lateral"), asked, relevance=relevance())[:2] == ((), 0)
+        assert ask(fresh, Query(), asked, relevance=relevance())[0][0].study_id == "near-effusion"

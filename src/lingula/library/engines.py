@@ -124,6 +124,7 @@ class FaissQuantised:
             where = np.ascontiguousarray(assigned[start : start + len(some)])
             self._cells.add_core(len(some), *(faiss.swig_ptr(array) for array in (levels, labels, where)))
         self._cells.nprobe = probes
+        self._cells.parallel_mode = 1  # the cells of one query on all cores
 
     def search(self, queries: Vectors, k: int) -> tuple[Scores, Rows]:
         k = min(k, len(self._vectors))

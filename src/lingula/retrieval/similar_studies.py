@@ -222,6 +222,7 @@ def _label_rows(library: Searched, roster: Roster, rows: Rows, judge: Judge | No
 
     def make(study_ids: list[str]) -> Doubles:
         known = known_labels(library, study_ids, judge)
-        return np.array([[known[study].get(code, 0.0) for code in codes] for study in study_ids])
+        rows = [[known[study].get(code, 0.0) for code in codes] for study in study_ids]
+        return np.array(rows).reshape(len(study_ids), len(codes))
 
     return library.numbers(("labels", judge), roster, rows, make)
