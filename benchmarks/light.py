@@ -5,8 +5,9 @@
 FILM is a radiograph, LIBRARY one filled by ``compact`` (for ``search``, ``serve`` and ``why``), STUDIES a study set
 (``lingula prepare``) whose films and reports are answered by ONNX Runtime and by the trained model in torch. With
 TREE, a checkout of another version that imports in this environment, the same is measured there in the same run, round
-by round, and ratios are written (now / before). Parts: ``cold``, ``serve``, ``encode``, ``why``, ``equal``. Each
-command is a process of its own; processor seconds and memory are those of the process and its children.
+by round, and ratios are written (now / before). Parts: ``cold``, ``explain`` (``lingula explain --html``), ``serve``,
+``encode``, ``why``, ``equal``. Each command is a process of its own; processor seconds and memory are those of the
+process and its children.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,7 +30,8 @@ from machine import RESULTS, write_result
 from process_memory import Peak, resident
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("cold", "serve", "encode", "why", "equal")
+PARTS = ("cold", "explain", "serve", "encode", "why", "equal")
+LABEL = "pleural_effusion"
 QUESTION = "effusion, no cardiomegaly"
 _ENCODE = """
 import contextlib, json, sys, time
@@ -98,6 +101,11 @@ def cold(tree: Path, asked: argparse.Namespace) -> dict[str, float]:
     return {**found, **{f"search_{key}": value for key, value in searched.items()}}
 
 
+def explaining(tree: Path, asked: argparse.Namespace) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        return command(tree, "explain", str(asked.film), "--label", LABEL, "--html", str(Path(folder) / "why.html"))
+
+
 def serving(tree: Path, asked: argparse.Namespace) -> dict[str, float]:
     """Seconds until the page is answered, and MB in memory then, of the server and its reading child."""
     words = ["-m", "lingula", "serve", "--library", str(asked.library), "--port", "0", "--json"]
@@ -130,7 +138,7 @@ def reasons(tree: Path, asked: argparse.Namespace) -> dict[str, float]:
 
 
 MEASURES: dict[str, Callable[[Path, argparse.Namespace], dict[str, float]]] = {
-    "cold": cold, "serve": serving, "encode": encoding, "why": reasons,
+    "cold": cold, "explain": explaining, "serve": serving, "encode": encoding, "why": reasons,
 }  # fmt: skip
 
 
@@ -241,6 +249,7 @@ def _headline(body: dict[str, Any], rounds: int) -> dict[str, dict[str, Any]]:
         "cold_predict_cpu_seconds": ("cold", "predict_cpu_seconds", "s"),
         "cold_search_seconds": ("cold", "search_seconds", "s"),
         "cold_peak_mb": ("cold", "predict_peak_mb", "MB, with the reading child"),
+        "explain_html_seconds": ("explain", "seconds", "s"),
         "serve_ready_seconds": ("serve", "ready_seconds", "s"),
         "serve_resident_mb": ("serve", "resident_mb", "MB, with the reading child"),
         "encode_ms_batch1": ("encode", "ms_batch1", "ms"),
