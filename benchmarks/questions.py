@@ -16,7 +16,7 @@ import sys
 from typing import Any
 
 from lingula.labels import search_findings
-from lingula.labels.assertion_rules import load_rules, rules_version
+from lingula.labels.assertion_rules import places_within, rules_version
 from lingula.retrieval import Query, Wanted
 from lingula.retrieval.question import printed_names
 from machine import write_result
@@ -80,13 +80,12 @@ TURNS: list[tuple[str, tuple[str, ...]]] = [
 
 def composed(chance: random.Random) -> Query:
     """A query from its parts."""
-    rules = load_rules()
     codes = [code for code in printed_names() if code]
     wanted: list[Wanted] = []
     while len(wanted) < chance.randint(1, 6):
         code = chance.choice(codes) if chance.random() < 0.9 else ""
         side = chance.choice([None, None, "left", "right", "bilateral"])
-        place = chance.choice([None, None, *rules.within])
+        place = chance.choice([None, None, *places_within()])
         if (one := Wanted(code, side, place)) != Wanted() and one not in wanted:  # type: ignore[arg-type]
             wanted.append(one)
     groups: dict[str, list[Wanted]] = {name: [] for name in GROUPS}

@@ -62,7 +62,6 @@ class Rules:
         turns: words at which a denial ends that stands ahead of them ("without shift and right effusion").
         links: what stands between two names of one thing ("consistent with").
         fillers: words of a question that ask nothing.
-        within: the places that lie in or about a place, by its code: what answers when that place is asked for.
     """
 
     version: int
@@ -84,7 +83,6 @@ class Rules:
     verbs: re.Pattern[str]
     sides: re.Pattern[str]
     places: re.Pattern[str]
-    within: dict[str, frozenset[str]]
     fillers: re.Pattern[str]
 
 
@@ -106,7 +104,14 @@ def _data() -> Any:
 
 
 @cache
+def places_within() -> Mapping[str, frozenset[str]]:
+    """By the code of a place, the places that lie in or about it: what answers when that place is asked for."""
+    return {place: frozenset((place, *entry["within"])) for place, entry in _data()["places"].items()}
+
+
+@cache
 def load_rules() -> Rules:
+    """All of it, its several hundred patterns compiled."""
     data = _data()
     modifiers = [_modifier(entry, data["nt"]) for entry in data["modifiers"]]
     line = rf"\s*(?:{'|'.join(data['answer_lines'])})\x20*(?=[.,;|\t\n]|$)"
@@ -138,7 +143,6 @@ def load_rules() -> Rules:
         verbs=_compile(data["verbs"]),
         sides=_compile_named(data["sides"]),
         places=_compile_named({place: entry["patterns"] for place, entry in data["places"].items()}),
-        within={place: frozenset((place, *entry["within"])) for place, entry in data["places"].items()},
         fillers=_compile(data["fillers"]),
     )
 

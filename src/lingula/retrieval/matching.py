@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lingula.labels import FOUND, Assertion
-from lingula.labels.assertion_rules import Polarity, load_rules
+from lingula.labels.assertion_rules import Polarity, places_within
 from lingula.labels.assertions import STRENGTH, denies
 from lingula.labels.findings import label_meaning, label_of
 from lingula.library.catalogue import Roster, Rows
@@ -220,7 +220,7 @@ def asserting(wanted: Wanted, polarities: tuple[Polarity, ...]) -> Asserts:
     mention that names no side or place answers for none.
     """
     sides = {None: (), "left": ("left", "bilateral"), "right": ("right", "bilateral"), "bilateral": ("bilateral",)}
-    places = tuple(sorted(load_rules().within[wanted.place])) if wanted.place else ()
+    places = tuple(sorted(places_within()[wanted.place])) if wanted.place else ()
     return Asserts(wanted.finding, polarities, past=False, sides=sides[wanted.side], places=places, sections=TOLD)
 
 

@@ -13,7 +13,7 @@ from annotated_types import Interval, MaxLen
 
 from lingula.errors import InputError
 from lingula.labels import Vocabulary, search_findings
-from lingula.labels.assertion_rules import load_rules
+from lingula.labels.assertion_rules import places_within
 from lingula.labels.laterality import Side
 from lingula.labels.spelling import proposal
 from lingula.plain import plain
@@ -110,12 +110,12 @@ class Query:
 
     def __post_init__(self) -> None:
         """Refuse what no library could answer: InputError ``bad_request``."""
-        codes, rules = _names(), load_rules()
+        codes, places = _names(), places_within()
         for wanted in self.wanted:
             if wanted.finding and wanted.finding not in codes:
                 raise InputError("bad_request", f"no finding {wanted.finding!r}.", f"Findings: {', '.join(codes)}.")
-            if wanted.place is not None and wanted.place not in rules.within:
-                raise InputError("bad_request", f"no place {wanted.place!r}.", f"Places: {', '.join(rules.within)}.")
+            if wanted.place is not None and wanted.place not in places:
+                raise InputError("bad_request", f"no place {wanted.place!r}.", f"Places: {', '.join(places)}.")
             if wanted.side is not None and wanted.side not in get_args(Side):
                 raise InputError("bad_request", f"no side {wanted.side!r}.", "Sides: left, right, bilateral.")
             if wanted == Wanted():

@@ -14,7 +14,7 @@ from functools import cache
 from typing import get_args
 
 from lingula.labels import Vocabulary, read_assertions, search_findings
-from lingula.labels.assertion_rules import load_rules
+from lingula.labels.assertion_rules import load_rules, places_within
 from lingula.labels.assertions import unread_words
 from lingula.labels.findings import label_meaning, narrowest
 from lingula.labels.languages import language_data
@@ -146,7 +146,7 @@ def _where(item: re.Match[str]) -> Where | None:
     for word in filter(None, (part.strip().lower() for part in (item["where"] or "").split(","))):
         if word in get_args(Side) and side is None:
             side = word
-        elif word in load_rules().within and place is None:
+        elif word in places_within() and place is None:
             place = word
         else:
             return None

@@ -29,6 +29,7 @@ from lingula.deidentification.handout import forget_films
 from lingula.errors import InputError, LibraryError, LingulaError, NodeError, Notice, ServerError, cause, storage_error
 from lingula.explanation import METHODS, TYPICAL_PLACE, explain
 from lingula.explanation.comparison import Why, why
+from lingula.labels.assertion_rules import load_rules
 from lingula.library import Library, ReadyGallery
 from lingula.library.identity import deidentified
 from lingula.model.checkpoint import Checkpoint
@@ -159,6 +160,7 @@ class Service:
         for part in (self._model, self._readers, self._patches):
             self._stack.callback(part.close)
         self._stack.enter_context(self.sandbox)  # ends first: whoever waits for a file is told
+        self._readers.begin(load_rules)  # takes a quarter of a second, which the first question would wait for
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -564,6 +566,10 @@ class _Line:
             raise
         future.add_done_callback(lambda _: self._leave())
         return await asyncio.wrap_future(future)
+
+    def begin(self, work: Callable[[], object]) -> None:
+        """Start work for which nobody waits."""
+        self._threads.submit(work)
 
     @property
     def busy_seconds(self) -> float:
