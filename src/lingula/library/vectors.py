@@ -140,7 +140,8 @@ class Gallery:
     def _among(self, within: Collection[str]) -> Mask:
         """(N,) which of its studies are within a set."""
         if isinstance(within, Selection):
-            return within.at(self.places(within.roster).of_own)
+            places = self.places(within.roster)
+            return within.mask.copy() if places.are_same(len(within.mask)) else within.at(places.of_own)
         mask = np.zeros(len(self.ids), np.bool_)
         mask[self._rows_here(within)] = True
         return mask
@@ -163,11 +164,13 @@ class _Places:
     Attributes:
         of_own: (N,) rows in the roster, -1 for a study that it lacks.
         of_roster: (M,) rows in the gallery, -1 for a study that has no embedding of its mode.
+        in_order: whether ``of_own`` counts from 0.
     """
 
     roster: Roster
     of_own: Rows
     of_roster: Rows
+    in_order: bool
 
     @classmethod
     def of(cls, roster: Roster, ids: Sequence[str]) -> _Places:
@@ -175,7 +178,11 @@ class _Places:
         of_roster = np.full(len(roster.ids), -1, np.int32)
         here = np.flatnonzero((of_own >= 0) & (of_own < len(of_roster)))
         of_roster[of_own[here]] = here
-        return cls(roster, of_own, of_roster)
+        return cls(roster, of_own, of_roster, bool((of_own == np.arange(len(of_own))).all()))
+
+    def are_same(self, count: int) -> bool:
+        """Whether the first ``count`` rows of the roster are all rows of the gallery, in its order."""
+        return self.in_order and count == len(self.of_own)
 
     def own(self, rows: Rows) -> Rows:
         """(K,) rows in the gallery of rows of the roster, -1 also for what the roster got since."""
