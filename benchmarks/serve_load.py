@@ -1,10 +1,11 @@
 """32 clients that search by stored study, overload and recovery, and memory over 10,000 requests.
 
-    python benchmarks/serve_load.py DEMO_FOLDER [--library LIBRARY] [--requests 10000]
+    python benchmarks/serve_load.py DEMO_FOLDER [--library LIBRARY] [--requests 10000] [--before TREE]
 
 Without ``--library`` a made-up library of 120 studies is drawn into DEMO_FOLDER first. Clients run in this process, on
 the same cores as the server. The server remembers its last 256 answers: ask with a library of more studies, so that
-none is remembered when its turn comes again.
+none is remembered when its turn comes again. With TREE, a checkout of another version that imports in this environment,
+its server is asked in the same run, in turns with this one.
 """
 
 from __future__ import annotations
@@ -99,21 +100,36 @@ def overload(server: Served, clients: int = 200) -> dict[str, int]:
     return dict(found)
 
 
+def beside(library: Path, ids: list[str], tree: Path, rounds: int = 3, requests: int = 600) -> dict[str, object]:
+    """Searches a second of another version and of this one, both warm, one after the other, and the median ratio."""
+    with served(library, tree=tree) as former, served(library) as now:
+        for server in (former, now):
+            load(server, ids, len(ids))
+        rates = []
+        for _ in range(rounds):
+            rates.append([requests / load(server, ids, requests)[1] for server in (former, now)])
+    ratio = float(np.median([this / that for that, this in rates]))
+    return {"beside_former": {"former": [round(that, 1) for that, _ in rates],
+                              "now": [round(this, 1) for _, this in rates], "ratio": round(ratio, 2)}}  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--library", type=Path)
     parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--before", type=Path)
     asked = parser.parse_args()
     library = asked.library or made_up(asked.folder, 120)
     from lingula.library import Library
 
     with Library.open(library) as opened:
         ids = list(opened.ids())
+    before = beside(library, ids, asked.before) if asked.before else {}
     with served(library) as server:
         load(server, ids, 200)  # warm
         first, seconds = load(server, ids, max(1, asked.requests // 10))
-        before, used = memory_kb(server.pid), processor_seconds(server.pid)
+        memory, used = memory_kb(server.pid), processor_seconds(server.pid)
         rest, more = load(server, ids, asked.requests - len(first))
         after, used = memory_kb(server.pid), processor_seconds(server.pid) - used
         statuses = overload(server)
@@ -124,14 +140,14 @@ def main() -> None:
         "studies": len(ids), "requests": len(took), "clients": CLIENTS,
         "ms": {f"p{p}": round(float(np.percentile(took, p)) * 1e3, 1) for p in (50, 95, 99)},
         "processor_ms_per_search": round(used / len(rest) * 1e3, 2),
-        "memory_kb": {"after_a_tenth": before, "after_all": after},
+        "memory_kb": {"after_a_tenth": memory, "after_all": after},
         "overload_statuses": statuses,
-        "p50_ms_after_overload": round(float(np.median(recovered)) * 1e3, 1),
+        "p50_ms_after_overload": round(float(np.median(recovered)) * 1e3, 1), **before,
     }  # fmt: skip
     headline = {
         "searches_per_second_32": {"value": round(rate, 1), "unit": "1/s", "n": len(took)},
         "search_p99_ms_32": {"value": round(p99, 1), "unit": "ms", "n": len(took)},
-        "served_memory_growth_ratio": {"value": round(after / before, 3), "unit": "ratio"},
+        "served_memory_growth_ratio": {"value": round(after / memory, 3), "unit": "ratio"},
     }
     print(json.dumps({**body, **{key: entry["value"] for key, entry in headline.items()}}, indent=1))
     write_result("serve_load", body, headline)

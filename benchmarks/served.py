@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -38,20 +39,26 @@ def made_up(folder: Path, studies: int) -> Path:
 
 
 @contextmanager
-def served(library: Path | None, *options: str) -> Iterator[Served]:
+def served(library: Path | None, *options: str, tree: Path | None = None) -> Iterator[Served]:
     """``lingula serve`` on a free port and a copy of a library (what is asked may change it), ended afterwards.
 
     Without a library, the package serves what ships with it.
+
+    Args:
+        tree: a checkout of another version, whose code serves.
     """
     with tempfile.TemporaryDirectory() as folder:
         chosen = ("--library", shutil.copy(library, folder)) if library is not None else ()
-        yield from _served(Path(folder), *chosen, *options)
+        yield from _served(Path(folder), tree, *chosen, *options)
 
 
-def _served(folder: Path, *options: str) -> Iterator[Served]:
+def _served(folder: Path, tree: Path | None, *options: str) -> Iterator[Served]:
     started = time.perf_counter()
     command = [sys.executable, "-m", "lingula", "serve", "--port", "0", "--json", *options]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    code = {"PYTHONPATH": str(tree / "src")} if tree is not None else {}
+    process = subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **code}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     assert process.stdout is not None
     try:
         address = json.loads(process.stdout.readline())["address"]
