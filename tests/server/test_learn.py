@@ -243,7 +243,7 @@ def test_marking_and_writing_in_a_browser(page: Any, served: Server) -> None:
                       Content_Type="application/json").status == 200  # fmt: skip
     page.goto(f"/learn/sets/{set_['set_id']}/marking?student=Cy")
     page.wait_for_selector("[data-room]:not([hidden])")
-    page.wait_for_function("document.querySelector('.stage-film').complete")
+    page.wait_for_function("() => document.querySelector('.stage-film')?.complete")
     box = page.locator(".stage-marks").first.bounding_box()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
     page.mouse.down()

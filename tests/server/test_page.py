@@ -259,7 +259,7 @@ def test_words_and_regions_of_a_finding_point_at_each_other(page: Any, served: A
     methods = page.eval_on_selector_all('[name="method"] option', "all => all.map((each) => each.value)")
     assert any(pointed_at(method) for method in methods if method)  # which one finds something, the weights decide
     page.mouse.move(0, 0)
-    page.wait_for_function(f"{outlines}[0] === 0")
+    page.wait_for_function(f"() => {outlines}[0] === 0")
     page.locator("[data-report] .mention").first.focus()
     page.locator("[data-pointed]", has_text="Cardiomegaly").wait_for()
     page.keyboard.press("Tab")
@@ -305,7 +305,7 @@ def test_a_box_on_the_film_is_searched_for_with_pointer_and_keys(page: Any, serv
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+ArrowDown")
     page.keyboard.press("Enter")
-    page.wait_for_function(f"location.hash !== {drawn!r}")
+    page.wait_for_function(f"() => location.hash !== {drawn!r}")
     page.wait_for_selector('[data-region][data-state="ready"]')
     moved = page.evaluate("document.querySelector('[data-viewer]').viewer.panes[0].boxes[0]")
     assert (moved["x"], moved["height"]) == (
