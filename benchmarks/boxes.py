@@ -38,7 +38,7 @@ from lingula_lab.evaluation.explanation.pointing import (
 )
 from lingula_lab.evaluation.explanation.tables import boxed_films, boxes_table
 from lingula_lab.measures.table import Figure
-from machine import RESULTS, write_result
+from machine import earlier_result, write_result
 
 QUICK = ("contribution", "attention", "gradcam")
 WIDTHS = (0.0, 1 / 24, 1 / 16, 1 / 12, 1 / 10, 1 / 8, 1 / 6)
@@ -149,8 +149,7 @@ def plain(found: dict[str, Pointing]) -> dict[str, Any]:
 
 def previous(model: str) -> dict[str, Any]:
     """The last result of the same model; nothing otherwise."""
-    file = RESULTS / "boxes.json"
-    known = json.loads(file.read_text()) if file.is_file() else {}
+    known = earlier_result("boxes")
     return known if known.get("model") == model else {}
 
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from machine import RESULTS, write_result
+from machine import earlier_result, write_result
 from process_memory import Peak, resident
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -233,7 +233,7 @@ def main() -> None:
     asked = parser.parse_args()
     needs = {"serve": asked.library, "why": asked.library, "equal": asked.studies}
     parts: Sequence[str] = [part for part in asked.only if needs.get(part, True)]
-    earlier = json.loads((RESULTS / "light.json").read_text()) if (RESULTS / "light.json").exists() else {}
+    earlier = earlier_result("light")
     body: dict[str, Any] = {}
     for part in parts:
         body[part] = equal(asked) if part == "equal" else {"rounds": asked.rounds, **measured(part, asked)}

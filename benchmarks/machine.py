@@ -28,6 +28,13 @@ def machine() -> dict[str, Any]:
     }
 
 
+def earlier_result(name: str) -> dict[str, Any]:
+    """What ``results/<name>.json`` holds of a former run; empty where there was none."""
+    path = RESULTS / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
 def write_result(name: str, body: dict[str, Any], headline: dict[str, dict[str, Any]] | None = None) -> Path:
     """Write ``results/<name>.json`` with machine and command, and its entries of ``results/headline.json``.
 
@@ -41,11 +48,10 @@ def write_result(name: str, body: dict[str, Any], headline: dict[str, dict[str, 
     path.write_text(
         json.dumps({**body, "headline": entries, "command": command, "machine": machine()}, indent=1) + "\n"
     )
-    file = RESULTS / "headline.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
+    known = earlier_result("headline")
     for key, entry in entries.items():
         known[key] = {**entry, "source": f"benchmarks/results/{name}.json", "command": command}
-    file.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+    (RESULTS / "headline.json").write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
     return path
 
 

@@ -22,7 +22,7 @@ class Made:
         return np.array([[ord(each[-1]), len(each)] for each in study_ids], float)
 
 
-def test_numbers_are_made_once_and_follow_a_roster_that_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_are_made_once_and_follow_a_roster_that_grows() -> None:
     roster, made, cache = Roster(["a", "b", "c"]), Made(), NumbersCache()
     assert cache.of("kind", roster, rows(2, 0), made).tolist() == [[99, 1], [97, 1]]
     roster.add(["dd"])

@@ -86,7 +86,7 @@ class NumpyExact:
         if len(rows) <= k:
             return rows
         scores = scores[rows]
-        edge = np.partition(scores, len(scores) - k)[len(scores) - k]
+        edge = _edge(scores, k)
         inside = rows[scores > edge + MARGIN]
         at_edge = rows[np.abs(scores - edge) <= MARGIN]
         return np.concatenate([inside, ranked(self._vectors, query, at_edge, k - len(inside))[1]])
@@ -187,8 +187,13 @@ def among(vectors: Vectors, query: Vectors, rows: Rows, k: int) -> tuple[Scores,
 
 def _within_reach(scores: Vectors, k: int) -> Rows:
     """Where a float32 score could be among the best k of (N,), 1 <= k <= N."""
-    boundary = np.partition(scores, len(scores) - k)[len(scores) - k]
-    return np.flatnonzero(scores >= boundary - MARGIN)
+    return np.flatnonzero(scores >= _edge(scores, k) - MARGIN)
+
+
+def _edge(scores: Vectors, k: int) -> np.float32:
+    """The k-th best of (N,) scores, 1 <= k <= N."""
+    edge: np.float32 = np.partition(scores, len(scores) - k)[len(scores) - k]
+    return edge
 
 
 def ranked(vectors: Vectors, query: Vectors, candidates: Rows, k: int) -> tuple[Scores, Rows]:

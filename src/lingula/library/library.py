@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from importlib.util import find_spec
@@ -588,23 +588,28 @@ class Library(Store):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _StoredComparison:
-    """A ``Comparison`` by the database's own index."""
+    """A ``Comparison`` by the database's own index; what was read for it is asked once."""
 
     library: Library
     roster: Roster
     query: npt.NDArray[np.float32]
     mode: Mode
+    _known: dict[int, float | None] = field(default_factory=dict)
 
     def nearest(self, k: int, exclude: Collection[str], within: Collection[str] | None) -> Rows:
-        if not self.library.has(self.mode):
-            return self.roster.rows(())
-        near = self.library.nearest(self.query, mode=self.mode, k=k, exclude=exclude, within=within)
+        try:
+            near = self.library.nearest(self.query, mode=self.mode, k=k, exclude=exclude, within=within)
+        except LibraryError as error:
+            if error.code != "library_empty":
+                raise
+            near = ()
         return self.roster.rows([study_id for study_id, _ in near])
 
     def cosines(self, rows: Rows, *, exactly: bool) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
-        ids = [self.roster.ids[row] for row in rows.tolist()]
-        known = self.library.vectors_of(self.mode, ids)
-        there, found = np.fromiter((study in known for study in ids), np.bool_, len(ids)), np.zeros(len(ids))
-        if known:
-            found[there] = exact(np.stack([known[study] for study in ids if study in known]), self.query)
-        return there, found
+        if new := {self.roster.ids[row]: row for row in rows.tolist() if row not in self._known}:
+            self._known.update(dict.fromkeys(new.values()))
+            if vectors := self.library.vectors_of(self.mode, new):
+                cosines = exact(np.stack([*vectors.values()]), self.query).tolist()
+                self._known.update(zip(map(new.__getitem__, vectors), cosines, strict=True))
+        found = [self._known[row] for row in rows.tolist()]
+        return np.array([each is not None for each in found], np.bool_), np.array([each or 0.0 for each in found])

@@ -79,10 +79,10 @@ class Gallery:
         row = bisect_left(self.ids, study_id)
         return row if row < len(self.ids) and self.ids[row] == study_id else None
 
-    def compared(self, roster: Roster, query: npt.NDArray[np.float32]) -> Compared:
+    def compared(self, roster: Roster, query: npt.NDArray[np.float32]) -> MemoryComparison:
         """A (D,) unit-norm query compared with its embeddings."""
         scores = self.index.scores(query) if isinstance(self.index, NumpyExact) and self.recent is None else None
-        return Compared(self, roster, query, scores)
+        return MemoryComparison(self, roster, query, scores)
 
     def of(self, study_ids: Collection[str]) -> dict[str, npt.NDArray[np.float32]]:
         """(D,) vectors of these studies; those that are not here are left out."""
@@ -141,7 +141,8 @@ class Gallery:
         """(N,) which of its studies are within a set."""
         if isinstance(within, Selection):
             places = self.places(within.roster)
-            return within.mask.copy() if places.are_same(len(within.mask)) else within.at(places.of_own)
+            are_same = places.in_order and len(within.mask) == len(self.ids)
+            return within.mask.copy() if are_same else within.at(places.of_own)
         mask = np.zeros(len(self.ids), np.bool_)
         mask[self._rows_here(within)] = True
         return mask
@@ -180,10 +181,6 @@ class _Places:
         of_roster[of_own[here]] = here
         return cls(roster, of_own, of_roster, bool((of_own == np.arange(len(of_own))).all()))
 
-    def are_same(self, count: int) -> bool:
-        """Whether the first ``count`` rows of the roster are all rows of the gallery, in its order."""
-        return self.in_order and count == len(self.of_own)
-
     def own(self, rows: Rows) -> Rows:
         """(K,) rows in the gallery of rows of the roster, -1 also for what the roster got since."""
         known = len(self.of_roster)
@@ -209,7 +206,7 @@ class Comparison(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Compared:
+class MemoryComparison:
     """A ``Comparison`` in memory.
 
     Attributes:
@@ -239,7 +236,7 @@ class Compared:
         else:
             found[there] = self.scores[own[there]]
         if gallery.recent is not None:
-            also, more = Compared(gallery.recent, self.roster, self.query, None).cosines(rows, exactly=True)
+            also, more = MemoryComparison(gallery.recent, self.roster, self.query, None).cosines(rows, exactly=True)
             there, found = there | also, np.where(also, more, found)
         return there, found
 

@@ -63,11 +63,15 @@ class QueryEmbedding:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A study that may answer: its cosine with the question, and which of its embeddings was compared."""
+    """A study that may answer: its score, the parts of that, and the evidence by which it was weighed.
+
+    Of studies like a study the parts are made once it is known which are shown; others have no evidence.
+    """
 
     study_id: str
     score: float
     parts: tuple[Part, ...]
+    evidence: PairEvidence | None = None
 
 
 def ask(
@@ -197,7 +201,7 @@ class _Like:
             own = sum(part.score for part in parts) if is_unlike else pair.score(self._weights(pair))
             extra = _asked_for(query, matches, study)
             score = round(own + sum(part.score for part in extra), 6)
-            best.append(Candidate(study, score, (*parts, *extra) if is_unlike else ()))
+            best.append(Candidate(study, score, (*parts, *extra) if is_unlike else (), pair))
         return sorted(best, key=lambda each: (-each.score, each.study_id))[:wanted]
 
     def _near_best(self, matches: MatchingStudies, wanted: int) -> Rows:
@@ -219,8 +223,10 @@ class _Like:
 
     def told(self, query: Query, matches: MatchingStudies, kept: Sequence[Folded]) -> tuple[list[Folded], list[float]]:
         """Candidates with the parts of their scores, and the odds of each."""
-        table = self.evidence(self.roster.rows([candidate.study_id for candidate, _ in kept]), True)
-        pairs = {table.study_id(row): table.pair(row) for row in range(len(table.rows))}
+        pairs = {candidate.study_id: candidate.evidence for candidate, _ in kept if candidate.evidence}
+        if rest := [candidate.study_id for candidate, _ in kept if not candidate.evidence]:
+            table = self.evidence(self.roster.rows(rest), True)
+            pairs |= {table.study_id(row): table.pair(row) for row in range(len(table.rows))}
         found = []
         for candidate, duplicates in kept:
             pair, parts = pairs[candidate.study_id], candidate.parts

@@ -161,7 +161,7 @@ def evidence_on(
 
     Args:
         rows: (N,) of the studies in the library's roster.
-        comparisons: of the question with the embeddings of ``compared_modes``.
+        comparisons: by ``comparisons_of``.
         expected: by label, its probability in the asked study.
         judge: judges the labels of studies that nobody reported or coded.
         bank: questions in the mode asked in, for what meets it from the other side.
